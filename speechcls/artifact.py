@@ -1,0 +1,250 @@
+"""A trained model on disk: a folder with configuration, weights, ONNX graph, scores and splits."""
+
+import csv
+import errno
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.errors import ArtifactError, ConfigError
+
+FORMAT_VERSION = 1
+MODELS = Path("models")
+"""Where ``train`` puts models and ``predict`` looks for them, in the current folder."""
+ENVIRONMENT = "SPEECHCLS_MODEL"
+
+CONFIG, WEIGHTS, ONNX = "config.json", "weights.safetensors", "model.onnx"
+METRICS, SPLIT = "metrics.json", "split.csv"
+_FILES = (CONFIG, WEIGHTS, ONNX, METRICS, SPLIT)
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What has to be known to use a model; ``config.json`` holds it."""
+
+    path: Path
+    features: FeatureConfig
+    network: NetworkConfig
+    labels: tuple[str, ...]
+    """In the order of the logits and probabilities."""
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """What one clip did in training; ``split.csv`` holds a line of it."""
+
+    path: str
+    """Relative to the data folder, with forward slashes."""
+    label: str
+    speaker: str
+    split: str
+    start_s: float
+    end_s: float | None
+    gain: float
+    digest: str
+    """Hash of the clip's samples at the model's rate."""
+
+
+def save_artifact(
+    artifact: Artifact,
+    weights: Mapping[str, npt.NDArray[np.float32]],
+    onnx: bytes,
+    metrics: Mapping[str, Any],
+    split: Sequence[SplitRow],
+    force: bool = False,
+) -> None:
+    """Write a model to ``artifact.path``, whole or not at all.
+
+    Raises
+    ------
+    ArtifactError
+        When the place is taken (and, with ``force``, not by a model), or cannot be written.
+    """
+    from safetensors.numpy import save
+
+    check_place(artifact.path, force)
+    config = {
+        "format_version": FORMAT_VERSION,
+        "labels": list(artifact.labels),
+        "features": artifact.features.to_dict(),
+        "network": artifact.network.to_dict(),
+    }
+    contents = {
+        CONFIG: _as_json(config),
+        # safetensors writes arrays that are not contiguous scrambled (its issue 825).
+        WEIGHTS: save({name: np.ascontiguousarray(array) for name, array in weights.items()}),
+        ONNX: onnx,
+        METRICS: _as_json(metrics),
+        SPLIT: _as_csv(split),
+    }
+    place = artifact.path
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as scratch:
+            whole = Path(scratch, "whole")
+            whole.mkdir()
+            for name, content in contents.items():
+                with (whole / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if place.exists():
+                place.rename(Path(scratch, "replaced"))
+            whole.rename(place)
+    except OSError as error:
+        advice = "; free some space" if error.errno == errno.ENOSPC else ""
+        raise ArtifactError(f"{place}: not written ({error.strerror or error}){advice}") from error
+
+
+def check_place(path: Path, force: bool) -> None:
+    """Refuse a place that is taken: without ``force`` by anything, with it by what is no model.
+
+    Raises
+    ------
+    ArtifactError
+        Saying which it is.
+    """
+    if not os.path.lexists(path):
+        return
+    if not (path / CONFIG).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise ArtifactError(f"{path}: exists and is not a model; choose another --out")
+    if not force:
+        raise ArtifactError(f"{path}: exists; replace it with --force, or choose another --out")
+
+
+def load_artifact(path: Path) -> Artifact:
+    """Return what ``config.json`` says of a model.
+
+    Raises
+    ------
+    ArtifactError
+        When it is missing, damaged, foreign, or written by a newer speechcls.
+    """
+    if not path.is_dir():
+        kind = "a file, not a model folder" if path.exists() else "no such model"
+        raise ArtifactError(f"{path}: {kind}; name a folder that speechcls train wrote")
+    if missing := [name for name in (CONFIG, ONNX) if not (path / name).is_file()]:
+        raise ArtifactError(
+            f"{path}: not a speechcls model (no {' and no '.join(missing)}); name a folder that"
+            " speechcls train wrote"
+        )
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        version = config["format_version"]
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ArtifactError(
+                f"{path}: format version {version} is newer than this speechcls understands"
+                f" ({FORMAT_VERSION}); upgrade speechcls"
+            )
+        labels = config["labels"]
+        if version != FORMAT_VERSION or len(set(labels)) != len(labels) or len(labels) < 2:
+            raise ValueError("impossible format_version or labels")
+        return Artifact(
+            path,
+            FeatureConfig.from_dict(config["features"]),
+            NetworkConfig.from_dict(config["network"]),
+            tuple(str(label) for label in labels),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise ArtifactError(
+            f"{path / CONFIG}: damaged or not of speechcls ({type(error).__name__}: {error});"
+            " train again or copy the model again"
+        ) from error
+
+
+def load_weights(artifact: Artifact) -> Weights:
+    """Return the weights by name.
+
+    Raises
+    ------
+    ArtifactError
+        When ``weights.safetensors`` is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = artifact.path / WEIGHTS
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(
+            f"{path}: missing or damaged ({error}); copy the model again"
+        ) from error
+
+
+def load_split(artifact: Artifact) -> list[SplitRow]:
+    """Return which clips trained, validated and tested the model.
+
+    Raises
+    ------
+    ArtifactError
+        When ``split.csv`` is missing or damaged.
+    """
+    path = artifact.path / SPLIT
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        return [
+            SplitRow(
+                row["path"],
+                row["label"],
+                row["speaker"],
+                row["split"],
+                float(row["start_s"]),
+                float(row["end_s"]) if row["end_s"] else None,
+                float(row["gain"]),
+                row["digest"],
+            )
+            for row in csv.DictReader(io.StringIO(text, newline=""))
+        ]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ArtifactError(
+            f"{path}: missing or damaged ({error}); copy the model again"
+        ) from error
+
+
+def find_artifact(named: Path | None) -> tuple[Path, str]:
+    """Return the model to use, and how it was found.
+
+    The one ``named``; else ``$SPEECHCLS_MODEL``; else the newest under ``./models/``.
+
+    Raises
+    ------
+    ArtifactError
+        When there is none.
+    """
+    if named is not None:
+        return named, "--model"
+    if from_environment := os.environ.get(ENVIRONMENT):
+        return Path(from_environment), f"${ENVIRONMENT}"
+    found = [path.parent for path in MODELS.glob(f"*/{CONFIG}") if (path.parent / ONNX).is_file()]
+    if not found:
+        raise ArtifactError(
+            f"no model: none is named by --model or ${ENVIRONMENT}, and there is none in"
+            f" ./{MODELS}/; make one with: speechcls train DATA"
+        )
+    newest = max(found, key=lambda path: (path / CONFIG).stat().st_mtime_ns)
+    return newest, f"newest in ./{MODELS}/"
+
+
+def _as_json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def _as_csv(rows: Iterable[SplitRow]) -> bytes:
+    text = io.StringIO(newline="")
+    names = list(SplitRow.__dataclass_fields__)
+    writer = csv.writer(text)
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")

@@ -1,0 +1,220 @@
+"""From recordings to labels, on ONNX Runtime alone."""
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from speechcls.artifact import ONNX, Artifact, load_artifact
+from speechcls.audio import Samples, fit_length, loudest_start, read_clip, resample
+from speechcls.config import UNCERTAIN
+from speechcls.errors import ArtifactError, AudioError, ConfigError, SpeechclsError
+from speechcls.readahead import read_ahead
+
+BATCH_SIZE = 32
+"""Most clips in one run of the network; more do not fit the processor's cache."""
+
+Clip = str | os.PathLike[str] | BinaryIO | npt.NDArray[Any]
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one clip."""
+
+    label: str
+    probability: float
+    """Of ``label``; of the likeliest label where the answer is ``_uncertain_``."""
+    probabilities: dict[str, float]
+    """Of every label, likeliest first."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a clip that the model hears."""
+
+    samples: Samples
+    """(n_samples,) of the model's window."""
+    start_s: float
+    """Where it starts in the clip."""
+    clip_duration_s: float
+    is_part: bool
+    """Whether the clip is longer than the window."""
+
+
+def default_jobs() -> int:
+    """Return how many threads to use: the cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def open_session(model: bytes | Path, n_threads: int) -> onnxruntime.InferenceSession:
+    """Return ONNX Runtime on the processor, ready to run ``model``.
+
+    Raises
+    ------
+    ArtifactError
+        When the graph is damaged.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    source = model if isinstance(model, bytes) else os.fspath(model)
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own classes share no other ancestor
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        name = "model.onnx" if isinstance(model, bytes) else str(model)
+        first_line = str(error).strip().splitlines()[0]
+        raise ArtifactError(f"{name}: damaged ({first_line}); copy the model again") from error
+
+
+class Classifier:
+    """A trained model, ready to label clips."""
+
+    def __init__(self, artifact: Artifact, jobs: int | None = None) -> None:
+        self.artifact = artifact
+        self.labels = artifact.labels
+        self.jobs = jobs or default_jobs()
+        self._session = open_session(artifact.path / ONNX, self.jobs)
+        shape = self._session.get_outputs()[0].shape
+        if shape[-1] != len(self.labels):
+            raise ArtifactError(
+                f"{artifact.path}: {ONNX} has {shape[-1]} outputs and config.json"
+                f" {len(self.labels)} labels: parts of two models; copy the model again"
+            )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], jobs: int | None = None) -> "Classifier":
+        """Return the model in folder ``path``, to run on ``jobs`` threads (default: all cores).
+
+        Raises
+        ------
+        ArtifactError
+            When it is missing, damaged, foreign, or written by a newer speechcls.
+        """
+        return cls(load_artifact(Path(path)), jobs)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second that the model hears."""
+        return self.artifact.features.sample_rate
+
+    def window(self, samples: Samples) -> Window:
+        """Return the loudest window of ``samples`` (n,) at the model's rate, padded if short."""
+        n_samples = self.artifact.features.n_samples
+        return Window(
+            fit_length(samples, n_samples),
+            loudest_start(samples, n_samples) / self.sample_rate,
+            len(samples) / self.sample_rate,
+            len(samples) > n_samples,
+        )
+
+    def read_window(self, clip: str | os.PathLike[str] | BinaryIO, name: str = "") -> Window:
+        """Return the part of a recording that the model hears.
+
+        Raises
+        ------
+        AudioError
+            When the recording cannot be used.
+        """
+        return self.window(read_clip(clip, self.sample_rate, name=name or None))
+
+    def probabilities(self, windows: npt.NDArray[np.float32]) -> Probabilities:
+        """Return (batch, n_labels) for ``windows`` (batch, n_samples) at the model's rate."""
+        answer: Probabilities = self._session.run(None, {"samples": windows})[0]
+        return answer
+
+    def predict(
+        self, clip: Clip, sample_rate: int | None = None, threshold: float | None = None
+    ) -> Prediction:
+        """Return the label of one clip.
+
+        Parameters
+        ----------
+        clip : a file, an open binary stream, or samples (n_samples,) or (n_samples, n_channels),
+            floats in [-1, 1] or 16-bit integers
+        sample_rate : Hz of an array (default: the model's)
+        threshold : see ``decide``
+
+        Raises
+        ------
+        AudioError
+            When the clip cannot be used.
+        """
+        if isinstance(clip, np.ndarray):
+            window = self.window(_as_samples(clip, sample_rate or self.sample_rate, self))
+        else:
+            window = self.read_window(clip)
+        return self.decide(self.probabilities(window.samples[None])[0], threshold)
+
+    def predict_many(
+        self,
+        clips: Iterable[str | SpeechclsError],
+        threshold: float | None = None,
+        stdin: BinaryIO | None = None,
+    ) -> Iterator[list[tuple[str, Prediction | SpeechclsError, Window | None]]]:
+        """Yield path, answer (or what is wrong with the clip) and window heard, in input order.
+
+        They come in lists, each as soon as it is ready, while later clips are still being read;
+        memory does not grow with their number. The path ``-`` means the recording on ``stdin``;
+        an error in the place of a path is passed on.
+        """
+
+        def read(path: str | SpeechclsError) -> Window:
+            if isinstance(path, SpeechclsError):
+                raise path
+            if path == "-" and stdin is not None:
+                return self.read_window(io.BytesIO(stdin.read()), "standard input")
+            return self.read_window(path)
+
+        for batch in read_ahead(clips, read, self.jobs, BATCH_SIZE):
+            windows = [window.samples for _, window in batch if isinstance(window, Window)]
+            answers = iter(self.probabilities(np.stack(windows)) if windows else ())
+            yield [
+                (str(path), self.decide(next(answers), threshold), window)
+                if isinstance(window, Window)
+                else (str(path), window, None)
+                for path, window in batch
+            ]
+
+    def decide(self, probabilities: Probabilities, threshold: float | None = None) -> Prediction:
+        """Return the answer that ``probabilities`` (n_labels,) mean.
+
+        Without ``threshold`` it is the likeliest label. With two labels, negative and positive in
+        this order, it is the second one from ``threshold`` on. With more it is the likeliest one,
+        or ``_uncertain_`` where that stays below ``threshold``.
+        """
+        order = np.argsort(-probabilities, kind="stable")
+        ranked = {self.labels[i]: float(probabilities[i]) for i in order}
+        label, probability = next(iter(ranked.items()))
+        if threshold is not None and len(self.labels) == 2:
+            label = self.labels[int(probabilities[1] >= threshold)]
+            probability = ranked[label]
+        elif threshold is not None and probability < threshold:
+            label = UNCERTAIN
+        return Prediction(label, probability, ranked)
+
+
+def _as_samples(array: npt.NDArray[Any], rate: int, classifier: Classifier) -> Samples:
+    """Return an array given by a caller as mono samples at the model's rate."""
+    if array.dtype == np.int16:
+        array = array / 32_768.0
+    if array.dtype.kind != "f" or array.ndim not in (1, 2):
+        raise AudioError(
+            f"array of {array.dtype}, {array.ndim}-dimensional: give floats in [-1, 1] or int16,"
+            " (n_samples,) or (n_samples, n_channels)"
+        )
+    if rate <= 0:
+        raise ConfigError(f"sample_rate: {rate} is not possible; it must be a positive number")
+    mono = (array if array.ndim == 1 else array.mean(axis=1)).astype(np.float32)
+    if not len(mono) or not np.isfinite(mono).all():
+        raise AudioError("array: empty, or with NaN or infinite samples")
+    return resample(mono, rate, classifier.sample_rate)

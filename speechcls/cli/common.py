@@ -1,0 +1,136 @@
+"""What the commands share: options, messages for people, and errors turned into exit codes."""
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast
+
+import typer
+
+from speechcls.errors import SpeechclsError
+
+FAILED, INTERRUPTED = 1, 130
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print more, and where an error arose.")
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Folder of the model. [default: $SPEECHCLS_MODEL, else the newest in ./models/]",
+        show_default=False,
+    ),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option(
+        help="What file names mean, as '{label}_{speaker}_{take}'; {_} matches anything.",
+        metavar="PATTERN",
+    ),
+]
+Noise = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of background recordings, besides DATA/_background_noise_.", metavar="DIR"
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads that read and compute. [default: all cores]"),
+]
+
+
+class Messages:
+    """Lines for people, on stderr."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+        self._quiet, self._verbose = quiet, verbose
+
+    def note(self, text: str) -> None:
+        """Say what happens, unless quiet."""
+        if not self._quiet:
+            _say(text)
+
+    def detail(self, text: str) -> None:
+        """Say what only the curious want to know."""
+        if self._verbose and not self._quiet:
+            _say(text)
+
+    def warn(self, text: str) -> None:
+        """Say what may be wrong, unless quiet."""
+        self.note(f"warning: {text}")
+
+    def error(self, text: str) -> None:
+        """Say what failed."""
+        _say(f"error: {text}")
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether somebody watches."""
+        return sys.stderr.isatty() and not self._quiet
+
+
+def _say(text: str) -> None:
+    # Control characters of a file name must not move the cursor or forge a line; the lines of a
+    # list keep their breaks.
+    lines = text.split("\n  ")
+    safe = "\n  ".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in x) for x in lines)
+    typer.echo(f"speechcls: {safe}", err=True)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def reports_errors(command: F) -> F:
+    """Turn what a command raises into one line on stderr and an exit code.
+
+    ``SpeechclsError`` and errors of the system end in 1, Ctrl-C in 130; a reader that went away,
+    as ``| head`` does, ends the command in silence.
+    """
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> Any:
+        # Undecodable file names come out as they went in.
+        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        try:
+            result = command(*args, **options)
+            sys.stdout.flush()
+            return result
+        except KeyboardInterrupt:
+            Messages().error("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Python flushes stdout once more at its end; that must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(FAILED) from None
+        except (SpeechclsError, OSError, MemoryError) as error:
+            if options.get("verbose"):
+                traceback.print_exc()
+            Messages().error(_describe(error))
+            raise typer.Exit(FAILED) from None
+
+    return cast(F, run)
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or str(error)).lower()}"
+    return str(error) or type(error).__name__
+
+
+def split_names(text: str | None) -> list[str]:
+    """Return the names in a comma-separated option."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def report_bad(messages: Messages, bad: list[str]) -> None:
+    """Name each clip that was left out."""
+    for line in bad:
+        messages.error(line)

@@ -1,0 +1,114 @@
+"""``speechcls evaluate``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechcls.cli.common import (
+    FAILED,
+    Jobs,
+    Messages,
+    Model,
+    Noise,
+    Pattern,
+    Quiet,
+    Verbose,
+    report_bad,
+    reports_errors,
+)
+from speechcls.cli.progress import counting
+
+if TYPE_CHECKING:
+    from speechcls.evaluation import Evaluation
+
+
+@reports_errors
+def evaluate(
+    data: Annotated[
+        Path, typer.Argument(help="Folder of recordings, or a manifest.", metavar="DATA")
+    ],
+    model: Model = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="What to score: auto (clips that are new to the model or held out as test, else"
+            " validation), train, validation, test or all.",
+        ),
+    ] = "auto",
+    pattern: Pattern = None,
+    noise: Noise = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="End with exit code 1 below this accuracy."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say how good a model is on recordings that it was not trained on.
+
+    Prints accuracy with a 95 % interval, macro F1, precision, recall and F1 of each label, and the
+    pairs that are most confused.
+
+    Example: speechcls evaluate data/ --min-accuracy 0.9
+    """
+    from speechcls.artifact import find_artifact
+    from speechcls.classifier import Classifier
+    from speechcls.dataset import find_examples
+    from speechcls.evaluation import evaluate as evaluate_model
+
+    messages = Messages(quiet, verbose)
+    path, how = find_artifact(model)
+    classifier = Classifier.load(path, jobs)
+    messages.note(f"model {path} ({how})")
+    dataset = find_examples(data, pattern, noise)
+    with counting(messages, "evaluating", len(dataset.examples)) as on_clip:
+        evaluation = evaluate_model(classifier, dataset, split, on_clip)
+    report_bad(messages, evaluation.bad)
+    if as_json:
+        scores = evaluation.scores.to_dict()
+        head = {"model": str(path), "data": str(data), "scored": evaluation.scored}
+        result = head | {"caveat": evaluation.caveat} | scores | {"bad": evaluation.bad}
+        typer.echo(json.dumps(result))
+    else:
+        _print_scores(evaluation)
+    accuracy = evaluation.scores.accuracy
+    if min_accuracy is not None and accuracy < min_accuracy:
+        messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
+        raise typer.Exit(FAILED)
+    if evaluation.bad:
+        raise typer.Exit(FAILED)
+
+
+def _print_scores(evaluation: "Evaluation") -> None:
+    """Print the figures for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    scores = evaluation.scores
+    speakers = f" by {scores.n_speakers} speakers" if scores.n_speakers else ""
+    typer.echo(f"scored    {evaluation.scored}{speakers}")
+    if evaluation.caveat:
+        typer.echo(f"caveat    {evaluation.caveat}")
+    low, high = 100 * scores.accuracy_low, 100 * scores.accuracy_high
+    typer.echo(f"accuracy  {100 * scores.accuracy:.1f} % (95 % interval {low:.1f} - {high:.1f})")
+    typer.echo(f"macro F1  {100 * scores.macro_f1:.1f} %\n")
+    table = Table(box=None, pad_edge=False, header_style="")
+    table.add_column("label", no_wrap=True)
+    for heading in ("precision", "recall", "F1", "clips"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for label, row in zip(scores.labels, scores.per_label, strict=True):
+        shares = (f"{100 * share:.1f}" for share in (row.precision, row.recall, row.f1))
+        table.add_row(label, *shares, str(row.n_clips))
+    # Wide enough for any label: a pipe has no width to fit into.
+    Console(file=sys.stdout, width=max(80, 60 + max(map(len, scores.labels))), markup=False).print(
+        table
+    )
+    if pairs := scores.most_confused():
+        typer.echo("\nmost confused (spoken, heard as, clips)")
+        for truth, predicted, n_clips in pairs:
+            typer.echo(f"{truth}\t{predicted}\t{n_clips}")

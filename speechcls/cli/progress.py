@@ -1,0 +1,68 @@
+"""A bar on stderr where somebody watches, and nothing elsewhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from speechcls.cli.common import Messages
+
+if TYPE_CHECKING:
+    from speechcls.training import Epoch
+
+
+@contextmanager
+def counting(messages: Messages, what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Give a function to call after each of ``total`` items (None: not known)."""
+    if not messages.shows_progress:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(
+        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as p:
+        task = p.add_task(what, total=total)
+        yield lambda: p.advance(task)
+
+
+@contextmanager
+def training_display(
+    messages: Messages, n_epochs: int
+) -> Iterator[tuple[Callable[["Epoch"], None], Callable[[float], None]]]:
+    """Give ``on_epoch`` and ``on_step`` of a training: a line an epoch, under it a live bar."""
+    if not messages.shows_progress:
+        yield lambda epoch: messages.note(_epoch_line(epoch, n_epochs)), lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"epoch 1/{n_epochs}", total=n_epochs)
+        n_done = 0
+
+        def on_epoch(epoch: "Epoch") -> None:
+            nonlocal n_done
+            n_done = epoch.epoch
+            progress.print(f"speechcls: {_epoch_line(epoch, n_epochs)}", markup=False)
+            next_epoch = min(n_done + 1, n_epochs)
+            progress.update(task, completed=n_done, description=f"epoch {next_epoch}/{n_epochs}")
+
+        yield on_epoch, lambda done: progress.update(task, completed=n_done + done)
+
+
+def _epoch_line(epoch: "Epoch", n_epochs: int) -> str:
+    return (
+        f"epoch {epoch.epoch}/{n_epochs}  loss {epoch.loss:.3f}"
+        f"  validation {100 * epoch.validation_accuracy:.1f} % (loss {epoch.validation_loss:.3f})"
+        f"  {epoch.clips_per_second:.0f} clips/s{'  best' if epoch.is_best else ''}"
+    )

@@ -1,0 +1,182 @@
+"""Every setting with its default and unit: frozen dataclasses that turn into JSON and back."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Self, get_args, get_type_hints
+
+from speechcls.errors import ConfigError
+
+UNKNOWN = "_unknown_"
+"""Label of words that are none of the commands."""
+SILENCE = "_silence_"
+"""Label of clips in which nobody speaks."""
+UNCERTAIN = "_uncertain_"
+"""What ``predict --threshold`` answers below the threshold; never a label of a model."""
+
+FEATURE_KINDS = ("mfcc", "log-mel")
+READOUTS = ("last", "mean", "attention")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the configurations share: JSON in and out, with unknown and missing keys refused."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build the configuration from parsed JSON.
+
+        Raises
+        ------
+        ConfigError
+            When a key is unknown or missing, or a value has the wrong type or is impossible.
+        """
+        types = get_type_hints(cls)
+        unknown, missing = sorted(values.keys() - types), sorted(types.keys() - values.keys())
+        if unknown or missing:
+            problems = [f"unknown {', '.join(unknown)}"] if unknown else []
+            problems += [f"missing {', '.join(missing)}"] if missing else []
+            raise ConfigError(f"{cls.__name__}: {'; '.join(problems)}; valid: {', '.join(types)}")
+        for name, value in values.items():
+            accepted = get_args(types[name]) or (types[name],)
+            if float in accepted and type(value) is int:
+                continue  # JSON writes 1.0 and 1 alike
+            if type(value) not in accepted:
+                raise ConfigError(f"{cls.__name__}.{name}: {value!r} has the wrong type")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values, in their order."""
+        return dataclasses.asdict(self)
+
+    def _require(self, name: str, allowed: bool, what: str) -> None:
+        """Refuse the field ``name`` unless ``allowed``, saying what it has to be."""
+        if not allowed:
+            option = name.replace("_", "-")
+            raise ConfigError(
+                f"{option}: {getattr(self, name)!r} is not possible; it must be {what}"
+            )
+
+    def _require_positive(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            self._require(name, math.isfinite(value) and value > 0, "a positive number")
+
+    def _require_share(self, *names: str) -> None:
+        for name in names:
+            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class FeatureConfig(Config):
+    """How samples become features."""
+
+    kind: str = "mfcc"
+    """``mfcc`` (mel-frequency cepstral coefficients) or ``log-mel`` (mel energies in dB)."""
+    sample_rate: int = 16_000
+    """Samples a second; recordings of any other rate are resampled."""
+    duration_s: float = 1.0
+    """Length of the window that the model hears, seconds."""
+    n_fft: int = 512
+    """Length of the Fourier transform, samples."""
+    win_length: int = 480
+    """Length of the Hann window, samples (30 ms at 16 kHz)."""
+    hop_length: int = 160
+    """Step from one frame to the next, samples (10 ms at 16 kHz)."""
+    n_mels: int = 80
+    """Number of mel bands."""
+    n_mfcc: int = 40
+    """Number of cepstral coefficients; not used by ``log-mel``."""
+    fmin: float = 20.0
+    """Lower edge of the mel bands, Hz."""
+    fmax: float = 7_600.0
+    """Upper edge of the mel bands, Hz."""
+    power_floor: float = 1e-10
+    """Mel power below which a band counts as silent, so that the logarithm stays finite."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        self._require("kind", self.kind in FEATURE_KINDS, f"one of {', '.join(FEATURE_KINDS)}")
+        self._require_positive("sample_rate", "duration_s", "n_fft", "win_length", "hop_length")
+        self._require_positive("n_mels", "n_mfcc", "power_floor")
+        self._require("win_length", self.win_length <= self.n_fft, f"at most n-fft ({self.n_fft})")
+        self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n-mels ({self.n_mels})")
+        nyquist = self.sample_rate / 2
+        self._require(
+            "fmax", self.fmax <= nyquist, f"at most half the sample rate ({nyquist:g} Hz)"
+        )
+        self._require("fmin", 0 <= self.fmin < self.fmax, f"in 0 .. fmax ({self.fmax:g} Hz)")
+        self._require("duration_s", self.n_samples >= self.hop_length, "longer than one hop")
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in the model's window."""
+        return round(self.duration_s * self.sample_rate)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the model's window."""
+        return 1 + self.n_samples // self.hop_length
+
+    @property
+    def n_features(self) -> int:
+        """Values in a frame."""
+        return self.n_mfcc if self.kind == "mfcc" else self.n_mels
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Config):
+    """Which network of the zoo, and how large."""
+
+    arch: str = "bilstm"
+    """Name in ``speechcls.networks.NETWORKS``; ``speechcls archs`` lists them."""
+    hidden_size: int = 128
+    """Units of a recurrent layer, in each direction."""
+    num_layers: int = 2
+    """Recurrent layers on top of each other."""
+    dropout: float = 0.2
+    """Share of values zeroed in training, between layers and before the output."""
+    readout: str = "attention"
+    """How the frames become one vector: ``last``, ``mean`` or ``attention``."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        self._require_positive("hidden_size", "num_layers")
+        self._require_share("dropout")
+        self._require("readout", self.readout in READOUTS, f"one of {', '.join(READOUTS)}")
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """How a network is trained."""
+
+    epochs: int = 30
+    """Most passes over the training clips."""
+    batch_size: int = 64
+    """Clips in one step."""
+    lr: float = 2e-3
+    """Highest learning rate of AdamW, reached after the warm-up."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay."""
+    warmup_share: float = 0.05
+    """Share of all steps in which the learning rate rises from zero; then it falls as a cosine."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this Euclidean norm."""
+    label_smoothing: float = 0.05
+    """Share of the target probability that is spread over all labels."""
+    patience: int = 10
+    """Epochs without a better validation result after which training ends."""
+    unknown_share: float = 2.0
+    """Most ``_unknown_`` clips in an epoch, as a multiple of the mean command's clips."""
+    silence_share: float = 1.0
+    """``_silence_`` clips in an epoch, as a multiple of the mean command's clips."""
+    seed: int = 0
+    """Seed of the weights, the order of the clips and everything drawn at random."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        self._require_positive("epochs", "batch_size", "lr", "max_grad_norm", "patience")
+        self._require_positive("unknown_share", "silence_share")
+        self._require_share("warmup_share", "label_smoothing")
+        self._require("weight_decay", self.weight_decay >= 0, "zero or more")
+        self._require("seed", 0 <= self.seed < 2**63, "a whole number from 0")

@@ -1,0 +1,188 @@
+"""A data set made ready for training: read, labelled, split, every clip of the model's length."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from speechcls.artifact import SplitRow
+from speechcls.audio import PCM, read_clip, to_pcm
+from speechcls.clipstore import ClipStore, read_clips
+from speechcls.config import SILENCE, UNKNOWN, FeatureConfig
+from speechcls.dataset import Dataset
+from speechcls.errors import AudioError, DatasetError
+from speechcls.silence import cut_silence, part_of
+from speechcls.splits import assign_splits, choose_labels, map_label
+
+_MOST_LISTED = 20  # bad clips named in an error
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What ``training.fit`` trains on, and what the artifact keeps of it."""
+
+    labels: tuple[str, ...]
+    """In the order of the logits."""
+    features: FeatureConfig
+    """With the window's length chosen by the clips."""
+    windows: PCM
+    """(n_clips, n_samples); held-out cuts of noise are among them."""
+    label_index: npt.NDArray[np.int64]
+    """(n_clips,) into ``labels``."""
+    split: npt.NDArray[np.str_]
+    """(n_clips,) ``train``, ``validation``, ``test`` or ``unused``."""
+    noise: PCM
+    """(n_noise,) the background noise that may be trained on; empty if there is none."""
+    rows: list[SplitRow]
+    """One a clip."""
+    warnings: list[str]
+    bad: list[str]
+    """One line for each clip that was left out because it could not be used."""
+
+
+def load_corpus(
+    dataset: Dataset,
+    features: FeatureConfig,
+    duration_s: float | None = None,
+    commands: Sequence[str] = (),
+    test_speakers: Sequence[str] = (),
+    max_bad: float = 0.01,
+    jobs: int = 1,
+    on_clip: Callable[[], None] = lambda: None,
+) -> Corpus:
+    """Read a data set and decide label, split and window of each clip.
+
+    Parameters
+    ----------
+    duration_s : length of the window, seconds; None: the usual length of the clips
+    max_bad : largest share of clips that may be unusable
+    on_clip : called after each clip read
+
+    Raises
+    ------
+    DatasetError
+        When too many clips are bad, a label has none, or they cannot be split.
+    """
+    named = {example.label for example in dataset.examples}
+    labels = choose_labels(named | set(dataset.empty_labels), commands, bool(dataset.noise))
+    store = read_clips(dataset.examples, features.sample_rate, jobs, on_clip)
+    noise, bad_noise = _read_noise(dataset.noise, features.sample_rate)
+    bad = dataset.problems + store.bad + bad_noise
+    _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
+    readable = Counter(example.label for example in store.examples)
+    for label in labels:
+        if not readable[label] and label not in (UNKNOWN, SILENCE):
+            reasons = "".join(f"\n  {line}" for line in bad[:_MOST_LISTED])
+            raise DatasetError(
+                f"{dataset.root / label}: no readable clip of this label; add recordings or remove"
+                f" the folder{reasons}"
+            )
+
+    features = dataclasses.replace(features, duration_s=duration_s or store.usual_duration_s())
+    # With an _unknown_ class every word counts as something, so that none is None.
+    mapped = [str(map_label(example.label, labels)) for example in store.examples]
+    splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
+    silent = _held_out_silence(noise, features, mapped, splits.names)
+    everything = _join(store, silent)
+    return Corpus(
+        labels=tuple(labels),
+        features=features,
+        windows=everything.windows(features.n_samples),
+        label_index=np.array(
+            [labels.index(name) for name in mapped]
+            + [labels.index(example.label) for example in silent.examples],
+            dtype=np.int64,
+        ),
+        split=np.array(splits.names + [str(example.split) for example in silent.examples]),
+        noise=_training_noise(noise, features.sample_rate),
+        rows=[
+            SplitRow(
+                dataset.name_of(example.path),
+                example.label,
+                example.speaker or "",
+                split,
+                example.start_s,
+                example.end_s,
+                example.gain,
+                digest,
+            )
+            for example, digest, split in zip(
+                everything.examples,
+                everything.digests,
+                splits.names + [str(example.split) for example in silent.examples],
+                strict=True,
+            )
+        ],
+        warnings=[
+            f"{dataset.root / label}: a label folder without a recording"
+            for label in dataset.empty_labels
+        ]
+        + splits.warnings,
+        bad=bad,
+    )
+
+
+def _check_bad(bad: list[str], n_clips: int, max_bad: float) -> None:
+    if len(bad) <= max_bad * n_clips:
+        return
+    listed = "".join(f"\n  {line}" for line in bad[:_MOST_LISTED])
+    more = f"\n  and {len(bad) - _MOST_LISTED} more" if len(bad) > _MOST_LISTED else ""
+    raise DatasetError(
+        f"{len(bad)} of {n_clips} clips are bad, more than --max-bad {max_bad:g} allows; mend or"
+        f" delete them, or allow {len(bad) / n_clips:.2g}:{listed}{more}"
+    )
+
+
+def _read_noise(paths: list[Path], sample_rate: int) -> tuple[dict[Path, PCM], list[str]]:
+    """Return the samples (n,) of each readable noise recording, and a line for each other one."""
+    noise, bad = {}, []
+    for path in paths:
+        try:
+            noise[path] = to_pcm(read_clip(path, sample_rate))
+        except AudioError as error:
+            bad.append(str(error))
+    return noise, bad
+
+
+def _training_noise(noise: dict[Path, PCM], sample_rate: int) -> PCM:
+    parts = [np.empty(0, dtype=np.int16)]
+    for samples in noise.values():
+        start_s, end_s = part_of(len(samples) / sample_rate, "train")
+        parts.append(samples[round(start_s * sample_rate) : round(end_s * sample_rate)])
+    return np.concatenate(parts)
+
+
+def _held_out_silence(
+    noise: dict[Path, PCM], features: FeatureConfig, mapped: list[str], splits: list[str]
+) -> ClipStore:
+    """Return as many silent clips for validation and test as a command has there on average."""
+    rate = features.sample_rate
+    durations_s = {path: len(samples) / rate for path, samples in noise.items()}
+    examples = []
+    for split in ("validation", "test") if noise else ():
+        n_cuts = mean_command_count(
+            [name for name, own in zip(mapped, splits, strict=True) if own == split]
+        )
+        examples += cut_silence(durations_s, split, n_cuts, features.duration_s)
+    return read_clips(examples, rate, jobs=1)
+
+
+def mean_command_count(labels: Sequence[str]) -> int:
+    """Return how many of ``labels`` a command has on average, 0 where there is none."""
+    counts = Counter(label for label in labels if label not in (UNKNOWN, SILENCE))
+    return round(counts.total() / len(counts)) if counts else 0
+
+
+def _join(first: ClipStore, second: ClipStore) -> ClipStore:
+    return ClipStore(
+        first.examples + second.examples,
+        np.concatenate([first.samples, second.samples]),
+        np.concatenate([first.lengths, second.lengths]),
+        first.digests + second.digests,
+        first.sample_rate,
+        first.bad + second.bad,
+    )

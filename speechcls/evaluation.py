@@ -1,0 +1,189 @@
+"""Score a model on a data set, through the engine that ``predict`` runs on."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechcls.artifact import load_split
+from speechcls.audio import read_clip
+from speechcls.classifier import BATCH_SIZE, Classifier, Window
+from speechcls.clipstore import digest_of, read_example
+from speechcls.config import SILENCE
+from speechcls.corpus import mean_command_count
+from speechcls.dataset import SPLITS, Dataset, Example
+from speechcls.errors import AudioError, ConfigError, DatasetError, SpeechclsError
+from speechcls.metrics import Scores, score
+from speechcls.readahead import read_ahead
+from speechcls.silence import cut_silence
+from speechcls.splits import map_label
+
+NEW = "new"
+"""The split of a clip that the model's training never saw."""
+CHOICES = ("auto", *SPLITS, "all")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores, what was scored, and what could not be."""
+
+    scores: Scores
+    scored: str
+    """The clips that count, in words."""
+    caveat: str
+    """Why the figures may flatter; empty if they do not."""
+    bad: list[str]
+    """One line for each clip that could not be read."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One clip's part in the evaluation."""
+
+    truth: int
+    predicted: int
+    speaker: str
+    split: str
+
+
+def evaluate(
+    classifier: Classifier,
+    dataset: Dataset,
+    split: str = "auto",
+    on_clip: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Return how well the model does on clips that it was not trained on.
+
+    A clip is recognised as one of the training's by its samples, whatever its name. ``auto``
+    scores what is new to the model and the held-out test clips; where there are none of either,
+    the validation clips.
+
+    Parameters
+    ----------
+    split : ``auto``, ``train``, ``validation``, ``test`` or ``all``
+    on_clip : called after each clip
+
+    Raises
+    ------
+    ConfigError
+        When ``split`` is unknown.
+    DatasetError
+        When the model does not know a label and has no ``_unknown_``, or nothing is to be scored.
+    """
+    if split not in CHOICES:
+        raise ConfigError(f"--split {split}: not one of {', '.join(CHOICES)}")
+    words = {example.label for example in dataset.examples}
+    _check_labels(words, classifier.labels)
+    known = {row.digest: row.split for row in load_split(classifier.artifact)}
+    examples = dataset.examples + _silence(classifier, dataset)
+    answers: list[_Answer] = []
+    bad = list(dataset.problems)
+    wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
+    for batch in read_ahead(
+        examples, lambda e: _read(e, classifier, known, wanted), classifier.jobs, BATCH_SIZE
+    ):
+        for outcome in _run(classifier, batch):
+            if isinstance(outcome, SpeechclsError):
+                bad.append(str(outcome))
+            elif outcome is not None:
+                answers.append(outcome)
+            on_clip()
+    counts = Counter(answer.split for answer in answers)
+    if split == "auto" and (counts[NEW] or counts["test"]):
+        answers = [answer for answer in answers if answer.split != "validation"]
+    if not answers:
+        there = Counter(row.split for row in load_split(classifier.artifact))
+        raise DatasetError(
+            f"{dataset.root}: no clip of split {split} to score;"
+            f" the model was made with {', '.join(f'{n} {name}' for name, n in there.items())}"
+            " clips; choose another --split, or other data"
+        )
+    scores = score(
+        np.array([answer.truth for answer in answers]),
+        np.array([answer.predicted for answer in answers]),
+        classifier.labels,
+        [answer.speaker for answer in answers],
+    )
+    return Evaluation(scores, *_describe(Counter(answer.split for answer in answers)), bad)
+
+
+def _check_labels(words: set[str], labels: tuple[str, ...]) -> None:
+    strangers = sorted(word for word in words if map_label(word, labels) is None)
+    if strangers:
+        raise DatasetError(
+            f"the model knows no label {', '.join(strangers)} and has no _unknown_;"
+            f" the data has {', '.join(sorted(words))}; the model has {', '.join(labels)}"
+        )
+
+
+def _silence(classifier: Classifier, dataset: Dataset) -> list[Example]:
+    """Return cuts of the data's background noise: those that training held out, else new ones."""
+    if SILENCE not in classifier.labels or not dataset.noise:
+        return []
+    paths = {dataset.name_of(path): path for path in dataset.noise}
+    held_out = [
+        Example(paths[row.path], SILENCE, None, None, row.start_s, row.end_s, row.gain)
+        for row in load_split(classifier.artifact)
+        if row.path in paths
+    ]
+    if held_out:
+        return held_out
+    durations_s = {}
+    for path in dataset.noise:
+        try:
+            samples = read_clip(path, classifier.sample_rate)
+        except AudioError as error:
+            dataset.problems.append(str(error))
+        else:
+            durations_s[path] = len(samples) / classifier.sample_rate
+    if not durations_s:
+        return []
+    n_cuts = mean_command_count(
+        [str(map_label(example.label, classifier.labels)) for example in dataset.examples]
+    )
+    return cut_silence(durations_s, None, n_cuts, classifier.artifact.features.duration_s)
+
+
+def _read(
+    example: Example, classifier: Classifier, known: dict[str, str], wanted: set[str] | None
+) -> tuple[Window, str] | None:
+    """Return the window of an example and its split in training; None if it is not wanted."""
+    pcm = read_example(example, classifier.sample_rate)
+    split = known.get(digest_of(pcm), NEW)
+    if wanted is not None and split not in wanted:
+        return None
+    return classifier.window(pcm.astype(np.float32) / 32_768.0), split
+
+
+def _run(
+    classifier: Classifier, batch: list[tuple[Example, tuple[Window, str] | SpeechclsError | None]]
+) -> Iterator[_Answer | SpeechclsError | None]:
+    """Yield what became of each example of a batch; None for one that is not wanted."""
+    read = [outcome for _, outcome in batch if isinstance(outcome, tuple)]
+    predicted = iter(())  # type: Iterator[int]
+    if read:
+        windows = np.stack([window.samples for window, _ in read])
+        predicted = iter(classifier.probabilities(windows).argmax(axis=1).tolist())
+    for example, outcome in batch:
+        if isinstance(outcome, tuple):
+            truth = classifier.labels.index(str(map_label(example.label, classifier.labels)))
+            yield _Answer(truth, next(predicted), example.speaker or "", outcome[1])
+        else:
+            yield outcome
+
+
+def _describe(counts: Counter[str]) -> tuple[str, str]:
+    """Say in words which clips were scored, and why the figures may flatter."""
+    names = {NEW: "clips that training never saw", "unused": "copies of held-out clips"}
+    scored = ", ".join(
+        f"{n} {names.get(name, f'clips of the {name} split')}" for name, n in counts.items()
+    )
+    if counts["train"]:
+        return scored, "the model was trained on some of these clips: the figures flatter"
+    if counts["validation"]:
+        return (
+            scored,
+            "the best epoch was chosen on the validation clips: the figures flatter a bit",
+        )
+    return scored, ""

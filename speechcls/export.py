@@ -1,0 +1,157 @@
+"""A trained recogniser as ``model.onnx``: samples in, probabilities out, no torch needed."""
+
+import dataclasses
+import hashlib
+import io
+import platform
+import time
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+import speechcls
+from speechcls.artifact import Artifact, save_artifact
+from speechcls.classifier import BATCH_SIZE, open_session
+from speechcls.config import TrainConfig
+from speechcls.corpus import Corpus
+from speechcls.errors import ArtifactError
+from speechcls.metrics import Scores, score
+from speechcls.networks import Recogniser, count_parameters
+from speechcls.training import FitResult
+
+OPSET = 17
+TOLERANCE = 1e-4
+"""Largest difference of a probability between torch and ONNX Runtime that is accepted."""
+
+
+class _Probabilities(nn.Module):
+    def __init__(self, recogniser: Recogniser) -> None:
+        super().__init__()
+        self.recogniser = recogniser
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return self.recogniser(samples).softmax(dim=1)  # type: ignore[no-any-return]
+
+
+def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
+    """Return the ONNX graph of a recogniser, after comparing it with torch.
+
+    Its input ``samples`` is (batch, n_samples) float32 in [-1, 1], batch and length free; its
+    output ``probabilities`` is (batch, n_labels) float32. Labels and sample rate stand in its
+    metadata.
+
+    Raises
+    ------
+    ArtifactError
+        When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
+    """
+    config = recogniser.features.config
+    model = _Probabilities(recogniser).to("cpu").eval()
+    generator = torch.Generator().manual_seed(0)
+    samples = 0.1 * torch.randn(3, config.n_samples, generator=generator)
+    samples[2] = 0.0  # digital silence, the extreme that every set of recordings holds
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # The exporter by tracing is the one that keeps batch and length free for recurrent
+        # layers; it calls itself deprecated and warns of the batch size, which is tested below.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (samples[:2],),
+            buffer,  # type: ignore[arg-type]  # the exporter by tracing takes a stream
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["samples"],
+            output_names=["probabilities"],
+            dynamic_axes={
+                "samples": {0: "batch", 1: "n_samples"},
+                "probabilities": {0: "batch"},
+            },
+        )
+        expected = model(samples).numpy()
+    graph = onnx.load_from_string(buffer.getvalue())
+    for key, value in (("labels", "\n".join(labels)), ("sample_rate", str(config.sample_rate))):
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+    content: bytes = graph.SerializeToString()
+    answer = open_session(content, n_threads=1).run(None, {"samples": samples.numpy()})[0]
+    difference = float(np.abs(answer - expected).max())
+    if not difference <= TOLERANCE:
+        raise ArtifactError(
+            f"model.onnx differs from torch by {difference:.2g}; please report this"
+        )
+    return content
+
+
+def save_trained(
+    artifact: Artifact,
+    recogniser: Recogniser,
+    corpus: Corpus,
+    result: FitResult,
+    config: TrainConfig,
+    device: str,
+    commands: list[str],
+    force: bool,
+) -> Scores:
+    """Write a trained recogniser to ``artifact.path``; return its scores on the validation clips.
+
+    The scores are those of the exported graph, as everybody will run it.
+
+    Raises
+    ------
+    ArtifactError
+        When the graph is not equal to the network, or the place cannot be written.
+    """
+    graph = export_onnx(recogniser, list(artifact.labels))
+    scores = _score_validation(graph, corpus)
+    data_hash = hashlib.sha256()
+    for row in sorted(f"{row.label}\0{row.digest}" for row in corpus.rows):
+        data_hash.update(row.encode("utf-8", "surrogateescape"))
+    metrics = {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "validation": scores.to_dict(),
+        "best_epoch": result.best.epoch if result.best else None,
+        "interrupted": result.interrupted,
+        "history": [dataclasses.asdict(epoch) for epoch in result.history],
+        "n_parameters": count_parameters(recogniser),
+        "training": config.to_dict(),
+        "commands": commands,
+        "device": device,
+        "data": {
+            "n_clips": {
+                str(name): int(n)
+                for name, n in zip(*np.unique(corpus.split, return_counts=True), strict=True)
+            },
+            "n_bad": len(corpus.bad),
+            "sha256": data_hash.hexdigest(),
+        },
+        "versions": {
+            "speechcls": speechcls.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    weights = {name: tensor.numpy() for name, tensor in recogniser.state_dict().items()}
+    save_artifact(artifact, weights, graph, metrics, corpus.rows, force)
+    return scores
+
+
+def _score_validation(graph: bytes, corpus: Corpus) -> Scores:
+    session = open_session(graph, torch.get_num_threads())
+    chosen = np.flatnonzero(corpus.split == "validation")
+    predicted = []
+    for start in range(0, len(chosen), BATCH_SIZE):
+        windows = corpus.windows[chosen[start : start + BATCH_SIZE]].astype(np.float32) / 32_768.0
+        predicted.append(session.run(None, {"samples": windows})[0].argmax(axis=1))
+    return score(
+        corpus.label_index[chosen],
+        np.concatenate(predicted),
+        corpus.labels,
+        [corpus.rows[i].speaker for i in chosen],
+    )

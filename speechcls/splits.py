@@ -1,0 +1,198 @@
+"""Who trains, who validates, who tests: by speaker, and the same tomorrow as today."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from speechcls.config import SILENCE, UNKNOWN
+from speechcls.dataset import SPLITS, Example
+from speechcls.errors import DatasetError
+
+UNUSED = "unused"
+"""The split of a clip that takes no part, because the same sound stands in a held-out split."""
+
+_VALIDATION_BELOW, _TEST_BELOW = 10.0, 20.0  # per cent, as in Speech Commands
+
+
+@dataclass
+class Splits:
+    """The split of every clip, and what a person should know about how it came about."""
+
+    names: list[str]
+    """``train``, ``validation``, ``test`` or ``unused``, one for each clip."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> list[str]:
+    """Return the model's labels in logit order.
+
+    Without ``commands`` these are the labels found, sorted; with them the commands as given, then
+    ``_unknown_`` where there are other words, then ``_silence_`` where there is background noise.
+
+    Raises
+    ------
+    DatasetError
+        When a command does not occur, or fewer than two labels are left.
+    """
+    special = {UNKNOWN, SILENCE}
+    if commands:
+        if missing := [command for command in commands if command not in found]:
+            raise DatasetError(
+                f"--commands {','.join(missing)}: no such label in the data;"
+                f" it has {', '.join(sorted(found))}"
+            )
+        labels = [command for command in dict.fromkeys(commands) if command not in special]
+        if found - special - set(labels) or UNKNOWN in found:
+            labels.append(UNKNOWN)
+    else:
+        labels = sorted(found - special) + sorted(found & {UNKNOWN})
+    if has_noise or SILENCE in found:
+        labels.append(SILENCE)
+    if len(labels) < 2:
+        raise DatasetError(
+            f"only one label ({', '.join(labels)}); a recogniser needs two or more:"
+            " add a folder with another word, or one named _unknown_ with other sounds"
+        )
+    return labels
+
+
+def map_label(word: str, labels: Sequence[str]) -> str | None:
+    """Return the label that ``word`` counts as: itself, else ``_unknown_``, else None."""
+    if word in labels:
+        return word
+    return UNKNOWN if UNKNOWN in labels else None
+
+
+def percentage(key: str) -> float:
+    """Return where ``key`` falls in [0, 100], as the official rule of Speech Commands has it.
+
+    Source
+    ------
+    Warden 2018, ``which_set``: SHA-1 of the speaker, modulo 2**27.
+    """
+    digest = int(hashlib.sha1(key.encode("utf-8", "surrogateescape")).hexdigest(), 16)
+    return (digest % 2**27) * (100.0 / (2**27 - 1))
+
+
+def assign_splits(
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    digests: Sequence[str],
+    test_speakers: Sequence[str] = (),
+) -> Splits:
+    """Return the split of each clip.
+
+    What the data says (official lists, a manifest's column) comes first, then ``test_speakers``;
+    all others are dealt out by the hash of the speaker, so that a clip added later moves nobody.
+    Clips without a speaker are dealt out by the hash of their samples.
+
+    Parameters
+    ----------
+    labels : the model's label of each clip
+    digests : a hash of each clip's samples; equal samples never straddle two splits
+
+    Raises
+    ------
+    DatasetError
+        When a test speaker is unknown, or a label has too few clips to be split.
+    """
+    speakers = {example.speaker for example in examples if example.speaker}
+    if unknown := sorted(set(test_speakers) - speakers):
+        known = f"{len(speakers)} speakers, {', '.join(sorted(speakers)[:10])}"
+        raise DatasetError(f"--test-speakers {','.join(unknown)}: not in the data; it has {known}")
+    splits = Splits([example.split or "" for example in examples])
+    is_told = any(splits.names)
+    by_clip = _too_few_speakers(splits, examples, test_speakers)
+    keys = [
+        digest if by_clip or example.speaker is None else example.speaker
+        for example, digest in zip(examples, digests, strict=True)
+    ]
+    for i, (example, key) in enumerate(zip(examples, keys, strict=True)):
+        if splits.names[i]:
+            continue
+        place = percentage(key)
+        is_test = _VALIDATION_BELOW <= place < _TEST_BELOW
+        if test_speakers:
+            is_test = example.speaker in test_speakers
+        is_validation = place < _VALIDATION_BELOW and not is_test
+        splits.names[i] = "test" if is_test else "validation" if is_validation else "train"
+    for split in ["validation"] if test_speakers or is_told else ["validation", "test"]:
+        _fill(splits.names, split, keys, labels, by_clip)
+    _drop_copies(splits, labels, digests)
+    _check_labels(splits, labels)
+    return splits
+
+
+def _too_few_speakers(
+    splits: Splits, examples: Sequence[Example], test_speakers: Sequence[str]
+) -> bool:
+    """Tell whether clips must be dealt out one by one, and warn of it."""
+    open_to_deal = [e for e, name in zip(examples, splits.names, strict=True) if not name]
+    speakers = {e.speaker for e in open_to_deal if e.speaker} - set(test_speakers)
+    if not open_to_deal or (len(speakers) >= 3 or (test_speakers and len(speakers) == 2)):
+        if any(e.speaker is None for e in open_to_deal):
+            splits.warnings.append("some clips name no speaker: those are split clip by clip")
+        return False
+    known = f"only {len(speakers)}" if speakers else "no"
+    splits.warnings.append(
+        f"{known} speaker{'s' if len(speakers) != 1 else ''} known, so the data is split clip by"
+        " clip: the figures may flatter, since the same voice trains and tests; name the speakers"
+        " with --pattern or a manifest"
+    )
+    return True
+
+
+def _fill(
+    names: list[str], split: str, keys: Sequence[str], labels: Sequence[str], by_clip: bool
+) -> None:
+    """Give an empty split the training speaker of lowest hash; by clip, one clip of each label."""
+    for label in sorted(set(labels)):
+        of_label = [i for i, known in enumerate(labels) if known == label]
+        if any(names[i] == split for i in (of_label if by_clip else range(len(names)))):
+            continue
+        in_training = {keys[i] for i in of_label if names[i] == "train"}
+        if len(in_training) < 2:
+            continue
+        moved = min(in_training, key=percentage)
+        for i, key in enumerate(keys):
+            if key == moved and names[i] == "train":
+                names[i] = split
+
+
+def _drop_copies(splits: Splits, labels: Sequence[str], digests: Sequence[str]) -> None:
+    """Keep copies of one sound in the most held-out split only."""
+    copies = defaultdict(list)
+    for i, digest in enumerate(digests):
+        copies[digest].append(i)
+    n_dropped = n_two_labels = 0
+    for group in copies.values():
+        n_two_labels += len({labels[i] for i in group}) > 1
+        kept = max((splits.names[i] for i in group), key=SPLITS.index)
+        for i in group:
+            if splits.names[i] != kept:
+                splits.names[i] = UNUSED
+                n_dropped += 1
+    if n_dropped:
+        splits.warnings.append(
+            f"{n_dropped} clips are left out: the same samples are in a held-out split"
+        )
+    if n_two_labels:
+        splits.warnings.append(f"{n_two_labels} recordings occur under two labels; one is wrong")
+
+
+def _check_labels(splits: Splits, labels: Sequence[str]) -> None:
+    """Refuse a label that nothing would train, warn of one that nothing validates."""
+    totals, counts = Counter(labels), Counter(zip(labels, splits.names, strict=True))
+    for label, total in sorted(totals.items()):
+        if not counts[label, "train"]:
+            raise DatasetError(
+                f"label {label}: none of its {total} clips is left to train on; it has too few"
+                " clips or speakers to split, record more (30 or more clips a word are a start)"
+            )
+    if not any(name == "validation" for name in splits.names):
+        raise DatasetError(
+            f"{len(labels)} clips are too few to hold some back for validation; record more"
+        )
+    if bare := [label for label in sorted(totals) if not counts[label, "validation"]]:
+        splits.warnings.append(f"no validation clip of {', '.join(bare)}: record more of it")

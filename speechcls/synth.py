@@ -1,0 +1,250 @@
+"""Clips of any words, spoken by many synthetic voices: espeak-ng, GPL-3, an optional extra."""
+
+import _ctypes
+import ctypes
+import random
+import re
+import sys
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count, cycle, islice, takewhile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from speechcls.errors import AudioError, ConfigError, DatasetError
+
+SAMPLE_RATE = 16_000  # Hz, of the written clips
+
+# Of 104 variants, measured on 20 words in 8 English accents, we leave out those without voice
+# (whisper, whisperf, caleb: periodicity 0.26-0.41, else 0.48-0.99), those that a classifier which
+# heard all others understands badly (zac, Alicia, kaukovalta: recall 0.79-0.83, mean 0.99), one
+# overdriven at any volume (iven), and jokes (robots, which are echoes, a demon, a test of rates).
+_DROPPED = re.compile("whisperf?|caleb|zac|Alicia|kaukovalta|iven|.*[Rr]obo.*|Rici.*|Demonic|fast")
+_VOLUME = 30  # percent of espeak's usual: above it the loud variants clip; `_place` sets levels
+_UNSAFE = re.compile(r'[/\\:*?"<>|]|^[\s._]|[\s.]$|^$')  # in the name of a folder, on any system
+_MUTE = ("fo", "kaa", "xex")  # languages listed without their dictionaries
+_unload = getattr(_ctypes, "FreeLibrary" if sys.platform == "win32" else "dlclose")
+# espeak_VOICE begins with its name, its languages (a priority byte, then a tag) and its file
+_VOICES = ctypes.POINTER(ctypes.POINTER(ctypes.c_char_p * 3))
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One synthetic speaker."""
+
+    accent: str  # espeak-ng's voice, such as en-gb-scotland
+    variant: str  # its timbre, such as f3, or '' for the accent's own
+    pitch: int  # 0 to 99; 50 is the variant's own
+    pitch_range: int  # 0 (monotone) to 100; 50 is the variant's own
+    rate_wpm: int  # 80 to 450 words a minute
+
+    @property
+    def name(self) -> str:
+        """File-safe identifier, unique per voice, without underscores."""
+        timbre = re.sub(r"[^a-z0-9]", "", self.variant.lower()) or "plain"
+        return f"{self.accent}-{timbre}-p{self.pitch}-r{self.pitch_range}-w{self.rate_wpm}"
+
+
+@dataclass(frozen=True)
+class SynthResult:
+    """Clips on disk, and a line ``word: voice: reason`` for each voice that failed at a word."""
+
+    n_written: int
+    skipped: list[str]
+
+
+class Speaker:
+    """espeak-ng: its sample rate (Hz), accents (language tag to voice), variants and speech.
+
+    It keeps state between clips (pitch flutter, gain control) that only a fresh copy of the
+    library resets: each clip loads and unloads it, 0.3 ms of its 4 ms, and so depends on its
+    text and voice alone. ConfigError if espeakng-loader is missing or does not work.
+    """
+
+    def __init__(self) -> None:
+        self.accents: dict[str, str] = {}
+        self._libc = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
+        try:
+            import espeakng_loader
+
+            self._library = Path(espeakng_loader.get_library_path())
+            self._data = self._library.with_name("espeak-ng-data")
+            with self._engine() as engine:
+                engine.espeak_ListVoices.restype = _VOICES
+                records = engine.espeak_ListVoices(None)
+                for record in takewhile(bool, map(records.__getitem__, count())):
+                    _, tag, path = (field.decode().lower() for field in record.contents)
+                    self.accents[tag[1:]] = path.rpartition("/")[2]
+        except (ImportError, OSError) as error:
+            message = f"synth: no espeak-ng ({error}); run pip install 'speechcls[synth]'"
+            raise ConfigError(message) from error
+        self.variants = ["", *sorted(path.name for path in self._data.glob("voices/!v/*"))]
+
+    @contextmanager
+    def _engine(self) -> Iterator[ctypes.CDLL]:
+        """Load and initialise the library, unload it in the end."""
+        engine = ctypes.CDLL(str(self._library))
+        try:
+            # 2: synchronous, into the callback; 0x8000: return on errors, do not exit
+            self.sample_rate = engine.espeak_Initialize(2, 0, bytes(self._data), 0x8000)
+            if self.sample_rate <= 0:
+                raise ConfigError(f"{self._data}: unreadable or over 159 bytes; move speechcls")
+            yield engine
+        finally:
+            engine.espeak_Terminate()
+            _unload(engine._handle)
+
+    def speak(self, text: str, voice: Voice) -> NDArray[np.float32]:
+        """Say a text: (n_samples,) in [-1, 1] at ``sample_rate`` Hz; AudioError if it fails."""
+        chunks: list[bytes] = []
+
+        def collect(wave: int | None, n_samples: int, _events: int | None) -> int:
+            if wave and n_samples > 0:
+                chunks.append(ctypes.string_at(wave, 2 * n_samples))
+            return 0  # go on
+
+        name = f"{voice.accent}+{voice.variant}".rstrip("+")
+        callback, encoded = _CALLBACK(collect), text.encode()
+        with self._engine() as engine:
+            engine.espeak_SetSynthCallback(callback)
+            # espeak-ng itself takes an unknown variant for none, without a word
+            if voice.variant not in self.variants or engine.espeak_SetVoiceByName(name.encode()):
+                raise AudioError(f"{name}: not an espeak-ng voice; use those of make_voices")
+            settings = (voice.rate_wpm, _VOLUME, voice.pitch, voice.pitch_range)
+            for parameter, value in enumerate(settings, start=1):
+                engine.espeak_SetParameter(parameter, value, 0)
+            self._libc.srand(0)  # breathy voices draw their noise from the C library's rand()
+            if engine.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, 1, None, None):  # 1: UTF-8
+                raise AudioError(f"{name}: espeak-ng fails at {text!r}; use another voice")
+        return np.frombuffer(b"".join(chunks), np.int16).astype(np.float32) / np.float32(32768)
+
+
+def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:
+    """Each accent of a language with each variant once, or (not None) the first n_voices of them.
+
+    Pitch, range and rate are drawn at random. ConfigError for an unknown language or n_voices.
+    """
+    speaker, language = Speaker(), language.lower()
+    known = {tag: accent for tag, accent in speaker.accents.items() if tag not in _MUTE}
+    tags = [tag for tag in known if f"{tag}-".startswith(f"{language}-")]
+    # a part of four letters names a script: the same accent in another spelling (fa-latn)
+    accents = [known[tag] for tag in tags if len(tags) == 1 or not re.search(r"-\w{4}\b", tag)]
+    if not accents:
+        names = ", ".join(sorted({tag.partition("-")[0] for tag in known}))
+        raise ConfigError(f"{language}: not a language of espeak-ng; choose from {names}")
+    variants = [variant for variant in speaker.variants if not _DROPPED.fullmatch(variant)]
+    rng = random.Random(f"{language} {seed}")
+    rng.shuffle(variants)
+    rng.shuffle(accents)
+    voices = [
+        Voice(accent, variant, rng.randint(15, 85), rng.randint(20, 90), rng.randint(100, 220))
+        for start in range(len(accents))  # round by round, each variant meets its next accent
+        for variant, accent in zip(variants, cycle(accents[start:] + accents[:start]))
+    ]
+    if n_voices is not None and not 1 <= n_voices <= len(voices):
+        raise ConfigError(f"{n_voices} voices: {language} has 1 to {len(voices)}; ask for as many")
+    return voices[:n_voices]
+
+
+def _check_words(words: Sequence[str], out: Path) -> None:
+    """Refuse words that cannot each name a new folder below out."""
+    seen: dict[str, str] = {}
+    for word in words:
+        if _UNSAFE.search(word) or not word.isprintable() or len(word.encode()) > 200:
+            raise ConfigError(f"{word!r}: cannot name a folder; spell it in letters, as it sounds")
+        key = unicodedata.normalize("NFC", word).casefold()  # as file systems compare names
+        if key in seen:
+            raise ConfigError(f"{word}: given twice (as {seen[key]}); leave one out")
+        seen[key] = word
+        folder = out / word
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(f"{folder}: exists already; choose another --out or delete it")
+
+
+def _place(samples: NDArray[np.float32], rate: int, rng: random.Random) -> NDArray[np.int16]:
+    """Put a word (n_samples,) at rate Hz between short silences, at 16 kHz and a random level."""
+    if np.abs(samples).max(initial=0.0) < 0.002:  # the quietest variant peaks at 0.02
+        raise AudioError("silent")
+    samples = soxr.resample(samples, rate, SAMPLE_RATE)
+    peak = np.abs(samples).max()
+    loud = np.flatnonzero(np.abs(samples) > 0.01 * peak)
+    word = samples[loud[0] : loud[-1] + 1] * (10 ** rng.uniform(-1.0, -0.05) / peak)
+    pads = [round(rng.uniform(0.05, most_s) * SAMPLE_RATE) for most_s in (0.2, 0.1)]
+    return np.round(np.pad(word, pads) * 32767).astype(np.int16)
+
+
+def _write_clip(path: Path, clip: NDArray[np.int16]) -> None:
+    """Write the whole file or nothing."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(part, clip, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+        part.replace(path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise DatasetError(f"{path}: cannot be written ({error}); choose another --out") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _clips(
+    speaker: Speaker, word: str, voices: list[Voice], seed: int, skipped: list[str]
+) -> Iterator[tuple[str, NDArray[np.int16]]]:
+    """File name and clip (n_samples,) of each voice in turn, then of their next takes, for ever."""
+    submit = ThreadPoolExecutor(1).submit  # in the main thread, espeak's callback swallows Ctrl-C
+    queue = deque((voice, 0) for voice in voices)
+    while queue:
+        voice, take = queue.popleft()
+        rng = random.Random(f"{seed} {word} {voice.name} {take}")
+        spoken, prosody = voice, (voice.pitch, voice.pitch_range, voice.rate_wpm)
+        if take:  # make_voices leaves room for this within espeak's ranges
+            varied = (value + rng.randint(-8, 8) for value in prosody)
+            spoken = Voice(voice.accent, voice.variant, *varied)
+        try:
+            samples = submit(speaker.speak, unicodedata.normalize("NFC", word), spoken).result()
+            clip = _place(samples, speaker.sample_rate, rng)
+        except AudioError as error:
+            skipped.append(f"{word}: {voice.name}: {error}")
+            continue
+        queue.append((voice, take + 1))
+        yield f"{voice.name}_nohash_{take}.wav", clip
+
+
+def synthesise(
+    words: Sequence[str],
+    out: Path,
+    per_word: int,
+    language: str = "en",
+    seed: int = 0,
+    on_clip: Callable[[], None] | None = None,
+) -> SynthResult:
+    """Write per_word clips of each word to ``out/<word>``; the same seed gives the same bytes.
+
+    The same voices say all words, one clip each; after the last voice they begin again with a
+    further take. A voice that fails at a word is replaced there by the next. ConfigError, before
+    anything is written, for unusable input; DatasetError for a clip that cannot be written.
+    """
+    _check_words(words, out)
+    if per_word < 1:
+        raise ConfigError(f"per-word: {per_word} clips; ask for at least 1")
+    voices, speaker = make_voices(None, language, seed), Speaker()
+    for word in words:
+        if next(_clips(speaker, word, voices, seed, []), None) is None:
+            raise ConfigError(f"{word}: no voice of {language} has a sound for it; respell it")
+    n_written, skipped = 0, list[str]()
+    for word in words:
+        for name, clip in islice(_clips(speaker, word, voices, seed, skipped), per_word):
+            _write_clip(out / word / name, clip)
+            n_written += 1
+            if on_clip is not None:
+                on_clip()
+    return SynthResult(n_written, skipped)

@@ -1,0 +1,260 @@
+"""The one training loop."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechcls.augment import cut_noise
+from speechcls.config import SILENCE, UNKNOWN, TrainConfig
+from speechcls.corpus import Corpus, mean_command_count
+from speechcls.errors import ConfigError
+from speechcls.networks import Recogniser
+
+_NOISE = -1  # in place of a clip's index: a fresh cut of background noise
+_FEATURE_BATCH = 32  # clips whose spectra fit the processor's cache
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training clips came to."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Mean over the training clips, while they trained."""
+    validation_loss: float
+    validation_accuracy: float
+    lr: float
+    """Learning rate at the end."""
+    clips_per_second: float
+    duration_s: float
+    is_best: bool
+
+
+@dataclass
+class FitResult:
+    """What training came to; the recogniser holds the weights of the best epoch."""
+
+    history: list[Epoch] = field(default_factory=list)
+    best: Epoch | None = None
+    interrupted: bool = False
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is CUDA, else Apple's MPS, else the processor.
+
+    Raises
+    ------
+    ConfigError
+        When it is not there, naming those that are.
+    """
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there.insert(0, "cuda")
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise ConfigError(f"--device {name}: not on this machine; there is {', '.join(there)}")
+    return torch.device(name)
+
+
+def fit(
+    recogniser: Recogniser,
+    corpus: Corpus,
+    config: TrainConfig,
+    device: torch.device,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_step: Callable[[float], None] = lambda done: None,
+) -> FitResult:
+    """Train ``recogniser`` and leave it on the processor with its best weights.
+
+    Best is the epoch of highest validation accuracy, of lowest validation loss among equals.
+    ``KeyboardInterrupt`` ends the training early.
+
+    Parameters
+    ----------
+    on_epoch : called after each epoch
+    on_step : called after each step with the share of the epoch that is done
+
+    Source
+    ------
+    AdamW: Loshchilov & Hutter 2019; cosine: Loshchilov & Hutter 2017; warm-up: Goyal et al. 2017;
+    clipping: Pascanu et al. 2013; label smoothing: Szegedy et al. 2016.
+    """
+    batches = _Batches(corpus, config, device)
+    recogniser.to(device)
+    set_feature_statistics(recogniser, batches)
+    optimizer = torch.optim.AdamW(
+        recogniser.parameters(), lr=config.lr, weight_decay=config.weight_decay
+    )
+    n_steps = config.epochs * batches.n_steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, n_steps, config.warmup_share)
+    )
+    result, best_state = FitResult(), copy.deepcopy(recogniser.state_dict())
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(config.seed)  # dropout draws from the global generator
+            for number in range(1, config.epochs + 1):
+                epoch = _run_epoch(
+                    number, recogniser, batches, optimizer, schedule, config, result.best, on_step
+                )
+                result.history.append(epoch)
+                if epoch.is_best:
+                    result.best = epoch
+                    best_state = copy.deepcopy(recogniser.state_dict())
+                on_epoch(epoch)
+                if result.best and number - result.best.epoch >= config.patience:
+                    break
+    except KeyboardInterrupt:
+        result.interrupted = True
+    recogniser.load_state_dict(best_state)
+    recogniser.to("cpu").eval()
+    return result
+
+
+def learning_rate_factor(step: int, n_steps: int, warmup_share: float) -> float:
+    """Return the share of the highest learning rate at ``step`` (from 0) of ``n_steps``."""
+    n_warmup = max(1, round(warmup_share * n_steps))
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
+
+
+def _run_epoch(
+    number: int,
+    recogniser: Recogniser,
+    batches: "_Batches",
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    config: TrainConfig,
+    best: Epoch | None,
+    on_step: Callable[[float], None],
+) -> Epoch:
+    """Train once over all clips, then validate."""
+    recogniser.train()
+    started, total_loss, n_clips = time.perf_counter(), torch.zeros((), device=batches.device), 0
+    loss_of = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    for step, (samples, targets) in enumerate(batches.training(number), start=1):
+        loss = loss_of(_logits(recogniser, samples), targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(recogniser.parameters(), config.max_grad_norm)
+        optimizer.step()
+        schedule.step()
+        total_loss += loss.detach() * len(targets)
+        n_clips += len(targets)
+        on_step(step / batches.n_steps)
+    duration_s = time.perf_counter() - started
+    validation_loss, accuracy = evaluate_loss(recogniser, batches)
+    return Epoch(
+        epoch=number,
+        loss=float(total_loss) / n_clips,
+        validation_loss=validation_loss,
+        validation_accuracy=accuracy,
+        lr=optimizer.param_groups[0]["lr"],
+        clips_per_second=n_clips / duration_s,
+        duration_s=duration_s,
+        is_best=best is None
+        or (-accuracy, validation_loss) < (-best.validation_accuracy, best.validation_loss),
+    )
+
+
+def _logits(recogniser: Recogniser, samples: Tensor) -> Tensor:
+    """Return logits (batch, n_labels) in float32, by mixed precision on CUDA."""
+    features = recogniser.standardised(samples)  # decibels need all of float32
+    is_cuda = samples.device.type == "cuda"
+    with torch.autocast(samples.device.type, dtype=torch.bfloat16, enabled=is_cuda):
+        logits: Tensor = recogniser.network(features)
+    return logits.float()
+
+
+def evaluate_loss(recogniser: Recogniser, batches: "_Batches") -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy on the validation clips."""
+    recogniser.eval()
+    loss = torch.zeros((), device=batches.device)
+    n_right, n_clips = torch.zeros((), device=batches.device), 0
+    with torch.no_grad():
+        for samples, targets in batches.validation():
+            logits = _logits(recogniser, samples)
+            loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
+            n_right += (logits.argmax(dim=1) == targets).sum()
+            n_clips += len(targets)
+    return float(loss) / n_clips, float(n_right) / n_clips
+
+
+def set_feature_statistics(recogniser: Recogniser, batches: "_Batches") -> None:
+    """Set mean and standard deviation of each feature over the training clips."""
+    total = torch.zeros(recogniser.feature_mean.shape, dtype=torch.float64)
+    squares, n_frames = torch.zeros_like(total), 0
+    with torch.no_grad():
+        for samples in batches.training_clips():
+            features = recogniser.features(samples).flatten(0, 1).cpu().double()
+            total += features.sum(dim=0)
+            squares += features.square().sum(dim=0)
+            n_frames += len(features)
+    mean = total / n_frames
+    variance = (squares / n_frames - mean.square()).clamp(min=0.0)
+    recogniser.feature_mean.copy_(mean)
+    # A feature that never changes, as in digital silence, must not be divided by zero.
+    recogniser.feature_std.copy_(variance.sqrt().clamp(min=1e-3))
+
+
+class _Batches:
+    """The corpus on the device, dealt out in batches of (samples, targets)."""
+
+    def __init__(self, corpus: Corpus, config: TrainConfig, device: torch.device) -> None:
+        self.device, self._config = device, config
+        self._windows = torch.from_numpy(corpus.windows).to(device)
+        self._targets = torch.from_numpy(corpus.label_index).to(device)
+        self._noise = torch.from_numpy(corpus.noise).to(device).float() / 32_768.0
+        training = np.flatnonzero(corpus.split == "train")
+        self._validation = torch.from_numpy(np.flatnonzero(corpus.split == "validation"))
+        names = np.array(corpus.labels)[corpus.label_index[training]]
+        n_command = mean_command_count(list(names))
+        self._unknown = torch.from_numpy(training[names == UNKNOWN])
+        self._known = torch.from_numpy(training[names != UNKNOWN])
+        self._n_unknown = min(len(self._unknown), max(1, round(config.unknown_share * n_command)))
+        self._n_silence = round(config.silence_share * n_command) if len(self._noise) else 0
+        self._silence = corpus.labels.index(SILENCE) if self._n_silence else 0
+        n_clips = len(self._known) + self._n_unknown + self._n_silence
+        self.n_steps = math.ceil(n_clips / config.batch_size)
+
+    def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of one epoch, in an order of its own."""
+        generator = torch.Generator().manual_seed((self._config.seed * 1_000_003 + epoch) % 2**63)
+        chosen = torch.randperm(len(self._unknown), generator=generator)[: self._n_unknown]
+        silent = torch.full((self._n_silence,), _NOISE)
+        index = torch.cat([self._known, self._unknown[chosen], silent])
+        index = index[torch.randperm(len(index), generator=generator)]
+        for chunk in torch.split(index, self._config.batch_size):
+            is_noise = chunk == _NOISE
+            samples, targets = self._take(chunk.clamp(min=0))
+            if n_noise := int(is_noise.sum()):
+                place = is_noise.to(self.device)
+                n_samples = samples.shape[1]
+                samples[place] = cut_noise(self._noise, n_noise, n_samples, generator)
+                targets[place] = self._silence
+            yield samples, targets
+
+    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the validation clips."""
+        for chunk in torch.split(self._validation, self._config.batch_size):
+            yield self._take(chunk)
+
+    def training_clips(self) -> Iterator[Tensor]:
+        """Yield the samples of every training clip once."""
+        for chunk in torch.split(torch.cat([self._known, self._unknown]), _FEATURE_BATCH):
+            yield self._take(chunk)[0]
+
+    def _take(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        index = index.to(self.device)
+        return self._windows[index].float() / 32_768.0, self._targets[index]
