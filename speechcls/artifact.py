@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.config import MODELS, FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
 
 FORMAT_VERSION = 1
-MODELS = Path("models")
-"""Where ``train`` puts models and ``predict`` looks for them, in the current folder."""
 ENVIRONMENT = "SPEECHCLS_MODEL"
 
 CONFIG, WEIGHTS, ONNX = "config.json", "weights.safetensors", "model.onnx"

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
 from speechcls.errors import ConfigError
@@ -13,6 +14,9 @@ SILENCE = "_silence_"
 """Label of clips in which nobody speaks."""
 UNCERTAIN = "_uncertain_"
 """What ``predict --threshold`` answers below the threshold; never a label of a model."""
+
+MODELS = Path("models")
+"""Where ``train`` puts models and ``predict`` looks for them, in the current folder."""
 
 FEATURE_KINDS = ("mfcc", "log-mel")
 READOUTS = ("last", "mean", "attention")

@@ -85,8 +85,7 @@ class Speaker:
                     _, tag, path = (field.decode().lower() for field in record.contents)
                     self.accents[tag[1:]] = path.rpartition("/")[2]
         except (ImportError, OSError) as error:
-            message = f"synth: no espeak-ng ({error}); run pip install 'speechcls[synth]'"
-            raise ConfigError(message) from error
+            raise ConfigError(f"synth: {error}; run pip install 'speechcls[synth]'") from error
         self.variants = ["", *sorted(path.name for path in self._data.glob("voices/!v/*"))]
 
     @contextmanager
@@ -122,7 +121,8 @@ class Speaker:
             settings = (voice.rate_wpm, _VOLUME, voice.pitch, voice.pitch_range)
             for parameter, value in enumerate(settings, start=1):
                 engine.espeak_SetParameter(parameter, value, 0)
-            self._libc.srand(0)  # breathy voices draw their noise from the C library's rand()
+            engine.espeak_ng_SetRandSeed(ctypes.c_long(0))  # for breath, else drawn by the clock,
+            self._libc.srand(0)  # and for the noise of the klatt voices
             if engine.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, 1, None, None):  # 1: UTF-8
                 raise AudioError(f"{name}: espeak-ng fails at {text!r}; use another voice")
         return np.frombuffer(b"".join(chunks), np.int16).astype(np.float32) / np.float32(32768)

@@ -89,12 +89,12 @@ def predict(
 
 def _paths(clips: list[str], files_from: str | None, end: str) -> Iterator[str | SpeechclsError]:
     """Yield every recording that is named, or an error in the place of what names none."""
-    from speechcls.dataset import find_recordings
-
     for clip in clips:
         if clip == "-" or not Path(clip).is_dir():
             yield clip
             continue
+        from speechcls.dataset import find_recordings
+
         n_found = 0
         try:
             for recording in find_recordings(Path(clip)):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.artifact import MODELS
 from speechcls.cli.common import (
     INTERRUPTED,
     Jobs,
@@ -21,7 +20,7 @@ from speechcls.cli.common import (
     split_names,
 )
 from speechcls.cli.progress import counting, training_display
-from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
+from speechcls.config import MODELS, FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.errors import ArtifactError
 
 if TYPE_CHECKING:

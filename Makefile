@@ -1,0 +1,73 @@
+# make demo: from nothing to a working recogniser.  make test: every test.  make: all checks.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DEMO := demo
+LIGHT := build/light
+
+.PHONY: check test install demo format lint types bench dist-check clean
+.DEFAULT_GOAL := check
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+install: $(INSTALLED)
+
+# torch first and exactly: a range could bring a build with gigabytes of CUDA libraries.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,synth]'
+	touch $@
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+demo: $(INSTALLED)
+	rm -rf $(DEMO) && mkdir $(DEMO)
+	cd $(DEMO) && ../$(BIN)/speechcls synth yes no stop go --out data --per-word 250
+	cd $(DEMO) && ../$(BIN)/speechcls train data --arch gru --hidden-size 64 --epochs 12
+	cd $(DEMO) && ../$(BIN)/speechcls evaluate data
+	cd $(DEMO) && ../$(BIN)/speechcls predict $$(ls data/stop/*.wav | head -1)
+	@echo
+	@echo 'That was a whole recogniser, made of synthetic speech. Now with your own recordings,'
+	@echo 'one folder a word (data/lights on/1.wav, data/lights off/1.wav, ...):'
+	@echo
+	@echo '  . .venv/bin/activate'
+	@echo '  speechcls train data/'
+	@echo '  speechcls evaluate data/'
+	@echo '  speechcls predict clip.wav'
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/bench.py
+
+# The wheel without torch and librosa has to predict with a model trained before.
+dist-check: $(INSTALLED)
+	rm -rf build dist && mkdir -p $(LIGHT)
+	$(BIN)/python -m build --wheel --outdir dist . >$(LIGHT)/build.log 2>&1 || (cat $(LIGHT)/build.log; exit 1)
+	cd $(LIGHT) && ../../$(BIN)/speechcls synth yes no --out data --per-word 30
+	cd $(LIGHT) && ../../$(BIN)/speechcls train data --arch gru --hidden-size 16 --epochs 2
+	$(PYTHON) -m venv $(LIGHT)/venv
+	$(LIGHT)/venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-predict.txt
+	$(LIGHT)/venv/bin/pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	cd $(LIGHT) && ! venv/bin/python -c 'import torch' 2>/dev/null
+	cd $(LIGHT) && ! venv/bin/python -c 'import librosa' 2>/dev/null
+	cd $(LIGHT) && venv/bin/speechcls predict data/yes --model models/data-gru | wc -l | grep -qx 30
+	@echo 'dist-check: the wheel predicts without torch and librosa'
+
+clean:
+	rm -rf .venv build dist *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

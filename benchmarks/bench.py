@@ -1,0 +1,133 @@
+"""Ratios of what speechcls takes to what it cannot do without, measured in one run.
+
+Run it with ``make bench`` on an idle machine. A ratio is the median of the runs of both sides,
+taken in turns, so that a busy moment hits both.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from rich.console import Console
+from rich.table import Table
+
+from speechcls.config import FeatureConfig, NetworkConfig
+
+SPEECHCLS = str(Path(sys.executable).with_name("speechcls"))
+N_STARTS = 11
+N_FEATURE_RUNS = 31
+
+
+def main() -> None:
+    """Print every ratio beside its target."""
+    table = Table(box=None, pad_edge=False, header_style="")
+    for heading in ("what", "measured", "against", "ratio", "target"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    with tempfile.TemporaryDirectory() as scratch:
+        for what, of, against, target in (*start_up(Path(scratch)), features()):
+            ratio = statistics.median(of) / statistics.median(against)
+            figures = (f"{1e3 * statistics.median(side):.2f} ms" for side in (of, against))
+            table.add_row(what, *figures, f"{ratio:.2f}", f"<= {target:.2f}")
+    Console(width=120).print(table)
+
+
+Row = tuple[str, list[float], list[float], float]
+
+
+def start_up(scratch: Path) -> list[Row]:
+    """Time of whole processes against that of importing what they cannot do without."""
+    model, clip = make_model(scratch), scratch / "clip.wav"
+    soundfile.write(clip, 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
+    bare_help = [sys.executable, "-c", "import typer, rich"]
+    bare_predict = [sys.executable, "-c", "import numpy, soundfile, onnxruntime, typer"]
+    predict = [SPEECHCLS, "predict", str(clip), "--model", str(model), "--quiet"]
+    return [
+        ("speechcls --help / import typer, rich", *in_turns(
+            lambda: run([SPEECHCLS, "--help"]), lambda: run(bare_help), N_STARTS
+        ), 1.5),
+        ("cold predict / import its libraries", *in_turns(
+            lambda: run(predict), lambda: run(bare_predict), N_STARTS
+        ), 1.6),
+    ]  # fmt: skip
+
+
+def features() -> Row:
+    """Time of the MFCC of a clip in a batch of 32 against librosa's, both on one thread."""
+    import librosa
+    import torch
+
+    from speechcls.features import MFCC
+
+    torch.set_num_threads(1)
+    config = FeatureConfig()
+    mfcc = MFCC(config)
+    samples = 0.1 * np.random.default_rng(0).standard_normal((32, 16_000)).astype(np.float32)
+    batch = torch.from_numpy(samples)
+
+    def by_librosa() -> None:
+        for clip in samples:
+            librosa.feature.mfcc(
+                y=clip,
+                sr=config.sample_rate,
+                n_fft=config.n_fft,
+                win_length=config.win_length,
+                hop_length=config.hop_length,
+                n_mels=config.n_mels,
+                fmin=config.fmin,
+                fmax=config.fmax,
+                n_mfcc=config.n_mfcc,
+            )
+
+    def by_speechcls() -> None:
+        with torch.inference_mode():
+            mfcc(batch)
+
+    ours, theirs = (
+        [seconds / len(samples) for seconds in side]
+        for side in in_turns(by_speechcls, by_librosa, N_FEATURE_RUNS)
+    )
+    return "MFCC of a clip / librosa, one thread", ours, theirs, 0.2
+
+
+def make_model(scratch: Path) -> Path:
+    """Write a default model with untrained weights."""
+    from speechcls.artifact import Artifact, save_artifact
+    from speechcls.export import export_onnx
+    from speechcls.networks import build_recogniser
+
+    features, network = FeatureConfig(), NetworkConfig()
+    labels = [f"word{i}" for i in range(10)]
+    recogniser = build_recogniser(features, network, len(labels), seed=0)
+    artifact = Artifact(scratch / "model", features, network, tuple(labels))
+    save_artifact(artifact, {}, export_onnx(recogniser, labels), {}, [])
+    return artifact.path
+
+
+def run(command: list[str]) -> None:
+    """Run a command to its end."""
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"COLUMNS": "100"})
+
+
+def in_turns(
+    first: Callable[[], None], second: Callable[[], None], n_runs: int
+) -> tuple[list[float], list[float]]:
+    """Return seconds of ``n_runs`` of each, after one run of each to warm up."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for i in range(n_runs + 1):
+        for work, times in zip((first, second), seconds, strict=True):
+            started = time.perf_counter()
+            work()
+            if i:
+                times.append(time.perf_counter() - started)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What users wait for at every start never loads the training libraries."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechcls.artifact import Artifact, save_artifact
+from speechcls.config import FeatureConfig, NetworkConfig
+
+HEAVY = ("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic")
+
+SCRIPT = """
+import json, sys
+from speechcls.cli import app
+try:
+    app(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+print(json.dumps([code or 0, sorted({name.split(".")[0] for name in sys.modules})]))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from speechcls.export import export_onnx
+    from speechcls.networks import build_recogniser
+
+    features = FeatureConfig(duration_s=0.5)
+    network = NetworkConfig(arch="gru", hidden_size=8, num_layers=1)
+    artifact = Artifact(tmp_path_factory.mktemp("m") / "model", features, network, ("no", "yes"))
+    graph = export_onnx(build_recogniser(features, network, 2, seed=0), ["no", "yes"])
+    save_artifact(artifact, {}, graph, {}, [])
+    return artifact.path
+
+
+def modules_after(*arguments: str) -> set[str]:
+    """Run a command in a new process and return the top-level modules it has loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=True
+    )
+    code, modules = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0, done.stderr
+    return set(modules)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert not modules_after("--help") & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
+
+
+def test_command_help_loads_nothing_heavy() -> None:
+    assert not modules_after("train", "--help") & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
+
+
+def test_predict_loads_nothing_heavy(model: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.wav"
+    soundfile.write(clip, 0.1 * np.sin(np.arange(8_000) * 0.1), 16_000)
+    modules = modules_after("predict", str(clip), "--model", str(model))
+    assert not modules & set(HEAVY)
+    assert {"onnxruntime", "soundfile"} <= modules
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    script = "import sys, speechcls; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert not set(done.stdout.split()) & {*HEAVY, "numpy", "soundfile", "onnxruntime", "typer"}

@@ -1,0 +1,417 @@
+"""Synthetic speech: voices, clips and their bytes, and the errors in what may be asked for."""
+
+import builtins
+import re
+import time
+from itertools import combinations
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechcls import synth
+from speechcls.dataset import find_examples
+from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.synth import Speaker, Voice, make_voices, synthesise
+
+pytest.importorskip(
+    "espeakng_loader", reason="espeak-ng is optional: pip install 'speechcls[synth]'"
+)
+
+F3 = Voice("en-us", "f3", pitch=50, pitch_range=50, rate_wpm=160)
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    return Speaker()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Eight voices that say three words; a folder."""
+    folder = tmp_path_factory.mktemp("synth") / "data"
+    synthesise(["yes", "no", "turn on"], folder, per_word=8)
+    return folder
+
+
+def read_folder(folder):
+    """Bytes of each file by its name below the folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def read_word(path):
+    """A clip without its silences, its peak at 1."""
+    samples = np.trim_zeros(soundfile.read(path, dtype="float32")[0])
+    return samples / np.abs(samples).max()
+
+
+def differ(one, other):
+    """Whether two words are not the same but for rounding."""
+    return one.size != other.size or np.abs(one - other).max() > 0.05
+
+
+def fail_for(monkeypatch, wrong, outcome):
+    """Let Speaker.speak give outcome(samples) where wrong(text, voice)."""
+    speak = Speaker.speak
+
+    def stand_in(self, text, voice):
+        samples = speak(self, text, voice)
+        return outcome(samples) if wrong(text, voice) else samples
+
+    monkeypatch.setattr(Speaker, "speak", stand_in)
+
+
+def silence(samples):
+    return np.zeros_like(samples)
+
+
+def failure(samples):
+    raise AudioError("broken")
+
+
+def test_english_has_many_voices_and_a_file_safe_name_for_each():
+    voices = make_voices(200, "en", seed=0)
+    assert len(set(voices)) == 200
+    assert len({voice.name.casefold() for voice in voices}) == 200
+    assert all(re.fullmatch(r"[a-z0-9-]{1,60}", voice.name) for voice in voices)
+    assert {voice.accent for voice in voices} == {
+        *("en", "en-us", "en-us-nyc", "en-029", "en-gb-scotland", "en-gb-x-rp"),
+        *("en-gb-x-gbclan", "en-gb-x-gbcwmd"),
+    }
+    assert len({voice.variant for voice in voices}) > 80
+    for field in ("pitch", "pitch_range", "rate_wpm"):
+        assert len({getattr(voice, field) for voice in voices}) > 50
+
+
+def test_few_voices_already_differ_in_accent_and_variant():
+    voices = make_voices(8, "en", seed=5)
+    assert len({voice.accent for voice in voices}) == 8
+    assert len({voice.variant for voice in voices}) == 8
+
+
+def test_voices_depend_on_the_seed_alone_and_grow_at_the_end():
+    voices = make_voices(20, "en", seed=1)
+    assert voices == make_voices(664, "EN", seed=1)[:20]
+    assert voices != make_voices(20, "en", seed=2)
+
+
+@pytest.mark.parametrize(
+    ("language", "accents"),
+    [
+        ("de", {"de"}),
+        ("es", {"es", "es-419"}),
+        ("en-us", {"en-us", "en-us-nyc"}),
+        ("fa", {"fa"}),  # not fa-latn, which is a spelling
+        ("fa-latn", {"fa-latn"}),
+    ],
+)
+def test_accents_of_a_language(language, accents):
+    voices = make_voices(None, language, seed=0)
+    assert {voice.accent for voice in voices} == accents
+    assert len(voices) == 83 * len(accents)
+
+
+def test_voices_without_speech_are_left_out():
+    variants = {voice.variant for voice in make_voices(None, "de", seed=0)}
+    assert variants.isdisjoint({"whisper", "whisperf", "caleb", "robosoft8", "RicishayMax3"})
+    assert variants >= {"", "f1", "f5", "m1", "m8", "rob", "robert", "Mr serious"}
+
+
+@pytest.mark.parametrize("n_voices", [0, 665])
+def test_a_count_of_voices_that_there_is_not(n_voices):
+    with pytest.raises(ConfigError, match=rf"^{n_voices} voices: en has 1 to 664; ask for"):
+        make_voices(n_voices, "en", seed=0)
+
+
+@pytest.mark.parametrize("language", ["tlh", "", "e", "fo"])
+def test_an_unknown_language_lists_the_known_ones(language):
+    with pytest.raises(ConfigError) as caught:
+        make_voices(1, language, seed=0)
+    assert str(caught.value).startswith(f"{language}: not a language of espeak-ng; choose from af,")
+    assert {"de", "en", "cmn"} <= set(re.split(r"[ ,]+", str(caught.value)))
+
+
+def test_speech_does_not_depend_on_what_was_said_before(speaker):
+    # croak flutters, f5 and Reed breathe (noise of two sources), Jacky is loud (gain control)
+    variants = ("croak", "f5", "Reed", "Jacky")
+    voices = [Voice("en-us", variant, 60, 70, 150) for variant in variants]
+    first = [speaker.speak("yes", voice) for voice in voices]
+    speaker.speak("something else altogether", Voice("de", "Reed", 10, 90, 300))
+    time.sleep(1.1)  # espeak-ng seeds its noise with the second
+    again = [Speaker().speak("yes", voice) for voice in reversed(voices)][::-1]
+    for before, after in zip(first, again, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_speech_is_float32_at_the_rate_of_espeak_and_neither_faint_nor_clipped(speaker):
+    assert speaker.sample_rate == 22_050
+    for variant in ("klatt2", "f3", "antonio", "ed"):  # the quietest, a usual one, the loudest
+        samples = speaker.speak("zero", Voice("en-gb-x-rp", variant, 80, 50, 160))
+        assert samples.dtype == np.float32
+        assert 0.2 < samples.size / speaker.sample_rate < 1.0
+        assert 0.01 < np.abs(samples).max() < 0.95
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Voice("de", "f3", 50, 50, 160),
+        Voice("en-us", "", 50, 50, 160),
+        Voice("en-us", "f3", 70, 50, 160),
+        Voice("en-us", "f3", 50, 90, 160),
+        Voice("en-us", "f3", 50, 50, 161),
+    ],
+)
+def test_each_part_of_a_voice_is_heard(speaker, other):
+    assert not np.array_equal(speaker.speak("yes", F3), speaker.speak("yes", other))
+    assert F3.name != other.name
+
+
+def test_pitch_and_rate_mean_what_they_say(speaker):
+    slow, fast = (
+        speaker.speak("yes", Voice("en-us", "m1", 50, 50, rate)).size for rate in (100, 300)
+    )
+    assert slow > 1.5 * fast
+
+    def fundamental_hz(pitch):
+        samples = speaker.speak("no", Voice("en-us", "m1", pitch, 0, 100))
+        middle = samples[samples.size // 3 :][:2048]
+        lags = np.correlate(middle, middle, "full")[2048 - 1 :]
+        return speaker.sample_rate / (50 + np.argmax(lags[50:400]))
+
+    assert fundamental_hz(90) > 1.3 * fundamental_hz(10)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("de", ["grüßen", "grasen"]), ("ru", ["да", "нет"]), ("cmn", ["是", "不"])],
+)
+def test_text_is_read_as_utf8_in_its_language(speaker, language, words):
+    one, other = (speaker.speak(word, Voice(language, "m1", 50, 50, 160)) for word in words)
+    assert not np.array_equal(one, other)
+    for samples in (one, other):
+        assert 0.15 < samples.size / speaker.sample_rate < 0.8  # a word, not letters spelled out
+        assert np.abs(samples).max() > 0.02
+
+
+@pytest.mark.parametrize("voice", [Voice("xx", "f3", 50, 50, 160), Voice("en", "x3", 50, 50, 160)])
+def test_an_unknown_voice_is_an_error_rather_than_another_voice(speaker, voice):
+    with pytest.raises(AudioError, match=rf"^{voice.accent}\+{voice.variant}: not an espeak-ng"):
+        speaker.speak("yes", voice)
+
+
+def test_clips_are_16_khz_mono_pcm16_words_between_short_silences(clips):
+    paths = sorted(clips.glob("*/*"))
+    assert len(paths) == 24
+    leads, peaks = set(), []
+    for path in paths:
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels) == (16_000, 1)
+        assert (info.format, info.subtype) == ("WAV", "PCM_16")
+        assert 0.2 < info.duration < 2
+        samples, _ = soundfile.read(path, dtype="float32")
+        loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
+        assert 800 <= loud[0] <= 3_200  # 50 to 200 ms
+        assert 800 <= samples.size - 1 - loud[-1] <= 1_600  # 50 to 100 ms
+        leads.add(loud[0])
+        peaks.append(np.abs(samples).max())
+    assert 0.099 < min(peaks) < 0.3 < 0.6 < max(peaks) < 0.9
+    assert len(leads) > 20
+
+
+def test_the_same_voices_say_all_words_and_the_reader_takes_them_for_speakers(clips):
+    voices = make_voices(8, "en", seed=0)
+    examples = find_examples(clips).examples
+    assert {example.label for example in examples} == {"yes", "no", "turn on"}
+    for label in ("yes", "no", "turn on"):
+        speakers = [example.speaker for example in examples if example.label == label]
+        assert sorted(speakers) == sorted(voice.name for voice in voices)
+
+
+def test_no_two_clips_are_the_same_whatever_their_silences_and_level(clips):
+    for one, other in combinations(sorted(clips.glob("*/*")), 2):
+        assert differ(read_word(one), read_word(other)), (one, other)
+
+
+def test_a_written_word_is_the_spoken_one_at_16_khz(clips, speaker):
+    for voice in make_voices(4, "en", seed=0):
+        spoken = speaker.speak("yes", voice)
+        loud = np.flatnonzero(np.abs(spoken) > 0.01 * np.abs(spoken).max())
+        duration_s = (loud[-1] + 1 - loud[0]) / speaker.sample_rate
+        written = read_word(clips / "yes" / f"{voice.name}_nohash_0.wav")
+        assert written.size / 16_000 == pytest.approx(duration_s, abs=0.005)
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_else_was_asked_for(tmp_path, clips):
+    synthesise(["down", "no", "yes"], tmp_path / "other", per_word=9)
+    other, files = read_folder(tmp_path / "other"), read_folder(clips)
+    shared = files.keys() & other.keys()
+    assert len(shared) == 16
+    assert all(files[name] == other[name] for name in shared)
+    synthesise(["yes", "no", "turn on"], tmp_path / "again", per_word=8)
+    assert read_folder(tmp_path / "again") == files
+
+
+def test_another_seed_gives_other_bytes(tmp_path, clips):
+    synthesise(["yes"], tmp_path, per_word=8, seed=1)
+    assert not set(read_folder(tmp_path).values()) & set(read_folder(clips).values())
+
+
+def test_more_clips_than_voices_are_further_takes_that_sound_a_little_different(tmp_path):
+    result = synthesise(["ja"], tmp_path, per_word=168, language="de")
+    voices = make_voices(None, "de", seed=0)
+    takes = [(voice, take) for take in range(3) for voice in voices][:168]
+    names = sorted(f"{voice.name}_nohash_{take}.wav" for voice, take in takes)
+    assert sorted(path.name for path in (tmp_path / "ja").iterdir()) == names
+    assert (result.n_written, result.skipped) == (168, [])
+    words = [
+        read_word(tmp_path / "ja" / f"{voices[0].name}_nohash_{take}.wav") for take in range(3)
+    ]
+    assert all(differ(one, other) for one, other in combinations(words, 2))
+
+
+def test_prosody_of_every_take_stays_in_the_range_of_espeak(tmp_path, monkeypatch):
+    spoken = []
+
+    def speak(self, text, voice):
+        spoken.append(voice)
+        return np.ones(4_000, np.float32)
+
+    monkeypatch.setattr(Speaker, "speak", speak)
+    synthesise(["ja"], tmp_path, per_word=830, language="de")
+    assert 0 <= min(voice.pitch for voice in spoken) < 15
+    assert 85 < max(voice.pitch for voice in spoken) <= 99
+    assert min(voice.pitch_range for voice in spoken) >= 0
+    assert max(voice.pitch_range for voice in spoken) <= 100
+    assert min(voice.rate_wpm for voice in spoken) >= 80
+    assert max(voice.rate_wpm for voice in spoken) <= 450
+
+
+@pytest.mark.parametrize(("outcome", "reason"), [(silence, "silent"), (failure, "broken")])
+def test_a_voice_that_fails_is_skipped_counted_and_replaced(tmp_path, monkeypatch, outcome, reason):
+    voices = make_voices(5, "en", seed=0)
+    fail_for(monkeypatch, lambda text, voice: (text, voice) == ("no", voices[0]), outcome)
+    result = synthesise(["yes", "no"], tmp_path, per_word=4)
+    assert result.n_written == 8
+    assert result.skipped == [f"no: {voices[0].name}: {reason}"]
+    for word, indices in (("yes", [0, 1, 2, 3]), ("no", [1, 2, 3, 4])):
+        names = {f"{voices[index].name}_nohash_0.wav" for index in indices}
+        assert {path.name for path in (tmp_path / word).iterdir()} == names
+
+
+def test_a_word_that_no_voice_can_say_is_an_error_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"^✓: no voice of de has a sound for it; respell it$"):
+        synthesise(["ja", "✓"], tmp_path / "data", per_word=2, language="de")
+    assert not (tmp_path / "data").exists()
+
+
+def test_progress_is_told_once_a_clip(tmp_path):
+    told = []
+    synthesise(["yes", "no"], tmp_path, 3, on_clip=lambda: told.append(len(read_folder(tmp_path))))
+    assert told == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("word", ["größer", "turn on", "don't", "3"])
+def test_the_folder_has_the_name_of_the_word(tmp_path, word):
+    synthesise([word], tmp_path, per_word=1)
+    assert [path.name for path in tmp_path.iterdir()] == [word]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        " ",
+        "a/b",
+        "a\\b",
+        "..",
+        ".a",
+        "a.",
+        " a",
+        "a ",
+        "_a",
+        "what?",
+        "a\nb",
+        "\ud800",
+        "x" * 201,
+    ],
+)
+def test_a_word_that_cannot_name_a_folder(tmp_path, word):
+    with pytest.raises(ConfigError, match="cannot name a folder; spell it in letters") as caught:
+        synthesise(["yes", word], tmp_path, per_word=1)
+    assert str(caught.value).startswith(f"{word!r}: ")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("yes", "yes"), ("Yes", "yes"), ("größer", "gro\u0308ßer")]
+)
+def test_a_word_given_twice(tmp_path, first, second):
+    with pytest.raises(ConfigError, match=rf"^{second}: given twice \(as {first}\); leave one out"):
+        synthesise([first, "no", second], tmp_path, per_word=1)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("per_word", [0, -1])
+def test_too_few_clips(tmp_path, per_word):
+    with pytest.raises(ConfigError, match=rf"^per-word: {per_word} clips; ask for at least 1$"):
+        synthesise(["yes"], tmp_path, per_word)
+
+
+def test_a_folder_with_clips_is_left_as_it_is(tmp_path):
+    (tmp_path / "no").mkdir()
+    (tmp_path / "no" / "mine.wav").write_bytes(b"precious")
+    with pytest.raises(ConfigError) as caught:
+        synthesise(["yes", "no"], tmp_path, per_word=1)
+    expected = f"{tmp_path / 'no'}: exists already; choose another --out or delete it"
+    assert str(caught.value) == expected
+    assert read_folder(tmp_path) == {"no/mine.wav": b"precious"}
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "yes").mkdir()
+    synthesise(["yes"], tmp_path, per_word=1)
+    assert len(read_folder(tmp_path)) == 1
+
+
+def test_a_clip_that_cannot_be_written_leaves_no_part_of_it(tmp_path, monkeypatch):
+    def write_half(path, *_args, **_kwargs):
+        path.write_bytes(b"RIFF")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(synth.soundfile, "write", write_half)
+    with pytest.raises(DatasetError, match=r"_nohash_0\.wav: cannot be written \(.*No space left"):
+        synthesise(["yes"], tmp_path, per_word=1)
+    assert read_folder(tmp_path) == {}
+
+
+def test_out_that_is_a_file(tmp_path):
+    (out := tmp_path / "data").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"cannot be written .*; choose another --out$"):
+        synthesise(["yes"], out, per_word=1)
+
+
+def test_without_espeak_the_error_says_how_to_install_it(tmp_path, monkeypatch):
+    real_import = builtins.__import__
+
+    def missing(name, *args, **kwargs):
+        if name == "espeakng_loader":
+            raise ModuleNotFoundError("No module named 'espeakng_loader'")
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(ConfigError, match=r"run pip install 'speechcls\[synth\]'$"):
+        synthesise(["yes"], tmp_path, per_word=1)
+
+
+def test_voices_data_that_espeak_cannot_read(tmp_path, monkeypatch, capfd):
+    import espeakng_loader
+
+    library = tmp_path / ("x" * 160) / "libespeak-ng.so"
+    library.parent.mkdir()
+    library.symlink_to(espeakng_loader.get_library_path())
+    monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: str(library))
+    with pytest.raises(ConfigError, match=r"espeak-ng-data: unreadable or over 159 bytes; move"):
+        Speaker()
+    capfd.readouterr()  # espeak-ng complains on its own
