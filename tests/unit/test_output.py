@@ -1,0 +1,67 @@
+"""Lines of output, character by character."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from speechcls.classifier import Prediction
+from speechcls.output import open_writer
+
+YES = Prediction("yes", 0.91239, {"yes": 0.91239, "no": 0.08, "go": 0.00761})
+UNSURE = Prediction("_uncertain_", 0.5, {"yes": 0.5, "no": 0.4, "go": 0.1})
+NEGATIVE = Prediction("off", 0.4, {"on": 0.6, "off": 0.4})
+
+
+def written(kind: str, top_k: int | None, *items: tuple[str, Prediction]) -> str:
+    stream = io.StringIO()
+    write = open_writer(kind, stream, top_k)
+    for path, prediction in items:
+        write(path, prediction)
+    return stream.getvalue()
+
+
+def test_tsv() -> None:
+    assert written("tsv", None, ("a b.wav", YES)) == "a b.wav\tyes\t0.9124\n"
+
+
+def test_tsv_with_more_labels() -> None:
+    line = "a.wav\tyes\t0.9124\tno\t0.0800\tgo\t0.0076\n"
+    assert written("tsv", 3, ("a.wav", YES)) == line
+    assert written("tsv", 9, ("a.wav", YES)) == line
+
+
+def test_tsv_keeps_one_line_a_clip_whatever_the_name() -> None:
+    line = written("tsv", None, ("a\tb\nc\\d.wav", YES))
+    assert line == "a\\tb\\nc\\\\d.wav\tyes\t0.9124\n"
+
+
+def test_uncertain_stands_for_the_likeliest_label() -> None:
+    assert written("tsv", 2, ("a", UNSURE)) == "a\t_uncertain_\t0.5000\tno\t0.4000\n"
+
+
+def test_a_label_chosen_by_threshold_comes_first() -> None:
+    assert written("tsv", 2, ("a", NEGATIVE)) == "a\toff\t0.4000\ton\t0.6000\n"
+
+
+def test_csv_is_read_back() -> None:
+    text = written("csv", 2, ('a,"b"\n.wav', YES), ("é.wav", UNSURE))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[0] == {
+        "path": 'a,"b"\n.wav',
+        "label": "yes",
+        "probability": "0.9124",
+        "label_2": "no",
+        "probability_2": "0.0800",
+    }
+    assert rows[1]["path"] == "é.wav"
+
+
+@pytest.mark.parametrize(("top_k", "n_labels"), [(None, 3), (1, 1), (2, 2)])
+def test_json_is_read_back(top_k: int | None, n_labels: int) -> None:
+    line = written("json", top_k, ("a\n\udcff.wav", YES))
+    assert line.count("\n") == 1
+    read = json.loads(line)
+    assert (read["path"], read["label"], read["probability"]) == ("a\n\udcff.wav", "yes", 0.91239)
+    assert list(read["probabilities"]) == ["yes", "no", "go"][:n_labels]
