@@ -1,6 +1,5 @@
 """From recordings to labels, on ONNX Runtime alone."""
 
-import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -117,15 +116,17 @@ class Classifier:
             len(samples) > n_samples,
         )
 
-    def read_window(self, clip: str | os.PathLike[str] | BinaryIO, name: str = "") -> Window:
-        """Return the part of a recording that the model hears.
+    def read_window(
+        self, clip: str | os.PathLike[str] | BinaryIO, name: str | None = None
+    ) -> Window:
+        """Return the part of a recording that the model hears; errors call it ``name``.
 
         Raises
         ------
         AudioError
             When the recording cannot be used.
         """
-        return self.window(read_clip(clip, self.sample_rate, name=name or None))
+        return self.window(read_clip(clip, self.sample_rate, name=name))
 
     def probabilities(self, windows: npt.NDArray[np.float32]) -> Probabilities:
         """Return (batch, n_labels) for ``windows`` (batch, n_samples) at the model's rate."""
@@ -157,32 +158,34 @@ class Classifier:
 
     def predict_many(
         self,
-        clips: Iterable[str | SpeechclsError],
+        clips: Iterable[tuple[str, str | BinaryIO | SpeechclsError]],
         threshold: float | None = None,
-        stdin: BinaryIO | None = None,
     ) -> Iterator[list[tuple[str, Prediction | SpeechclsError, Window | None]]]:
-        """Yield path, answer (or what is wrong with the clip) and window heard, in input order.
+        """Yield name, answer (or what is wrong with the clip) and window heard, in input order.
 
         They come in lists, each as soon as it is ready, while later clips are still being read;
-        memory does not grow with their number. The path ``-`` means the recording on ``stdin``;
-        an error in the place of a path is passed on.
+        memory does not grow with their number.
+
+        Parameters
+        ----------
+        clips : the name of each and where it is, or an error in its place, which is passed on
+        threshold : see ``decide``
         """
 
-        def read(path: str | SpeechclsError) -> Window:
-            if isinstance(path, SpeechclsError):
-                raise path
-            if path == "-" and stdin is not None:
-                return self.read_window(io.BytesIO(stdin.read()), "standard input")
-            return self.read_window(path)
+        def read(clip: tuple[str, str | BinaryIO | SpeechclsError]) -> Window:
+            name, source = clip
+            if isinstance(source, SpeechclsError):
+                raise source
+            return self.read_window(source, name)
 
         for batch in read_ahead(clips, read, self.jobs, BATCH_SIZE):
             windows = [window.samples for _, window in batch if isinstance(window, Window)]
             answers = iter(self.probabilities(np.stack(windows)) if windows else ())
             yield [
-                (str(path), self.decide(next(answers), threshold), window)
+                (name, self.decide(next(answers), threshold), window)
                 if isinstance(window, Window)
-                else (str(path), window, None)
-                for path, window in batch
+                else (name, window, None)
+                for (name, _), window in batch
             ]
 
     def decide(self, probabilities: Probabilities, threshold: float | None = None) -> Prediction:

@@ -1,9 +1,12 @@
 """``speechcls predict``."""
 
+import io
+import os
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -69,8 +72,8 @@ def predict(
     messages.note(f"model {path} ({how})")
     write = open_writer("json" if as_json else "csv" if as_csv else "tsv", sys.stdout, top_k)
     n_failed = 0
-    paths = _paths(clips or [], files_from, "\0" if null else "\n")
-    for batch in classifier.predict_many(paths, threshold, sys.stdin.buffer):
+    sources = _sources(clips or [], files_from, "\0" if null else "\n")
+    for batch in classifier.predict_many(sources, threshold):
         for name, answer, window in batch:
             if isinstance(answer, SpeechclsError):
                 n_failed += 1
@@ -87,40 +90,53 @@ def predict(
         raise typer.Exit(FAILED)
 
 
-def _paths(clips: list[str], files_from: str | None, end: str) -> Iterator[str | SpeechclsError]:
-    """Yield every recording that is named, or an error in the place of what names none."""
+def _sources(
+    clips: list[str], files_from: str | None, end: str
+) -> Iterator[tuple[str, str | BinaryIO | SpeechclsError]]:
+    """Yield name and place of every recording that is named, or an error for what names none."""
     for clip in clips:
-        if clip == "-" or not Path(clip).is_dir():
-            yield clip
-            continue
-        from speechcls.dataset import find_recordings
-
-        n_found = 0
-        try:
-            for recording in find_recordings(Path(clip)):
-                n_found += 1
-                yield str(recording)
-            if not n_found:
-                yield DatasetError(f"{clip}: no recording in this folder")
-        except DatasetError as error:
-            yield error
+        if clip == "-":
+            with _open_stdin() as stdin:
+                yield "-", io.BytesIO(stdin.read())
+        elif Path(clip).is_dir():
+            yield from _in_folder(clip)
+        else:
+            yield clip, clip
     if files_from is not None:
-        yield from _listed(files_from, end)
+        for path in _listed(files_from, end):
+            yield path, path
+
+
+def _in_folder(folder: str) -> Iterator[tuple[str, str | SpeechclsError]]:
+    from speechcls.dataset import find_recordings
+
+    n_found = 0
+    try:
+        for recording in find_recordings(Path(folder)):
+            n_found += 1
+            yield str(recording), str(recording)
+        if not n_found:
+            yield folder, DatasetError(f"{folder}: no recording in this folder")
+    except DatasetError as error:
+        yield folder, error
 
 
 def _listed(files_from: str, end: str) -> Iterator[str]:
     """Yield the paths in a list as they come in."""
-    # Not sys.stdin: Python waits for whoever reads it before it can end, after Ctrl-C too.
-    source = 0 if files_from == "-" else files_from
-    with open(
-        source, encoding="utf-8", errors="surrogateescape", newline="\n", closefd=source != 0
-    ) as file:
+    with _open_stdin() if files_from == "-" else Path(files_from).open("rb") as file:
         if end == "\n":
-            yield from (line.rstrip("\r\n") for line in file if line.strip())
+            for line in file:
+                if line.strip():
+                    yield os.fsdecode(line.rstrip(b"\r\n"))
             return
-        rest = ""
-        while piece := file.read(65_536):
-            *whole, rest = (rest + piece).split(end)
-            yield from (path for path in whole if path)
+        rest = b""
+        while piece := file.read1(65_536):
+            *whole, rest = (rest + piece).split(b"\0")
+            yield from (os.fsdecode(path) for path in whole if path)
         if rest:
-            yield rest
+            yield os.fsdecode(rest)
+
+
+def _open_stdin() -> BufferedReader:
+    """Open stdin beside ``sys.stdin``, whose lock Python waits for at its end, after Ctrl-C too."""
+    return open(0, "rb", closefd=False)
