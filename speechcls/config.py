@@ -104,12 +104,14 @@ class FeatureConfig(Config):
         self._require_positive("sample_rate", "duration_s", "n_fft", "win_length", "hop_length")
         self._require_positive("n_mels", "n_mfcc", "power_floor")
         self._require("win_length", self.win_length <= self.n_fft, f"at most n-fft ({self.n_fft})")
-        self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n-mels ({self.n_mels})")
+        if self.kind == "mfcc":
+            self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n-mels ({self.n_mels})")
         nyquist = self.sample_rate / 2
         self._require(
             "fmax", self.fmax <= nyquist, f"at most half the sample rate ({nyquist:g} Hz)"
         )
         self._require("fmin", 0 <= self.fmin < self.fmax, f"in 0 .. fmax ({self.fmax:g} Hz)")
+        self._require("duration_s", self.duration_s <= 3_600, "at most an hour (3600 s)")
         self._require("duration_s", self.n_samples >= self.hop_length, "longer than one hop")
 
     @property
@@ -174,6 +176,18 @@ class TrainConfig(Config):
     """Most ``_unknown_`` clips in an epoch, as a multiple of the mean command's clips."""
     silence_share: float = 1.0
     """``_silence_`` clips in an epoch, as a multiple of the mean command's clips."""
+    shift_share: float = 0.1
+    """A clip is moved by up to this share of the window either way."""
+    noise_share: float = 0.5
+    """Share of the clips that get background noise, where there is any."""
+    snr_low_db: float = 0.0
+    """Loudest background noise: ratio of the clip's power to the noise's, dB."""
+    snr_high_db: float = 30.0
+    """Faintest background noise, dB."""
+    time_masks: int = 2
+    """Stretches of a clip's features that are blanked out."""
+    time_mask_share: float = 0.2
+    """Longest such stretch, as a share of the window."""
     seed: int = 0
     """Seed of the weights, the order of the clips and everything drawn at random."""
 
@@ -181,6 +195,10 @@ class TrainConfig(Config):
         """Refuse impossible values."""
         self._require_positive("epochs", "batch_size", "lr", "max_grad_norm", "patience")
         self._require_positive("unknown_share", "silence_share")
-        self._require_share("warmup_share", "label_smoothing")
-        self._require("weight_decay", self.weight_decay >= 0, "zero or more")
+        self._require_share("warmup_share", "label_smoothing", "shift_share", "time_mask_share")
+        self._require("noise_share", 0 <= self.noise_share <= 1, "in 0 .. 1")
+        self._require("time_masks", self.time_masks >= 0, "zero or more")
+        high = self.snr_high_db
+        self._require("snr_low_db", self.snr_low_db <= high, f"at most snr-high-db ({high:g})")
+        self._require("weight_decay", 0 <= self.weight_decay < math.inf, "zero or more")
         self._require("seed", 0 <= self.seed < 2**63, "a whole number from 0")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechcls.augment import cut_noise
+from speechcls.augment import add_noise, cut_noise, fade_noise, mask_time, shift
 from speechcls.config import SILENCE, UNKNOWN, TrainConfig
 from speechcls.corpus import Corpus, mean_command_count
 from speechcls.errors import ConfigError
@@ -143,8 +143,13 @@ def _run_epoch(
     recogniser.train()
     started, total_loss, n_clips = time.perf_counter(), torch.zeros((), device=batches.device), 0
     loss_of = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    generator = torch.Generator().manual_seed(_seed_of(config.seed, number))
     for step, (samples, targets) in enumerate(batches.training(number), start=1):
-        loss = loss_of(_logits(recogniser, samples), targets)
+        with torch.no_grad():
+            features = recogniser.standardised(samples)
+            longest = round(config.time_mask_share * features.shape[1])
+            features = mask_time(features, config.time_masks, longest, generator)
+        loss = loss_of(_logits(recogniser, features), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(recogniser.parameters(), config.max_grad_norm)
@@ -168,11 +173,17 @@ def _run_epoch(
     )
 
 
-def _logits(recogniser: Recogniser, samples: Tensor) -> Tensor:
-    """Return logits (batch, n_labels) in float32, by mixed precision on CUDA."""
-    features = recogniser.standardised(samples)  # decibels need all of float32
-    is_cuda = samples.device.type == "cuda"
-    with torch.autocast(samples.device.type, dtype=torch.bfloat16, enabled=is_cuda):
+def _seed_of(seed: int, epoch: int) -> int:
+    return (seed * 1_000_003 + epoch) % 2**63
+
+
+def _logits(recogniser: Recogniser, features: Tensor) -> Tensor:
+    """Return logits (batch, n_labels) in float32, by mixed precision on CUDA.
+
+    Features (batch, n_frames, n_features) are given, since decibels need all of float32.
+    """
+    is_cuda = features.device.type == "cuda"
+    with torch.autocast(features.device.type, dtype=torch.bfloat16, enabled=is_cuda):
         logits: Tensor = recogniser.network(features)
     return logits.float()
 
@@ -184,7 +195,7 @@ def evaluate_loss(recogniser: Recogniser, batches: "_Batches") -> tuple[float, f
     n_right, n_clips = torch.zeros((), device=batches.device), 0
     with torch.no_grad():
         for samples, targets in batches.validation():
-            logits = _logits(recogniser, samples)
+            logits = _logits(recogniser, recogniser.standardised(samples))
             loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
             n_right += (logits.argmax(dim=1) == targets).sum()
             n_clips += len(targets)
@@ -229,20 +240,24 @@ class _Batches:
         self.n_steps = math.ceil(n_clips / config.batch_size)
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of one epoch, in an order of its own."""
-        generator = torch.Generator().manual_seed((self._config.seed * 1_000_003 + epoch) % 2**63)
+        """Yield the batches of one epoch, augmented, in an order of its own."""
+        generator = torch.Generator().manual_seed(_seed_of(self._config.seed, epoch))
         chosen = torch.randperm(len(self._unknown), generator=generator)[: self._n_unknown]
         silent = torch.full((self._n_silence,), _NOISE)
         index = torch.cat([self._known, self._unknown[chosen], silent])
         index = index[torch.randperm(len(index), generator=generator)]
         for chunk in torch.split(index, self._config.batch_size):
-            is_noise = chunk == _NOISE
             samples, targets = self._take(chunk.clamp(min=0))
+            n_samples, config = samples.shape[1], self._config
+            samples = shift(samples, round(config.shift_share * n_samples), generator)
+            if len(self._noise):
+                snr_db = config.snr_low_db, config.snr_high_db
+                samples = add_noise(samples, self._noise, config.noise_share, snr_db, generator)
+            is_noise = (chunk == _NOISE).to(self.device)
             if n_noise := int(is_noise.sum()):
-                place = is_noise.to(self.device)
-                n_samples = samples.shape[1]
-                samples[place] = cut_noise(self._noise, n_noise, n_samples, generator)
-                targets[place] = self._silence
+                cuts = cut_noise(self._noise, n_noise, n_samples, generator)
+                samples[is_noise] = fade_noise(cuts, generator)
+                targets[is_noise] = self._silence
             yield samples, targets
 
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:

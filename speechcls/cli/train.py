@@ -82,6 +82,24 @@ def train(
     silence_share: Annotated[
         float, typer.Option(help="_silence_ clips an epoch, in mean commands.")
     ] = TrainConfig.silence_share,
+    shift_share: Annotated[
+        float, typer.Option(help="Move each clip by up to this share of the window.")
+    ] = TrainConfig.shift_share,
+    noise_share: Annotated[
+        float, typer.Option(help="Share of the clips that get background noise.")
+    ] = TrainConfig.noise_share,
+    snr_low_db: Annotated[
+        float, typer.Option(help="Loudest noise: signal-to-noise ratio, dB.")
+    ] = TrainConfig.snr_low_db,
+    snr_high_db: Annotated[
+        float, typer.Option(help="Faintest noise: signal-to-noise ratio, dB.")
+    ] = TrainConfig.snr_high_db,
+    time_masks: Annotated[
+        int, typer.Option(help="Stretches of each clip that are blanked out.")
+    ] = TrainConfig.time_masks,
+    time_mask_share: Annotated[
+        float, typer.Option(help="Longest such stretch, as a share of the window.")
+    ] = TrainConfig.time_mask_share,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     pattern: Pattern = None,
@@ -148,6 +166,12 @@ def train(
         patience=patience,
         unknown_share=unknown_share,
         silence_share=silence_share,
+        shift_share=shift_share,
+        noise_share=noise_share,
+        snr_low_db=snr_low_db,
+        snr_high_db=snr_high_db,
+        time_masks=time_masks,
+        time_mask_share=time_mask_share,
         seed=seed,
     )
     messages = Messages(quiet, verbose)

@@ -3,6 +3,7 @@
 import builtins
 import re
 import time
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -17,8 +18,6 @@ from speechcls.synth import Speaker, Voice, make_voices, synthesise
 pytest.importorskip(
     "espeakng_loader", reason="espeak-ng is optional: pip install 'speechcls[synth]'"
 )
-
-F3 = Voice("en-us", "f3", pitch=50, pitch_range=50, rate_wpm=160)
 
 
 @pytest.fixture(scope="module")
@@ -96,20 +95,12 @@ def test_voices_depend_on_the_seed_alone_and_grow_at_the_end():
     assert voices != make_voices(20, "en", seed=2)
 
 
-@pytest.mark.parametrize(
-    ("language", "accents"),
-    [
-        ("de", {"de"}),
-        ("es", {"es", "es-419"}),
-        ("en-us", {"en-us", "en-us-nyc"}),
-        ("fa", {"fa"}),  # not fa-latn, which is a spelling
-        ("fa-latn", {"fa-latn"}),
-    ],
-)
-def test_accents_of_a_language(language, accents):
-    voices = make_voices(None, language, seed=0)
-    assert {voice.accent for voice in voices} == accents
-    assert len(voices) == 83 * len(accents)
+# fa-latn is a spelling, not an accent
+@pytest.mark.parametrize("accents", ["de", "es es-419", "en-us en-us-nyc", "fa", "fa-latn"])
+def test_accents_of_a_language(accents):
+    voices = make_voices(None, accents.split()[0], seed=0)
+    assert {voice.accent for voice in voices} == set(accents.split())
+    assert len(voices) == 83 * len(accents.split())
 
 
 def test_voices_without_speech_are_left_out():
@@ -154,18 +145,14 @@ def test_speech_is_float32_at_the_rate_of_espeak_and_neither_faint_nor_clipped(s
 
 
 @pytest.mark.parametrize(
-    "other",
-    [
-        Voice("de", "f3", 50, 50, 160),
-        Voice("en-us", "", 50, 50, 160),
-        Voice("en-us", "f3", 70, 50, 160),
-        Voice("en-us", "f3", 50, 90, 160),
-        Voice("en-us", "f3", 50, 50, 161),
-    ],
+    ("field", "value"),
+    [("accent", "de"), ("variant", ""), ("pitch", 70), ("pitch_range", 90), ("rate_wpm", 161)],
 )
-def test_each_part_of_a_voice_is_heard(speaker, other):
-    assert not np.array_equal(speaker.speak("yes", F3), speaker.speak("yes", other))
-    assert F3.name != other.name
+def test_each_part_of_a_voice_is_heard(speaker, field, value):
+    voice = Voice("en-us", "f3", pitch=50, pitch_range=50, rate_wpm=160)
+    other = replace(voice, **{field: value})
+    assert not np.array_equal(speaker.speak("yes", voice), speaker.speak("yes", other))
+    assert voice.name != other.name
 
 
 def test_pitch_and_rate_mean_what_they_say(speaker):
@@ -279,7 +266,7 @@ def test_prosody_of_every_take_stays_in_the_range_of_espeak(tmp_path, monkeypatc
         return np.ones(4_000, np.float32)
 
     monkeypatch.setattr(Speaker, "speak", speak)
-    synthesise(["ja"], tmp_path, per_word=830, language="de")
+    synthesise(["ja"], tmp_path, per_word=415, language="de")
     assert 0 <= min(voice.pitch for voice in spoken) < 15
     assert 85 < max(voice.pitch for voice in spoken) <= 99
     assert min(voice.pitch_range for voice in spoken) >= 0
@@ -313,9 +300,11 @@ def test_progress_is_told_once_a_clip(tmp_path):
 
 
 @pytest.mark.parametrize("word", ["größer", "turn on", "don't", "3"])
-def test_the_folder_has_the_name_of_the_word(tmp_path, word):
+def test_a_new_or_empty_folder_has_the_name_of_the_word(tmp_path, word):
+    if word == "3":
+        (tmp_path / word).mkdir()
     synthesise([word], tmp_path, per_word=1)
-    assert [path.name for path in tmp_path.iterdir()] == [word]
+    assert [path.parent.name for path in tmp_path.glob("*/*")] == [word]
 
 
 @pytest.mark.parametrize(
@@ -367,12 +356,6 @@ def test_a_folder_with_clips_is_left_as_it_is(tmp_path):
     expected = f"{tmp_path / 'no'}: exists already; choose another --out or delete it"
     assert str(caught.value) == expected
     assert read_folder(tmp_path) == {"no/mine.wav": b"precious"}
-
-
-def test_an_empty_folder_is_filled(tmp_path):
-    (tmp_path / "yes").mkdir()
-    synthesise(["yes"], tmp_path, per_word=1)
-    assert len(read_folder(tmp_path)) == 1
 
 
 def test_a_clip_that_cannot_be_written_leaves_no_part_of_it(tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from speechcls.artifact import SplitRow
-from speechcls.augment import cut_noise
 from speechcls.config import SILENCE, UNKNOWN, FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.corpus import Corpus
 from speechcls.errors import ConfigError
@@ -25,6 +24,7 @@ FEATURES = FeatureConfig(
 )  # fmt: skip
 NETWORK = NetworkConfig(arch="gru", hidden_size=8, num_layers=1, dropout=0.1)
 CPU = torch.device("cpu")
+PLAIN = {"shift_share": 0.0, "noise_share": 0.0, "time_masks": 0}
 
 
 def make_corpus(labels: tuple[str, ...] = ("low", "high"), n_each: int = 30) -> Corpus:
@@ -52,7 +52,9 @@ def train(corpus: Corpus, **settings: object) -> tuple[Recogniser, list[Epoch]]:
 
 
 def test_it_learns() -> None:
-    _, history = train(make_corpus(("low", "mid", "high", "top")), lr=5e-3, label_smoothing=0.0)
+    _, history = train(
+        make_corpus(("low", "mid", "high", "top")), lr=5e-3, label_smoothing=0.0, **PLAIN
+    )
     assert history[0].loss > 1.0
     assert history[-1].loss < 0.5 * history[0].loss
     assert max(epoch.validation_accuracy for epoch in history) == 1.0
@@ -107,7 +109,7 @@ def clip_numbers(samples: torch.Tensor) -> list[int]:
 
 def test_an_epoch_holds_every_training_clip_once_in_a_new_order() -> None:
     corpus = make_corpus()
-    batches = _Batches(corpus, TrainConfig(batch_size=7), CPU)
+    batches = _Batches(corpus, TrainConfig(batch_size=7, **PLAIN), CPU)
     orders = []
     for epoch in (1, 2):
         seen = [n for samples, _ in batches.training(epoch) for n in clip_numbers(samples)]
@@ -122,7 +124,7 @@ def test_an_epoch_holds_every_training_clip_once_in_a_new_order() -> None:
 def test_unknown_is_sampled_anew_and_silence_is_cut_each_epoch() -> None:
     corpus = make_corpus(("a", UNKNOWN, "b", SILENCE), n_each=40)
     # 32 training clips a label; cut-short, so that _unknown_ has more than its share
-    config = TrainConfig(batch_size=16, unknown_share=0.5, silence_share=1.5)
+    config = TrainConfig(batch_size=16, unknown_share=0.5, silence_share=1.5, **PLAIN)
     is_silence = corpus.label_index == 3
     corpus.split[is_silence] = "unused"
     batches = _Batches(corpus, config, CPU)
@@ -133,6 +135,24 @@ def test_unknown_is_sampled_anew_and_silence_is_cut_each_epoch() -> None:
         drawn.append({n for s, t in batches.training(epoch) for n in clip_numbers(s[t == 1])})
     assert drawn[0] != drawn[1]
     assert drawn[0] | drawn[1] <= set(np.flatnonzero(corpus.label_index == 1).tolist())
+
+
+def test_training_clips_are_shifted_and_noisy_and_validation_clips_are_not() -> None:
+    corpus = make_corpus(("a", "b", SILENCE), n_each=40)
+    quiet = TrainConfig(batch_size=16, noise_share=0.0, shift_share=0.2)
+    noisy = TrainConfig(
+        batch_size=16, noise_share=1.0, shift_share=0.0, snr_low_db=0, snr_high_db=0
+    )
+    original = torch.from_numpy(corpus.windows).float() / 32_768.0
+    for config, is_shift in ((quiet, True), (noisy, False)):
+        batches = _Batches(corpus, config, CPU)
+        samples, targets = next(batches.training(1))
+        for clip in samples[targets < 2]:
+            assert not any(torch.equal(clip, own) for own in original)
+        has_edge = (samples[targets < 2][:, :50] == 0).all(dim=1)  # zeros come in by a shift later
+        assert bool(has_edge.any()) == is_shift
+        validation = torch.cat([samples for samples, _ in batches.validation()])
+        assert torch.equal(validation, original[corpus.split == "validation"])
 
 
 def test_statistics_come_from_the_training_clips_alone() -> None:
@@ -151,28 +171,6 @@ def test_statistics_come_from_the_training_clips_alone() -> None:
 @pytest.mark.parametrize(("step", "factor"), [(0, 0.1), (9, 1.0), (10, 1.0), (55, 0.5), (100, 0.0)])
 def test_learning_rate_rises_and_falls_as_a_cosine(step: int, factor: float) -> None:
     assert learning_rate_factor(step, 100, 0.1) == pytest.approx(factor, abs=1e-9)
-
-
-def test_noise_is_cut_at_the_level_asked_for() -> None:
-    generator = torch.Generator().manual_seed(0)
-    cuts = cut_noise(torch.ones(100), 4_000, 250, generator)  # longer than the noise: repeated
-    assert (cuts == cuts[:, :1]).all()
-    levels = cuts[:, 0]
-    loud = levels[levels > 0]
-    assert (levels == 0).float().mean() == pytest.approx(0.1, abs=0.02)
-    gain_db = 20 * torch.log10(loud)
-    assert -30 <= gain_db.min() < -29.5 and -0.5 < gain_db.max() <= 0
-    assert gain_db.mean() == pytest.approx(-15, abs=0.6)
-
-
-def test_noise_is_cut_at_any_place() -> None:
-    noise = torch.arange(1, 51).float()
-    cuts = cut_noise(noise, 2_000, 10, torch.Generator().manual_seed(0))
-    cuts = cuts[cuts[:, 0] > 0]
-    ratios = cuts / cuts[:, :1]
-    starts = 1 / (ratios[:, 1] - 1)  # (s + 1) / s - 1 = 1 / s, except where the noise begins anew
-    inside = ratios[:, 1] > 1
-    assert set(starts[inside].round().int().tolist()) == set(range(1, 50))
 
 
 def test_device_that_is_not_there() -> None:

@@ -1,0 +1,263 @@
+"""Settings: their defaults, JSON and back, and what every impossible value is told."""
+
+import inspect
+import json
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
+from speechcls.errors import ConfigError
+
+CONFIGS = (FeatureConfig, NetworkConfig, TrainConfig)
+every_config = pytest.mark.parametrize("config", CONFIGS)
+
+
+def message_of(make, *args, **kwargs):
+    """What is said to be wrong."""
+    with pytest.raises(ConfigError) as error:
+        make(*args, **kwargs)
+    return str(error.value)
+
+
+def test_the_defaults_hear_one_second_in_frames_of_30_ms_every_10_ms():
+    config = FeatureConfig()
+    assert (
+        config.to_dict().items()
+        >= {
+            "kind": "mfcc",
+            "sample_rate": 16_000,
+            "duration_s": 1.0,
+            "n_fft": 512,
+            "win_length": 480,
+            "hop_length": 160,
+            "n_mels": 80,
+            "n_mfcc": 40,
+            "fmin": 20.0,
+            "fmax": 7_600.0,
+            "power_floor": 1e-10,
+        }.items()
+    )
+    assert config.n_samples == 16_000
+    assert config.n_frames == 101  # 1 + 16000 // 160
+    assert config.n_features == 40
+
+
+def test_the_defaults_of_network_and_training():
+    assert NetworkConfig().to_dict() == {
+        "arch": "bilstm",
+        "hidden_size": 128,
+        "num_layers": 2,
+        "dropout": 0.2,
+        "readout": "attention",
+    }
+    assert (
+        TrainConfig().to_dict().items()
+        >= {
+            "epochs": 30,
+            "batch_size": 64,
+            "lr": 0.002,
+            "weight_decay": 0.01,
+            "warmup_share": 0.05,
+            "max_grad_norm": 1.0,
+            "label_smoothing": 0.05,
+            "patience": 10,
+            "unknown_share": 2.0,
+            "silence_share": 1.0,
+            "seed": 0,
+        }.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "n_samples", "n_frames", "n_features"),
+    [
+        ({"kind": "log-mel"}, 16_000, 101, 80),
+        ({"n_mfcc": 13}, 16_000, 101, 13),
+        ({"duration_s": 0.5}, 8_000, 51, 40),
+        ({"duration_s": 0.01}, 160, 2, 40),  # one hop is the shortest
+        ({"duration_s": 0.9999}, 15_998, 100, 40),  # 15998.4 samples; 99 whole hops
+        ({"sample_rate": 8_000, "fmax": 4_000.0}, 8_000, 51, 40),
+        ({"hop_length": 16_000}, 16_000, 2, 40),
+    ],
+)
+def test_sizes_by_hand(values, n_samples, n_frames, n_features):
+    config = FeatureConfig(**values)
+    assert (config.n_samples, config.n_frames, config.n_features) == (
+        n_samples,
+        n_frames,
+        n_features,
+    )
+
+
+@every_config
+def test_through_json_and_back(config):
+    values = json.loads(json.dumps(config().to_dict()))
+    assert list(values) == [field.name for field in fields(config)]
+    assert config.from_dict(values) == config()
+
+
+def test_other_values_than_the_defaults_survive_json():
+    config = FeatureConfig("log-mel", 8_000, 0.7, 256, 200, 80, 32, 20, 0.0, 4_000.0, 1e-6)
+    assert FeatureConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_json_may_write_a_whole_float_without_a_point():
+    values = FeatureConfig().to_dict() | {"fmax": 7_600, "duration_s": 2}
+    assert FeatureConfig.from_dict(values) == FeatureConfig(duration_s=2.0)
+
+
+@every_config
+def test_a_configuration_cannot_be_changed(config):
+    with pytest.raises(FrozenInstanceError):
+        setattr(config(), fields(config)[0].name, "other")
+
+
+@every_config
+def test_every_field_says_what_it_is(config):
+    # The line under a field is its documentation; it ends as a sentence does.
+    lines = [line.strip() for line in inspect.getsource(config).splitlines()]
+    for field in fields(config):
+        place = next(i for i, line in enumerate(lines) if line.startswith(f"{field.name}: "))
+        assert lines[place + 1].startswith('"""'), field.name
+        assert lines[place + 1].endswith('."""'), field.name
+
+
+def test_an_unknown_key_is_named_with_the_valid_ones():
+    values = NetworkConfig().to_dict() | {"hiden_size": 3, "colour": "red"}
+    assert message_of(NetworkConfig.from_dict, values) == (
+        "NetworkConfig: unknown colour, hiden_size;"
+        " valid: arch, hidden_size, num_layers, dropout, readout"
+    )
+
+
+def test_a_missing_key_is_named():
+    values = NetworkConfig().to_dict()
+    del values["dropout"], values["arch"]
+    assert message_of(NetworkConfig.from_dict, values) == (
+        "NetworkConfig: missing arch, dropout;"
+        " valid: arch, hidden_size, num_layers, dropout, readout"
+    )
+
+
+def test_a_renamed_key_is_unknown_and_missing():
+    values = NetworkConfig().to_dict()
+    values["layers"] = values.pop("num_layers")
+    assert message_of(NetworkConfig.from_dict, values).startswith(
+        "NetworkConfig: unknown layers; missing num_layers; valid: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_size", "128"),
+        ("hidden_size", 128.0),
+        ("hidden_size", True),
+        ("hidden_size", None),
+        ("dropout", "0.2"),
+        ("dropout", False),
+        ("dropout", [0.2]),
+        ("readout", 1),
+        ("readout", None),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(name, value):
+    values = NetworkConfig().to_dict() | {name: value}
+    expected = f"NetworkConfig.{name}: {value!r} has the wrong type"
+    assert message_of(NetworkConfig.from_dict, values) == expected
+
+
+def test_impossible_values_are_refused_from_json_too():
+    values = NetworkConfig().to_dict() | {"hidden_size": 0}
+    assert message_of(NetworkConfig.from_dict, values).startswith("hidden-size: 0 is not possible")
+
+
+POSITIVE, SHARE = "a positive number", "at least 0 and below 1"
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "value", "what"),
+    [
+        (FeatureConfig, "kind", "mel", "one of mfcc, log-mel"),
+        (FeatureConfig, "kind", "", "one of mfcc, log-mel"),
+        (FeatureConfig, "sample_rate", 0, POSITIVE),
+        (FeatureConfig, "sample_rate", -16_000, POSITIVE),
+        (FeatureConfig, "duration_s", 0.0, POSITIVE),
+        (FeatureConfig, "duration_s", -1.0, POSITIVE),
+        (FeatureConfig, "duration_s", float("nan"), POSITIVE),
+        (FeatureConfig, "duration_s", float("inf"), POSITIVE),
+        (FeatureConfig, "n_fft", 0, POSITIVE),
+        (FeatureConfig, "win_length", 0, POSITIVE),
+        (FeatureConfig, "win_length", 513, "at most n-fft (512)"),
+        (FeatureConfig, "hop_length", 0, POSITIVE),
+        (FeatureConfig, "n_mels", 0, POSITIVE),
+        (FeatureConfig, "n_mfcc", 0, POSITIVE),
+        (FeatureConfig, "n_mfcc", 81, "at most n-mels (80)"),
+        (FeatureConfig, "power_floor", 0.0, POSITIVE),
+        (FeatureConfig, "power_floor", float("nan"), POSITIVE),
+        (FeatureConfig, "fmax", 8_000.1, "at most half the sample rate (8000 Hz)"),
+        (FeatureConfig, "fmax", float("nan"), "at most half the sample rate (8000 Hz)"),
+        (FeatureConfig, "fmax", float("inf"), "at most half the sample rate (8000 Hz)"),
+        (FeatureConfig, "fmin", -0.1, "in 0 .. fmax (7600 Hz)"),
+        (FeatureConfig, "fmin", 7_600.0, "in 0 .. fmax (7600 Hz)"),
+        (FeatureConfig, "fmin", float("nan"), "in 0 .. fmax (7600 Hz)"),
+        (FeatureConfig, "duration_s", 0.00996, "longer than one hop"),  # 159 samples
+        (NetworkConfig, "hidden_size", 0, POSITIVE),
+        (NetworkConfig, "num_layers", -1, POSITIVE),
+        (NetworkConfig, "dropout", -0.1, SHARE),
+        (NetworkConfig, "dropout", 1.0, SHARE),
+        (NetworkConfig, "dropout", float("nan"), SHARE),
+        (NetworkConfig, "readout", "max", "one of last, mean, attention"),
+        (TrainConfig, "epochs", 0, POSITIVE),
+        (TrainConfig, "batch_size", 0, POSITIVE),
+        (TrainConfig, "lr", 0.0, POSITIVE),
+        (TrainConfig, "lr", float("inf"), POSITIVE),
+        (TrainConfig, "max_grad_norm", 0.0, POSITIVE),
+        (TrainConfig, "patience", 0, POSITIVE),
+        (TrainConfig, "unknown_share", 0.0, POSITIVE),
+        (TrainConfig, "silence_share", -1.0, POSITIVE),
+        (TrainConfig, "warmup_share", 1.0, SHARE),
+        (TrainConfig, "label_smoothing", -0.01, SHARE),
+        (TrainConfig, "weight_decay", -1e-9, "zero or more"),
+        (TrainConfig, "weight_decay", float("nan"), "zero or more"),
+        (TrainConfig, "seed", -1, "a whole number from 0"),
+        (TrainConfig, "seed", 2**63, "a whole number from 0"),
+    ],
+)
+def test_every_impossible_value_is_told_what_it_must_be(config, name, value, what):
+    option = name.replace("_", "-")
+    expected = f"{option}: {value!r} is not possible; it must be {what}"
+    assert message_of(config, **{name: value}) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "value"),
+    [
+        (FeatureConfig, "duration_s", 1e305),  # more samples than a float can count
+        (TrainConfig, "weight_decay", float("inf")),
+    ],
+)
+def test_values_without_end_are_refused(config, name, value):
+    assert message_of(config, **{name: value}).startswith(f"{name.replace('_', '-')}: {value!r} is")
+
+
+@pytest.mark.parametrize(
+    ("config", "values"),
+    [
+        (FeatureConfig, {"fmax": 8_000.0, "fmin": 0.0}),
+        (FeatureConfig, {"win_length": 512}),
+        (FeatureConfig, {"n_mfcc": 80}),
+        (NetworkConfig, {"dropout": 0.0, "num_layers": 1, "hidden_size": 1}),
+        (TrainConfig, {"weight_decay": 0.0, "label_smoothing": 0.0, "warmup_share": 0.0}),
+        (TrainConfig, {"seed": 2**63 - 1}),
+    ],
+)
+def test_the_outermost_possible_values_are_taken(config, values):
+    taken = config(**values).to_dict()
+    assert taken == taken | values
+
+
+def test_log_mel_takes_few_bands_whatever_the_number_of_coefficients():
+    # n_mfcc is documented as not used by log-mel, so its default must not stand in the way.
+    assert FeatureConfig(kind="log-mel", n_mels=32).n_features == 32
