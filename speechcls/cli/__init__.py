@@ -1,24 +1,52 @@
 """The command line: parse, call, print."""
 
-import typer
+import importlib
+from typing import Any
 
-from speechcls.cli.archs import archs
-from speechcls.cli.evaluate import evaluate
-from speechcls.cli.predict import predict
-from speechcls.cli.synth import synth
-from speechcls.cli.train import train
+import typer
+from typer.core import TyperGroup
+
+COMMANDS = {
+    "train": "Train a recogniser on a folder of recordings.",
+    "evaluate": "Say how good a model is on recordings that it was not trained on.",
+    "predict": "Say which word is spoken in each recording.",
+    "archs": "List the networks with their size and cost.",
+    "synth": "Speak words with many synthetic voices, as a first data set.",
+}
+"""Name and help of each command; the module of the same name holds its function."""
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class _OnDemand(TyperGroup):
+    """Imports a command when it is used: all of them would cost more than help itself."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"speechcls.cli.{cmd_name}")
+        only = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_CONTEXT)
+        only.command(cmd_name)(getattr(module, cmd_name))
+        return typer.main.get_command(only)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
 
 app = typer.Typer(
     name="speechcls",
+    cls=_OnDemand,
     help="Train, evaluate and run a speech-command recogniser from a folder of short recordings.",
     epilog="Start with: speechcls train data/ (one sub-folder of recordings a word)",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: no boxes, and no 0.1 s to import what draws them
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_CONTEXT,
 )
-for command in (train, evaluate, predict, archs, synth):
-    app.command()(command)
 
 
 def _print_version(wanted: bool) -> None:
