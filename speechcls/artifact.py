@@ -81,7 +81,7 @@ def save_artifact(
     contents = {
         CONFIG: _as_json(config),
         # safetensors writes arrays that are not contiguous scrambled (its issue 825).
-        WEIGHTS: save({name: np.ascontiguousarray(array) for name, array in weights.items()}),
+        WEIGHTS: save({name: np.asarray(array, order="C") for name, array in weights.items()}),
         ONNX: onnx,
         METRICS: _as_json(metrics),
         SPLIT: _as_csv(split),
@@ -191,7 +191,7 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
     """
     path = artifact.path / SPLIT
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
         return [
             SplitRow(
                 row["path"],
@@ -236,7 +236,9 @@ def find_artifact(named: Path | None) -> tuple[Path, str]:
 
 
 def _as_json(content: Any) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+    # A label made of a name that is no UTF-8 becomes an escape that JSON reads back.
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _as_csv(rows: Iterable[SplitRow]) -> bytes:

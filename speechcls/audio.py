@@ -21,7 +21,10 @@ SUFFIXES = frozenset(
 )
 """File name endings, in lower case, by which recordings are found in a folder."""
 
-_SIZE_IN_HEADER = re.compile(r"(?:data|SSND) : (\d+) \(should be (\d+)\)")
+# Where the header says more than there is. A wrong "RIFF" size alone does no harm and is common.
+_SIZE_IN_HEADER = re.compile(
+    r"(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)"
+)
 # Programs that write a WAV into a pipe cannot know its size and put about 2 or 4 GiB.
 _SIZE_UNKNOWN = 0x7FFF_0000
 
@@ -52,56 +55,68 @@ def read_clip(
     """
     name = name or str(source)
     try:
-        with soundfile.SoundFile(source) as recording:
-            rate, n_frames = recording.samplerate, recording.frames
-            declared = _SIZE_IN_HEADER.search(recording.extra_info)
-            if declared and int(declared[2]) < int(declared[1]) < _SIZE_UNKNOWN:
-                raise AudioError(
-                    f"{name}: truncated ({declared[2]} of {declared[1]} bytes); copy it again"
-                )
-            first = min(round(start_s * rate), n_frames)
-            last = n_frames if end_s is None else min(round(end_s * rate), n_frames)
-            if first:
-                recording.seek(first)
-            samples = recording.read(max(0, last - first), dtype="float32", always_2d=True)
+        if not isinstance(source, str | os.PathLike):
+            samples, rate = _decode(source, source, start_s, end_s)
+        else:
+            # By descriptor: soundfile takes fewer names than the system, and judges by the ending.
+            with Path(source).open("rb", buffering=0) as file:
+                samples, rate = _decode(file, file.fileno(), start_s, end_s)
+        samples = resample(samples, rate, sample_rate)
+        if len(samples) == 0:
+            raise AudioError(f"shorter than one sample at {sample_rate} Hz; record it again")
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}") from error
     except soundfile.SoundFileError as error:
-        raise AudioError(f"{name}: {_why_unreadable(source, error)}") from error
-    if n_frames == 0:
-        raise AudioError(f"{name}: no audio data (0 frames); record it again or delete it")
-    if last <= first:
+        reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise AudioError(
-            f"{name}: nothing between {start_s:g} s and {end_s if end_s is not None else 'the end'}"
-            f" (it lasts {n_frames / rate:.2f} s); mend start_s and end_s"
-        )
+            f"{name}: not readable audio ({reason}); convert it to WAV or delete it"
+        ) from error
+    except IsADirectoryError as error:
+        raise AudioError(f"{name}: is a folder, not a recording") from error
+    except (FileNotFoundError, ValueError) as error:  # ValueError: a name that no file can have
+        raise AudioError(f"{name}: no such file") from error
+    except OSError as error:
+        raise AudioError(f"{name}: {(error.strerror or str(error)).lower()}") from error
+    return samples
+
+
+def _decode(
+    file: BinaryIO, source: BinaryIO | int, start_s: float, end_s: float | None
+) -> tuple[Samples, int]:
+    """Return mono samples (n_samples,) at the recording's own rate, and the rate.
+
+    ``source`` is what soundfile opens: the file or its descriptor. Errors say nothing of its name.
+    """
+    if not file.read(1):
+        raise AudioError("is empty (0 bytes); record it again or delete it")
+    file.seek(0)
+    with soundfile.SoundFile(source, closefd=False) as recording:
+        rate, n_frames = recording.samplerate, recording.frames
+        declared = _SIZE_IN_HEADER.search(recording.extra_info)
+        if declared and int(declared[2]) < int(declared[1]) < _SIZE_UNKNOWN:
+            raise AudioError(f"truncated ({declared[2]} of {declared[1]} bytes); copy it again")
+        if n_frames == 0:
+            raise AudioError("no audio data (0 frames); record it again or delete it")
+        first = min(round(start_s * rate), n_frames)
+        last = n_frames if end_s is None else min(round(end_s * rate), n_frames)
+        if not 0 <= first < last:
+            end = "the end" if end_s is None else f"{end_s:g} s"
+            raise AudioError(
+                f"nothing between {start_s:g} s and {end} (it lasts {n_frames / rate:.2f} s);"
+                " mend start_s and end_s"
+            )
+        # An MP3 decoder that starts in the middle needs some frames to get into step.
+        skipped = first if recording.format == "MP3" else 0
+        if not skipped:
+            recording.seek(first)
+        samples = recording.read(last - first + skipped, dtype="float32", always_2d=True)[skipped:]
     if len(samples) < last - first:
-        raise AudioError(
-            f"{name}: truncated ({len(samples)} of {last - first} frames); copy it again"
-        )
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        raise AudioError(f"truncated ({len(samples)} of {last - first} frames); copy it again")
+    with np.errstate(over="ignore"):
+        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(mono).all():
-        raise AudioError(f"{name}: NaN or infinite samples; export it again")
-    mono = resample(mono, rate, sample_rate)
-    if len(mono) == 0:
-        raise AudioError(f"{name}: shorter than one sample at {sample_rate} Hz; record it again")
-    return mono
-
-
-def _why_unreadable(source: object, error: soundfile.SoundFileError) -> str:
-    """Say what is wrong with a file that libsndfile refused, and what to do."""
-    if isinstance(source, str | os.PathLike):
-        if Path(source).is_dir():
-            return "is a folder, not a recording"
-        try:
-            with Path(source).open("rb") as file:
-                empty = not file.read(1)
-        except FileNotFoundError:
-            return "no such file"
-        except OSError as os_error:
-            return (os_error.strerror or str(os_error)).lower()
-        if empty:
-            return "is empty (0 bytes); record it again or delete it"
-    reason = getattr(error, "error_string", str(error)).rstrip(".")
-    return f"not readable audio ({reason}); convert it to WAV or delete it"
+        raise AudioError("NaN or infinite samples; export it again")
+    return mono, rate
 
 
 def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
@@ -116,7 +131,8 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
 
 def to_pcm(samples: Samples) -> PCM:
     """Return ``samples`` in [-1, 1] as 16-bit integers, as a WAV stores them; louder ones clip."""
-    pcm: PCM = np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype(np.int16)
+    scaled = np.rint(np.clip(samples, -1.0, 1.0) * 32_768.0)
+    pcm: PCM = np.minimum(scaled, 32_767).astype(np.int16)
     return pcm
 
 

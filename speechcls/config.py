@@ -198,6 +198,8 @@ class TrainConfig(Config):
         self._require_share("warmup_share", "label_smoothing", "shift_share", "time_mask_share")
         self._require("noise_share", 0 <= self.noise_share <= 1, "in 0 .. 1")
         self._require("time_masks", self.time_masks >= 0, "zero or more")
+        for name in ("snr_low_db", "snr_high_db"):
+            self._require(name, math.isfinite(getattr(self, name)), "a number")
         high = self.snr_high_db
         self._require("snr_low_db", self.snr_low_db <= high, f"at most snr-high-db ({high:g})")
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "zero or more")

@@ -1,6 +1,7 @@
 """A data set made ready for training: read, labelled, split, every clip of the model's length."""
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,10 +68,11 @@ def load_corpus(
     DatasetError
         When too many clips are bad, a label has none, or they cannot be split.
     """
-    named = {example.label for example in dataset.examples}
-    labels = choose_labels(named | set(dataset.empty_labels), commands, bool(dataset.noise))
-    store = read_clips(dataset.examples, features.sample_rate, jobs, on_clip)
     noise, bad_noise = _read_noise(dataset.noise, features.sample_rate)
+    wanted = {name for name in dataset.empty_labels if name in commands or not commands}
+    words = {example.label for example in dataset.examples} | wanted
+    labels = choose_labels(words, commands, bool(noise))
+    store = read_clips(dataset.examples, features.sample_rate, jobs, on_clip)
     bad = dataset.problems + store.bad + bad_noise
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     readable = Counter(example.label for example in store.examples)
@@ -127,13 +129,14 @@ def load_corpus(
 
 
 def _check_bad(bad: list[str], n_clips: int, max_bad: float) -> None:
-    if len(bad) <= max_bad * n_clips:
+    share = len(bad) / n_clips
+    if share <= max_bad or math.isclose(share, max_bad):
         return
     listed = "".join(f"\n  {line}" for line in bad[:_MOST_LISTED])
     more = f"\n  and {len(bad) - _MOST_LISTED} more" if len(bad) > _MOST_LISTED else ""
     raise DatasetError(
         f"{len(bad)} of {n_clips} clips are bad, more than --max-bad {max_bad:g} allows; mend or"
-        f" delete them, or allow {len(bad) / n_clips:.2g}:{listed}{more}"
+        f" delete them, or allow {math.ceil(1e4 * share) / 1e4:g}:{listed}{more}"
     )
 
 

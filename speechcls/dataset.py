@@ -1,12 +1,13 @@
 """Which recordings there are, what is said in each, and by whom: every layout becomes Examples."""
 
+import codecs
 import csv
 import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from speechcls.audio import SUFFIXES
@@ -106,13 +107,15 @@ _LAYOUT_HELP = (
 
 def find_recordings(folder: Path) -> Iterator[Path]:
     """Yield the audio files under ``folder`` in sorted order, leaving out hidden ones."""
-    seen = set()  # a link to a folder above would otherwise never end
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
-        if (real := os.path.realpath(parent)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if _is_wanted(name))
+        inside = os.path.join(os.path.realpath(parent), "")  # noqa: PTH118
+        folders[:] = sorted(
+            name
+            for name in folders
+            # A link to a folder above would never end.
+            if _is_wanted(name)
+            and not inside.startswith(f"{os.path.realpath(Path(parent, name))}/")
+        )
         for name in sorted(files):
             if _is_wanted(name) and Path(name).suffix.lower() in SUFFIXES:
                 yield Path(parent, name)
@@ -160,9 +163,10 @@ def _read_split_lists(root: Path) -> dict[str, str]:
     splits = {}
     for name, split in _SPLIT_LISTS.items():
         if (root / name).is_file():
-            for line in (root / name).read_text(encoding="utf-8").splitlines():
+            text = (root / name).read_bytes().removeprefix(codecs.BOM_UTF8)
+            for line in os.fsdecode(text).splitlines():
                 if line.strip():
-                    splits[os.path.splitext(line.strip())[0]] = split  # noqa: PTH122
+                    splits[str(PurePosixPath(line.strip()).with_suffix(""))] = split
     return splits
 
 
@@ -208,7 +212,7 @@ def _read_manifest(manifest: Path) -> Dataset:
         end_s = _seconds(row, "end_s", where)
         if end_s is not None and end_s <= start_s:
             raise DatasetError(f"{where}: end_s {end_s:g} is not after start_s {start_s:g}")
-        if not path.is_file():
+        if not _is_file(path):
             dataset.problems.append(f"{where}: no such file: {path}")
             continue
         speaker = str(row["speaker"]) if row.get("speaker") not in (None, "") else None
@@ -234,7 +238,9 @@ def _manifest_rows(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                         raise DatasetError(f"{manifest}:{number}: not a JSON object")
                     yield number, row
                 return
-            reader = csv.DictReader(file, delimiter="\t" if manifest.suffix == ".tsv" else ",")
+            reader = csv.DictReader(
+                file, delimiter="\t" if manifest.suffix.lower() == ".tsv" else ","
+            )
             missing = [c for c in ("path", "label") if c not in (reader.fieldnames or [])]
             if missing:
                 raise DatasetError(
@@ -249,6 +255,13 @@ def _manifest_rows(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DatasetError(f"{manifest}: not a CSV file ({error})") from error
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _text(row: dict[str, Any], column: str, where: str) -> str:
     if row.get(column) in (None, ""):
         raise DatasetError(f"{where}: no {column}")
@@ -260,7 +273,7 @@ def _seconds(row: dict[str, Any], column: str, where: str) -> float | None:
         return None
     try:
         value = float(row[column])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = -1.0
     if not 0 <= value < float("inf"):
         raise DatasetError(f"{where}: {column} {row[column]!r} is not a number of seconds")

@@ -76,7 +76,7 @@ def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
     graph = onnx.load_from_string(buffer.getvalue())
     for key, value in (("labels", "\n".join(labels)), ("sample_rate", str(config.sample_rate))):
         entry = graph.metadata_props.add()
-        entry.key, entry.value = key, value
+        entry.key, entry.value = key, value.encode("utf-8", "backslashreplace").decode()
     content: bytes = graph.SerializeToString()
     answer = open_session(content, n_threads=1).run(None, {"samples": samples.numpy()})[0]
     difference = float(np.abs(answer - expected).max())

@@ -72,7 +72,7 @@ def read_ahead(
         while isinstance(entry, tuple):
             batch = [(entry[0], entry[1].result())]
             entry = _next_now(queue)
-            while len(batch) < batch_size and isinstance(entry, tuple) and entry[1].done():
+            while len(batch) < batch_size and isinstance(entry, tuple) and _is_ready(entry[1]):
                 batch.append((entry[0], entry[1].result()))
                 entry = _next_now(queue)
             yield batch
@@ -89,3 +89,8 @@ def _next_now(queue: "Queue[T]") -> T | None:
         return queue.get_nowait()
     except Empty:
         return None
+
+
+def _is_ready(reading: "Future[R]") -> bool:
+    """Tell whether there is a result; an error is raised only when its turn has come."""
+    return reading.done() and reading.exception() is None

@@ -1,5 +1,6 @@
 """Held-out ``_silence_`` clips: cuts of background noise that no training ever hears."""
 
+import math
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,8 +42,8 @@ def cut_silence(
         gain = 10 ** (QUIETEST_DB * generator.random() / 20)
         if generator.random() < SILENT_SHARE:
             gain = 0.0
-        end_s = min(start_s + window_s, last)
-        examples.append(
-            Example(path, SILENCE, None, split, round(start_s, 4), round(end_s, 4), round(gain, 6))
-        )
+        # Rounded inwards, so that no sample of the training's part comes in.
+        start_s, end_s = math.ceil(1e4 * start_s) / 1e4, math.floor(1e4 * last) / 1e4
+        end_s = min(round(start_s + window_s, 4), end_s)
+        examples.append(Example(path, SILENCE, None, split, start_s, end_s, round(gain, 6)))
     return examples

@@ -102,62 +102,68 @@ def assign_splits(
         known = f"{len(speakers)} speakers, {', '.join(sorted(speakers)[:10])}"
         raise DatasetError(f"--test-speakers {','.join(unknown)}: not in the data; it has {known}")
     splits = Splits([example.split or "" for example in examples])
-    is_told = any(splits.names)
-    by_clip = _too_few_speakers(splits, examples, test_speakers)
-    keys = [
-        digest if by_clip or example.speaker is None else example.speaker
-        for example, digest in zip(examples, digests, strict=True)
-    ]
-    for i, (example, key) in enumerate(zip(examples, keys, strict=True)):
-        if splits.names[i]:
-            continue
-        place = percentage(key)
-        is_test = _VALIDATION_BELOW <= place < _TEST_BELOW
-        if test_speakers:
-            is_test = example.speaker in test_speakers
-        is_validation = place < _VALIDATION_BELOW and not is_test
-        splits.names[i] = "test" if is_test else "validation" if is_validation else "train"
-    for split in ["validation"] if test_speakers or is_told else ["validation", "test"]:
-        _fill(splits.names, split, keys, labels, by_clip)
+    dealer = _Dealer(splits, examples, labels, digests)
+    for i, example in enumerate(examples):
+        if not splits.names[i] and example.speaker in test_speakers:
+            splits.names[i] = "test"
+    dealer.deal("", ["validation"] if test_speakers else ["validation", "test"])
+    if "validation" not in splits.names:  # the data says who tests and not who validates
+        dealer.deal("train", ["validation"])
     _drop_copies(splits, labels, digests)
     _check_labels(splits, labels)
     return splits
 
 
-def _too_few_speakers(
-    splits: Splits, examples: Sequence[Example], test_speakers: Sequence[str]
-) -> bool:
-    """Tell whether clips must be dealt out one by one, and warn of it."""
-    open_to_deal = [e for e, name in zip(examples, splits.names, strict=True) if not name]
-    speakers = {e.speaker for e in open_to_deal if e.speaker} - set(test_speakers)
-    if not open_to_deal or (len(speakers) >= 3 or (test_speakers and len(speakers) == 2)):
-        if any(e.speaker is None for e in open_to_deal):
-            splits.warnings.append("some clips name no speaker: those are split clip by clip")
-        return False
-    known = f"only {len(speakers)}" if speakers else "no"
-    splits.warnings.append(
-        f"{known} speaker{'s' if len(speakers) != 1 else ''} known, so the data is split clip by"
-        " clip: the figures may flatter, since the same voice trains and tests; name the speakers"
-        " with --pattern or a manifest"
-    )
-    return True
+@dataclass
+class _Dealer:
+    """Deals clips out to splits: whole speakers, or clips where there are too few speakers."""
 
+    splits: Splits
+    examples: Sequence[Example]
+    labels: Sequence[str]
+    digests: Sequence[str]
 
-def _fill(
-    names: list[str], split: str, keys: Sequence[str], labels: Sequence[str], by_clip: bool
-) -> None:
-    """Give an empty split the training speaker of lowest hash; by clip, one clip of each label."""
-    for label in sorted(set(labels)):
-        of_label = [i for i, known in enumerate(labels) if known == label]
-        if any(names[i] == split for i in (of_label if by_clip else range(len(names)))):
-            continue
-        in_training = {keys[i] for i in of_label if names[i] == "train"}
-        if len(in_training) < 2:
-            continue
-        moved = min(in_training, key=percentage)
-        for i, key in enumerate(keys):
-            if key == moved and names[i] == "train":
-                names[i] = split
+    def deal(self, of: str, held_out: list[str]) -> None:
+        """Deal the clips whose split is ``of`` out to ``held_out`` and training."""
+        chosen = [i for i, name in enumerate(self.splits.names) if name == of]
+        speakers = {self.examples[i].speaker for i in chosen} - {None}
+        if not chosen:
+            return
+        if len(speakers) > len(held_out):
+            if any(self.examples[i].speaker is None for i in chosen):
+                self.splits.warnings.append(
+                    "some clips name no speaker: those are split clip by clip"
+                )
+            self._deal(
+                chosen, [self.examples[i].speaker or self.digests[i] for i in chosen], held_out
+            )
+            return
+        known = f"only {len(speakers)}" if speakers else "no"
+        self.splits.warnings.append(
+            f"{known} speaker{'s' if len(speakers) != 1 else ''} known, so the data is split clip"
+            " by clip: the figures may flatter, since the same voice trains and tests; name the"
+            " speakers with --pattern or a manifest"
+        )
+        for label in sorted({self.labels[i] for i in chosen}):
+            of_label = [i for i in chosen if self.labels[i] == label]
+            self._deal(of_label, [self.digests[i] for i in of_label], held_out)
+
+    def _deal(self, chosen: list[int], keys: list[str], held_out: list[str]) -> None:
+        """Deal the clips ``chosen``, those of one key together."""
+        order = sorted(set(keys), key=percentage)
+        limits = {"validation": _VALIDATION_BELOW, "test": _TEST_BELOW}
+        dealt = {
+            key: next((name for name in held_out if percentage(key) < limits[name]), "train")
+            for key in order
+        }
+        # With few keys the hash may leave a split empty: the fullest one gives it one.
+        for empty in [name for name in (*held_out, "train") if name not in dealt.values()]:
+            fullest = max(("train", *held_out), key=[*dealt.values()].count)
+            keys_there = [key for key in order if dealt[key] == fullest]
+            if len(keys_there) > 1:
+                dealt[keys_there[-1 if empty == "train" else 0]] = empty
+        for i, key in zip(chosen, keys, strict=True):
+            self.splits.names[i] = dealt[key]
 
 
 def _drop_copies(splits: Splits, labels: Sequence[str], digests: Sequence[str]) -> None:

@@ -18,7 +18,9 @@ from speechcls.errors import DatasetError, SpeechclsError
 def predict(
     clips: Annotated[
         list[str] | None,
-        typer.Argument(help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."),
+        typer.Argument(
+            help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."
+        ),
     ] = None,
     model: Model = None,
     files_from: Annotated[

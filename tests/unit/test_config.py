@@ -223,9 +223,9 @@ POSITIVE, SHARE = "a positive number", "at least 0 and below 1"
         (TrainConfig, "weight_decay", float("nan"), "zero or more"),
         (TrainConfig, "noise_share", -0.1, "in 0 .. 1"),
         (TrainConfig, "noise_share", 1.1, "in 0 .. 1"),
-        (TrainConfig, "shift_ms", -1.0, "zero or more"),
+        (TrainConfig, "shift_share", -0.1, "at least 0 and below 1"),
         (TrainConfig, "time_masks", -1, "zero or more"),
-        (TrainConfig, "time_mask_ms", float("nan"), "zero or more"),
+        (TrainConfig, "time_mask_share", float("nan"), "at least 0 and below 1"),
         (TrainConfig, "snr_low_db", 30.5, "at most snr-high-db (30)"),
         (TrainConfig, "seed", -1, "a whole number from 0"),
         (TrainConfig, "seed", 2**63, "a whole number from 0"),
@@ -242,8 +242,8 @@ def test_every_impossible_value_is_told_what_it_must_be(config, name, value, wha
     [
         (FeatureConfig, "duration_s", 1e305),  # more samples than a float can count
         (TrainConfig, "weight_decay", float("inf")),
-        (TrainConfig, "shift_ms", float("inf")),
-        (TrainConfig, "time_mask_ms", float("inf")),
+        (TrainConfig, "shift_share", float("inf")),
+        (TrainConfig, "time_mask_share", float("inf")),
         (TrainConfig, "snr_low_db", float("-inf")),
         (TrainConfig, "snr_high_db", float("inf")),
     ],

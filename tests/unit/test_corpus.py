@@ -1,0 +1,413 @@
+"""A data set made ready for training: labels, splits, windows, noise, and what is left out.
+
+The hash of the speakers' names puts s00 and s01 into the test, s02 into validation, the rest (to
+s07) into training.
+"""
+
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechcls.audio import to_pcm
+from speechcls.clipstore import digest_of
+from speechcls.config import FeatureConfig
+from speechcls.corpus import load_corpus, mean_command_count
+from speechcls.dataset import find_examples
+from speechcls.errors import DatasetError
+
+RATE = 16_000
+SPLIT_OF = {"s00": "test", "s01": "test", "s02": "validation"} | {
+    f"s{i:02}": "train" for i in range(3, 8)
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Where the data goes."""
+    return tmp_path / "data"
+
+
+def load(root, **options):
+    """The corpus of a folder with default features."""
+    noise = options.pop("noise", None)
+    return load_corpus(find_examples(root, noise=noise), FeatureConfig(), **options)
+
+
+def message_of(root, **options):
+    """What load_corpus says is wrong."""
+    with pytest.raises(DatasetError) as error:
+        load(root, **options)
+    return str(error.value)
+
+
+def labels_of(corpus):
+    """The label of each clip."""
+    return [corpus.labels[i] for i in corpus.label_index]
+
+
+# Clips
+
+
+def test_every_clip_gets_label_split_window_and_row(root, make_data, tone):
+    make_data(root, ["yes", "no"], n=8)
+    corpus = load(root)
+    assert corpus.labels == ("no", "yes")
+    assert corpus.label_index.tolist() == [0] * 8 + [1] * 8
+    assert corpus.split.tolist() == [SPLIT_OF[f"s{i:02}"] for i in range(8)] * 2
+    assert corpus.windows.dtype == np.int16
+    assert corpus.windows.shape == (16, 8_000)  # clips of 0.3 s in the shortest window, 0.5 s
+    assert corpus.features == FeatureConfig(duration_s=0.5)
+    assert len(corpus.noise) == 0
+    assert corpus.bad == corpus.warnings == []
+    # make_data writes "yes" of s03 as a tone of 306 Hz; 4800 samples amid 1600 zeros either side.
+    window = corpus.windows[11]
+    assert not window[:1_600].any()
+    assert not window[6_400:].any()
+    assert np.abs(window[1_600:6_400] - to_pcm(tone(306.0, 0.3))).max() <= 1
+    row = corpus.rows[11]
+    assert (row.path, row.label, row.speaker, row.split) == (
+        "yes/s03_nohash_0.wav",
+        "yes",
+        "s03",
+        "train",
+    )
+    assert (row.start_s, row.end_s, row.gain) == (0.0, None, 1.0)
+    assert row.digest == digest_of(window[1_600:6_400])
+
+
+def test_rows_splits_and_labels_run_side_by_side(root, make_data):
+    make_data(root, ["yes", "no", "go"], n=12, noise_s=20.0)
+    corpus = load(root, commands=["go", "yes"])
+    n_clips = len(corpus.rows)
+    assert (len(corpus.windows), len(corpus.label_index), len(corpus.split)) == (n_clips,) * 3
+    assert [row.split for row in corpus.rows] == corpus.split.tolist()
+    named = [row.label if row.label != "no" else "_unknown_" for row in corpus.rows]
+    assert named == labels_of(corpus)
+
+
+def test_the_window_is_as_long_as_asked_for(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    corpus = load(root, duration_s=0.25)
+    assert corpus.features.duration_s == 0.25
+    assert corpus.windows.shape == (16, 4_000)
+    assert np.abs(corpus.windows).max(axis=1).min() > 16_000  # no window is empty
+
+
+def test_the_window_is_as_long_as_clips_usually_are(root, make_data, write_wav, tone):
+    make_data(root, ["yes", "no"], n=8)
+    for i in range(4):  # a fifth of all is longer
+        write_wav(root / "yes" / f"s07_nohash_{9 + i}.wav", tone(500.0 + i, 0.72))
+    assert load(root).features.duration_s == 0.8
+
+
+def test_jobs_change_nothing_and_every_clip_is_counted(root, make_data):
+    make_data(root, ["yes", "no"], n=8, noise_s=20.0)
+    calls = []
+    one, four = load(root, jobs=1, on_clip=lambda: calls.append(1)), load(root, jobs=4)
+    assert np.array_equal(one.windows, four.windows)
+    assert one.rows == four.rows
+    assert len(calls) == 16
+
+
+def test_test_speakers_are_held_out(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    corpus = load(root, test_speakers=["s05"])
+    assert {row.speaker for row in corpus.rows if row.split == "test"} == {"s05"}
+
+
+def test_an_official_split_is_kept(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    (root / "testing_list.txt").write_text("yes/s04_nohash_0.wav\nno/s04_nohash_0.wav\n")
+    (root / "validation_list.txt").write_text("yes/s00_nohash_0.wav\nno/s00_nohash_0.wav\n")
+    splits = {row.speaker: row.split for row in load(root).rows}
+    assert splits == {f"s{i:02}": "train" for i in range(8)} | {"s04": "test", "s00": "validation"}
+
+
+# Commands
+
+
+def test_every_other_word_is_unknown_and_keeps_its_name(root, make_data):
+    make_data(root, ["yes", "no", "go", "cat"], n=8)
+    corpus = load(root, commands=["yes", "no"])
+    assert corpus.labels == ("yes", "no", "_unknown_")
+    assert Counter(labels_of(corpus)) == {"yes": 8, "no": 8, "_unknown_": 16}
+    assert {row.label for row in corpus.rows} == {"yes", "no", "go", "cat"}
+
+
+def test_a_folder_of_unknown_words_is_not_needed(root, make_data):
+    make_data(root, ["yes", "no", "_unknown_"], n=8)
+    assert load(root).labels == ("no", "yes", "_unknown_")
+    assert load(root, commands=["yes", "no"]).labels == ("yes", "no", "_unknown_")
+
+
+def test_an_empty_folder_makes_no_unknown_label(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    (root / "maybe").mkdir()
+    corpus = load(root, commands=["yes", "no"])
+    assert corpus.labels == ("yes", "no")  # nothing could train an output for _unknown_
+    assert corpus.warnings == [f"{root / 'maybe'}: a label folder without a recording"]
+
+
+def test_a_command_that_is_not_in_the_data(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    expected = "--commands go: no such label in the data; it has no, yes"
+    assert message_of(root, commands=["yes", "go"]) == expected
+
+
+# Copies
+
+
+def test_copies_of_a_held_out_clip_take_no_part(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    held_out, own = root / "yes/s00_nohash_0.wav", root / "yes/s05_nohash_0.wav"
+    shutil.copy(held_out, own)
+    corpus = load(root)
+    split = {row.path: row.split for row in corpus.rows}
+    assert split["yes/s00_nohash_0.wav"] == "test"
+    assert split["yes/s05_nohash_0.wav"] == "unused"
+    assert Counter(corpus.split.tolist()) == {"train": 9, "validation": 2, "test": 4, "unused": 1}
+    assert corpus.warnings == ["1 clips are left out: the same samples are in a held-out split"]
+
+
+def test_a_copy_in_another_format_is_the_same_sound(root, make_data, write_wav):
+    make_data(root, ["yes", "no"], n=8)
+    stored, _ = soundfile.read(root / "yes/s02_nohash_0.wav", dtype="int16")
+    write_wav(root / "yes/s06_nohash_9.flac", stored)
+    split = {row.path: row.split for row in load(root).rows}
+    assert split["yes/s02_nohash_0.wav"] == "validation"
+    assert split["yes/s06_nohash_9.flac"] == "unused"
+
+
+# Bad clips
+
+
+def test_bad_clips_are_listed_and_left_out(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    (root / "no/s03_nohash_0.wav").write_bytes(b"")
+    (root / "loose.wav").touch()
+    corpus = load(root, max_bad=0.5)
+    assert len(corpus.rows) == 15
+    assert "no/s03_nohash_0.wav" not in {row.path for row in corpus.rows}
+    assert [line.split(": ")[:2] for line in corpus.bad] == [
+        [
+            str(root / "loose.wav"),
+            "not in a label folder; put the clips into one sub-folder a word (data/yes/1.wav), or"
+            " say what flat file names mean with --pattern '{label}_{speaker}_{take}', or name a"
+            " manifest with columns path,label",
+        ],
+        [str(root / "no/s03_nohash_0.wav"), "is empty (0 bytes); record it again or delete it"],
+    ]
+
+
+def spoil(root, n):
+    """Empty ``n`` recordings of training speakers, both labels in turn; return them in order."""
+    paths = sorted(root.glob("*/s0[34567]_*.wav"), key=lambda path: path.name)[:n]
+    for path in paths:
+        path.write_bytes(b"")
+    return sorted(paths)
+
+
+@pytest.mark.parametrize(("n_bad", "max_bad"), [(0, 0.0), (1, 0.0625), (4, 0.25), (2, 1.0)])
+def test_as_many_bad_clips_as_allowed(n_bad, max_bad, root, make_data):
+    make_data(root, ["yes", "no"], n=8)  # 16 clips
+    spoil(root, n_bad)
+    assert len(load(root, max_bad=max_bad).bad) == n_bad
+
+
+@pytest.mark.parametrize(("n_bad", "max_bad"), [(1, 0.0), (1, 0.0624), (4, 0.249)])
+def test_more_bad_clips_than_allowed(n_bad, max_bad, root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    paths = spoil(root, n_bad)
+    listed = "".join(
+        f"\n  {path}: is empty (0 bytes); record it again or delete it" for path in paths
+    )
+    message = message_of(root, max_bad=max_bad)
+    assert message.startswith(
+        f"{n_bad} of 16 clips are bad, more than --max-bad {max_bad:g} allows; mend or delete them,"
+        " or allow 0."
+    )
+    assert message.endswith(f":{listed}")
+
+
+@pytest.mark.parametrize("n_bad", [1, 3, 5])
+def test_the_share_that_an_error_advises_is_enough(n_bad, root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    spoil(root, n_bad)
+    advised = float(message_of(root).split("or allow ")[1].split(":")[0])
+    assert len(load(root, max_bad=advised).bad) == n_bad
+    assert advised < n_bad / 16 + 0.02
+
+
+def test_a_share_that_is_met_exactly_is_enough(root, make_data):
+    make_data(root, ["yes", "no"], n=25, speakers=25)
+    speakers = sorted({path.name for path in root.glob("yes/*.wav")})
+    for label, n in (("yes", 15), ("no", 14)):
+        for name in [name for name in speakers if name[:3] not in ("s02", "s09")][-n:]:
+            (root / label / name).write_bytes(b"")
+    assert len(load(root, max_bad=0.58).bad) == 29  # 29 / 50 is 0.58, 0.58 * 50 is below 29
+
+
+def test_no_more_than_twenty_bad_clips_are_named(root, make_data):
+    make_data(root, ["yes", "no"], n=25)
+    for path in root.glob("*/*.wav"):
+        path.write_bytes(b"")
+    message = message_of(root)
+    assert message.startswith("50 of 50 clips are bad, more than --max-bad 0.01 allows; ")
+    assert message.count("is empty") == 20
+    assert message.endswith("\n  and 30 more")
+
+
+def test_a_label_with_no_readable_clip(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    paths = sorted((root / "no").iterdir())
+    for path in paths:
+        path.write_bytes(b"")
+    advice = "no readable clip of this label; add recordings or remove the folder"
+    listed = "".join(
+        f"\n  {path}: is empty (0 bytes); record it again or delete it" for path in paths
+    )
+    assert message_of(root, max_bad=0.5) == f"{root / 'no'}: {advice}{listed}"
+
+
+def test_a_label_folder_without_a_recording(root, make_data):
+    make_data(root, ["yes", "no"], n=8)
+    (root / "maybe").mkdir()
+    advice = "no readable clip of this label; add recordings or remove the folder"
+    assert message_of(root) == f"{root / 'maybe'}: {advice}"
+
+
+# Silence
+
+
+@pytest.fixture
+def stepped_noise(write_wav):
+    """``stepped_noise(path, n)``: level 1000 in the first 80 % of n samples, then 2000, 4000."""
+
+    def make(path, n):
+        places = np.arange(n) / n
+        levels = np.where(places < 0.8, 1_000, np.where(places < 0.9, 2_000, 4_000))
+        return write_wav(path, levels.astype(np.int16))
+
+    return make
+
+
+def test_held_out_silence_is_as_frequent_as_a_command(root, make_data):
+    make_data(root, ["yes", "no"], n=24, noise_s=20.0)  # s00 .. s07 three times
+    corpus = load(root)
+    assert corpus.labels == ("no", "yes", "_silence_")
+    counts = Counter(zip(labels_of(corpus), corpus.split.tolist(), strict=True))
+    assert counts == {
+        ("no", "train"): 15,
+        ("yes", "train"): 15,
+        ("no", "validation"): 3,
+        ("yes", "validation"): 3,
+        ("_silence_", "validation"): 3,
+        ("no", "test"): 6,
+        ("yes", "test"): 6,
+        ("_silence_", "test"): 6,
+    }
+
+
+def test_unknown_words_do_not_count_as_a_command(root, make_data):
+    make_data(root, ["yes", "no", "a", "b", "c", "d"], n=24, noise_s=20.0)
+    corpus = load(root, commands=["yes", "no"])
+    counts = Counter(zip(labels_of(corpus), corpus.split.tolist(), strict=True))
+    assert counts["_unknown_", "test"] == 24
+    assert counts["_silence_", "test"] == counts["yes", "test"] == 6
+
+
+def test_held_out_silence_is_cut_from_the_held_out_parts_only(root, make_data, stepped_noise):
+    make_data(root, ["yes", "no"], n=40)
+    stepped_noise(root / "_background_noise_/steps.wav", 20 * RATE)
+    corpus = load(root)
+    levels = {"validation": 2_000, "test": 4_000}
+    cuts = [i for i, label in enumerate(labels_of(corpus)) if label == "_silence_"]
+    assert Counter(corpus.split[cuts].tolist()) == {"validation": 5, "test": 10}
+    for i in cuts:
+        row = corpus.rows[i]
+        assert row.path == "_background_noise_/steps.wav"
+        expected = round(levels[row.split] * row.gain)
+        assert np.abs(corpus.windows[i].astype(int) - expected).max() <= 1
+        first_s, last_s = {"validation": (16, 18), "test": (18, 20)}[row.split]
+        assert first_s <= row.start_s < row.end_s <= last_s
+
+
+def test_noise_to_train_on_is_the_first_four_fifths(root, make_data, stepped_noise):
+    make_data(root, ["yes", "no"], n=8)
+    stepped_noise(root / "_background_noise_/a.wav", 10 * RATE)
+    stepped_noise(root / "_background_noise_/b.wav", 5 * RATE)
+    corpus = load(root)
+    assert corpus.noise.dtype == np.int16
+    assert corpus.noise.tolist() == [1_000] * (8 * RATE + 4 * RATE)
+
+
+@pytest.mark.parametrize("n", [33_599, 32_001, 160_003])
+def test_no_sample_of_noise_is_both_trained_on_and_held_out(n, root, make_data, write_wav):
+    make_data(root, ["yes", "no"], n=16)
+    n_training = round(0.8 * n)
+    levels = np.where(np.arange(n) < n_training, 20_000, 4_000)
+    write_wav(root / "_background_noise_/a.wav", levels.astype(np.int16))
+    corpus = load(root)
+    assert np.array_equal(corpus.noise, np.full(n_training, 20_000))
+    for window, row in zip(corpus.windows, corpus.rows, strict=True):
+        if row.label == "_silence_":
+            assert np.abs(window.astype(int)).max() <= 4_000 * row.gain + 1
+
+
+def test_noise_of_a_folder_elsewhere(root, make_data, stepped_noise, tmp_path):
+    make_data(root, ["yes", "no"], n=8)
+    path = stepped_noise(tmp_path / "noise/steps.wav", 20 * RATE)
+    corpus = load(root, noise=tmp_path / "noise")
+    assert corpus.labels[-1] == "_silence_"
+    assert {r.path for r in corpus.rows if r.label == "_silence_"} == {path.as_posix()}
+
+
+def test_noise_of_another_rate_is_resampled(root, make_data, write_wav):
+    make_data(root, ["yes", "no"], n=8)
+    write_wav(root / "_background_noise_/a.wav", np.full(80_000, 0.25), rate=8_000)
+    corpus = load(root)
+    assert len(corpus.noise) == 8 * RATE
+    assert np.median(corpus.noise) == pytest.approx(8_192, abs=2)
+
+
+def test_bad_noise_is_listed_and_counts_as_a_bad_clip(root, make_data, stepped_noise):
+    make_data(root, ["yes", "no"], n=8)
+    stepped_noise(root / "_background_noise_/good.wav", 20 * RATE)
+    (root / "_background_noise_/empty.wav").touch()
+    path = root / "_background_noise_/empty.wav"
+    line = f"{path}: is empty (0 bytes); record it again or delete it"
+    assert message_of(root).endswith(f":\n  {line}")
+    corpus = load(root, max_bad=0.1)
+    assert corpus.bad == [line]
+    assert len(corpus.noise) == 16 * RATE
+
+
+def test_without_readable_noise_there_is_no_silence(root, make_data):
+    make_data(root, ["yes", "no"], n=8, noise_s=1.0)
+    (root / "_background_noise_/hiss.wav").write_bytes(b"")
+    assert load(root, max_bad=0.1).labels == ("no", "yes")  # nothing could train _silence_
+
+
+def test_recorded_silence_is_a_label_as_any_other(root, make_data):
+    make_data(root, ["yes", "no", "_silence_"], n=8)
+    corpus = load(root)
+    assert corpus.labels == ("no", "yes", "_silence_")
+    assert labels_of(corpus).count("_silence_") == 8
+    assert len(corpus.noise) == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "mean"),
+    [
+        ([], 0),
+        (["_unknown_", "_silence_"], 0),
+        (["yes"] * 3 + ["no"] * 5, 4),
+        (["yes"] * 3 + ["no"] * 4, 4),  # 3.5 rounds to even
+        (["yes"] * 2 + ["_unknown_"] * 50 + ["_silence_"] * 9, 2),
+    ],
+)
+def test_the_mean_of_the_commands_by_hand(labels, mean):
+    assert mean_command_count(labels) == mean

@@ -1,0 +1,604 @@
+"""Which clips are found in every layout, what is known of them, and what is said of bad data."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from speechcls.dataset import Dataset, Example, find_examples, find_recordings
+from speechcls.errors import DatasetError
+
+LAYOUT_HELP = (
+    "; put the clips into one sub-folder a word (data/yes/1.wav), or say what flat file names mean"
+    " with --pattern '{label}_{speaker}_{take}', or name a manifest with columns path,label"
+)
+COLUMNS_HELP = (
+    "; the first line names the columns: path,label,speaker,split,start_s,end_s"
+    " (the last four may be left out)"
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """An empty folder for data."""
+    return tmp_path / "data"
+
+
+def touch(root, *names):
+    """Make files that are never opened."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def found(dataset):
+    """Name, label and speaker of each example."""
+    return [(dataset.name_of(e.path), e.label, e.speaker) for e in dataset.examples]
+
+
+def message_of(source, **options):
+    """What find_examples says is wrong."""
+    with pytest.raises(DatasetError) as error:
+        find_examples(source, **options)
+    return str(error.value)
+
+
+# Folders
+
+
+def test_a_sub_folder_is_a_label(root):
+    touch(root, "yes/b.wav", "yes/a.wav", "no/c.wav")
+    dataset = find_examples(root)
+    assert dataset == Dataset(
+        root,
+        [
+            Example(root / "no/c.wav", "no"),
+            Example(root / "yes/a.wav", "yes"),
+            Example(root / "yes/b.wav", "yes"),
+        ],
+    )
+
+
+def test_every_audio_ending_counts_in_any_case_and_no_other(root):
+    audio = ["a.wav", "b.FLAC", "c.Mp3", "d.ogg", "e.aiff", "f.opus", "g.au", "h.caf", "i.w64"]
+    touch(root, *(f"yes/{name}" for name in [*audio, "j.txt", "k.wav.part", "wav", "l.mid"]))
+    assert [e.path.name for e in find_examples(root).examples] == audio
+
+
+def test_folders_within_a_label_belong_to_it(root):
+    touch(root, "yes/ann/1.wav", "yes/bob/x/2.wav", "no/3.wav")
+    assert found(find_examples(root)) == [
+        ("no/3.wav", "no", None),
+        ("yes/ann/1.wav", "yes", None),
+        ("yes/bob/x/2.wav", "yes", None),
+    ]
+
+
+def test_hidden_and_foreign_files_are_passed_over(root):
+    touch(
+        root,
+        "yes/1.wav",
+        "yes/.2.wav",
+        "yes/._1.wav",
+        ".git/3.wav",
+        "yes/.cache/4.wav",
+        "__MACOSX/yes/5.wav",
+        "README.md",
+    )
+    dataset = find_examples(root)
+    assert found(dataset) == [("yes/1.wav", "yes", None)]
+    assert dataset.problems == dataset.empty_labels == []
+
+
+def test_a_clip_outside_a_label_folder_is_a_problem(root):
+    touch(root, "yes/1.wav", "loose.wav")
+    dataset = find_examples(root)
+    assert found(dataset) == [("yes/1.wav", "yes", None)]
+    assert dataset.problems == [f"{root / 'loose.wav'}: not in a label folder{LAYOUT_HELP}"]
+
+
+def test_a_label_folder_without_a_recording_is_named(root):
+    touch(root, "yes/1.wav", "no/notes.txt", "go/.1.wav")
+    assert find_examples(root).empty_labels == ["go", "no"]
+
+
+def test_names_may_hold_anything(root):
+    names = ['it\'s "1".wav', "a\nb.wav", "はい.wav", "two words.wav", os.fsdecode(b"\xff.wav")]
+    try:
+        touch(root, *(f"sí, señor/{name}" for name in names))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    dataset = find_examples(root)
+    assert {e.path.name for e in dataset.examples} == set(names)
+    assert {e.label for e in dataset.examples} == {"sí, señor"}
+
+
+def test_a_label_folder_may_be_a_link(root, tmp_path):
+    touch(tmp_path / "elsewhere", "1.wav", "sub/2.wav")
+    touch(root, "no/3.wav")
+    (root / "yes").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert found(find_examples(root)) == [
+        ("no/3.wav", "no", None),
+        ("yes/1.wav", "yes", None),
+        ("yes/sub/2.wav", "yes", None),
+    ]
+
+
+@pytest.mark.parametrize("target", ["", "yes", "yes/sub"])
+def test_a_link_to_a_folder_above_ends(root, target):
+    touch(root, "no/1.wav", "yes/2.wav", "yes/sub/3.wav")
+    (root / "yes/sub/up").symlink_to(root / target, target_is_directory=True)
+    assert [e.path.name for e in find_examples(root).examples] == ["1.wav", "2.wav", "3.wav"]
+
+
+def test_a_link_to_a_label_takes_nothing_from_it(root):
+    touch(root, "yes/1.wav", "no/2.wav")
+    (root / "aye").symlink_to(root / "yes", target_is_directory=True)
+    dataset = find_examples(root)
+    assert ("yes/1.wav", "yes", None) in found(dataset)
+    assert dataset.empty_labels == []
+
+
+def test_a_broken_link_is_found_so_that_reading_it_reports_it(root):
+    touch(root, "yes/1.wav")
+    (root / "yes/2.wav").symlink_to(root / "gone.wav")
+    assert [e.path.name for e in find_examples(root).examples] == ["1.wav", "2.wav"]
+
+
+def test_the_order_does_not_depend_on_the_disk(root, monkeypatch):
+    touch(root, *(f"{label}/{i}.wav" for label in ("yes", "no", "Go") for i in range(9)))
+    expected = found(find_examples(root))
+    walk = os.walk
+
+    def walk_backwards(top, **options):
+        for parent, folders, files in walk(top, **options):
+            folders.reverse()
+            yield parent, folders, files[::-1]
+
+    monkeypatch.setattr(os, "walk", walk_backwards)
+    assert found(find_examples(root)) == expected
+    assert expected == sorted(expected)
+
+
+def test_background_noise_is_no_label(root):
+    touch(root, "yes/1.wav", "_background_noise_/rain.wav", "_background_noise_/README.md")
+    dataset = find_examples(root)
+    assert found(dataset) == [("yes/1.wav", "yes", None)]
+    assert dataset.noise == [root / "_background_noise_/rain.wav"]
+
+
+def test_noise_of_another_folder_is_added(root, tmp_path):
+    touch(root, "yes/1.wav", "_background_noise_/rain.wav")
+    touch(tmp_path / "noise", "deep/b.flac", "a.wav", ".c.wav")
+    assert find_examples(root, noise=tmp_path / "noise").noise == [
+        root / "_background_noise_/rain.wav",
+        tmp_path / "noise/a.wav",
+        tmp_path / "noise/deep/b.flac",
+    ]
+
+
+def test_a_noise_folder_must_hold_noise(root, tmp_path):
+    touch(root, "yes/1.wav")
+    missing, empty = tmp_path / "missing", tmp_path / "empty"
+    empty.mkdir()
+    expected = f"{missing}: no such folder of background noise"
+    assert message_of(root, noise=missing) == expected
+    expected = f"{empty}: no recording of background noise in it"
+    assert message_of(root, noise=empty) == expected
+
+
+def test_no_clip_at_all(root):
+    root.mkdir()
+    assert message_of(root) == f"{root}: no clip found{LAYOUT_HELP}"
+    touch(root, "1.wav")
+    assert message_of(root) == (
+        f"{root}: no clip found\n  {root / '1.wav'}: not in a label folder{LAYOUT_HELP}"
+    )
+
+
+def test_no_more_than_five_reasons_are_given(root):
+    touch(root, *(f"{i}.wav" for i in range(9)))
+    assert message_of(root).count("\n") == 5
+
+
+def test_the_answer_for_doubt_is_no_label(root):
+    touch(root, "_uncertain_/1.wav", "yes/2.wav")
+    expected = f"{root / '_uncertain_/1.wav'}: the label _uncertain_ is reserved; rename it"
+    assert message_of(root) == expected
+
+
+def test_what_is_no_data(root):
+    touch(root, "clip.wav", "notes.txt")
+    neither = "neither a folder nor a manifest (.csv, .tsv or .jsonl)"
+    assert message_of(root / "clip.wav") == f"{root / 'clip.wav'}: {neither}"
+    assert message_of(root / "notes.txt") == f"{root / 'notes.txt'}: {neither}"
+    assert message_of(root / "none") == f"{root / 'none'}: no such folder or manifest"
+    assert message_of(root / "none.csv") == f"{root / 'none.csv'}: no such folder or manifest"
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(root):
+    with pytest.raises(DatasetError, match="no such file or directory"):
+        list(find_recordings(root))
+
+
+def test_names_are_relative_to_the_root_if_they_lie_in_it(root):
+    dataset = Dataset(root)
+    assert dataset.name_of(root / "yes" / "1.wav") == "yes/1.wav"
+    assert dataset.name_of(Path("/elsewhere/1.wav")) == "/elsewhere/1.wav"
+
+
+# Speech Commands
+
+
+def test_the_speaker_stands_before_nohash(root):
+    touch(
+        root,
+        "yes/0a7c2a8d_nohash_0.wav",
+        "yes/0a7c2a8d_nohash_1.wav",
+        "yes/_nohash_1.wav",
+        "yes/a_b_nohash_c_nohash_0.wav",
+        "yes/nohash_1.wav",
+    )
+    speakers = {e.path.name: e.speaker for e in find_examples(root).examples}
+    assert speakers == {
+        "0a7c2a8d_nohash_0.wav": "0a7c2a8d",
+        "0a7c2a8d_nohash_1.wav": "0a7c2a8d",
+        "_nohash_1.wav": None,
+        "a_b_nohash_c_nohash_0.wav": "a_b",
+        "nohash_1.wav": None,
+    }
+
+
+def test_official_lists_name_wav_where_the_files_are_flac(root):
+    names = ["no/a_nohash_0", "no/b_nohash_0", "yes/a_nohash_0", "yes/c_nohash_0", "yes/d.e_0"]
+    touch(root, *(f"{name}.flac" for name in names))
+    (root / "validation_list.txt").write_text("no/a_nohash_0.wav\nyes/a_nohash_0.wav\n")
+    (root / "testing_list.txt").write_text("yes/c_nohash_0.wav\r\n\r\nyes/d.e_0.wav")
+    assert [e.split for e in find_examples(root).examples] == [
+        "validation",
+        "train",
+        "validation",
+        "test",
+        "test",
+    ]
+
+
+def test_without_official_lists_nothing_is_said_of_splits(root):
+    touch(root, "yes/a_nohash_0.wav")
+    (root / "validation_list.txt").write_text("")
+    assert [e.split for e in find_examples(root).examples] == [None]
+
+
+def test_official_lists_name_files_in_any_encoding(root):
+    names = [os.fsdecode(b"yes/\xff_nohash_0.wav"), "yes/ñ_nohash_0.wav"]
+    try:
+        touch(root, *names, "yes/z_nohash_0.wav")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    (root / "testing_list.txt").write_bytes("\n".join(names).encode("utf-8", "surrogateescape"))
+    # In the order of the bytes' stand-ins: z, then ñ, then the lone byte.
+    assert [e.split for e in find_examples(root).examples] == ["train", "test", "test"]
+
+
+def test_the_byte_order_mark_of_an_official_list_is_no_name(root):
+    touch(root, "no/a_nohash_0.wav", "yes/a_nohash_0.wav")
+    (root / "testing_list.txt").write_text("no/a_nohash_0.wav\n", encoding="utf-8-sig")
+    assert [e.split for e in find_examples(root).examples] == ["test", "train"]
+
+
+def test_the_part_of_speech_commands_is_as_its_readme_counts_it(speech_commands):
+    dataset = find_examples(speech_commands)
+    labels = Counter(e.label for e in dataset.examples)
+    assert len(dataset.examples) == 11_583
+    assert len(dataset.noise) == 6
+    assert (labels["left"], labels["no"], labels["bed"]) == (1_242, 888, 250)
+    assert Counter(e.split for e in dataset.examples) == {"train": 10_092, "validation": 1_491}
+    assert all(len(e.speaker) == 8 for e in dataset.examples)
+    assert dataset.problems == dataset.empty_labels == []
+
+
+# Patterns
+
+
+def test_flat_names_by_pattern(root):
+    touch(root, "0_george_1.wav", "0_george_2.wav", "7_ann_1.wav", "notes.wav")
+    dataset = find_examples(root, "{label}_{speaker}_{take}")
+    assert found(dataset) == [
+        ("0_george_1.wav", "0", "george"),
+        ("0_george_2.wav", "0", "george"),
+        ("7_ann_1.wav", "7", "ann"),
+    ]
+    assert dataset.problems == [
+        f"{root / 'notes.wav'}: does not match the pattern {{label}}_{{speaker}}_{{take}}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "label", "speaker"),
+    [
+        ("{label}-{take}", "yes-1.wav", "yes", None),
+        ("{label}_{_}", "yes_x_y_z.wav", "yes", None),
+        ("{_}_{speaker}_{_}_{label}", "0_ann_1_yes.wav", "yes", "ann"),
+        ("{speaker}_{label}", "ann_turn_on.wav", "turn_on", "ann"),  # the first field is shortest
+        ("{speaker}{label}", "xyes.wav", "yes", "x"),
+        ("rec({take})+[{label}]", "rec(3)+[yes].wav", "yes", None),  # no regular expression
+        ("{label}.{take}", "yes.3.wav", "yes", None),
+        ("{label}_{speaker}", "はい_あい.wav", "はい", "あい"),
+        ("{label}_{speaker}", "a b_c d.wav", "a b", "c d"),
+        ("{speaker}/{label}/{take}", "ann/yes/1.wav", "yes", "ann"),
+        ("{speaker}/{label}/{take}", "deep/er/ann/yes/1.wav", "yes", "ann"),
+        ("{speaker}/{label}_{_}", "corpus/ann/yes_1.wav", "yes", "ann"),
+        ("{label}/{_}/{speaker}_{take}", "yes/session 1/ann_1.wav", "yes", "ann"),
+        ("{label}_{_}", "folder/yes_1.wav", "yes", None),  # a name in any folder
+        ("{speaker}_{_}", "yes/ann_1.wav", "yes", "ann"),  # the label stays the folder's
+        ("{label}", "a_nohash_0.wav", "a_nohash_0", "a"),  # the speaker stays that of _nohash_
+    ],
+)
+def test_fields_of_a_pattern(pattern, name, label, speaker, root):
+    touch(root, name)
+    assert found(find_examples(root, pattern)) == [(name, label, speaker)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("{label}_{take}", "yes.wav"),
+        ("{label}_{take}", "yes_.wav"),  # a field is not empty
+        ("{label}_{take}", "_1.wav"),
+        ("{label}_{take}.wav", "yes_1.wav"),  # the ending is not part of the name
+        ("{speaker}/{label}", "yes.wav"),
+        ("{label}_{speaker}", "yes/a.wav"),  # a field holds no slash
+        ("Yes_{speaker}", "yes_ann.wav"),
+    ],
+)
+def test_what_a_pattern_does_not_match_is_a_problem(pattern, name, root):
+    touch(root, name)
+    expected = f"{root}: no clip found\n  {root / name}: does not match the pattern {pattern}"
+    assert message_of(root, pattern=pattern) == expected
+
+
+def test_a_pattern_that_gives_the_speaker_only_needs_label_folders(root):
+    touch(root, "yes/ann_1.wav", "bob_2.wav")
+    dataset = find_examples(root, "{speaker}_{take}")
+    assert found(dataset) == [("yes/ann_1.wav", "yes", "ann")]
+    assert dataset.problems == [f"{root / 'bob_2.wav'}: not in a label folder{LAYOUT_HELP}"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        ("{word}_{speaker}", "unknown {word}"),
+        ("{Label}", "unknown {Label}"),
+        ("{label}_{label}", "{label} stands twice"),
+        ("{speaker}/{speaker}_{label}", "{speaker} stands twice"),
+        ("{take}_{_}", "names nothing it can use"),
+        ("yes", "names nothing it can use"),
+        ("{label", "names nothing it can use"),
+        ("{}", "names nothing it can use"),
+    ],
+)
+def test_wrong_patterns(pattern, fault, root):
+    touch(root, "yes/1.wav")
+    assert message_of(root, pattern=pattern) == (
+        f"--pattern {pattern!r}: {fault}; fields are {{label}}, {{speaker}}, {{take}}, {{_}},"
+        " with {label} or {speaker}"
+    )
+
+
+def test_free_spoken_digits_as_their_readme_counts_them(shared_data):
+    dataset = find_examples(shared_data / "fsdd", "{label}_{speaker}_{take}")
+    labels = Counter(e.label for e in dataset.examples)
+    speakers = Counter(e.speaker for e in dataset.examples)
+    assert labels == {str(digit): 300 for digit in range(10)}
+    assert list(speakers.values()) == [500] * 6
+
+
+# Manifests
+
+
+def write_manifest(root, name, text, encoding="utf-8"):
+    """Write a manifest beside a.wav, b c.wav and sub/c.wav; return its path."""
+    touch(root, "a.wav", "b c.wav", "sub/c.wav")
+    (root / name).write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+    return root / name
+
+
+ROWS = [
+    {"path": "a.wav", "label": "yes"},
+    {"path": "sub/c.wav", "label": "no", "speaker": "ann", "split": "test"},
+    {"path": "b c.wav", "label": "はい", "speaker": "", "split": "", "start_s": 0.5, "end_s": 1.25},
+]
+
+
+def separated(rows, separator):
+    """The rows as CSV or TSV with all columns."""
+    columns = ["path", "label", "speaker", "split", "start_s", "end_s"]
+    lines = [columns] + [[str(row.get(column, "")) for column in columns] for row in rows]
+    return "".join(separator.join(line) + "\n" for line in lines)
+
+
+MANIFESTS = {
+    "m.csv": separated(ROWS, ","),
+    "M.CSV": separated(ROWS, ","),
+    "m.tsv": separated(ROWS, "\t"),
+    "M.TSV": separated(ROWS, "\t"),
+    "m.jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
+    "M.JSONL": "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS),
+    "windows.csv": separated(ROWS, ",").replace("\n", "\r\n"),
+    "windows.jsonl": "".join(json.dumps(row) + "\r\n" for row in ROWS),
+    "blank.csv": separated(ROWS, ",").replace("\n", "\n\n"),
+    "blank.jsonl": "\n" + "".join(json.dumps(row) + "\n \n" for row in ROWS),
+    "mark.csv": "\ufeff" + separated(ROWS, ","),
+    "mark.tsv": "\ufeff" + separated(ROWS, "\t"),
+    "mark.jsonl": "\ufeff" + "".join(json.dumps(row) + "\n" for row in ROWS),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_every_manifest_says_the_same(name, root):
+    dataset = find_examples(write_manifest(root, name, MANIFESTS[name]))
+    assert dataset == Dataset(
+        root,
+        [
+            Example(root / "a.wav", "yes"),
+            Example(root / "sub/c.wav", "no", "ann", "test"),
+            Example(root / "b c.wav", "はい", None, None, 0.5, 1.25),
+        ],
+    )
+
+
+def test_columns_may_stand_in_any_order_beside_others(root):
+    text = "note,label,path\nloud,yes,a.wav\n"
+    assert found(find_examples(write_manifest(root, "m.csv", text))) == [("a.wav", "yes", None)]
+
+
+@pytest.mark.parametrize(
+    "name", ['say "yes", loud.wav', "line\nbreak.wav", "はい.wav", " space .wav", "a,b\tc.wav"]
+)
+def test_quoted_and_non_ascii_names(name, root):
+    touch(root, name)
+    quoted = name.replace('"', '""')
+    for manifest, text in {
+        "m.csv": f'path,label\n"{quoted}",yes\n',
+        "m.tsv": f'path\tlabel\n"{quoted}"\tyes\n',
+        "m.jsonl": json.dumps({"path": name, "label": "yes"}),
+    }.items():
+        dataset = find_examples(write_manifest(root, manifest, text))
+        assert found(dataset) == [(name, "yes", None)], manifest
+        assert dataset.problems == []
+
+
+def test_whole_paths_may_point_anywhere(root, tmp_path):
+    touch(tmp_path, "elsewhere/1.wav")
+    path = tmp_path / "elsewhere/1.wav"
+    manifest = write_manifest(root, "m.csv", f"path,label\n{path},yes\n../elsewhere/1.wav,no\n")
+    dataset = find_examples(manifest)
+    assert [e.label for e in dataset.examples] == ["yes", "no"]
+    assert dataset.name_of(dataset.examples[0].path) == path.as_posix()
+
+
+def test_numbers_of_json_are_names(root):
+    row = {"path": "a.wav", "label": 0, "speaker": 7}
+    manifest = write_manifest(root, "m.jsonl", json.dumps(row))
+    assert found(find_examples(manifest)) == [("a.wav", "0", "7")]
+
+
+def test_one_file_may_hold_many_clips(root):
+    text = "path,label,start_s,end_s\na.wav,yes,0,1\na.wav,no,1,2\na.wav,go,2,\n"
+    parts = [
+        (e.label, e.start_s, e.end_s)
+        for e in find_examples(write_manifest(root, "m.csv", text)).examples
+    ]
+    assert parts == [("yes", 0.0, 1.0), ("no", 1.0, 2.0), ("go", 2.0, None)]
+
+
+@pytest.mark.parametrize(
+    "name", ["gone.wav", "sub", "x" * 300 + ".wav"], ids=["gone", "a folder", "too long"]
+)
+def test_an_unknown_path_is_a_problem_with_its_line(name, root):
+    text = f"path,label\na.wav,yes\n{name},no\nsub/c.wav,yes\n"
+    manifest = write_manifest(root, "m.csv", text)
+    dataset = find_examples(manifest)
+    assert found(dataset) == [("a.wav", "yes", None), ("sub/c.wav", "yes", None)]
+    assert dataset.problems == [f"{manifest}:3: no such file: {root / name}"]
+
+
+HEADER = "path,label,split,start_s,end_s\na.wav,yes,,,\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "fact"),
+    [
+        ("", 1, "no column path and label" + COLUMNS_HELP),
+        ("path\na.wav\n", 1, "no column label" + COLUMNS_HELP),
+        ("a.wav,yes\n", 1, "no column path and label" + COLUMNS_HELP),
+        ("Path,Label\na.wav,yes\n", 1, "no column path and label" + COLUMNS_HELP),
+        (HEADER + ",yes,,,\n", 3, "no path"),
+        (HEADER + "a.wav,,,,\n", 3, "no label"),
+        (HEADER + "a.wav\n", 3, "no label"),
+        (HEADER + "\n\na.wav\n", 5, "no label"),
+        (HEADER + '"b\n c.wav",no,,,\na.wav,,,,\n', 5, "no label"),
+        (
+            HEADER + "a.wav,yes,dev,,\n",
+            3,
+            "split 'dev' is not one of train, validation, test",
+        ),
+        (
+            HEADER + "a.wav,yes,Test,,\n",
+            3,
+            "split 'Test' is not one of train, validation, test",
+        ),
+        (HEADER + "a.wav,yes,,soon,\n", 3, "start_s 'soon' is not a number of seconds"),
+        (HEADER + "a.wav,yes,,-1,\n", 3, "start_s '-1' is not a number of seconds"),
+        (HEADER + "a.wav,yes,,nan,\n", 3, "start_s 'nan' is not a number of seconds"),
+        (HEADER + "a.wav,yes,,,inf\n", 3, "end_s 'inf' is not a number of seconds"),
+        (HEADER + "a.wav,yes,,,1:05\n", 3, "end_s '1:05' is not a number of seconds"),
+        (HEADER + "a.wav,yes,,2,1.5\n", 3, "end_s 1.5 is not after start_s 2"),
+        (HEADER + "a.wav,yes,,2,2\n", 3, "end_s 2 is not after start_s 2"),
+        (HEADER + "a.wav,yes,,,0\n", 3, "end_s 0 is not after start_s 0"),
+    ],
+)
+def test_every_error_of_a_csv_names_its_line(text, where, fact, root):
+    manifest = write_manifest(root, "m.csv", text)
+    assert message_of(manifest) == f"{manifest}:{where}: {fact}"
+
+
+GOOD = '{"path": "a.wav", "label": "yes"}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "fact"),
+    [
+        (GOOD + "yes\n", 2, "not JSON (Expecting value)"),
+        (GOOD + "\n" + GOOD[:-2] + "\n", 3, "not JSON (Expecting ',' delimiter)"),
+        (GOOD + "[1]\n", 2, "not a JSON object"),
+        (GOOD + "null\n", 2, "not a JSON object"),
+        (GOOD + '{"path": "a.wav"}\n', 2, "no label"),
+        (GOOD + '{"label": "yes"}\n', 2, "no path"),
+        (GOOD + '{"path": null, "label": "yes"}\n', 2, "no path"),
+        (GOOD + '{"path": "a.wav", "label": ""}\n', 2, "no label"),
+        (
+            '{"path": "a.wav", "label": "yes", "start_s": [1]}\n',
+            1,
+            "start_s [1] is not a number of seconds",
+        ),
+        (
+            '{"path": "a.wav", "label": "yes", "end_s": NaN}\n',
+            1,
+            "end_s nan is not a number of seconds",
+        ),
+        (
+            '{"path": "a.wav", "label": "yes", "end_s": 1' + "0" * 400 + "}\n",
+            1,
+            "end_s 1" + "0" * 400 + " is not a number of seconds",
+        ),
+    ],
+)
+def test_every_error_of_json_lines_names_its_line(text, where, fact, root):
+    manifest = write_manifest(root, "m.jsonl", text)
+    assert message_of(manifest) == f"{manifest}:{where}: {fact}"
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.tsv", "m.jsonl"])
+def test_a_manifest_in_another_encoding(name, root):
+    manifest = write_manifest(root, name, "path,label\nañil.wav,yes\n", "latin-1")
+    assert message_of(manifest) == f"{manifest}: not UTF-8 text; save it as UTF-8"
+    manifest = write_manifest(root, name, "path,label\na.wav,yes\n", "utf-16")
+    assert message_of(manifest) == f"{manifest}: not UTF-8 text; save it as UTF-8"
+
+
+def test_what_the_csv_reader_refuses(root):
+    manifest = write_manifest(root, "m.csv", "path,label\n" + "a" * 140_000 + ",yes\n")
+    expected = f"{manifest}: not a CSV file (field larger than field limit (131072))"
+    assert message_of(manifest) == expected
+
+
+def test_a_manifest_without_a_clip(root):
+    manifest = write_manifest(root, "m.csv", "path,label\n")
+    assert message_of(manifest).startswith(f"{manifest}: no clip found")
+    manifest = write_manifest(root, "m.csv", "path,label\ngone.wav,yes\n")
+    assert message_of(manifest) == (
+        f"{manifest}: no clip found\n  {manifest}:2: no such file: {root / 'gone.wav'}"
+    )

@@ -1,0 +1,242 @@
+"""Reading ahead: order, errors in their place, no waiting, no hoarding, and an end."""
+
+import itertools
+import random
+import threading
+import time
+
+import pytest
+
+from speechcls import readahead
+from speechcls.errors import AudioError
+from speechcls.readahead import read_ahead
+
+PATIENCE_S = 10  # after which a test gives up on another thread
+
+
+def flat(batches):
+    """The items of all batches."""
+    return [pair for batch in batches for pair in batch]
+
+
+def wait_until(condition):
+    """Wait for another thread."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+class Source:
+    """Counts from 0 without end, and knows how many it has handed out."""
+
+    def __init__(self):
+        self.n_taken = 0
+
+    def __iter__(self):
+        for number in itertools.count():
+            self.n_taken = number + 1
+            yield number
+
+
+@pytest.mark.parametrize(("jobs", "batch_size"), [(1, 64), (2, 1), (4, 7), (16, 1_000)])
+def test_order_is_kept_whatever_takes_how_long(jobs, batch_size):
+    delays = random.Random(0)
+    times_s = [delays.choice([0, 0, 0.001, 0.003]) for _ in range(150)]
+
+    def read(number):
+        time.sleep(times_s[number])
+        return number * number
+
+    batches = list(read_ahead(range(150), read, jobs, batch_size))
+    assert flat(batches) == [(number, number * number) for number in range(150)]
+    assert all(1 <= len(batch) <= batch_size for batch in batches)
+
+
+def test_nothing_comes_of_nothing():
+    assert list(read_ahead([], str, 2, 10)) == []
+
+
+def test_more_items_than_are_read_ahead():
+    n = 3 * readahead._N_AHEAD
+    assert flat(read_ahead(range(n), str, 4, 50)) == [(i, str(i)) for i in range(n)]
+
+
+def test_an_error_stands_in_the_place_of_its_result():
+    def read(number):
+        if number % 3 == 1:
+            raise AudioError(f"clip {number} is bad")
+        return number
+
+    results = [result for _, result in flat(read_ahead(range(8), read, 3, 4))]
+    assert [str(result) for result in results] == [
+        "0",
+        "clip 1 is bad",
+        "2",
+        "3",
+        "clip 4 is bad",
+        "5",
+        "6",
+        "clip 7 is bad",
+    ]
+    assert [type(result) for result in results[:2]] == [int, AudioError]
+
+
+def test_an_error_of_the_source_comes_after_everything_before_it():
+    def source():
+        yield from range(5)
+        raise OSError("the list is gone")
+
+    def read(number):
+        time.sleep(0.01)  # the error is there long before the results
+        return number
+
+    got = []
+    with pytest.raises(OSError, match="the list is gone"):
+        got.extend(pair for batch in read_ahead(source(), read, 2, 3) for pair in batch)
+    assert got == [(number, number) for number in range(5)]
+
+
+def test_an_unforeseen_error_of_a_read_comes_after_everything_before_it():
+    three_failed = threading.Event()
+
+    def read(number):
+        if number == 3:
+            three_failed.set()
+            raise ZeroDivisionError
+        # Number 0 is done last, so that all of them are ready at once.
+        assert number > 0 or three_failed.wait(PATIENCE_S)
+        time.sleep(0.05 if number == 0 else 0)
+        return number
+
+    got = []
+    with pytest.raises(ZeroDivisionError):
+        for batch in read_ahead(range(8), read, 4, 64):
+            got += batch
+    assert got == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_a_slow_source_gets_each_answer_before_it_goes_on():
+    answered = threading.Semaphore(0)
+
+    def source():
+        for number in range(4):
+            yield number
+            # As a program does that writes one path and waits for its line.
+            assert answered.acquire(timeout=PATIENCE_S), "no answer"
+
+    got = []
+    for batch in read_ahead(source(), str, 2, 64):
+        got.append(batch)
+        answered.release()
+    assert got == [[(number, str(number))] for number in range(4)]
+
+
+def test_what_is_ready_comes_in_full_batches():
+    rest_done = threading.Event()
+
+    def read(number):
+        if number == 9:
+            rest_done.set()
+        assert number > 0 or rest_done.wait(PATIENCE_S)
+        return number
+
+    batches = read_ahead(range(10), read, 2, 4)
+    assert [number for number, _ in next(batches)] == [0, 1, 2, 3]
+    assert [number for number, _ in flat(batches)] == [4, 5, 6, 7, 8, 9]
+
+
+def test_as_many_reads_run_at_once_as_there_are_jobs():
+    meeting = threading.Barrier(3)  # passed only by three at a time
+    running, most, lock = 0, 0, threading.Lock()
+
+    def read(number):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        meeting.wait(PATIENCE_S)
+        with lock:
+            running -= 1
+        return number
+
+    assert len(flat(read_ahead(range(9), read, 3, 64))) == 9
+    assert most == 3
+
+
+@pytest.mark.parametrize("n_ahead", [1, 8, readahead._N_AHEAD])
+def test_no_more_is_read_than_fits_ahead(n_ahead, monkeypatch):
+    monkeypatch.setattr(readahead, "_N_AHEAD", n_ahead)
+    source, n_read = Source(), itertools.count()
+    read_so_far = []
+
+    def read(number):
+        read_so_far.append(next(n_read))
+        return number
+
+    results = read_ahead(source, read, 2, 1)
+    assert next(results) == [(0, 0)]
+    wait_until(lambda: source.n_taken > n_ahead)
+    time.sleep(3 * readahead._POLL_S)
+    # Number 0 is out, one waits to be next, one waits to be let into the full queue.
+    assert source.n_taken <= n_ahead + 3
+    assert len(read_so_far) <= n_ahead + 3
+    # Taking some lets as many more in, and no more.
+    for number in range(1, 6):
+        assert next(results) == [(number, number)]
+    wait_until(lambda: source.n_taken > n_ahead + 5)
+    time.sleep(3 * readahead._POLL_S)
+    assert source.n_taken <= n_ahead + 8
+    results.close()
+
+
+def test_nothing_is_read_before_the_first_is_asked_for():
+    source = Source()
+    results = read_ahead(source, str, 2, 1)
+    time.sleep(0.05)
+    assert source.n_taken == 0
+    results.close()
+
+
+def test_an_early_end_stops_the_source_and_its_threads():
+    before = set(threading.enumerate())
+    source = Source()
+    results = read_ahead(source, str, 2, 1)
+    next(results)
+    assert set(threading.enumerate()) > before
+    results.close()
+    wait_until(lambda: set(threading.enumerate()) <= before)
+    n_taken = source.n_taken
+    time.sleep(2 * readahead._POLL_S)
+    assert source.n_taken == n_taken
+
+
+def test_an_error_of_the_consumer_stops_the_source_too():
+    before = set(threading.enumerate())
+    with pytest.raises(KeyError):
+        for _ in read_ahead(Source(), str, 2, 1):
+            raise KeyError
+    wait_until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_what_waits_to_be_read_is_dropped_at_an_early_end():
+    first_out, n_read = threading.Event(), itertools.count(1)
+    reads = []
+
+    def read(number):
+        reads.append(next(n_read))
+        assert number == 0 or first_out.wait(PATIENCE_S)
+        return number
+
+    results = read_ahead(range(100), read, 1, 1)
+    assert next(results) == [(0, 0)]
+    results.close()
+    first_out.set()
+    time.sleep(2 * readahead._POLL_S)
+    assert len(reads) <= 2  # the one handed out, and one already under way
+
+
+def test_threads_end_with_the_items():
+    before = set(threading.enumerate())
+    assert len(flat(read_ahead(range(20), str, 3, 4))) == 20
+    wait_until(lambda: set(threading.enumerate()) <= before)

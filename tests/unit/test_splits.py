@@ -1,0 +1,458 @@
+"""The official rule against its own source, and who ends up where with few or unknown speakers.
+
+Where the hash puts the speakers of these tests, per cent: s02 8.19 is validation; s00 11.98 and
+s01 18.70 are test; s05 23.73, s07 66.63, s03 84.12, s06 88.64 and s04 94.80 are training.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+from speechcls.dataset import Example, find_examples
+from speechcls.errors import DatasetError
+from speechcls.splits import assign_splits, choose_labels, map_label, percentage
+
+ALL_SPLITS = {"train", "validation", "test"}
+TOO_FEW = "; it has too few clips or speakers to split, record more (30 or more clips a word"
+
+
+def which_set(filename, validation_percentage=10, testing_percentage=10):
+    """Warden's own function, as printed in the README of Speech Commands."""
+    most = 2**27 - 1
+    hash_name = re.sub(r"_nohash_.*$", "", Path(filename).name)
+    hashed = hashlib.sha1(hash_name.encode()).hexdigest()
+    percentage_hash = (int(hashed, 16) % (most + 1)) * (100.0 / most)
+    if percentage_hash < validation_percentage:
+        return "validation"
+    if percentage_hash < (testing_percentage + validation_percentage):
+        return "testing"
+    return "training"
+
+
+def clips(speakers, labels=("no", "yes"), n=1, split=None):
+    """``n`` clips of each label by each speaker, every one of them a sound of its own."""
+    return [
+        Example(Path(f"{label}/{speaker}_nohash_{take}.wav"), label, speaker, split)
+        for speaker in speakers
+        for label in labels
+        for take in range(n)
+    ]
+
+
+def assign(examples, digests=None, **options):
+    """The splits of examples that stand for their own labels."""
+    if digests is None:
+        digests = [example.path.as_posix() for example in examples]
+    return assign_splits(examples, [e.label for e in examples], digests, **options)
+
+
+def by_speaker(examples, names):
+    """The set of splits of each speaker."""
+    splits = {}
+    for example, name in zip(examples, names, strict=True):
+        splits.setdefault(example.speaker, set()).add(name)
+    return splits
+
+
+def message_of(make, *args, **kwargs):
+    """What is said to be wrong."""
+    with pytest.raises(DatasetError) as error:
+        make(*args, **kwargs)
+    return str(error.value)
+
+
+# The rule
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        # From sha1sum and bc: the hash modulo 2**27, times 100, divided by 2**27 - 1.
+        ("abc", 60.19756615309094),
+        ("bb05582b", 18.132678554450560),
+        ("0132a06d", 58.139242665016970),
+        ("7a49163e", 1.3787895543783125),
+        ("099d52ad", 9.2880078352094280),
+        ("é", 99.464271958651185),
+    ],
+)
+def test_percentage_of_known_hashes(key, place):
+    assert percentage(key) == pytest.approx(place, rel=1e-14)
+
+
+def test_percentage_takes_names_that_are_no_text():
+    # sha1sum of the lone byte ff ends dc580b0b; the low 27 bits of that are 4580b0b.
+    assert percentage("\udcff") == pytest.approx(0x4580B0B * 100 / 0x7FFFFFF, rel=1e-14)
+
+
+def test_the_rule_is_that_of_speech_commands():
+    speakers = [f"{i:08x}" for i in range(0, 2**32, 2**32 // 500)]
+    examples = clips(speakers)
+    ours = assign(examples).names
+    official = {"training": "train", "validation": "validation", "testing": "test"}
+    assert ours == [official[which_set(example.path)] for example in examples]
+    assert set(ours) == ALL_SPLITS
+
+
+def test_the_official_validation_list_comes_out(speech_commands):
+    dataset = find_examples(speech_commands)
+    untold = [dataclasses.replace(example, split=None) for example in dataset.examples]
+    listed = (speech_commands / "validation_list.txt").read_text().split()
+    ours = assign(untold).names
+    validation = {
+        dataset.name_of(example.path)
+        for example, name in zip(untold, ours, strict=True)
+        if name == "validation"
+    }
+    assert validation == set(listed)
+    assert assign(dataset.examples).names.count("validation") == 1_491
+
+
+# By speaker
+
+
+def test_no_speaker_is_in_two_splits():
+    examples = clips([f"s{i:02}" for i in range(40)], n=3)
+    splits = by_speaker(examples, assign(examples).names)
+    assert all(len(names) == 1 for names in splits.values())
+    assert set.union(*splits.values()) == ALL_SPLITS
+
+
+def test_a_clip_added_later_moves_nobody():
+    before = clips([f"s{i:02}" for i in range(30)])
+    added = clips([f"new{i}" for i in range(30)]) + clips(
+        ["s00", "s02", "s03"], labels=["yes"], n=9
+    )
+    names = assign(before).names
+    assert assign(before + added).names[: len(before)] == names
+    assert assign(added + before).names[len(added) :] == names
+
+
+def test_the_order_of_the_clips_does_not_matter():
+    examples = clips(["s00", "s03", "s04", "s05"], n=2)
+    expected = dict(zip(examples, assign(examples).names, strict=True))
+    backwards = examples[::-1]
+    assert dict(zip(backwards, assign(backwards).names, strict=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("speakers", "expected"),
+    [
+        # By the rule alone.
+        (["s00", "s02", "s03"], {"s00": "test", "s02": "validation", "s03": "train"}),
+        # Nobody validates: the training speaker of lowest hash does.
+        (["s00", "s03", "s05"], {"s00": "test", "s05": "validation", "s03": "train"}),
+        # Nobody tests.
+        (["s02", "s04", "s07"], {"s02": "validation", "s07": "test", "s04": "train"}),
+        # Neither: the lowest validates, the next one tests.
+        (["s03", "s04", "s05"], {"s05": "validation", "s03": "test", "s04": "train"}),
+        (
+            ["s03", "s04", "s05", "s06", "s07"],
+            {"s05": "validation", "s07": "test", "s03": "train", "s06": "train", "s04": "train"},
+        ),
+    ],
+)
+def test_few_speakers_by_hand(speakers, expected):
+    examples = clips(speakers, n=2)
+    splits = assign(examples)
+    assert by_speaker(examples, splits.names) == {s: {name} for s, name in expected.items()}
+    assert splits.warnings == []
+
+
+@pytest.mark.parametrize("n_speakers", [3, 4, 5, 6])
+def test_any_few_speakers_fill_every_split(n_speakers):
+    known = [f"s{i:02}" for i in range(8)]
+    for speakers in itertools.combinations(known, n_speakers):
+        examples = clips(speakers)
+        splits = by_speaker(examples, assign(examples).names)
+        assert all(len(names) == 1 for names in splits.values()), speakers
+        assert set.union(*splits.values()) == ALL_SPLITS, speakers
+
+
+@pytest.mark.parametrize(
+    ("speakers", "known"), [(["s00"], "only 1 speaker"), (["s00", "s02"], "only 2 speakers")]
+)
+def test_one_or_two_speakers_are_split_by_clip_with_a_warning(speakers, known):
+    examples = clips(speakers, n=10)
+    splits = assign(examples)
+    assert splits.warnings == [
+        f"{known} known, so the data is split clip by clip: the figures may flatter, since the same"
+        " voice trains and tests; name the speakers with --pattern or a manifest"
+    ]
+    labelled = set(zip((e.label for e in examples), splits.names, strict=True))
+    assert labelled == set(itertools.product(["no", "yes"], ALL_SPLITS))
+
+
+# By clip
+
+
+@pytest.mark.parametrize("n", [3, 4, 10, 100])
+def test_without_speakers_every_label_is_in_every_split(n):
+    examples = clips([None], labels=["a", "b", "c"], n=n)
+    splits = assign(examples)
+    assert len(splits.warnings) == 1
+    assert splits.warnings[0].startswith("no speakers known, so the data is split clip by clip")
+    labelled = set(zip((e.label for e in examples), splits.names, strict=True))
+    assert labelled == set(itertools.product("abc", ALL_SPLITS))
+
+
+def test_without_speakers_about_a_tenth_validates_and_a_tenth_tests():
+    examples = clips([None], n=1_000)
+    names = assign(examples).names
+    # 2000 draws at 10 %: 200, standard deviation 13.4; four of them either way.
+    assert 146 <= names.count("validation") <= 254
+    assert 146 <= names.count("test") <= 254
+
+
+def test_a_clip_added_later_moves_no_clip():
+    examples = clips([None], n=200)
+    added = clips([None], n=300)[-100:]
+    assert assign(examples + added).names[: len(examples)] == assign(examples).names
+
+
+def test_the_samples_decide_not_the_name():
+    examples = clips([None], n=40)
+    digests = [f"sound {i}" for i in range(len(examples))]
+    renamed = [dataclasses.replace(e, path=Path(f"other/{i}")) for i, e in enumerate(examples)]
+    assert assign(renamed, digests).names == assign(examples, digests).names
+
+
+def test_clips_without_a_speaker_among_known_ones_are_split_by_clip():
+    known, unknown = clips(["s00", "s02", "s03", "s04"]), clips([None], n=50)
+    splits = assign(known + unknown)
+    assert splits.warnings == ["some clips name no speaker: those are split clip by clip"]
+    assert splits.names[: len(known)] == assign(known).names
+    assert set(splits.names[len(known) :]) == ALL_SPLITS
+
+
+# What the data or the user says
+
+
+def test_what_the_data_says_comes_first():
+    told = clips(["s03"], split="test") + clips(["s00"], split="train")
+    told += clips(["s01"], split="validation")
+    assert assign(told).names == ["test"] * 2 + ["train"] * 2 + ["validation"] * 2
+    assert assign(told).warnings == []
+
+
+def test_the_clips_that_the_data_says_nothing_of_follow_the_rule():
+    told, open_to_deal = clips(["told"], split="test"), clips(["s00", "s02", "s03", "s04"])
+    names = assign(told + open_to_deal).names
+    assert names[:2] == ["test"] * 2
+    assert by_speaker(open_to_deal, names[2:]) == {
+        "s00": {"test"},
+        "s02": {"validation"},
+        "s03": {"train"},
+        "s04": {"train"},
+    }
+
+
+def test_a_validation_list_alone_leaves_no_test():
+    examples = clips(["a"], split="validation") + clips(["b", "c", "d"], split="train")
+    assert set(assign(examples).names) == {"train", "validation"}
+
+
+def test_a_test_list_alone_gets_a_validation_speaker_from_training():
+    examples = clips(["a"], split="test") + clips(["s03", "s05", "s04"], split="train")
+    assert by_speaker(examples, assign(examples).names) == {
+        "a": {"test"},
+        "s05": {"validation"},
+        "s03": {"train"},
+        "s04": {"train"},
+    }
+
+
+def test_test_speakers_test_and_nobody_else():
+    examples = clips(["s00", "s01", "s02", "s03", "s04", "s05"])
+    splits = assign(examples, test_speakers=["s03", "s02"])
+    assert by_speaker(examples, splits.names) == {
+        "s03": {"test"},
+        "s02": {"test"},  # though its hash says validation
+        # With s02 gone nobody validates; of those that train, s00 has the lowest hash.
+        "s00": {"validation"},
+        "s01": {"train"},  # though its hash says test
+        "s04": {"train"},
+        "s05": {"train"},
+    }
+    assert splits.warnings == []
+
+
+def test_two_speakers_beside_the_test_speaker_are_enough():
+    examples = clips(["s03", "s04", "s05"])
+    splits = assign(examples, test_speakers=["s05"])
+    assert by_speaker(examples, splits.names) == {
+        "s05": {"test"},
+        "s03": {"validation"},
+        "s04": {"train"},
+    }
+    assert splits.warnings == []
+
+
+def test_a_single_speaker_beside_the_test_speaker_is_split_by_clip():
+    examples = clips(["s03", "s04"], n=10)
+    splits = assign(examples, test_speakers=["s03"])
+    assert by_speaker(examples, splits.names) == {"s03": {"test"}, "s04": {"train", "validation"}}
+    assert splits.warnings[0].startswith("only 1 speaker known")
+
+
+def test_an_unknown_test_speaker_is_named_with_those_there_are():
+    expected = "--test-speakers ann,zoe: not in the data; it has 3 speakers, s00, s01, s02"
+    examples = clips(["s02", "s01", "s00"])
+    assert message_of(assign, examples, test_speakers=["zoe", "s00", "ann"]) == expected
+    many = clips([f"s{i:02}" for i in range(20)])
+    assert message_of(assign, many, test_speakers=["x"]).endswith(
+        "20 speakers, " + ", ".join(f"s{i:02}" for i in range(10))
+    )
+
+
+# Copies
+
+
+def test_copies_stay_in_the_most_held_out_split_only():
+    # s03 and s04 train, s02 validates, s00 tests.
+    examples = clips(["s03", "s04", "s02", "s00"])
+    digests = ["one", "two", "three", "four", "one", "five", "five", "two"]
+    splits = assign(examples, digests)
+    assert splits.names == [
+        "unused",  # no of s03: it validates
+        "unused",  # yes of s03: it tests
+        "train",
+        "train",
+        "validation",
+        "unused",  # yes of s02: it tests
+        "test",
+        "test",
+    ]
+
+
+def test_samples_never_straddle_two_splits():
+    examples = clips([f"s{i:02}" for i in range(40)] + [None], n=6)
+    digests = [f"sound {i % 401}" for i in range(len(examples))]
+    splits = assign(examples, digests)
+    places = {}
+    for digest, name in zip(digests, splits.names, strict=True):
+        if name != "unused":
+            places.setdefault(digest, set()).add(name)
+    assert set(places) == set(digests)
+    assert all(len(names) == 1 for names in places.values())
+    assert splits.names.count("unused") > 0
+
+
+def test_copies_in_one_split_all_stay():
+    examples = clips(["s00", "s02", "s03"], n=2)
+    digests = [e.path.as_posix().replace("nohash_1", "nohash_0") for e in examples]
+    splits = assign(examples, digests)
+    assert splits.names == ["test"] * 4 + ["validation"] * 4 + ["train"] * 4
+    assert splits.warnings == []
+
+
+def test_copies_and_doubtful_labels_are_counted_in_warnings():
+    examples = clips(["s00", "s02", "s03", "s04"])
+    digests = [str(i) for i in range(len(examples))]
+    digests[4] = digests[0]  # s03 no is s00 no
+    digests[7] = digests[2]  # s04 yes is s02 no
+    splits = assign(examples, digests)
+    assert splits.names[4] == splits.names[7] == "unused"
+    assert splits.warnings == [
+        "2 clips are left out: the same samples are in a held-out split",
+        "1 recordings occur under two labels; one is wrong",
+    ]
+
+
+def test_copies_without_a_speaker_go_the_same_way():
+    examples = clips([None], n=60)
+    digests = [f"sound {i % 60}" for i in range(len(examples))]  # each "yes" is a copy of a "no"
+    splits = assign(examples, digests)
+    assert splits.names[:60] == splits.names[60:]
+    assert "unused" not in splits.names
+    assert splits.warnings[1:] == ["60 recordings occur under two labels; one is wrong"]
+
+
+# Labels that cannot be split
+
+
+def test_a_label_that_nothing_would_train():
+    # Only s00 says "go", and s00 tests.
+    examples = clips(["s00", "s02", "s03"]) + clips(["s00"], labels=["go"], n=4)
+    assert message_of(assign, examples) == (
+        f"label go: none of its 4 clips is left to train on{TOO_FEW} are a start)"
+    )
+
+
+def test_a_label_that_nothing_validates():
+    examples = clips(["s00", "s02", "s03"]) + clips(["s03", "s00"], labels=["go"])
+    splits = assign(examples)
+    assert splits.warnings == ["no validation clip of go: record more of it"]
+
+
+def test_too_few_clips_to_validate():
+    expected = "2 clips are too few to hold some back for validation; record more"
+    # The hashes of both sounds, 60.20 and 99.46, say training.
+    assert message_of(assign, clips([None]), ["abc", "é"]) == expected
+
+
+def test_two_clips_a_label_train_and_validate():
+    examples = clips([None], n=2)
+    names = assign(examples, ["s03", "s05", "s04", "s07"]).names
+    assert names == ["train", "validation", "train", "validation"]  # the lower hash validates
+
+
+# Labels
+
+
+def test_without_commands_the_labels_are_those_found_in_order():
+    assert choose_labels({"yes", "go", "Up"}, [], False) == ["Up", "go", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("found", "commands", "has_noise", "labels"),
+    [
+        ({"a", "b"}, [], True, ["a", "b", "_silence_"]),
+        ({"a", "_unknown_", "_silence_"}, [], False, ["a", "_unknown_", "_silence_"]),
+        ({"a", "_silence_"}, [], True, ["a", "_silence_"]),
+        ({"a", "_unknown_"}, [], False, ["a", "_unknown_"]),
+        ({"a"}, [], True, ["a", "_silence_"]),
+        ({"a", "b", "c"}, ["c", "a"], False, ["c", "a", "_unknown_"]),
+        ({"a", "b", "c"}, ["c", "a"], True, ["c", "a", "_unknown_", "_silence_"]),
+        ({"a", "b"}, ["b", "a"], False, ["b", "a"]),  # no other word: no _unknown_
+        ({"a", "b", "_silence_"}, ["b", "a"], False, ["b", "a", "_silence_"]),
+        ({"a", "b", "_unknown_"}, ["b", "a"], False, ["b", "a", "_unknown_"]),
+        ({"a", "b", "_unknown_"}, ["_unknown_", "a"], False, ["a", "_unknown_"]),
+        ({"a", "b"}, ["a", "a"], False, ["a", "_unknown_"]),
+    ],
+)
+def test_labels_by_hand(found, commands, has_noise, labels):
+    assert choose_labels(found, commands, has_noise) == labels
+
+
+def test_a_command_that_does_not_occur():
+    expected = "--commands go,up: no such label in the data; it has no, yes"
+    assert message_of(choose_labels, {"yes", "no"}, ["go", "yes", "up"], False) == expected
+
+
+@pytest.mark.parametrize(("found", "commands"), [({"yes"}, []), ({"yes"}, ["yes"])])
+def test_one_label_is_no_choice(found, commands):
+    assert message_of(choose_labels, found, commands, False) == (
+        "only one label (yes); a recogniser needs two or more: add a folder with another word, or"
+        " one named _unknown_ with other sounds"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "labels", "expected"),
+    [
+        ("yes", ["yes", "no"], "yes"),
+        ("go", ["yes", "no"], None),
+        ("go", ["yes", "_unknown_"], "_unknown_"),
+        ("_unknown_", ["yes", "_unknown_"], "_unknown_"),
+        ("_silence_", ["yes", "_silence_"], "_silence_"),
+        ("_silence_", ["yes", "_unknown_"], "_unknown_"),
+        ("Yes", ["yes", "no"], None),
+    ],
+)
+def test_a_word_counts_as_itself_or_as_unknown(word, labels, expected):
+    assert map_label(word, labels) == expected
