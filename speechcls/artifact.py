@@ -101,18 +101,25 @@ def save_artifact(
                 place.rename(Path(scratch, "replaced"))
             whole.rename(place)
     except OSError as error:
-        advice = "; free some space" if error.errno == errno.ENOSPC else ""
-        raise ArtifactError(f"{place}: not written ({error.strerror or error}){advice}") from error
+        advice = "free some space" if error.errno == errno.ENOSPC else "choose another --out"
+        reason = error.strerror or str(error)
+        raise ArtifactError(f"{place}: not written ({reason}); {advice}") from error
 
 
 def check_place(path: Path, force: bool) -> None:
-    """Refuse a place that is taken: without ``force`` by anything, with it by what is no model.
+    """Refuse a place that cannot be written, or is taken: with ``force`` only by what is no model.
 
     Raises
     ------
     ArtifactError
         Saying which it is.
     """
+    try:
+        above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ArtifactError(f"{above}: {reason}; choose another --out") from error
     if not os.path.lexists(path):
         return
     if not (path / CONFIG).is_file() and not (path.is_dir() and not any(path.iterdir())):

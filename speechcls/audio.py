@@ -72,11 +72,12 @@ def read_clip(
             f"{name}: not readable audio ({reason}); convert it to WAV or delete it"
         ) from error
     except IsADirectoryError as error:
-        raise AudioError(f"{name}: is a folder, not a recording") from error
+        raise AudioError(f"{name}: is a folder, not a recording; name a file in it") from error
     except (FileNotFoundError, ValueError) as error:  # ValueError: a name that no file can have
-        raise AudioError(f"{name}: no such file") from error
+        raise AudioError(f"{name}: no such file; check the path") from error
     except OSError as error:
-        raise AudioError(f"{name}: {(error.strerror or str(error)).lower()}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise AudioError(f"{name}: {reason}; mend that or leave it out") from error
     return samples
 
 

@@ -64,13 +64,16 @@ def open_session(model: bytes | Path, n_threads: int) -> onnxruntime.InferenceSe
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    source = model if isinstance(model, bytes) else os.fspath(model)
+    name = "model.onnx" if isinstance(model, bytes) else str(model)
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        content = model if isinstance(model, bytes) else model.read_bytes()
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ArtifactError(f"{name}: {reason}; mend that or name another model") from error
     except Exception as error:  # ONNX Runtime's own classes share no other ancestor
         if not type(error).__module__.startswith("onnxruntime"):
             raise
-        name = "model.onnx" if isinstance(model, bytes) else str(model)
         first_line = str(error).strip().splitlines()[0]
         raise ArtifactError(f"{name}: damaged ({first_line}); copy the model again") from error
 
@@ -83,11 +86,24 @@ class Classifier:
         self.labels = artifact.labels
         self.jobs = jobs or default_jobs()
         self._session = open_session(artifact.path / ONNX, self.jobs)
-        shape = self._session.get_outputs()[0].shape
-        if shape[-1] != len(self.labels):
+        self._check_graph()
+
+    def _check_graph(self) -> None:
+        """Refuse a graph that is not of this model."""
+        n_samples, n_labels = self.artifact.features.n_samples, len(self.labels)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        fits = (
+            [node.name for node in inputs] == ["samples"]
+            and len(inputs[0].shape) == 2
+            and (isinstance(inputs[0].shape[1], str) or inputs[0].shape[1] == n_samples)
+            and isinstance(inputs[0].shape[0], str)
+            and inputs[0].type == "tensor(float)"
+            and outputs[0].shape[1:] == [n_labels]
+        )
+        if not fits:
             raise ArtifactError(
-                f"{artifact.path}: {ONNX} has {shape[-1]} outputs and config.json"
-                f" {len(self.labels)} labels: parts of two models; copy the model again"
+                f"{self.artifact.path / ONNX}: does not fit config.json ({n_samples} samples in,"
+                f" {n_labels} probabilities out): parts of two models; copy the model again"
             )
 
     @classmethod
@@ -151,7 +167,8 @@ class Classifier:
             When the clip cannot be used.
         """
         if isinstance(clip, np.ndarray):
-            window = self.window(_as_samples(clip, sample_rate or self.sample_rate, self))
+            rate = self.sample_rate if sample_rate is None else sample_rate
+            window = self.window(_as_samples(clip, rate, self.sample_rate))
         else:
             window = self.read_window(clip)
         return self.decide(self.probabilities(window.samples[None])[0], threshold)
@@ -206,8 +223,8 @@ class Classifier:
         return Prediction(label, probability, ranked)
 
 
-def _as_samples(array: npt.NDArray[Any], rate: int, classifier: Classifier) -> Samples:
-    """Return an array given by a caller as mono samples at the model's rate."""
+def _as_samples(array: npt.NDArray[Any], rate: int, to_rate: int) -> Samples:
+    """Return an array given by a caller, at ``rate`` Hz, as mono samples at ``to_rate`` Hz."""
     if array.dtype == np.int16:
         array = array / 32_768.0
     if array.dtype.kind != "f" or array.ndim not in (1, 2):
@@ -220,4 +237,4 @@ def _as_samples(array: npt.NDArray[Any], rate: int, classifier: Classifier) -> S
     mono = (array if array.ndim == 1 else array.mean(axis=1)).astype(np.float32)
     if not len(mono) or not np.isfinite(mono).all():
         raise AudioError("array: empty, or with NaN or infinite samples")
-    return resample(mono, rate, classifier.sample_rate)
+    return resample(mono, rate, to_rate)

@@ -53,10 +53,10 @@ class Config:
         """Return the fields as JSON-ready values, in their order."""
         return dataclasses.asdict(self)
 
-    def _require(self, name: str, allowed: bool, what: str) -> None:
+    def _require(self, name: str, allowed: bool, what: str, option: str = "") -> None:
         """Refuse the field ``name`` unless ``allowed``, saying what it has to be."""
         if not allowed:
-            option = name.replace("_", "-")
+            option = option or name.replace("_", "-")
             raise ConfigError(
                 f"{option}: {getattr(self, name)!r} is not possible; it must be {what}"
             )
@@ -100,7 +100,8 @@ class FeatureConfig(Config):
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        self._require("kind", self.kind in FEATURE_KINDS, f"one of {', '.join(FEATURE_KINDS)}")
+        kinds = f"one of {', '.join(FEATURE_KINDS)}"
+        self._require("kind", self.kind in FEATURE_KINDS, kinds, option="features")
         self._require_positive("sample_rate", "duration_s", "n_fft", "win_length", "hop_length")
         self._require_positive("n_mels", "n_mfcc", "power_floor")
         self._require("win_length", self.win_length <= self.n_fft, f"at most n-fft ({self.n_fft})")

@@ -78,10 +78,10 @@ def load_corpus(
     readable = Counter(example.label for example in store.examples)
     for label in labels:
         if not readable[label] and label not in (UNKNOWN, SILENCE):
-            reasons = "".join(f"\n  {line}" for line in bad[:_MOST_LISTED])
             raise DatasetError(
                 f"{dataset.root / label}: no readable clip of this label; add recordings or remove"
-                f" the folder{reasons}"
+                " the folder",
+                _shorten(bad),
             )
 
     features = dataclasses.replace(features, duration_s=duration_s or store.usual_duration_s())
@@ -132,12 +132,16 @@ def _check_bad(bad: list[str], n_clips: int, max_bad: float) -> None:
     share = len(bad) / n_clips
     if share <= max_bad or math.isclose(share, max_bad):
         return
-    listed = "".join(f"\n  {line}" for line in bad[:_MOST_LISTED])
-    more = f"\n  and {len(bad) - _MOST_LISTED} more" if len(bad) > _MOST_LISTED else ""
     raise DatasetError(
         f"{len(bad)} of {n_clips} clips are bad, more than --max-bad {max_bad:g} allows; mend or"
-        f" delete them, or allow {math.ceil(1e4 * share) / 1e4:g}:{listed}{more}"
+        f" delete them, or allow {math.ceil(1e3 * share) / 1e3:g}",
+        _shorten(bad),
     )
+
+
+def _shorten(lines: list[str]) -> list[str]:
+    n_more = len(lines) - _MOST_LISTED
+    return lines[:_MOST_LISTED] + ([f"and {n_more} more"] if n_more > 0 else [])
 
 
 def _read_noise(paths: list[Path], sample_rate: int) -> tuple[dict[Path, PCM], list[str]]:

@@ -5,7 +5,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -82,12 +82,14 @@ def find_examples(source: Path, pattern: str | None = None, noise: Path | None =
     elif source.suffix.lower() in MANIFEST_SUFFIXES and source.is_file():
         dataset = _read_manifest(source)
     elif source.exists():
-        raise DatasetError(f"{source}: neither a folder nor a manifest (.csv, .tsv or .jsonl)")
+        raise DatasetError(
+            f"{source}: neither a folder nor a manifest; name one that ends in .csv, .tsv or .jsonl"
+        )
     else:
-        raise DatasetError(f"{source}: no such folder or manifest")
+        raise DatasetError(f"{source}: no such folder or manifest; check the path")
     if not dataset.examples:
-        reasons = "".join(f"\n  {problem}" for problem in dataset.problems[:5])
-        raise DatasetError(f"{source}: no clip found{reasons}" + ("" if reasons else _LAYOUT_HELP))
+        help_ = "" if dataset.problems else _LAYOUT_HELP
+        raise DatasetError(f"{source}: no clip found{help_}", dataset.problems[:5])
     if reserved := [e for e in dataset.examples if e.label == UNCERTAIN]:
         raise DatasetError(f"{reserved[0].path}: the label {UNCERTAIN} is reserved; rename it")
     if noise is not None:
@@ -105,9 +107,25 @@ _LAYOUT_HELP = (
 )
 
 
-def find_recordings(folder: Path) -> Iterator[Path]:
-    """Yield the audio files under ``folder`` in sorted order, leaving out hidden ones."""
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
+def _refuse(problem: DatasetError) -> None:
+    raise problem
+
+
+def find_recordings(
+    folder: Path, on_problem: Callable[[DatasetError], None] = _refuse
+) -> Iterator[Path]:
+    """Yield the audio files under ``folder`` in sorted order, leaving out hidden ones.
+
+    ``on_problem`` is told of a folder that cannot be listed; by default that ends the search.
+    """
+
+    def report(error: OSError) -> None:
+        reason = (error.strerror or str(error)).lower()
+        on_problem(
+            DatasetError(f"{error.filename}: {reason}; change its permissions or leave it out")
+        )
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=report):
         inside = os.path.join(os.path.realpath(parent), "")  # noqa: PTH118
         folders[:] = sorted(
             name
@@ -121,11 +139,6 @@ def find_recordings(folder: Path) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-def _refuse(error: OSError) -> None:
-    """Report a folder that cannot be listed instead of passing over it in silence."""
-    raise DatasetError(f"{error.filename}: {(error.strerror or str(error)).lower()}") from error
-
-
 def _is_wanted(name: str) -> bool:
     return not name.startswith(".") and name not in (NOISE_FOLDER, "__MACOSX")
 
@@ -136,7 +149,7 @@ def _find_in_folder(root: Path, pattern: str | None) -> Dataset:
         dataset.noise = list(find_recordings(root / NOISE_FOLDER))
     official = _read_split_lists(root)
     match_name = _NameMatcher(pattern) if pattern else None
-    for path in find_recordings(root):
+    for path in find_recordings(root, lambda problem: dataset.problems.append(str(problem))):
         parts = path.relative_to(root).with_suffix("").parts
         label = parts[0] if len(parts) > 1 else None
         before, separator, _ = path.name.partition(_SPEAKER_END)

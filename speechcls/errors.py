@@ -1,8 +1,20 @@
 """Every error that speechcls raises on purpose: subject, fact, next step in one line."""
 
+from collections.abc import Sequence
+
 
 class SpeechclsError(Exception):
-    """Something the user can mend; its text is one line fit to be shown as it is."""
+    """Something the user can mend; its text is fit to be shown as it is.
+
+    Parameters
+    ----------
+    message : one line
+    details : further lines, one for each thing that went wrong
+    """
+
+    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 class AudioError(SpeechclsError):

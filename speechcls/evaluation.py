@@ -74,7 +74,7 @@ def evaluate(
     if split not in CHOICES:
         raise ConfigError(f"--split {split}: not one of {', '.join(CHOICES)}")
     words = {example.label for example in dataset.examples}
-    _check_labels(words, classifier.labels)
+    _check_labels(dataset, words, classifier.labels)
     known = {row.digest: row.split for row in load_split(classifier.artifact)}
     examples = dataset.examples + _silence(classifier, dataset)
     answers: list[_Answer] = []
@@ -108,12 +108,13 @@ def evaluate(
     return Evaluation(scores, *_describe(Counter(answer.split for answer in answers)), bad)
 
 
-def _check_labels(words: set[str], labels: tuple[str, ...]) -> None:
+def _check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> None:
     strangers = sorted(word for word in words if map_label(word, labels) is None)
     if strangers:
         raise DatasetError(
-            f"the model knows no label {', '.join(strangers)} and has no _unknown_;"
-            f" the data has {', '.join(sorted(words))}; the model has {', '.join(labels)}"
+            f"{dataset.root}: the model knows no label {', '.join(strangers)} and has no _unknown_;"
+            f" the data has {', '.join(sorted(words))}; the model has {', '.join(labels)};"
+            " name another model, or leave these clips out"
         )
 
 
@@ -123,7 +124,7 @@ def _silence(classifier: Classifier, dataset: Dataset) -> list[Example]:
         return []
     paths = {dataset.name_of(path): path for path in dataset.noise}
     held_out = [
-        Example(paths[row.path], SILENCE, None, None, row.start_s, row.end_s, row.gain)
+        Example(paths[row.path], SILENCE, None, row.split, row.start_s, row.end_s, row.gain)
         for row in load_split(classifier.artifact)
         if row.path in paths
     ]
@@ -151,6 +152,8 @@ def _read(
     """Return the window of an example and its split in training; None if it is not wanted."""
     pcm = read_example(example, classifier.sample_rate)
     split = known.get(digest_of(pcm), NEW)
+    if example.gain != 1 and (example.split is None or split != NEW):
+        split = example.split or NEW  # all digital silence is alike, whatever its split
     if wanted is not None and split not in wanted:
         return None
     return classifier.window(pcm.astype(np.float32) / 32_768.0), split

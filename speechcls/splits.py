@@ -102,6 +102,7 @@ def assign_splits(
         known = f"{len(speakers)} speakers, {', '.join(sorted(speakers)[:10])}"
         raise DatasetError(f"--test-speakers {','.join(unknown)}: not in the data; it has {known}")
     splits = Splits([example.split or "" for example in examples])
+    is_told = any(splits.names)
     dealer = _Dealer(splits, examples, labels, digests)
     for i, example in enumerate(examples):
         if not splits.names[i] and example.speaker in test_speakers:
@@ -110,7 +111,7 @@ def assign_splits(
     if "validation" not in splits.names:  # the data says who tests and not who validates
         dealer.deal("train", ["validation"])
     _drop_copies(splits, labels, digests)
-    _check_labels(splits, labels)
+    _check_labels(splits, labels, is_told)
     return splits
 
 
@@ -187,7 +188,7 @@ def _drop_copies(splits: Splits, labels: Sequence[str], digests: Sequence[str]) 
         splits.warnings.append(f"{n_two_labels} recordings occur under two labels; one is wrong")
 
 
-def _check_labels(splits: Splits, labels: Sequence[str]) -> None:
+def _check_labels(splits: Splits, labels: Sequence[str], is_told: bool) -> None:
     """Refuse a label that nothing would train, warn of one that nothing validates."""
     totals, counts = Counter(labels), Counter(zip(labels, splits.names, strict=True))
     for label, total in sorted(totals.items()):
@@ -200,5 +201,7 @@ def _check_labels(splits: Splits, labels: Sequence[str]) -> None:
         raise DatasetError(
             f"{len(labels)} clips are too few to hold some back for validation; record more"
         )
+    if "test" not in splits.names and not is_told:
+        splits.warnings.append("too few clips to hold some back for a test: record more")
     if bare := [label for label in sorted(totals) if not counts[label, "validation"]]:
         splits.warnings.append(f"no validation clip of {', '.join(bare)}: record more of it")

@@ -4,15 +4,15 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
-from speechcls.errors import SpeechclsError
+from speechcls.errors import ConfigError, SpeechclsError
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[
@@ -66,9 +66,9 @@ class Messages:
         """Say what may be wrong, unless quiet."""
         self.note(f"warning: {text}")
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, details: Sequence[str] = ()) -> None:
         """Say what failed."""
-        _say(f"error: {text}")
+        _say(f"error: {text}", details)
 
     @property
     def shows_progress(self) -> bool:
@@ -76,12 +76,12 @@ class Messages:
         return sys.stderr.isatty() and not self._quiet
 
 
-def _say(text: str) -> None:
-    # Control characters of a file name must not move the cursor or forge a line; the lines of a
-    # list keep their breaks.
-    lines = text.split("\n  ")
-    safe = "\n  ".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in x) for x in lines)
-    typer.echo(f"speechcls: {safe}", err=True)
+def _say(text: str, details: Sequence[str] = ()) -> None:
+    # Control characters of a file name must not move the cursor or forge a line.
+    lines = [
+        "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in (text, *details)
+    ]
+    typer.echo("speechcls: " + "\n  ".join(lines), err=True)
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,14 +90,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 def reports_errors(command: F) -> F:
     """Turn what a command raises into one line on stderr and an exit code.
 
-    ``SpeechclsError`` and errors of the system end in 1, Ctrl-C in 130; a reader that went away,
-    as ``| head`` does, ends the command in silence.
+    ``ConfigError`` ends in 2, other errors of ours and of the system in 1, Ctrl-C in 130;
+    a reader that went away, as ``| head`` does, ends the command in silence.
     """
 
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> Any:
-        # Undecodable file names come out as they went in.
-        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        # File names come out as they went in, whatever the terminal can show.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         try:
             result = command(*args, **options)
@@ -113,8 +113,8 @@ def reports_errors(command: F) -> F:
         except (SpeechclsError, OSError, MemoryError) as error:
             if options.get("verbose"):
                 traceback.print_exc()
-            Messages().error(_describe(error))
-            raise typer.Exit(FAILED) from None
+            Messages().error(_describe(error), getattr(error, "details", ()))
+            raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
 
     return cast(F, run)
 
@@ -125,9 +125,12 @@ def _describe(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def split_names(text: str | None) -> list[str]:
-    """Return the names in a comma-separated option."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def split_names(option: str, text: str | None) -> list[str]:
+    """Return the names in a comma-separated option; none where it is not given."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if text is not None and not names:
+        raise ConfigError(f"{option} {text!r}: names nothing; give names, as ann,bob")
+    return names
 
 
 def report_bad(messages: Messages, bad: list[str]) -> None:

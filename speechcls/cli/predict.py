@@ -100,7 +100,7 @@ def _sources(
         if clip == "-":
             with _open_stdin() as stdin:
                 yield "-", io.BytesIO(stdin.read())
-        elif Path(clip).is_dir():
+        elif os.path.isdir(clip):  # noqa: PTH112 - pathlib's raises for some names
             yield from _in_folder(clip)
         else:
             yield clip, clip
@@ -112,15 +112,16 @@ def _sources(
 def _in_folder(folder: str) -> Iterator[tuple[str, str | SpeechclsError]]:
     from speechcls.dataset import find_recordings
 
+    problems: list[DatasetError] = []
     n_found = 0
-    try:
-        for recording in find_recordings(Path(folder)):
-            n_found += 1
-            yield str(recording), str(recording)
-        if not n_found:
-            yield folder, DatasetError(f"{folder}: no recording in this folder")
-    except DatasetError as error:
-        yield folder, error
+    for recording in find_recordings(Path(folder), problems.append):
+        while problems:
+            yield folder, problems.pop(0)
+        n_found += 1
+        yield str(recording), str(recording)
+    if not n_found and not problems:
+        problems.append(DatasetError(f"{folder}: no recording in this folder; name another"))
+    yield from ((folder, problem) for problem in problems)
 
 
 def _listed(files_from: str, end: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechcls.cli.common import (
+    FAILED,
     INTERRUPTED,
     Jobs,
     Messages,
@@ -189,13 +190,14 @@ def train(
     from speechcls.training import choose_device, fit
 
     on = choose_device(device)
+    build_recogniser(feature_config, network_config, 2, seed)
     with counting(messages, "reading", len(dataset.examples)) as on_clip:
         corpus = load_corpus(
             dataset,
             feature_config,
             duration,
-            split_names(commands),
-            split_names(test_speakers),
+            split_names("--commands", commands),
+            split_names("--test-speakers", test_speakers),
             max_bad,
             jobs or default_jobs(),
             on_clip,
@@ -221,17 +223,22 @@ def train(
             result,
             train_config,
             str(on),
-            split_names(commands),
+            split_names("--commands", commands),
             force,
         ).accuracy
 
     try:
-        accuracy = save(place)
+        accuracy, code = save(place), INTERRUPTED if result.interrupted else 0
     except ArtifactError as error:
         # Hours of training must not be lost to a full disk.
         messages.error(str(error))
-        place = Path(tempfile.mkdtemp(prefix="speechcls-"), place.name)
-        accuracy = save(place)
+        refuge = Path(tempfile.mkdtemp(prefix="speechcls-"))
+        place = refuge / place.name
+        try:
+            accuracy, code = save(place), FAILED
+        except ArtifactError:
+            refuge.rmdir()
+            raise
     if result.interrupted:
         messages.note("interrupted; the best model so far is kept")
     messages.note(
@@ -242,8 +249,8 @@ def train(
     messages.note(f"next: speechcls evaluate {shlex.quote(str(data))} {option}")
     messages.note(f"      speechcls predict CLIP {option}")
     typer.echo(str(place))
-    if result.interrupted:
-        raise typer.Exit(INTERRUPTED)
+    if code:
+        raise typer.Exit(code)
 
 
 def _describe_corpus(corpus: "Corpus") -> str:

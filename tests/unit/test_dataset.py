@@ -349,7 +349,8 @@ def test_fields_of_a_pattern(pattern, name, label, speaker, root):
         ("{label}_{take}", "_1.wav"),
         ("{label}_{take}.wav", "yes_1.wav"),  # the ending is not part of the name
         ("{speaker}/{label}", "yes.wav"),
-        ("{label}_{speaker}", "yes/a.wav"),  # a field holds no slash
+        ("{label}_{_}", "yes_.wav"),
+        ("{label}_{speaker}", "yes_ann/1.wav"),  # without a slash only the name counts
         ("Yes_{speaker}", "yes_ann.wav"),
     ],
 )
@@ -455,7 +456,15 @@ def test_columns_may_stand_in_any_order_beside_others(root):
 
 
 @pytest.mark.parametrize(
-    "name", ['say "yes", loud.wav', "line\nbreak.wav", "はい.wav", " space .wav", "a,b\tc.wav"]
+    "name",
+    [
+        'say "yes", loud.wav',
+        "line\nbreak.wav",
+        "line\r\nbreak.wav",
+        "はい.wav",
+        " space .wav",
+        "a,b\tc.wav",
+    ],
 )
 def test_quoted_and_non_ascii_names(name, root):
     touch(root, name)

@@ -1,0 +1,211 @@
+"""Tones instead of words, a model that tells them apart, and ways to run the command line."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE = 16_000
+SWEEPS_HZ = {"low": (400, 400), "high": (1_600, 1_600), "rise": (300, 2_400), "fall": (2_400, 300)}
+# Networks of the defaults' size would cost minutes; these cost a second.
+SMALL = ("--hidden-size", "16", "--num-layers", "1", "--batch-size", "16", "--lr", "0.01")
+TIMEOUT_S = 120
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the command line came to."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def rows(self):
+        """Each line of stdout, cut at its tabs."""
+        return [line.split("\t") for line in self.stdout.splitlines()]
+
+    @property
+    def errors(self):
+        """Each line of stderr that reports an error, without its beginning."""
+        start = "speechcls: error: "
+        lines = self.stderr.splitlines()
+        return [line.removeprefix(start) for line in lines if line.startswith(start)]
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder in which somebody trained: ``tones/`` and ``models/tones-gru/``."""
+
+    path: Path
+    data: Path
+    model: Path
+    trained: Result
+
+    def clip(self, label, name="s00_nohash_0"):
+        """A clip of the test split."""
+        return self.data / label / f"{name}.wav"
+
+
+def _environment(changes):
+    # An inherited PYTHONUNBUFFERED would hide a flush that is missing.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": ""} | (changes or {})
+    if "SPEECHCLS_MODEL" not in (changes or {}):
+        environment.pop("SPEECHCLS_MODEL", None)
+    return environment
+
+
+def _run(*arguments, cwd=None, stdin=b"", env=None, preexec_fn=None):
+    done = subprocess.run(
+        [sys.executable, "-m", "speechcls", *map(os.fspath, arguments)],
+        cwd=cwd,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        env=_environment(env),
+        preexec_fn=preexec_fn,
+        timeout=TIMEOUT_S,
+    )
+    stdout, stderr = (s.decode("utf-8", "surrogateescape") for s in (done.stdout, done.stderr))
+    return Result(done.returncode, stdout, stderr)
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Run the command line in a process of its own."""
+    return _run
+
+
+@pytest.fixture
+def start():
+    """Start the command line with pipes to all its streams; it is gone when the test ends."""
+    processes = []
+
+    def begin(*arguments, cwd=None, env=None):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "speechcls", *map(os.fspath, arguments)],
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(env),
+            # What a shell runs in the background ignores Ctrl-C, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(BrokenPipeError):  # of what was still to be written
+                stream.close()
+        process.wait(TIMEOUT_S)
+
+
+def _call(*arguments):
+    from typer.testing import CliRunner
+
+    from speechcls.cli import app
+
+    result = CliRunner().invoke(app, [os.fspath(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception  # a user would see a traceback
+    return Result(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture(scope="session")
+def call():
+    """Run the command line in this process, where torch is imported once; it has no stdin."""
+    return _call
+
+
+@pytest.fixture(scope="session")
+def train():
+    """Train a small network in this process."""
+    return lambda data, out, *options: _call("train", data, "--out", out, *SMALL, *options)
+
+
+@pytest.fixture(autouse=True)
+def _no_model_in_the_environment(monkeypatch):
+    monkeypatch.delenv("SPEECHCLS_MODEL", raising=False)
+
+
+def _make_tone(label, seed=0, duration_s=0.5):
+    """(n_samples,) float32 of one clip at 16 kHz: a sweep of random pitch and level, with noise."""
+    rng = np.random.default_rng([seed, *label.encode()])
+    n_samples = round(duration_s * RATE)
+    first, last = SWEEPS_HZ[label]
+    frequency = np.linspace(first, last, n_samples) * rng.uniform(0.9, 1.1)
+    tone = rng.uniform(0.1, 0.6) * np.sin(2 * np.pi * np.cumsum(frequency) / RATE)
+    return (tone + rng.normal(0.0, 0.01, n_samples)).astype(np.float32)
+
+
+def _make_tones(folder, labels=("high", "low", "rise"), n_speakers=24, n_takes=2, seed=0):
+    for label in labels:
+        (folder / label).mkdir(parents=True)
+        for n in range(n_speakers * n_takes):
+            name = f"s{n // n_takes:02d}_nohash_{n % n_takes}.wav"
+            soundfile.write(folder / label / name, _make_tone(label, 1_000 * seed + n), RATE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_tone():
+    """Samples of one clip."""
+    return _make_tone
+
+
+@pytest.fixture(scope="session")
+def make_tones():
+    """Write a data set.
+
+    By the official rule the speakers s02 and s21 validate, s00, s01, s08, s14, s19 and s23 test.
+    """
+    return _make_tones
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """Where a model was trained by a real command; nobody writes here."""
+    path = tmp_path_factory.mktemp("home")
+    _make_tones(path / "tones")
+    trained = _run("train", "tones", "--arch", "gru", *SMALL, "--epochs", "6", cwd=path)
+    assert trained.code == 0, trained.stderr
+    return Home(path, path / "tones", path / "models" / "tones-gru", trained)
+
+
+@pytest.fixture
+def at_home(home, monkeypatch):
+    """The same as the current folder."""
+    monkeypatch.chdir(home.path)
+    return home
+
+
+@pytest.fixture(scope="session")
+def unprivileged():
+    """For ``preexec_fn``: the process obeys file modes, even that of root."""
+    if os.geteuid() != 0:
+        return lambda: None
+    libc = ctypes.CDLL(None)  # loaded here: after fork only what must be is done
+    capabilities = (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH)
+
+    def drop():
+        for capability in capabilities:
+            if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0):
+                raise PermissionError("capabilities cannot be dropped")
+
+    try:
+        subprocess.run(["true"], preexec_fn=drop, check=True)
+    except (OSError, subprocess.SubprocessError, AttributeError):
+        pytest.skip("runs as root, who may read everything, and may not drop that right")
+    return drop

@@ -1,0 +1,397 @@
+"""Train, evaluate and predict: what a person types, and what comes of it."""
+
+import csv
+import json
+import shlex
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from speechcls.artifact import load_artifact
+from speechcls.classifier import Classifier
+from speechcls.networks import NETWORKS, build_recogniser
+from speechcls.splits import percentage
+
+ARCHS = ("rnn", "lstm", "gru", "birnn", "bilstm", "bigru")
+FILES = {"config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv"}
+
+
+def read_split(model):
+    with (model / "split.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_training_prints_the_place_on_stdout_and_the_rest_on_stderr(home):
+    assert home.trained.stdout == "models/tones-gru\n"
+    lines = home.trained.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("speechcls: ")] == []
+    assert [line.split()[2] for line in lines if "  loss " in line] == [
+        f"{n}/6" for n in range(1, 7)
+    ]
+    assert "speechcls: saved models/tones-gru: " in home.trained.stderr
+    assert "\x1b" not in home.trained.stderr
+
+
+def test_what_training_says_to_type_next_works(home, run):
+    *_, evaluate, predict = home.trained.stderr.splitlines()
+    evaluate = shlex.split(evaluate.partition("next: speechcls")[2])
+    predict = shlex.split(predict.partition("speechcls predict")[2])
+
+    evaluated = run(*evaluate, "--json", cwd=home.path)
+    assert evaluated.code == 0
+    assert evaluated.stderr == "speechcls: model models/tones-gru (--model)\n"
+    scores = json.loads(evaluated.stdout)
+    assert evaluated.stdout.count("\n") == 1
+    assert scores["accuracy"] > 0.9
+
+    clip = home.clip("low")
+    predicted = run("predict", *[clip if p == "CLIP" else p for p in predict], cwd=home.path)
+    assert predicted.code == 0
+    assert predicted.stderr == "speechcls: model models/tones-gru (--model)\n"
+    [[path, label, probability]] = predicted.rows
+    assert (path, label) == (str(clip), "low")
+    assert 0.5 < float(probability) <= 1
+
+
+def test_the_artifact_holds_what_the_style_guide_says(home):
+    assert {path.name for path in home.model.iterdir()} == FILES
+    assert [path.name for path in home.model.parent.iterdir()] == ["tones-gru"]  # no scratch
+    config = json.loads((home.model / "config.json").read_text())
+    assert config["format_version"] == 1
+    assert config["labels"] == ["high", "low", "rise"]
+    assert config["features"]["duration_s"] == 0.5
+    assert config["network"] == {
+        "arch": "gru",
+        "hidden_size": 16,
+        "num_layers": 1,
+        "dropout": 0.2,
+        "readout": "attention",
+    }
+    metrics = json.loads((home.model / "metrics.json").read_text())
+    assert metrics["validation"]["accuracy"] > 0.9
+    assert metrics["training"]["seed"] == 0
+    assert len(metrics["history"]) == 6
+    assert not metrics["interrupted"]
+    assert metrics["data"]["n_clips"] == {"train": 96, "validation": 12, "test": 36}
+    assert len(metrics["data"]["sha256"]) == 64
+    assert {"speechcls", "torch", "onnxruntime"} <= set(metrics["versions"])
+
+
+def test_each_speaker_is_in_the_split_that_the_official_rule_says(home):
+    rows = read_split(home.model)
+    assert {row["path"] for row in rows} == {
+        path.relative_to(home.data).as_posix() for path in home.data.rglob("*.wav")
+    }
+    for row in rows:
+        place = percentage(row["speaker"])
+        expected = "validation" if place < 10 else "test" if place < 20 else "train"
+        assert row["split"] == expected, row
+
+
+def test_every_architecture_is_tried():
+    assert set(ARCHS) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_architecture_trains_saves_loads_evaluates_and_predicts(arch, home, tmp_path, train, call):
+    model = tmp_path / arch
+    trained = train(home.data, model, "--arch", arch, "--epochs", "6")
+    assert (trained.code, trained.stdout) == (0, f"{model}\n")
+    assert {path.name for path in model.iterdir()} == FILES
+
+    evaluated = call("evaluate", home.data, "--model", model, "--json")
+    assert evaluated.code == 0
+    assert json.loads(evaluated.stdout)["accuracy"] > 0.9
+
+    clips = sorted(home.data.glob("*/s0[0-4]*.wav"))
+    predicted = call("predict", *clips, "--model", model, "--json")
+    assert predicted.code == 0
+    answers = [json.loads(line) for line in predicted.stdout.splitlines()]
+
+    artifact, classifier = load_artifact(model), Classifier.load(model)
+    recogniser = build_recogniser(
+        artifact.features, artifact.network, len(artifact.labels), seed=99
+    ).eval()
+    windows = np.stack([classifier.read_window(clip).samples for clip in clips])
+    with torch.no_grad():
+        untrained = recogniser(torch.from_numpy(windows)).softmax(dim=1).numpy()
+        recogniser.load_state_dict(load_file(model / "weights.safetensors"))
+        expected = recogniser(torch.from_numpy(windows)).softmax(dim=1).numpy()
+    assert np.abs(untrained - expected).max() > 0.1  # the weights are what was trained
+    np.testing.assert_allclose(classifier.probabilities(windows), expected, atol=1e-4, rtol=0)
+    told = [[answer["probabilities"][label] for label in artifact.labels] for answer in answers]
+    np.testing.assert_allclose(told, expected, atol=1e-4, rtol=0)
+    assert [answer["path"] for answer in answers] == list(map(str, clips))
+
+
+def test_the_same_seed_gives_the_same_weights(home, tmp_path, train):
+    weights = []
+    for n, seed in enumerate((7, 7, 8)):
+        options = ("--arch", "rnn", "--epochs", "2", "--seed", str(seed))
+        assert train(home.data, tmp_path / str(n), *options).code == 0
+        weights.append((tmp_path / str(n) / "weights.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+
+
+def test_another_seed_starts_from_other_weights(home, tmp_path, train):
+    starts = []
+    for seed in ("7", "8"):  # at a learning rate that leaves them where they were
+        options = ("--arch", "rnn", "--epochs", "1", "--lr", "1e-9", "--seed", seed)
+        assert train(home.data, tmp_path / seed, *options).code == 0
+        starts.append(load_file(tmp_path / seed / "weights.safetensors"))
+    for name in ("network.recurrence.weight_ih_l0", "network.output.weight"):
+        assert (starts[0][name] - starts[1][name]).abs().max() > 0.01, name
+
+
+def test_the_best_epoch_is_kept(tmp_path, make_tones, train):
+    for n, label in enumerate(("this", "that")):  # which cannot be told apart
+        make_tones(tmp_path / label, ("low",), seed=n)
+        shutil.copytree(tmp_path / label / "low", tmp_path / "data" / label)
+    for seed in "012345":
+        options = ("--arch", "rnn", "--epochs", "8", "--seed", seed, "--force")
+        assert train(tmp_path / "data", tmp_path / "model", *options).code == 0
+        metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
+        accuracy = [epoch["validation_accuracy"] for epoch in metrics["history"]]
+        assert metrics["validation"]["accuracy"] == pytest.approx(max(accuracy))
+        assert accuracy[metrics["best_epoch"] - 1] == max(accuracy)
+        if accuracy[-1] < max(accuracy):
+            return
+    pytest.fail("the last epoch was the best one every time: this shows nothing")
+
+
+def test_a_model_is_replaced_with_force_only(home, tmp_path, train, call):
+    model = tmp_path / "model"
+    shutil.copytree(home.model, model)
+    before = contents(model)
+    refused = train(home.data, model, "--arch", "rnn", "--epochs", "1")
+    assert (refused.code, refused.stdout) == (1, "")
+    assert refused.errors == [f"{model}: exists; replace it with --force, or choose another --out"]
+    assert "epoch" not in refused.stderr
+    assert contents(model) == before
+
+    replaced = train(home.data, model, "--arch", "rnn", "--epochs", "1", "--force")
+    assert replaced.code == 0
+    assert load_artifact(model).network.arch == "rnn"
+    assert {path.name for path in model.iterdir()} == FILES
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert call("predict", home.clip("low"), "--model", model).code == 0
+
+
+def test_force_does_not_replace_what_is_no_model(home, tmp_path, train):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("Dear Ann")
+    refused = train(home.data, tmp_path / "letters", "--force", "--epochs", "1")
+    assert refused.code == 1
+    assert refused.errors == [
+        f"{tmp_path / 'letters'}: exists and is not a model; choose another --out"
+    ]
+    assert (tmp_path / "letters" / "dear.txt").read_text() == "Dear Ann"
+
+
+@pytest.fixture(scope="module")
+def two_labels(home, tmp_path_factory, train):
+    model = tmp_path_factory.mktemp("two") / "model"
+    data = tmp_path_factory.mktemp("two-data")
+    for label in ("high", "low"):
+        shutil.copytree(home.data / label, data / label)
+    assert train(data, model, "--arch", "gru", "--epochs", "4").code == 0
+    return model
+
+
+@pytest.mark.parametrize("threshold", ["0", "0.5", "1"])
+def test_threshold_decides_between_two_labels(threshold, two_labels, home, call):
+    clips = [home.clip("high"), home.clip("low")]
+    expected = {"0": ["low", "low"], "0.5": ["high", "low"], "1": ["high", "high"]}
+    answers = call("predict", *clips, "--model", two_labels, "--threshold", threshold, "--json")
+    answers = [json.loads(line) for line in answers.stdout.splitlines()]
+    assert [answer["label"] for answer in answers] == expected[threshold]
+    for answer in answers:
+        assert answer["probability"] == answer["probabilities"][answer["label"]]
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_threshold_between_two_probabilities_parts_them(two_labels, home, call):
+    clips = sorted(home.data.glob("low/*.wav"))
+    lines = call("predict", *clips, "--model", two_labels, "--json").stdout.splitlines()
+    positive = sorted(json.loads(line)["probabilities"]["low"] for line in lines)
+    middle = (positive[23] + positive[24]) / 2
+    answers = call("predict", *clips, "--model", two_labels, "--threshold", f"{middle:.9f}").rows
+    assert sorted(label for _, label, _ in answers) == ["high"] * 24 + ["low"] * 24
+
+
+def evaluate(call, *arguments):
+    result = call("evaluate", *arguments, "--json")
+    assert result.code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_evaluate_prints_every_figure_as_json(at_home, call):
+    scores = evaluate(call, "tones")
+    assert set(scores) >= {
+        *("model", "data", "scored", "caveat", "bad", "n_clips", "n_speakers", "labels"),
+        *("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "per_label"),
+        *("confusion", "most_confused"),
+    }
+    assert scores["labels"] == ["high", "low", "rise"]
+    assert 0 <= scores["accuracy_low"] <= scores["accuracy"] <= scores["accuracy_high"] <= 1
+    assert set(scores["per_label"]["low"]) == {"precision", "recall", "f1", "n_clips"}
+    assert np.sum(scores["confusion"]) == scores["n_clips"]
+    assert scores["bad"] == []
+
+
+def test_evaluate_prints_a_table_for_people(at_home, call):
+    result = call("evaluate", "tones")
+    assert result.code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "scored    36 clips of the test split by 6 speakers"
+    assert lines[1].startswith("accuracy  ")
+    assert "95 % interval" in lines[1]
+    words = [line.split() for line in lines]
+    assert ["label", "precision", "recall", "F1", "clips"] in words
+    [row] = [line for line in words if line[:1] == ["rise"]]
+    assert row[-1] == "12"
+    assert "\x1b" not in result.stdout
+
+
+def test_evaluate_scores_the_held_out_test_speakers(at_home, call):
+    scores = evaluate(call, "tones")
+    assert (scores["n_clips"], scores["n_speakers"]) == (36, 6)
+    assert scores["scored"] == "36 clips of the test split"
+    assert scores["caveat"] == ""
+
+
+@pytest.mark.parametrize(("split", "n_clips"), [("train", 96), ("all", 144)])
+def test_evaluate_says_that_figures_of_training_clips_flatter(split, n_clips, at_home, call):
+    scores = evaluate(call, "tones", "--split", split)
+    assert scores["n_clips"] == n_clips
+    assert "96 clips of the train split" in scores["scored"]
+    assert "trained on some of these clips" in scores["caveat"]
+    assert "flatter" in scores["caveat"]
+    assert "flatter" in call("evaluate", "tones", "--split", split).stdout
+
+
+def test_evaluate_knows_the_training_clips_under_other_names(at_home, tmp_path, call):
+    for label in ("high", "low", "rise"):
+        (tmp_path / label).mkdir()
+        for n, clip in enumerate(sorted((at_home.data / label).iterdir())):
+            samples, rate = soundfile.read(clip, dtype="int16")
+            soundfile.write(tmp_path / label / f"{n}.flac", samples, rate)
+    assert evaluate(call, tmp_path)["scored"] == "36 clips of the test split"
+
+
+def test_evaluate_scores_everything_in_other_data(at_home, tmp_path, make_tones, call):
+    make_tones(tmp_path / "others", n_speakers=5, seed=1)
+    scores = evaluate(call, tmp_path / "others")
+    assert scores["n_clips"] == 30
+    assert scores["scored"] == "30 clips that training never saw"
+    assert scores["accuracy"] > 0.9
+
+
+def test_evaluate_scores_the_validation_clips_where_the_lists_leave_no_test(
+    tmp_path, make_tones, train, call
+):
+    data = make_tones(tmp_path / "data", n_speakers=8)
+    listed = [f"{label}/s03_nohash_{n}.wav" for label in ("high", "low", "rise") for n in (0, 1)]
+    (data / "validation_list.txt").write_text("\n".join(listed) + "\n")
+    model = tmp_path / "model"
+    assert train(data, model, "--arch", "gru", "--epochs", "2").code == 0
+    told = {row["path"] for row in read_split(model) if row["split"] == "validation"}
+    assert told == set(listed)
+    assert not [row for row in read_split(model) if row["split"] == "test"]
+    scores = evaluate(call, data, "--model", model)
+    assert scores["n_clips"] == 6
+    assert scores["scored"] == "6 clips of the validation split"
+    assert "best epoch was chosen on the validation clips" in scores["caveat"]
+
+
+def test_evaluate_gates_on_accuracy(at_home, tmp_path, make_tones, call):
+    data = make_tones(tmp_path / "data", ("high", "low"), n_speakers=3, seed=2)
+    (data / "high" / "s00_nohash_0.wav").rename(data / "low" / "wrong.wav")
+    scores = evaluate(call, data)
+    assert scores["accuracy"] == pytest.approx(11 / 12)
+    assert scores["confusion"] == [[5, 0, 0], [1, 6, 0], [0, 0, 0]]  # rows are the truth
+    assert scores["most_confused"] == [{"truth": "low", "predicted": "high", "n_clips": 1}]
+    assert scores["per_label"]["high"]["precision"] == pytest.approx(5 / 6)
+    assert scores["per_label"]["low"]["recall"] == pytest.approx(6 / 7)
+
+    failed = call("evaluate", data, "--min-accuracy", "0.95", "--json", "-q")
+    assert failed.code == 1
+    assert failed.stderr == "speechcls: error: accuracy 0.9167 is below --min-accuracy 0.95\n"
+    assert json.loads(failed.stdout) == scores
+    assert call("evaluate", data, "--min-accuracy", "0.9", "-q").code == 0
+
+
+@pytest.fixture(scope="module")
+def with_unknown(tmp_path_factory, make_tones, train):
+    """A model of two commands, all other words and silence, and its data."""
+    folder = tmp_path_factory.mktemp("unknown")
+    data = make_tones(folder / "data", ("high", "low", "rise", "fall"))
+    (data / "_background_noise_").mkdir()
+    noise = 0.05 * np.random.default_rng(0).standard_normal(16_000 * 8)
+    soundfile.write(data / "_background_noise_" / "hiss.wav", noise, 16_000)
+    options = ("--commands", "low,high", "--arch", "gru", "--epochs", "10")
+    trained = train(data, folder / "model", *options)
+    assert trained.code == 0, trained.stderr
+    return folder / "model", data
+
+
+def test_commands_lump_other_words_and_noise_makes_silence(with_unknown, call):
+    model, data = with_unknown
+    assert load_artifact(model).labels == ("low", "high", "_unknown_", "_silence_")
+    scores = evaluate(call, data, "--model", model)
+    n_clips = {label: row["n_clips"] for label, row in scores["per_label"].items()}
+    assert n_clips.pop("_silence_") >= 12  # as much as a command; the exact number is below
+    assert n_clips == {"low": 12, "high": 12, "_unknown_": 24}  # six test speakers, two takes
+    assert scores["accuracy"] > 0.9
+    recall = {label: row["recall"] for label, row in scores["per_label"].items()}
+    assert min(recall.values()) > 0.6, recall
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_evaluate_scores_the_clips_that_split_csv_names(split, with_unknown, call):
+    model, data = with_unknown
+    named = Counter(row["label"] for row in read_split(model) if row["split"] == split)
+    named["_unknown_"] = named.pop("rise") + named.pop("fall")
+    scores = evaluate(call, data, "--model", model, "--split", split)
+    assert {label: row["n_clips"] for label, row in scores["per_label"].items()} == named
+
+
+def test_noise_is_held_out_of_training(with_unknown):
+    rows = [row for row in read_split(with_unknown[0]) if row["label"] == "_silence_"]
+    # the first 80 % of a recording trains, the next 10 % validates, the last tests
+    assert {row["split"] for row in rows} == {"validation", "test"}
+    for row in rows:
+        first, last = (6.4, 7.2) if row["split"] == "validation" else (7.2, 8.0)
+        assert first <= float(row["start_s"]) < float(row["end_s"]) <= last
+
+
+def test_predict_answers_unknown_and_silence(with_unknown, tmp_path, make_tone, call):
+    clips = {"_unknown_": make_tone("fall", 77), "low": make_tone("low", 77)}
+    clips["_silence_"] = np.zeros(8_000, np.float32)
+    for label, samples in clips.items():
+        soundfile.write(tmp_path / f"{label}.wav", samples, 16_000)
+    paths = [tmp_path / f"{label}.wav" for label in clips]
+    rows = call("predict", *paths, "--model", with_unknown[0]).rows
+    assert [label for _, label, _ in rows] == list(clips)
+
+
+def test_evaluate_counts_words_as_training_did(with_unknown, tmp_path, make_tone, call):
+    for folder, label in (("low", "low"), ("zebra", "fall"), ("_unknown_", "rise")):
+        (tmp_path / folder).mkdir()
+        for n in range(3):
+            soundfile.write(tmp_path / folder / f"{n}.wav", make_tone(label, 500 + n), 16_000)
+    (tmp_path / "_silence_").mkdir()
+    soundfile.write(tmp_path / "_silence_" / "0.wav", np.zeros(8_000), 16_000)
+    scores = evaluate(call, tmp_path, "--model", with_unknown[0])
+    n_clips = {label: row["n_clips"] for label, row in scores["per_label"].items()}
+    assert n_clips == {"low": 3, "high": 0, "_unknown_": 6, "_silence_": 1}

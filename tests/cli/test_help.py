@@ -1,0 +1,190 @@
+"""Help, its examples, and the exit code of wrong usage."""
+
+import re
+import shlex
+import shutil
+
+import pytest
+import soundfile
+import typer
+
+import speechcls
+from speechcls.cli import app
+
+COMMANDS = sorted(typer.main.get_command(app).list_commands(None))
+
+
+def paragraphs(text):
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+
+
+def example_of(command, call):
+    [example] = [p for p in paragraphs(call(command, "--help").stdout) if p.startswith("Example: ")]
+    program, *arguments = shlex.split(example.removeprefix("Example: "))
+    assert program == "speechcls"
+    return arguments
+
+
+def test_the_commands_are_these():
+    assert {"archs", "evaluate", "predict", "synth", "train"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_opens_with_a_sentence_and_ends_with_an_example(command, option, call):
+    result = call(command, option)
+    assert (result.code, result.stderr) == (0, "")
+    usage, sentence, *more = paragraphs(result.stdout)
+    assert usage.startswith(f"Usage: {app.info.name} {command}") or command in usage
+    assert re.fullmatch(r"[A-Z][^.]+\.", sentence), sentence
+    assert example_of(command, call)[0] == command
+    # what follows the example are the lists of arguments and options
+    after = more[[p.startswith("Example: ") for p in more].index(True) + 1 :]
+    assert all(p.startswith(("Arguments:", "Options:")) for p in after), after
+    # every option says what it does
+    assert not re.search(r"^  -\S+(, --\S+)?( [A-Z]+)?$\n(?!    )", result.stdout, re.MULTILINE)
+
+
+def test_help_of_the_program_names_every_command(call):
+    result = call("--help")
+    assert (result.code, result.stderr) == (0, "")
+    assert paragraphs(result.stdout)[1].endswith(".")
+    text = " ".join(result.stdout.split())
+    for command in COMMANDS:
+        sentence = paragraphs(call(command, "--help").stdout)[1]
+        assert f" {command} {sentence}" in text  # the same as in the command's own help
+
+
+def test_without_arguments_there_is_help(call):
+    result = call()
+    assert result.code == 2
+    assert "Usage: " in result.stdout + result.stderr
+
+
+def test_version(call, run):
+    expected = (0, f"speechcls {speechcls.__version__}\n", "")
+    for result in (call("--version"), run("--version")):
+        assert (result.code, result.stdout, result.stderr) == expected
+
+
+@pytest.fixture(scope="module")
+def workplace(home, tmp_path_factory, make_tones):
+    """A folder with data/, clip.wav and models/, as the examples have it."""
+    folder = tmp_path_factory.mktemp("workplace")
+    data = make_tones(folder / "data", n_speakers=12, n_takes=1)
+    (data / "low").rename(data / "no")
+    (data / "high").rename(data / "yes")
+    shutil.copy(home.clip("low"), folder / "clip.wav")
+    return folder
+
+
+def test_the_examples_run(workplace, call, monkeypatch):
+    """In the order in which a person needs them: first a model, then what uses it."""
+    monkeypatch.chdir(workplace)
+    examples = {command: example_of(command, call) for command in COMMANDS if command != "synth"}
+    assert "data/" in examples["train"]
+    trained = call(*examples.pop("train"))
+    assert trained.code == 0, trained.stderr
+    assert trained.stdout == "models/data-gru\n"
+    results = {command: call(*example) for command, example in examples.items()}
+    assert {command: result.code for command, result in results.items()} == dict.fromkeys(
+        examples, 0
+    ), results
+    assert all(result.stdout for result in results.values())
+    [[path, label, _]] = results["predict"].rows
+    assert (path, label) == ("clip.wav", "no")
+    assert results["archs"].stdout.split()[:2] == ["arch", "parameters"]
+
+
+def test_the_example_of_synth_runs(tmp_path, call, run):
+    pytest.importorskip("espeakng_loader", reason="pip install 'speechcls[synth]'")
+    arguments = example_of("synth", call)
+    # as it stands but for the number of clips
+    result = run(*arguments, "--per-word", "3", cwd=tmp_path)
+    assert (result.code, result.stdout) == (0, ""), result.stderr
+    words = arguments[1 : arguments.index("--out")]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == sorted(words)
+    for word in words:
+        clips = list((tmp_path / "data" / word).iterdir())
+        assert len(clips) == 3
+        assert all(soundfile.info(clip).samplerate == 16_000 for clip in clips)
+
+
+WRONG = {
+    "no such command": ["nonsense"],
+    "no such option": ["predict", "--no-such-option", "clip.wav"],
+    "nothing to predict": ["predict"],
+    "two formats": ["predict", "clip.wav", "--json", "--csv"],
+    "stdin twice": ["predict", "-", "--files-from", "-"],
+    "top-k 0": ["predict", "clip.wav", "--top-k", "0"],
+    "threshold 2": ["predict", "clip.wav", "--threshold", "2"],
+    "jobs 0": ["predict", "clip.wav", "--jobs", "0"],
+    "nothing to train on": ["train"],
+    "text for a number": ["train", "data/", "--epochs", "many"],
+    "max-bad 2": ["train", "data/", "--max-bad", "2"],
+    "nothing to evaluate": ["evaluate"],
+    "min-accuracy 90": ["evaluate", "data/", "--min-accuracy", "90"],
+    "layers of 0": ["archs", "--num-layers", "0"],
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG.values(), ids=WRONG)
+def test_wrong_usage_ends_with_2(arguments, workplace, call, monkeypatch):
+    monkeypatch.chdir(workplace)
+    result = call(*arguments)
+    assert (result.code, result.stdout) == (2, "")
+    assert "Usage: " in result.stderr
+    assert "Error: " in result.stderr
+
+
+IMPOSSIBLE = {
+    "arch": (
+        ["train", "data/", "--arch", "transformer"],
+        ["transformer", "rnn", "lstm", "gru", "birnn", "bilstm", "bigru"],
+    ),
+    "readout": (["train", "data/", "--readout", "first"], ["first", "last", "mean", "attention"]),
+    "features": (["train", "data/", "--features", "cqt"], ["features", "cqt", "mfcc", "log-mel"]),
+    "split": (
+        ["evaluate", "data/", "--split", "half"],
+        ["half", "auto", "train", "validation", "test", "all"],
+    ),
+    "device": (["train", "data/", "--device", "abacus"], ["abacus", "cpu"]),
+    "hidden-size": (["train", "data/", "--hidden-size", "0"], ["hidden-size", "0", "positive"]),
+    "n-mfcc": (["train", "data/", "--n-mfcc", "81"], ["n-mfcc", "81", "at most n-mels (80)"]),
+    "fmax": (["train", "data/", "--sample-rate", "8000"], ["fmax", "7600", "4000 Hz"]),
+}
+
+
+@pytest.fixture
+def impossible(request, workplace, home, call, monkeypatch, tmp_path):
+    arguments, words = IMPOSSIBLE[request.param]
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("SPEECHCLS_MODEL", str(home.model))
+    if arguments[0] == "train":
+        arguments = [*arguments, "--out", str(tmp_path / "model")]
+    return call(*arguments), words, tmp_path / "model"
+
+
+@pytest.mark.parametrize("impossible", IMPOSSIBLE, indirect=True)
+def test_an_impossible_value_is_told_with_those_that_are_possible(impossible):
+    result, words, place = impossible
+    assert result.code != 0
+    assert result.stdout == ""
+    [error] = result.errors or [result.stderr]
+    assert [word for word in words if word not in error] == []
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("impossible", IMPOSSIBLE, indirect=True)
+def test_an_impossible_value_is_wrong_usage(impossible):
+    result, _, _ = impossible
+    assert result.code == 2
+
+
+def test_an_unknown_arch_is_refused_before_the_clips_are_read(tmp_path, make_tones, call):
+    data = make_tones(tmp_path / "data", n_speakers=3)
+    for clip in data.rglob("*.wav"):
+        clip.write_text("not a recording")
+    result = call("train", data, "--arch", "transformer", "--out", tmp_path / "model")
+    assert "transformer" in result.stderr
+    assert "bigru" in result.stderr

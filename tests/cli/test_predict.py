@@ -1,0 +1,369 @@
+"""``speechcls predict`` and the Python class behind it."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechcls import Classifier
+
+LONG_NAME = "low\nand 'quiet', \"é\".wav"
+
+
+@pytest.fixture
+def mixed(home, tmp_path):
+    """A folder with a sub-folder: b.wav, inner/a.wav, inner/c.flac, and what is no recording."""
+    folder = tmp_path / "mixed"
+    (folder / "inner").mkdir(parents=True)
+    shutil.copy(home.clip("low"), folder / "b.wav")
+    shutil.copy(home.clip("high"), folder / "inner" / "a.wav")
+    samples, rate = soundfile.read(home.clip("rise"), dtype="int16")
+    soundfile.write(folder / "inner" / "c.flac", samples, rate)
+    (folder / "notes.txt").write_text("no recording")
+    shutil.copy(home.clip("low"), folder / ".hidden.wav")
+    return folder
+
+
+def labels_of(result):
+    return [label for _, label, *_ in result.rows]
+
+
+def test_answers_come_in_the_order_given(at_home, mixed, call):
+    clips = [at_home.clip("rise"), mixed, at_home.clip("high"), at_home.clip("low")]
+    result = call("predict", *clips)
+    assert result.code == 0
+    assert result.stderr == "speechcls: model models/tones-gru (newest in ./models/)\n"
+    assert [row[:2] for row in result.rows] == [
+        [str(at_home.clip("rise")), "rise"],
+        [str(mixed / "b.wav"), "low"],
+        [str(mixed / "inner" / "a.wav"), "high"],
+        [str(mixed / "inner" / "c.flac"), "rise"],
+        [str(at_home.clip("high")), "high"],
+        [str(at_home.clip("low")), "low"],
+    ]
+    assert all(0.5 < float(row[2]) <= 1 for row in result.rows)
+
+
+def test_many_clips_keep_their_order_whatever_the_jobs(at_home, call):
+    clips = sorted(at_home.data.rglob("*.wav"), key=lambda path: path.name)
+    one, many = (call("predict", *clips, "--jobs", jobs) for jobs in ("1", "5"))
+    assert [path for path, *_ in one.rows] == list(map(str, clips))
+    assert [row[:2] for row in one.rows] == [row[:2] for row in many.rows]
+    difference = [float(a[2]) - float(b[2]) for a, b in zip(one.rows, many.rows, strict=True)]
+    assert np.abs(difference).max() < 2e-4  # batches differ, and so does rounding
+
+
+def test_a_dash_is_a_recording_on_stdin(home, run):
+    result = run("predict", "-", cwd=home.path, stdin=home.clip("high").read_bytes())
+    assert result.code == 0
+    assert [row[:2] for row in result.rows] == [["-", "high"]]
+
+
+def test_a_dash_between_files(home, run):
+    clips = [home.clip("low"), "-", home.clip("high")]
+    result = run("predict", *clips, cwd=home.path, stdin=home.clip("rise").read_bytes())
+    assert labels_of(result) == ["low", "rise", "high"]
+
+
+def test_files_from_a_file_come_after_the_arguments(at_home, tmp_path, call):
+    # an empty line, a Windows line end and a missing last line end
+    (tmp_path / "list").write_bytes(b"tones/low/s00_nohash_0.wav\r\n\ntones/rise/s01_nohash_1.wav")
+    result = call("predict", at_home.clip("high"), "--files-from", tmp_path / "list")
+    assert result.code == 0
+    assert [row[:2] for row in result.rows] == [
+        [str(at_home.clip("high")), "high"],
+        ["tones/low/s00_nohash_0.wav", "low"],
+        ["tones/rise/s01_nohash_1.wav", "rise"],
+    ]
+
+
+def test_files_from_stdin(home, run):
+    listed = "tones/low/s00_nohash_0.wav\ntones/rise/s01_nohash_1.wav\n"
+    result = run("predict", "--files-from", "-", cwd=home.path, stdin=listed)
+    assert result.code == 0
+    assert labels_of(result) == ["low", "rise"]
+
+
+@pytest.mark.parametrize("end", ["\0", ""])
+def test_files_from_stdin_that_end_with_nul(end, home, tmp_path, run):
+    shutil.copy(home.clip("low"), tmp_path / LONG_NAME)
+    listed = f"{tmp_path / LONG_NAME}\0tones/rise/s01_nohash_1.wav{end}"
+    result = run("predict", "--files-from", "-", "-0", "--json", cwd=home.path, stdin=listed)
+    assert result.code == 0, result.stderr
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(answer["path"], answer["label"]) for answer in answers] == [
+        (str(tmp_path / LONG_NAME), "low"),
+        ("tones/rise/s01_nohash_1.wav", "rise"),
+    ]
+
+
+def test_a_list_with_nul_read_without_the_option_is_an_error(home, run):
+    """As after find -print0 with -0 forgotten; it must not pass for its first path."""
+    listed = "tones/low/s00_nohash_0.wav\0tones/rise/s01_nohash_1.wav\0"
+    result = run("predict", "--files-from", "-", cwd=home.path, stdin=listed)
+    assert (result.code, result.stdout) == (1, "")
+    assert "Traceback" not in result.stderr
+    assert len(result.errors) == 1
+    assert "s00_nohash_0.wav" in result.errors[0]
+
+
+def test_top_k_gives_the_likeliest_labels_first(at_home, call):
+    clip = at_home.clip("low")
+    one, two, all_of_them = (call("predict", clip, "--top-k", k).rows[0] for k in ("1", "2", "99"))
+    assert len(one) == 3
+    assert all_of_them[1] == "low"
+    assert sorted(all_of_them[1::2]) == ["high", "low", "rise"]
+    shares = [float(share) for share in all_of_them[2::2]]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1, abs=2e-4)
+    assert two == all_of_them[:5]
+
+
+def test_json_lines(at_home, tmp_path, call):
+    shutil.copy(at_home.clip("low"), tmp_path / LONG_NAME)
+    result = call("predict", tmp_path / LONG_NAME, at_home.clip("rise"), "--json")
+    assert result.stdout.count("\n") == 2
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert set(first) == {"path", "label", "probability", "probabilities"}
+    assert (first["path"], first["label"]) == (str(tmp_path / LONG_NAME), "low")
+    assert second["label"] == "rise"
+    assert sorted(first["probabilities"]) == ["high", "low", "rise"]
+    assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert first["probability"] == first["probabilities"]["low"]
+    short = json.loads(call("predict", at_home.clip("low"), "--json", "--top-k", "2").stdout)
+    assert list(short["probabilities"]) == list(first["probabilities"])[:2]
+
+
+def test_csv(at_home, tmp_path, call):
+    shutil.copy(at_home.clip("low"), tmp_path / LONG_NAME)
+    result = call("predict", tmp_path / LONG_NAME, at_home.clip("rise"), "--csv", "--top-k", "2")
+    head, first, second = csv.reader(io.StringIO(result.stdout, newline=""))
+    assert head == ["path", "label", "probability", "label_2", "probability_2"]
+    assert first[:2] == [str(tmp_path / LONG_NAME), "low"]
+    assert second[1] == "rise"
+    assert float(second[2]) > float(second[4])
+
+
+def test_below_the_threshold_the_answer_is_uncertain(at_home, call):
+    clip = at_home.clip("low")
+    [[_, _, probability]] = call("predict", clip).rows
+    below, above = f"{float(probability) - 0.001}", f"{float(probability) + 0.001}"
+    assert call("predict", clip, "--threshold", below).rows == [[str(clip), "low", probability]]
+    assert call("predict", clip, "--threshold", above).rows == [
+        [str(clip), "_uncertain_", probability]
+    ]
+    [row] = call("predict", clip, "--threshold", above, "--top-k", "3").rows
+    assert len(set(row[1::2])) == 3
+    assert "low" not in row  # its probability stands beside _uncertain_
+
+
+@pytest.mark.parametrize("end", ["\n", "\0"])
+def test_an_answer_comes_while_the_list_is_still_open(end, home, start):
+    options = ("-0",) if end == "\0" else ()
+    process = start("predict", "--files-from", "-", *options, cwd=home.path)
+    assert b"model" in process.stderr.readline()
+    os.set_blocking(process.stdout.fileno(), False)
+    for label in ("low", "rise"):
+        process.stdin.write(f"tones/{label}/s00_nohash_0.wav{end}".encode())
+        process.stdin.flush()
+        line, give_up_at = None, time.monotonic() + 10
+        while not line and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+            line = process.stdout.readline()
+        assert line, f"no answer to the path of {label} while the list is open"
+        assert line.decode().split("\t")[:2] == [f"tones/{label}/s00_nohash_0.wav", label]
+        assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(60) == 0
+
+
+def test_a_reader_that_goes_away_is_no_traceback(home, tmp_path, start):
+    # more than a pipe holds, as in: speechcls predict ... | head -1
+    (tmp_path / "list").write_text(f"{home.data}/./././././././././low/s00_nohash_0.wav\n" * 2_000)
+    process = start("predict", "--files-from", tmp_path / "list", "-q", cwd=home.path)
+    assert b"\tlow\t" in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("stdin", [["-"], ["--files-from", "-"], ["--files-from", "-", "-0"]])
+def test_ctrl_c_while_waiting_for_stdin_ends_at_once(stdin, home, start):
+    process = start("predict", *stdin, cwd=home.path)
+    assert b"model" in process.stderr.readline()
+    time.sleep(0.3)  # until it waits
+    process.send_signal(signal.SIGINT)
+    try:
+        code = process.wait(5)
+    except subprocess.TimeoutExpired:
+        pytest.fail("still there 5 s after Ctrl-C")
+    assert code == 130
+    assert process.stderr.read() == b"speechcls: error: interrupted\n"
+    assert process.stdout.read() == b""
+
+
+class TestModel:
+    """Where the model comes from: --model, $SPEECHCLS_MODEL, ./models/."""
+
+    @pytest.fixture
+    def place(self, home, tmp_path, monkeypatch):
+        """A folder with the models old and new, elsewhere a third and a fourth."""
+        for name in ("models/old", "models/new", "models/none", "third", "fourth"):
+            shutil.copytree(home.model, tmp_path / name)
+        (tmp_path / "models" / "none" / "config.json").unlink()
+        (tmp_path / "models" / "a file").touch()
+        for name, age_s in (("old", 200), ("new", 100)):
+            config = tmp_path / "models" / name / "config.json"
+            os.utime(config, (time.time() - age_s,) * 2)
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    def test_is_the_newest_in_models(self, place, home, call):
+        result = call("predict", home.clip("low"))
+        assert labels_of(result) == ["low"]
+        assert result.stderr == "speechcls: model models/new (newest in ./models/)\n"
+
+    def test_is_the_one_in_the_environment(self, place, home, call, monkeypatch):
+        monkeypatch.setenv("SPEECHCLS_MODEL", "third")
+        result = call("predict", home.clip("low"))
+        assert labels_of(result) == ["low"]
+        assert result.stderr == "speechcls: model third ($SPEECHCLS_MODEL)\n"
+
+    def test_is_the_one_named(self, place, home, call, monkeypatch):
+        monkeypatch.setenv("SPEECHCLS_MODEL", "third")
+        result = call("predict", home.clip("low"), "--model", "fourth")
+        assert labels_of(result) == ["low"]
+        assert result.stderr == "speechcls: model fourth (--model)\n"
+
+    def test_in_the_environment_may_not_be_wrong(self, place, home, call, monkeypatch):
+        monkeypatch.setenv("SPEECHCLS_MODEL", "nowhere")
+        result = call("predict", home.clip("low"))
+        assert (result.code, result.stdout) == (1, "")
+        assert result.errors == ["nowhere: no such model; name a folder that speechcls train wrote"]
+
+
+def test_quiet_silences_all_but_errors(at_home, call):
+    result = call("predict", at_home.clip("low"), "-q")
+    assert (result.code, result.stderr) == (0, "")
+    result = call("predict", "missing.wav", at_home.clip("low"), "-q")
+    assert result.code == 1
+    assert result.stderr.startswith("speechcls: error: missing.wav: no such file")
+    assert result.stderr.count("\n") == 1
+    assert labels_of(result) == ["low"]
+
+
+def test_of_a_long_clip_the_loudest_window_is_heard(at_home, tmp_path, make_tone, call):
+    clip = np.concatenate([0.02 * make_tone("high", duration_s=2), make_tone("low", 3)])
+    soundfile.write(tmp_path / "long.wav", clip, 16_000)
+    result = call("predict", tmp_path / "long.wav", at_home.clip("high"), "-v")
+    assert labels_of(result) == ["low", "high"]
+    _, detail = result.stderr.splitlines()  # nothing of the clip that fits
+    assert detail.startswith(f"speechcls: {tmp_path / 'long.wav'}: lasts 2.50 s;")
+    assert "loudest part" in detail
+    start_s = float(detail.removesuffix(" s").split()[-1])
+    assert start_s == pytest.approx(2.0, abs=0.01)
+    assert "loudest" not in call("predict", tmp_path / "long.wav").stderr
+    assert call("predict", tmp_path / "long.wav", "-v", "-q").stderr == ""
+
+
+def test_what_a_terminal_cannot_show_is_no_traceback(home, tmp_path, run):
+    shutil.copy(home.clip("low"), tmp_path / "é.wav")
+    clips = (tmp_path / "é.wav", home.clip("rise"))
+    result = run("predict", *clips, "-q", cwd=home.path, env={"PYTHONIOENCODING": "ascii"})
+    assert result.stderr == ""
+    assert labels_of(result) == ["low", "rise"]
+
+
+@pytest.fixture(scope="module")
+def classifier(home):
+    return Classifier.load(home.model)
+
+
+@pytest.fixture(scope="module")
+def clip(home):
+    return home.clip("rise", "s01_nohash_1")
+
+
+@pytest.fixture(scope="module")
+def answer(classifier, clip):
+    return classifier.predict(clip)
+
+
+class TestClassifier:
+    """The Python API gives the same answers as the command."""
+
+    def test_file(self, answer, at_home, clip, call):
+        told = json.loads(call("predict", clip, "--json").stdout)
+        assert answer.label == told["label"] == "rise"
+        assert answer.probability == pytest.approx(told["probability"], abs=1e-5)
+        assert answer.probabilities == pytest.approx(told["probabilities"], abs=1e-5)
+        assert list(answer.probabilities) == list(told["probabilities"])  # likeliest first
+
+    def test_text_path_and_stream(self, classifier, clip, answer):
+        assert classifier.predict(str(clip)) == answer
+        with clip.open("rb") as stream:
+            assert classifier.predict(stream) == answer
+
+    @pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
+    def test_array(self, dtype, classifier, clip, answer):
+        samples, rate = soundfile.read(clip, dtype=dtype)
+        assert classifier.predict(samples) == answer
+        assert classifier.predict(samples, sample_rate=rate) == answer
+
+    @pytest.mark.parametrize("dtype", ["int16", "float32"])
+    def test_two_channels_are_averaged(self, dtype, classifier, clip, answer, tmp_path):
+        samples, rate = soundfile.read(clip, dtype=dtype)
+        left = samples // 2 if dtype == "int16" else samples / 2
+        stereo = np.stack([left, samples - left], axis=1)
+        soundfile.write(
+            tmp_path / "stereo.wav", stereo, rate, "PCM_16" if dtype == "int16" else "FLOAT"
+        )
+        of_file = classifier.predict(tmp_path / "stereo.wav")
+        of_array = classifier.predict(stereo)
+        assert of_array.label == "rise"
+        assert of_array.probabilities == pytest.approx(of_file.probabilities, abs=1e-5)
+        same = classifier.predict(np.stack([samples, samples], axis=1))
+        assert same.probabilities == pytest.approx(answer.probabilities, abs=1e-5)
+
+    @pytest.mark.parametrize("rate", [8_000, 22_050, 48_000])
+    def test_another_sample_rate(self, rate, classifier, make_tone, tmp_path):
+        time_s = np.arange(rate // 2) / rate
+        tone = (0.4 * np.sin(2 * np.pi * 1_600 * time_s)).astype(np.float32)
+        soundfile.write(tmp_path / "tone.wav", tone, rate, subtype="FLOAT")
+        of_array = classifier.predict(tone, sample_rate=rate)
+        assert of_array == classifier.predict(tmp_path / "tone.wav")
+        assert of_array.label == "high"
+
+    def test_threshold(self, classifier, clip, answer):
+        above = classifier.predict(clip, threshold=answer.probability + 1e-4)
+        assert (above.label, above.probability) == ("_uncertain_", answer.probability)
+
+    @pytest.mark.parametrize(
+        ("samples", "message"),
+        [
+            (np.zeros(0, np.float32), "array: empty"),
+            (np.full(9, np.nan, np.float32), "NaN"),
+            (np.zeros(9, np.int32), "array of int32"),
+            (np.zeros((2, 2, 2), np.float32), "3-dimensional"),
+        ],
+    )
+    def test_impossible_array(self, samples, message, classifier):
+        from speechcls.errors import AudioError
+
+        with pytest.raises(AudioError, match=message):
+            classifier.predict(samples)
+
+    @pytest.mark.parametrize("rate", [0, -8_000])
+    def test_impossible_sample_rate(self, rate, classifier):
+        from speechcls.errors import ConfigError
+
+        with pytest.raises(ConfigError, match=f"sample_rate: {rate}"):
+            classifier.predict(np.zeros(9, np.float32), sample_rate=rate)
