@@ -97,9 +97,14 @@ def save_artifact(
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-            if place.exists():
-                place.rename(Path(scratch, "replaced"))
-            whole.rename(place)
+            replaced = Path(scratch, "replaced")
+            try:
+                if place.exists():
+                    place.rename(replaced)
+                whole.rename(place)
+            finally:
+                if replaced.exists() and not place.exists():
+                    replaced.rename(place)
     except OSError as error:
         advice = "free some space" if error.errno == errno.ENOSPC else "choose another --out"
         reason = error.strerror or str(error)

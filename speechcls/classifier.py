@@ -1,7 +1,7 @@
 """From recordings to labels, on ONNX Runtime alone."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -52,6 +52,12 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def describe_graph(labels: Sequence[str], sample_rate: int) -> dict[str, str]:
+    """Return what the graph's metadata says: labels, a line each, and the rate in Hz."""
+    text = "\n".join(labels).encode("utf-8", "backslashreplace").decode()  # no lone surrogates
+    return {"labels": text, "sample_rate": str(sample_rate)}
+
+
 def open_session(model: bytes | Path, n_threads: int) -> onnxruntime.InferenceSession:
     """Return ONNX Runtime on the processor, ready to run ``model``.
 
@@ -92,6 +98,7 @@ class Classifier:
         """Refuse a graph that is not of this model."""
         n_samples, n_labels = self.artifact.features.n_samples, len(self.labels)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        metadata = self._session.get_modelmeta().custom_metadata_map
         fits = (
             [node.name for node in inputs] == ["samples"]
             and len(inputs[0].shape) == 2
@@ -99,11 +106,13 @@ class Classifier:
             and isinstance(inputs[0].shape[0], str)
             and inputs[0].type == "tensor(float)"
             and outputs[0].shape[1:] == [n_labels]
+            and metadata == describe_graph(self.labels, self.sample_rate)
         )
         if not fits:
             raise ArtifactError(
                 f"{self.artifact.path / ONNX}: does not fit config.json ({n_samples} samples in,"
-                f" {n_labels} probabilities out): parts of two models; copy the model again"
+                f" {n_labels} probabilities out, same labels): parts of two models; copy the model"
+                " again"
             )
 
     @classmethod

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import speechcls
 from speechcls.artifact import Artifact, save_artifact
-from speechcls.classifier import BATCH_SIZE, open_session
+from speechcls.classifier import BATCH_SIZE, describe_graph, open_session
 from speechcls.config import TrainConfig
 from speechcls.corpus import Corpus
 from speechcls.errors import ArtifactError
@@ -74,9 +74,9 @@ def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
         )
         expected = model(samples).numpy()
     graph = onnx.load_from_string(buffer.getvalue())
-    for key, value in (("labels", "\n".join(labels)), ("sample_rate", str(config.sample_rate))):
+    for key, value in describe_graph(labels, config.sample_rate).items():
         entry = graph.metadata_props.add()
-        entry.key, entry.value = key, value.encode("utf-8", "backslashreplace").decode()
+        entry.key, entry.value = key, value
     content: bytes = graph.SerializeToString()
     answer = open_session(content, n_threads=1).run(None, {"samples": samples.numpy()})[0]
     difference = float(np.abs(answer - expected).max())

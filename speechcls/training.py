@@ -109,8 +109,8 @@ def fit(
                 )
                 result.history.append(epoch)
                 if epoch.is_best:
-                    result.best = epoch
-                    best_state = copy.deepcopy(recogniser.state_dict())
+                    # At once, for Ctrl-C may come in between.
+                    best_state, result.best = copy.deepcopy(recogniser.state_dict()), epoch
                 on_epoch(epoch)
                 if result.best and number - result.best.epoch >= config.patience:
                     break

@@ -1,5 +1,6 @@
 """``speechcls predict``."""
 
+import codecs
 import io
 import os
 import sys
@@ -128,7 +129,8 @@ def _listed(files_from: str, end: str) -> Iterator[str]:
     """Yield the paths in a list as they come in."""
     with _open_stdin() if files_from == "-" else Path(files_from).open("rb") as file:
         if end == "\n":
-            for line in file:
+            for number, line in enumerate(file):
+                line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
                 if line.strip():
                     yield os.fsdecode(line.rstrip(b"\r\n"))
             return

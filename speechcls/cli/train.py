@@ -1,6 +1,7 @@
 """``speechcls train``."""
 
 import shlex
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -227,6 +228,8 @@ def train(
             force,
         ).accuracy
 
+    # A second Ctrl-C must not lose what the first one promises to keep.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         accuracy, code = save(place), INTERRUPTED if result.interrupted else 0
     except ArtifactError as error:
@@ -239,6 +242,8 @@ def train(
         except ArtifactError:
             refuge.rmdir()
             raise
+    finally:
+        signal.signal(signal.SIGINT, handler)
     if result.interrupted:
         messages.note("interrupted; the best model so far is kept")
     messages.note(

@@ -215,11 +215,12 @@ def test_a_part_is_cut_at_the_recordings_own_rate(tmp_path, write_wav, tone):
 
 
 def test_missing_file(tmp_path):
-    assert message_of(tmp_path / "none.wav") == f"{tmp_path / 'none.wav'}: no such file"
+    path = tmp_path / "none.wav"
+    assert message_of(path) == f"{path}: no such file; check the path"
 
 
 def test_a_folder_is_no_recording(tmp_path):
-    assert message_of(tmp_path) == f"{tmp_path}: is a folder, not a recording"
+    assert message_of(tmp_path) == f"{tmp_path}: is a folder, not a recording; name a file in it"
 
 
 def test_empty_file(tmp_path):
@@ -369,7 +370,7 @@ def test_any_name_can_be_read_and_is_named_in_errors(name, kind, tmp_path, write
     path.write_bytes(b"")
     assert message_of(kind(path)).startswith(f"{path}: is empty")
     path.unlink()
-    assert message_of(kind(path)) == f"{path}: no such file"
+    assert message_of(kind(path)) == f"{path}: no such file; check the path"
 
 
 def test_a_name_that_is_no_text_can_be_read(tmp_path, write_wav, tone):
@@ -384,7 +385,7 @@ def test_a_name_that_is_no_text_can_be_read(tmp_path, write_wav, tone):
 
 def test_a_missing_file_whose_name_is_no_text(tmp_path):
     path = tmp_path / os.fsdecode(b"\xff.wav")
-    assert message_of(path) == f"{path}: no such file"
+    assert message_of(path) == f"{path}: no such file; check the path"
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".wav", "nul\0byte.wav"], ids=["too long", "NUL"])

@@ -87,7 +87,7 @@ def test_bad_clips_are_listed_and_left_out(examples, tmp_path):
     assert store.lengths.tolist() == [100, 150, 200]
     assert len(store.digests) == 3
     assert store.bad == [
-        f"{gone}: no such file",
+        f"{gone}: no such file; check the path",
         f"{empty}: is empty (0 bytes); record it again or delete it",
     ]
     assert len(calls) == 5  # each clip is counted, bad or not

@@ -232,7 +232,7 @@ POSITIVE, SHARE = "a positive number", "at least 0 and below 1"
     ],
 )
 def test_every_impossible_value_is_told_what_it_must_be(config, name, value, what):
-    option = name.replace("_", "-")
+    option = {"kind": "features"}.get(name, name.replace("_", "-"))
     expected = f"{option}: {value!r} is not possible; it must be {what}"
     assert message_of(config, **{name: value}) == expected
 

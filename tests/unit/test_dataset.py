@@ -1,7 +1,9 @@
 """Which clips are found in every layout, what is known of them, and what is said of bad data."""
 
+import errno
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -39,10 +41,10 @@ def found(dataset):
 
 
 def message_of(source, **options):
-    """What find_examples says is wrong."""
+    """What find_examples says is wrong, with the details."""
     with pytest.raises(DatasetError) as error:
         find_examples(source, **options)
-    return str(error.value)
+    return "\n  ".join([str(error.value), *error.value.details])
 
 
 # Folders
@@ -211,16 +213,36 @@ def test_the_answer_for_doubt_is_no_label(root):
 
 def test_what_is_no_data(root):
     touch(root, "clip.wav", "notes.txt")
-    neither = "neither a folder nor a manifest (.csv, .tsv or .jsonl)"
+    neither = "neither a folder nor a manifest; name one that ends in .csv, .tsv or .jsonl"
     assert message_of(root / "clip.wav") == f"{root / 'clip.wav'}: {neither}"
     assert message_of(root / "notes.txt") == f"{root / 'notes.txt'}: {neither}"
-    assert message_of(root / "none") == f"{root / 'none'}: no such folder or manifest"
-    assert message_of(root / "none.csv") == f"{root / 'none.csv'}: no such folder or manifest"
+    for path in (root / "none", root / "none.csv"):
+        assert message_of(path) == f"{path}: no such folder or manifest; check the path"
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(root):
-    with pytest.raises(DatasetError, match="no such file or directory"):
+    reason = "no such file or directory; change its permissions or leave it out"
+    with pytest.raises(DatasetError, match=re.escape(f"{root}: {reason}")):
         list(find_recordings(root))
+    problems = []
+    assert list(find_recordings(root, problems.append)) == []
+    assert [str(problem) for problem in problems] == [f"{root}: {reason}"]
+
+
+def test_a_locked_folder_is_a_problem_and_the_rest_is_found(root, monkeypatch):
+    touch(root, "yes/1.wav", "yes/locked/2.wav", "yes/open/3.wav")
+    scandir = os.scandir
+
+    def refuse(path):  # permissions themselves do not stop a test that root runs
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    dataset = find_examples(root)
+    assert [e.path.name for e in dataset.examples] == ["1.wav", "3.wav"]
+    advice = "change its permissions or leave it out"
+    assert dataset.problems == [f"{root / 'yes/locked'}: permission denied; {advice}"]
 
 
 def test_names_are_relative_to_the_root_if_they_lie_in_it(root):
