@@ -111,6 +111,10 @@ SPOILT = {
         change_config(labels=["high", "low", "rise", "fall"]),
         ["MODEL/model.onnx: does not fit config.json (8000 samples in, 4 prob", "; copy the model"],
     ),
+    "graph of other words": (
+        change_config(labels=["high", "low", "fall"]),
+        ["MODEL/model.onnx: does not fit config.json", "parts of two models; copy the model"],
+    ),
     "graph of another program": (
         write_graph(3, 3, input_name="audio"),
         ["MODEL/model.onnx", "; copy the model again"],

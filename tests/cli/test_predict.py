@@ -74,8 +74,9 @@ def test_a_dash_between_files(home, run):
 
 
 def test_files_from_a_file_come_after_the_arguments(at_home, tmp_path, call):
-    # an empty line, a Windows line end and a missing last line end
-    (tmp_path / "list").write_bytes(b"tones/low/s00_nohash_0.wav\r\n\ntones/rise/s01_nohash_1.wav")
+    # a byte order mark, an empty line, a Windows line end and a missing last line end
+    listed = b"\xef\xbb\xbftones/low/s00_nohash_0.wav\r\n\ntones/rise/s01_nohash_1.wav"
+    (tmp_path / "list").write_bytes(listed)
     result = call("predict", at_home.clip("high"), "--files-from", tmp_path / "list")
     assert result.code == 0
     assert [row[:2] for row in result.rows] == [
