@@ -1,0 +1,308 @@
+"""Recordings that cannot be used, and those with strange names that can."""
+
+import io
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechcls.audio import fit_length, loudest_start, read_clip, to_pcm
+from speechcls.errors import AudioError
+
+PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
+# The tail of every WAVEX sub-format: 0000-0010-8000-00AA00389B71.
+GUID_END = bytes.fromhex("000000001000800000aa00389b71")
+
+
+FIVE = [0.0, 0.5, -0.5, -1.0, 0.25]
+
+
+def wav_bytes(data, bits=16, tag=PCM, rate=16_000, channels=1, size=None, extensible=False):
+    """A WAV written out by hand; ``size`` is what the header claims of ``data``."""
+    block = channels * bits // 8
+    head = (EXTENSIBLE if extensible else tag, channels, rate, rate * block, block, bits)
+    fmt = struct.pack("<HHIIHH", *head)
+    if extensible:
+        fmt += struct.pack("<HHIH", 22, bits, 0, tag) + GUID_END
+    claimed = len(data) if size is None else size
+    riff = min(20 + len(fmt) + claimed, 0xFFFF_FFFF)
+    return (
+        struct.pack("<4sI4s4sI", b"RIFF", riff, b"WAVE", b"fmt ", len(fmt))
+        + fmt
+        + struct.pack("<4sI", b"data", claimed)
+        + data
+    )
+
+
+def message_of(source, *args, **kwargs):
+    """What read_clip says is wrong."""
+    with pytest.raises(AudioError) as error:
+        read_clip(source, 16_000, *args, **kwargs)
+    return str(error.value)
+
+
+def test_missing_file(tmp_path):
+    path = tmp_path / "none.wav"
+    assert message_of(path) == f"{path}: no such file; check the path"
+
+
+def test_a_folder_is_no_recording(tmp_path):
+    assert message_of(tmp_path) == f"{tmp_path}: is a folder, not a recording; name a file in it"
+
+
+def test_empty_file(tmp_path):
+    path = tmp_path / "empty.wav"
+    path.touch()
+    assert message_of(path) == f"{path}: is empty (0 bytes); record it again or delete it"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"To be, or not to be: that is the question. " * 9, id="text"),
+        pytest.param(b"\0" * 4_000, id="zeros"),
+        pytest.param(b"RIFF", id="4 bytes of a WAV"),
+        pytest.param(wav_bytes(b"\0\0" * 100)[:30], id="half a WAV header"),
+        pytest.param(wav_bytes(b"\0\0" * 100, rate=0), id="0 Hz"),
+        pytest.param(wav_bytes(b"\0\0" * 100, channels=0), id="no channel"),
+        pytest.param(wav_bytes(b"\0\0" * 100, tag=0x7777), id="unknown coding"),
+    ],
+)
+def test_what_is_not_audio_is_refused(content, tmp_path):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(content)
+    message = message_of(path)
+    assert message.startswith(f"{path}: not readable audio (")
+    assert message.endswith("); convert it to WAV or delete it")
+    assert "Error opening" not in message  # libsndfile's own words would name the file twice
+
+
+def test_zero_frames(tmp_path):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(wav_bytes(b""))
+    assert message_of(path) == f"{path}: no audio data (0 frames); record it again or delete it"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_not_finite(bad, tmp_path, write_wav):
+    samples = np.zeros(100, dtype=np.float32)
+    samples[50] = bad
+    path = write_wav(tmp_path / "clip.wav", samples, subtype="FLOAT")
+    assert message_of(path) == f"{path}: NaN or infinite samples; export it again"
+    # A part of it that is sound can be used.
+    assert read_clip(path, 16_000, 0.0, 0.003).tolist() == [0.0] * 48
+
+
+def test_floats_beyond_every_level_are_refused_without_a_warning(tmp_path, write_wav):
+    path = write_wav(tmp_path / "clip.wav", np.full((100, 2), 3e38), subtype="FLOAT")
+    assert message_of(path) == f"{path}: NaN or infinite samples; export it again"
+
+
+def test_truncated_wav(tmp_path):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(wav_bytes(b"\0\0" * 100)[:-60])
+    assert message_of(path) == f"{path}: truncated (140 of 200 bytes); copy it again"
+    path.write_bytes(wav_bytes(b"\0\0" * 100)[:44])
+    assert message_of(path) == f"{path}: truncated (0 of 200 bytes); copy it again"
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        ("WAV", "PCM_16"),
+        ("WAV", "FLOAT"),
+        ("WAVEX", "PCM_24"),
+        ("AIFF", "PCM_16"),
+        ("AIFF", "FLOAT"),
+        ("CAF", "PCM_16"),
+        ("AU", "PCM_16"),
+        ("W64", "PCM_16"),
+        ("RF64", "PCM_16"),
+        ("FLAC", "PCM_16"),
+        ("MP3", "MPEG_LAYER_III"),
+    ],
+)
+def test_a_file_cut_short_is_refused(kind, subtype, share, tmp_path, rng):
+    path = tmp_path / "clip.wav"
+    noise = 0.1 * rng.standard_normal(32_000)
+    soundfile.write(path, noise, 16_000, format=kind, subtype=subtype)
+    assert len(read_clip(path, 16_000)) == 32_000
+    content = path.read_bytes()
+    path.write_bytes(content[: round(share * len(content))])
+    facts = ["truncated"]
+    if kind in ("FLAC", "CAF"):  # libsndfile refuses these without saying how much is missing
+        facts.append("not readable audio")
+    assert message_of(path).startswith(tuple(f"{path}: {fact} (" for fact in facts))
+
+
+@pytest.mark.parametrize("size", [0xFFFF_FFFF, 0xFFFF_FFFF - 36, 0x7FFF_FFFF, 0x7FFF_F000, 1 << 31])
+def test_a_wav_written_into_a_pipe_is_read_to_its_end(size, tmp_path):
+    values = range(-500, 500)
+    path = tmp_path / "clip.wav"
+    path.write_bytes(wav_bytes(struct.pack("<1000h", *values), size=size))
+    assert to_pcm(read_clip(path, 16_000)).tolist() == list(values)
+
+
+def test_a_wav_larger_than_its_pipe_is_found_truncated_below_two_gigabytes(tmp_path):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(wav_bytes(b"\0\0" * 100, size=0x7FFE_0000))
+    assert message_of(path) == f"{path}: truncated (200 of {0x7FFE_0000} bytes); copy it again"
+
+
+def test_what_follows_the_samples_is_no_sound(tmp_path):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(wav_bytes(b"\1\0" * 100) + struct.pack("<4sI4s", b"LIST", 4, b"INFO"))
+    assert to_pcm(read_clip(path, 16_000)).tolist() == [1] * 100
+
+
+def test_nothing_is_left_of_one_sample_at_a_third_of_its_rate(tmp_path, write_wav):
+    path = write_wav(tmp_path / "clip.wav", np.array([0.5]), rate=48_000)
+    expected = f"{path}: shorter than one sample at 16000 Hz; record it again"
+    assert message_of(path) == expected
+
+
+def test_a_part_beyond_the_end(tmp_path, write_wav, tone):
+    path = write_wav(tmp_path / "clip.wav", tone(440.0, 1.5))
+    expected = f"{path}: nothing between 2 s and the end (it lasts 1.50 s); mend start_s and end_s"
+    assert message_of(path, 2.0) == expected
+    expected = f"{path}: nothing between 1 s and 0.5 s (it lasts 1.50 s); mend start_s and end_s"
+    assert message_of(path, 1.0, 0.5) == expected
+
+
+def test_a_part_that_starts_before_the_beginning(tmp_path, write_wav, tone):
+    path = write_wav(tmp_path / "clip.wav", tone(440.0))
+    assert "start_s" in message_of(path, -0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "two words.wav",
+        'it\'s "quoted".wav',
+        "new\nline.wav",
+        "carriage\rreturn.wav",
+        "はい ñandú.wav",
+        "-.wav",
+        "100%s.wav",
+        "[ab]*?.wav",
+        "back\\slash.wav",
+        ".wav",
+    ],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_any_name_can_be_read_and_is_named_in_errors(name, kind, tmp_path, write_wav, tone):
+    path = write_wav(tmp_path / name, tone(440.0, 0.1))
+    assert len(read_clip(kind(path), 16_000)) == 1_600
+    path.write_bytes(b"")
+    assert message_of(kind(path)).startswith(f"{path}: is empty")
+    path.unlink()
+    assert message_of(kind(path)) == f"{path}: no such file; check the path"
+
+
+def test_a_name_that_is_no_text_can_be_read(tmp_path, write_wav, tone):
+    path = tmp_path / os.fsdecode(b"\xff\xfe.wav")
+    try:
+        write_wav(path, tone(440.0, 0.1))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert len(read_clip(path, 16_000)) == 1_600
+    assert len(read_clip(str(path), 16_000)) == 1_600
+
+
+def test_a_missing_file_whose_name_is_no_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.wav")
+    assert message_of(path) == f"{path}: no such file; check the path"
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".wav", "nul\0byte.wav"], ids=["too long", "NUL"])
+def test_an_impossible_name_is_an_error_of_this_recording(name):
+    assert message_of(name).startswith(f"{name}: ")
+
+
+def test_an_open_stream_is_read_and_called_as_asked(tmp_path):
+    content = wav_bytes(struct.pack("<5h", 0, 16_384, -16_384, -32_768, 8_192))
+    assert read_clip(io.BytesIO(content), 16_000).tolist() == FIVE
+    with (tmp_path / "clip.wav").open("w+b") as file:
+        file.write(content)
+        file.seek(0)
+        assert read_clip(file, 16_000).tolist() == FIVE
+    truncated = message_of(io.BytesIO(content[:-4]), name="standard input")
+    assert truncated == "standard input: truncated (6 of 10 bytes); copy it again"
+    assert message_of(io.BytesIO(b"?" * 100), name="standard input").startswith(
+        "standard input: not readable audio ("
+    )
+
+
+def test_an_empty_stream_is_said_to_be_empty():
+    message = message_of(io.BytesIO(b""), name="standard input")
+    assert message == "standard input: is empty (0 bytes); record it again or delete it"
+
+
+def test_pcm_of_amplitudes_by_hand():
+    samples = np.array([0.0, 0.5, -0.5, 1 / 32_768, 0.4 / 32_768, 0.6 / 32_768], dtype=np.float32)
+    pcm = to_pcm(samples)
+    assert pcm.dtype == np.int16
+    assert pcm.tolist() == [0, 16_384, -16_384, 1, 0, 1]
+
+
+def test_pcm_clips_what_is_too_loud_and_never_wraps_round():
+    samples = np.array([1.0, 1.5, 3e38, -1.0, -1.5, -3e38], dtype=np.float32)
+    with np.errstate(over="ignore"):
+        pcm = to_pcm(samples)
+    assert pcm.tolist() == [32_767, 32_767, 32_767, -32_768, -32_768, -32_768]
+
+
+def test_every_16_bit_value_comes_back_from_float():
+    every = np.arange(-32_768, 32_768).astype(np.int16)
+    assert np.array_equal(to_pcm(every.astype(np.float32) / np.float32(32_768)), every)
+
+
+def test_every_16_bit_value_comes_back_from_a_file(tmp_path, write_wav):
+    every = np.arange(-32_768, 32_768).astype(np.int16)
+    for name in ("every.wav", "every.flac"):
+        path = write_wav(tmp_path / name, every)
+        assert np.array_equal(to_pcm(read_clip(path, 16_000)), every)
+
+
+@pytest.mark.parametrize(
+    ("samples", "n_samples", "expected"),
+    [
+        ([1, 2, 3], 3, [1, 2, 3]),
+        ([1, 2, 3], 7, [0, 0, 1, 2, 3, 0, 0]),
+        ([1, 2, 3], 6, [0, 1, 2, 3, 0, 0]),  # the odd zero goes behind
+        ([], 2, [0, 0]),
+        ([1, 0, 0, 3, -4, 0], 2, [3, -4]),  # energies 1, 0, 9, 25, 16
+        ([0, 0, 0, 7], 2, [0, 7]),
+        ([7, 0, 0, 0], 2, [7, 0]),
+        ([0, 0, 0, 0], 2, [0, 0]),
+        ([2, 2, 2, 2], 3, [2, 2, 2]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_fit_length_by_hand(samples, n_samples, expected, dtype):
+    fitted = fit_length(np.array(samples, dtype=dtype), n_samples)
+    assert fitted.dtype == dtype
+    assert fitted.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("samples", "n_samples", "start"),
+    [
+        ([1, 0, 0, 3, -4, 0], 2, 3),
+        ([3, -4, 0, 0, 0, 5, 0], 2, 0),  # 25, 16, 0, 0, 25, 25: the first of equals
+        ([1, 2], 2, 0),
+        ([1, 2], 5, 0),
+        ([0, 0, 1], 1, 2),
+    ],
+)
+def test_loudest_start_by_hand(samples, n_samples, start):
+    assert loudest_start(np.array(samples, dtype=np.float32), n_samples) == start
+
+
+def test_the_energy_of_full_scale_integers_does_not_overflow():
+    samples = np.concatenate([np.full(50_000, 1_000), np.full(50_000, -32_768)]).astype(np.int16)
+    assert loudest_start(samples, 50_000) == 50_000

@@ -1,0 +1,184 @@
+"""Copies never straddle two splits; labels are chosen and mapped as told."""
+
+from pathlib import Path
+
+import pytest
+
+from speechcls.dataset import Example
+from speechcls.errors import DatasetError
+from speechcls.splits import assign_splits, choose_labels, map_label
+
+TOO_FEW = "; it has too few clips or speakers to split, record more (30 or more clips a word"
+
+
+def clips(speakers, labels=("no", "yes"), n=1, split=None):
+    """``n`` clips of each label by each speaker, every one of them a sound of its own."""
+    return [
+        Example(Path(f"{label}/{speaker}_nohash_{take}.wav"), label, speaker, split)
+        for speaker in speakers
+        for label in labels
+        for take in range(n)
+    ]
+
+
+def assign(examples, digests=None, **options):
+    """The splits of examples that stand for their own labels."""
+    if digests is None:
+        digests = [example.path.as_posix() for example in examples]
+    return assign_splits(examples, [e.label for e in examples], digests, **options)
+
+
+def message_of(make, *args, **kwargs):
+    """What is said to be wrong."""
+    with pytest.raises(DatasetError) as error:
+        make(*args, **kwargs)
+    return str(error.value)
+
+
+# Copies
+
+
+def test_copies_stay_in_the_most_held_out_split_only():
+    # s03 and s04 train, s02 validates, s00 tests.
+    examples = clips(["s03", "s04", "s02", "s00"])
+    digests = ["one", "two", "three", "four", "one", "five", "five", "two"]
+    splits = assign(examples, digests)
+    assert splits.names == [
+        "unused",  # no of s03: it validates
+        "unused",  # yes of s03: it tests
+        "train",
+        "train",
+        "validation",
+        "unused",  # yes of s02: it tests
+        "test",
+        "test",
+    ]
+
+
+def test_samples_never_straddle_two_splits():
+    examples = clips([f"s{i:02}" for i in range(40)] + [None], n=6)
+    digests = [f"sound {i % 401}" for i in range(len(examples))]
+    splits = assign(examples, digests)
+    places = {}
+    for digest, name in zip(digests, splits.names, strict=True):
+        if name != "unused":
+            places.setdefault(digest, set()).add(name)
+    assert set(places) == set(digests)
+    assert all(len(names) == 1 for names in places.values())
+    assert splits.names.count("unused") > 0
+
+
+def test_copies_in_one_split_all_stay():
+    examples = clips(["s00", "s02", "s03"], n=2)
+    digests = [e.path.as_posix().replace("nohash_1", "nohash_0") for e in examples]
+    splits = assign(examples, digests)
+    assert splits.names == ["test"] * 4 + ["validation"] * 4 + ["train"] * 4
+    assert splits.warnings == []
+
+
+def test_copies_and_doubtful_labels_are_counted_in_warnings():
+    examples = clips(["s00", "s02", "s03", "s04"])
+    digests = [str(i) for i in range(len(examples))]
+    digests[4] = digests[0]  # s03 no is s00 no
+    digests[7] = digests[2]  # s04 yes is s02 no
+    splits = assign(examples, digests)
+    assert splits.names[4] == splits.names[7] == "unused"
+    assert splits.warnings == [
+        "2 clips are left out: the same samples are in a held-out split",
+        "1 recordings occur under two labels; one is wrong",
+    ]
+
+
+def test_copies_without_a_speaker_go_the_same_way():
+    examples = clips([None], n=60)
+    digests = [f"sound {i % 60}" for i in range(len(examples))]  # each "yes" is a copy of a "no"
+    splits = assign(examples, digests)
+    assert splits.names[:60] == splits.names[60:]
+    assert "unused" not in splits.names
+    assert splits.warnings[1:] == ["60 recordings occur under two labels; one is wrong"]
+
+
+# Labels that cannot be split
+
+
+def test_a_label_that_nothing_would_train():
+    # Only s00 says "go", and s00 tests.
+    examples = clips(["s00", "s02", "s03"]) + clips(["s00"], labels=["go"], n=4)
+    assert message_of(assign, examples) == (
+        f"label go: none of its 4 clips is left to train on{TOO_FEW} are a start)"
+    )
+
+
+def test_a_label_that_nothing_validates():
+    examples = clips(["s00", "s02", "s03"]) + clips(["s03", "s00"], labels=["go"])
+    splits = assign(examples)
+    assert splits.warnings == ["no validation clip of go: record more of it"]
+
+
+def test_too_few_clips_to_validate():
+    expected = "2 clips are too few to hold some back for validation; record more"
+    # The hashes of both sounds, 60.20 and 99.46, say training.
+    assert message_of(assign, clips([None]), ["abc", "é"]) == expected
+
+
+def test_two_clips_a_label_train_and_validate():
+    examples = clips([None], n=2)
+    names = assign(examples, ["s03", "s05", "s04", "s07"]).names
+    assert names == ["train", "validation", "train", "validation"]  # the lower hash validates
+
+
+# Labels
+
+
+def test_without_commands_the_labels_are_those_found_in_order():
+    assert choose_labels({"yes", "go", "Up"}, [], False) == ["Up", "go", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("found", "commands", "has_noise", "labels"),
+    [
+        ({"a", "b"}, [], True, ["a", "b", "_silence_"]),
+        ({"a", "_unknown_", "_silence_"}, [], False, ["a", "_unknown_", "_silence_"]),
+        ({"a", "_silence_"}, [], True, ["a", "_silence_"]),
+        ({"a", "_unknown_"}, [], False, ["a", "_unknown_"]),
+        ({"a"}, [], True, ["a", "_silence_"]),
+        ({"a", "b", "c"}, ["c", "a"], False, ["c", "a", "_unknown_"]),
+        ({"a", "b", "c"}, ["c", "a"], True, ["c", "a", "_unknown_", "_silence_"]),
+        ({"a", "b"}, ["b", "a"], False, ["b", "a"]),  # no other word: no _unknown_
+        ({"a", "b", "_silence_"}, ["b", "a"], False, ["b", "a", "_silence_"]),
+        ({"a", "b", "_unknown_"}, ["b", "a"], False, ["b", "a", "_unknown_"]),
+        ({"a", "b", "_unknown_"}, ["_unknown_", "a"], False, ["a", "_unknown_"]),
+        ({"a", "b"}, ["a", "a"], False, ["a", "_unknown_"]),
+    ],
+)
+def test_labels_by_hand(found, commands, has_noise, labels):
+    assert choose_labels(found, commands, has_noise) == labels
+
+
+def test_a_command_that_does_not_occur():
+    expected = "--commands go,up: no such label in the data; it has no, yes"
+    assert message_of(choose_labels, {"yes", "no"}, ["go", "yes", "up"], False) == expected
+
+
+@pytest.mark.parametrize(("found", "commands"), [({"yes"}, []), ({"yes"}, ["yes"])])
+def test_one_label_is_no_choice(found, commands):
+    assert message_of(choose_labels, found, commands, False) == (
+        "only one label (yes); a recogniser needs two or more: add a folder with another word, or"
+        " one named _unknown_ with other sounds"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "labels", "expected"),
+    [
+        ("yes", ["yes", "no"], "yes"),
+        ("go", ["yes", "no"], None),
+        ("go", ["yes", "_unknown_"], "_unknown_"),
+        ("_unknown_", ["yes", "_unknown_"], "_unknown_"),
+        ("_silence_", ["yes", "_silence_"], "_silence_"),
+        ("_silence_", ["yes", "_unknown_"], "_unknown_"),
+        ("Yes", ["yes", "no"], None),
+    ],
+)
+def test_a_word_counts_as_itself_or_as_unknown(word, labels, expected):
+    assert map_label(word, labels) == expected

@@ -1,0 +1,135 @@
+"""What file names mean by a pattern."""
+
+from collections import Counter
+
+import pytest
+
+from speechcls.dataset import find_examples
+from speechcls.errors import DatasetError
+
+LAYOUT_HELP = (
+    "; put the clips into one sub-folder a word (data/yes/1.wav), or say what flat file names mean"
+    " with --pattern '{label}_{speaker}_{take}', or name a manifest with columns path,label"
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """An empty folder for data."""
+    return tmp_path / "data"
+
+
+def touch(root, *names):
+    """Make files that are never opened."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def found(dataset):
+    """Name, label and speaker of each example."""
+    return [(dataset.name_of(e.path), e.label, e.speaker) for e in dataset.examples]
+
+
+def message_of(source, **options):
+    """What find_examples says is wrong, with the details."""
+    with pytest.raises(DatasetError) as error:
+        find_examples(source, **options)
+    return "\n  ".join([str(error.value), *error.value.details])
+
+
+# Patterns
+
+
+def test_flat_names_by_pattern(root):
+    touch(root, "0_george_1.wav", "0_george_2.wav", "7_ann_1.wav", "notes.wav")
+    dataset = find_examples(root, "{label}_{speaker}_{take}")
+    assert found(dataset) == [
+        ("0_george_1.wav", "0", "george"),
+        ("0_george_2.wav", "0", "george"),
+        ("7_ann_1.wav", "7", "ann"),
+    ]
+    assert dataset.problems == [
+        f"{root / 'notes.wav'}: does not match the pattern {{label}}_{{speaker}}_{{take}}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "label", "speaker"),
+    [
+        ("{label}-{take}", "yes-1.wav", "yes", None),
+        ("{label}_{_}", "yes_x_y_z.wav", "yes", None),
+        ("{_}_{speaker}_{_}_{label}", "0_ann_1_yes.wav", "yes", "ann"),
+        ("{speaker}_{label}", "ann_turn_on.wav", "turn_on", "ann"),  # the first field is shortest
+        ("{speaker}{label}", "xyes.wav", "yes", "x"),
+        ("rec({take})+[{label}]", "rec(3)+[yes].wav", "yes", None),  # no regular expression
+        ("{label}.{take}", "yes.3.wav", "yes", None),
+        ("{label}_{speaker}", "はい_あい.wav", "はい", "あい"),
+        ("{label}_{speaker}", "a b_c d.wav", "a b", "c d"),
+        ("{speaker}/{label}/{take}", "ann/yes/1.wav", "yes", "ann"),
+        ("{speaker}/{label}/{take}", "deep/er/ann/yes/1.wav", "yes", "ann"),
+        ("{speaker}/{label}_{_}", "corpus/ann/yes_1.wav", "yes", "ann"),
+        ("{label}/{_}/{speaker}_{take}", "yes/session 1/ann_1.wav", "yes", "ann"),
+        ("{label}_{_}", "folder/yes_1.wav", "yes", None),  # a name in any folder
+        ("{speaker}_{_}", "yes/ann_1.wav", "yes", "ann"),  # the label stays the folder's
+        ("{label}", "a_nohash_0.wav", "a_nohash_0", "a"),  # the speaker stays that of _nohash_
+    ],
+)
+def test_fields_of_a_pattern(pattern, name, label, speaker, root):
+    touch(root, name)
+    assert found(find_examples(root, pattern)) == [(name, label, speaker)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("{label}_{take}", "yes.wav"),
+        ("{label}_{take}", "yes_.wav"),  # a field is not empty
+        ("{label}_{take}", "_1.wav"),
+        ("{label}_{take}.wav", "yes_1.wav"),  # the ending is not part of the name
+        ("{speaker}/{label}", "yes.wav"),
+        ("{label}_{_}", "yes_.wav"),
+        ("{label}_{speaker}", "yes_ann/1.wav"),  # without a slash only the name counts
+        ("Yes_{speaker}", "yes_ann.wav"),
+    ],
+)
+def test_what_a_pattern_does_not_match_is_a_problem(pattern, name, root):
+    touch(root, name)
+    expected = f"{root}: no clip found\n  {root / name}: does not match the pattern {pattern}"
+    assert message_of(root, pattern=pattern) == expected
+
+
+def test_a_pattern_that_gives_the_speaker_only_needs_label_folders(root):
+    touch(root, "yes/ann_1.wav", "bob_2.wav")
+    dataset = find_examples(root, "{speaker}_{take}")
+    assert found(dataset) == [("yes/ann_1.wav", "yes", "ann")]
+    assert dataset.problems == [f"{root / 'bob_2.wav'}: not in a label folder{LAYOUT_HELP}"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        ("{word}_{speaker}", "unknown {word}"),
+        ("{Label}", "unknown {Label}"),
+        ("{label}_{label}", "{label} stands twice"),
+        ("{speaker}/{speaker}_{label}", "{speaker} stands twice"),
+        ("{take}_{_}", "names nothing it can use"),
+        ("yes", "names nothing it can use"),
+        ("{label", "names nothing it can use"),
+        ("{}", "names nothing it can use"),
+    ],
+)
+def test_wrong_patterns(pattern, fault, root):
+    touch(root, "yes/1.wav")
+    assert message_of(root, pattern=pattern) == (
+        f"--pattern {pattern!r}: {fault}; fields are {{label}}, {{speaker}}, {{take}}, {{_}},"
+        " with {label} or {speaker}"
+    )
+
+
+def test_free_spoken_digits_as_their_readme_counts_them(shared_data):
+    dataset = find_examples(shared_data / "fsdd", "{label}_{speaker}_{take}")
+    labels = Counter(e.label for e in dataset.examples)
+    speakers = Counter(e.speaker for e in dataset.examples)
+    assert labels == {str(digit): 300 for digit in range(10)}
+    assert list(speakers.values()) == [500] * 6
