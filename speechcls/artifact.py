@@ -217,7 +217,7 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
             )
             for row in csv.DictReader(io.StringIO(text, newline=""))
         ]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise ArtifactError(
             f"{path}: missing or damaged ({error}); copy the model again"
         ) from error

@@ -243,10 +243,9 @@ def _manifest_rows(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                         continue
                     try:
                         row = json.loads(line)
-                    except json.JSONDecodeError as error:
-                        raise DatasetError(
-                            f"{manifest}:{number}: not JSON ({error.msg})"
-                        ) from error
+                    except (ValueError, RecursionError) as error:
+                        reason = getattr(error, "msg", error)
+                        raise DatasetError(f"{manifest}:{number}: not JSON ({reason})") from error
                     if not isinstance(row, dict):
                         raise DatasetError(f"{manifest}:{number}: not a JSON object")
                     yield number, row

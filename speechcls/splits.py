@@ -83,9 +83,10 @@ def assign_splits(
 ) -> Splits:
     """Return the split of each clip.
 
-    What the data says (official lists, a manifest's column) comes first, then ``test_speakers``;
-    all others are dealt out by the hash of the speaker, so that a clip added later moves nobody.
-    Clips without a speaker are dealt out by the hash of their samples.
+    ``test_speakers`` come first, then what the data says (official lists, a manifest's column),
+    which a speaker's other clips follow; all others are dealt out by the hash of the speaker, so
+    that a clip added later moves nobody. Clips without a speaker are dealt out by the hash of
+    their samples.
 
     Parameters
     ----------
@@ -103,10 +104,13 @@ def assign_splits(
         raise DatasetError(f"--test-speakers {','.join(unknown)}: not in the data; it has {known}")
     splits = Splits([example.split or "" for example in examples])
     is_told = any(splits.names)
-    dealer = _Dealer(splits, examples, labels, digests)
+    told = {example.speaker: example.split or "" for example in examples if example.split}
     for i, example in enumerate(examples):
-        if not splits.names[i] and example.speaker in test_speakers:
+        if example.speaker in test_speakers:
             splits.names[i] = "test"
+        elif example.speaker and not example.split:
+            splits.names[i] = told.get(example.speaker, "")
+    dealer = _Dealer(splits, examples, labels, digests)
     dealer.deal("", ["validation"] if test_speakers else ["validation", "test"])
     if "validation" not in splits.names:  # the data says who tests and not who validates
         dealer.deal("train", ["validation"])

@@ -132,6 +132,19 @@ def test_a_slow_source_gets_each_answer_before_it_goes_on():
     assert got == [[(number, str(number))] for number in range(4)]
 
 
+def test_a_slow_read_does_not_hold_up_what_is_ready():
+    first_out = threading.Event()
+
+    def read(number):
+        assert number == 0 or first_out.wait(PATIENCE_S), "number 0 waits for number 1"
+        return number
+
+    batches = read_ahead(range(3), read, 2, 64)
+    assert next(batches) == [(0, 0)]
+    first_out.set()
+    assert flat(batches) == [(1, 1), (2, 2)]
+
+
 def test_what_is_ready_comes_in_full_batches():
     rest_done = threading.Event()
 

@@ -147,6 +147,10 @@ def test_the_order_of_the_clips_does_not_matter():
         (["s00", "s03", "s05"], {"s00": "test", "s05": "validation", "s03": "train"}),
         # Nobody tests.
         (["s02", "s04", "s07"], {"s02": "validation", "s07": "test", "s04": "train"}),
+        # Nobody trains, two test: the higher of them trains.
+        (["s00", "s01", "s02"], {"s02": "validation", "s00": "test", "s01": "train"}),
+        # Nobody validates, two test: the lower of them validates.
+        (["s00", "s01", "s03"], {"s00": "validation", "s01": "test", "s03": "train"}),
         # Neither: the lowest validates, the next one tests.
         (["s03", "s04", "s05"], {"s05": "validation", "s03": "test", "s04": "train"}),
         (
@@ -306,3 +310,18 @@ def test_an_unknown_test_speaker_is_named_with_those_there_are():
     assert message_of(assign, many, test_speakers=["x"]).endswith(
         "20 speakers, " + ", ".join(f"s{i:02}" for i in range(10))
     )
+
+
+def test_test_speakers_test_even_where_the_data_says_otherwise():
+    examples = clips(["ann", "bob", "cid"], split="train")
+    names = assign(examples, test_speakers=["bob"]).names
+    assert by_speaker(examples, names)["bob"] == {"test"}
+
+
+def test_clips_that_the_data_says_nothing_of_follow_their_speaker():
+    told = clips(["ann"], split="test") + clips(["bob"], split="validation")
+    blank = [Example(Path(f"no/{n}.wav"), "no", n) for n in ("ann", "bob", "cid", "dee", "eve")]
+    more = clips(["cid", "dee", "eve"])
+    names = assign(told + blank + more).names
+    found = by_speaker(told + blank + more, names)
+    assert found["ann"] == {"test"} and found["bob"] == {"validation"}
