@@ -100,12 +100,12 @@ def make_model(scratch: Path) -> Path:
     """Write a default model with untrained weights."""
     from speechcls.artifact import Artifact, save_artifact
     from speechcls.export import export_onnx
-    from speechcls.networks import build_recogniser
+    from speechcls.recogniser import build_recogniser
 
-    features, network = FeatureConfig(), NetworkConfig()
+    features, network = FeatureConfig(kind="log-mel"), NetworkConfig()
     labels = [f"word{i}" for i in range(10)]
-    recogniser = build_recogniser(features, network, len(labels), seed=0)
-    artifact = Artifact(scratch / "model", features, network, tuple(labels))
+    recogniser = build_recogniser(features, network, range(len(labels)), seed=0)
+    artifact = Artifact(scratch / "model", features, network, tuple(labels), tuple(labels))
     save_artifact(artifact, {}, export_onnx(recogniser, labels), {}, [])
     return artifact.path
 

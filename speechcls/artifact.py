@@ -19,9 +19,12 @@ from speechcls.errors import ArtifactError, ConfigError
 
 FORMAT_VERSION = 1
 ENVIRONMENT = "SPEECHCLS_MODEL"
+BUNDLED = "commands"
+"""Name of the model that comes with speechcls."""
 
 CONFIG, WEIGHTS, ONNX = "config.json", "weights.safetensors", "model.onnx"
 METRICS, SPLIT = "metrics.json", "split.csv"
+CARD = "README.md"
 _FILES = (CONFIG, WEIGHTS, ONNX, METRICS, SPLIT)
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -35,7 +38,9 @@ class Artifact:
     features: FeatureConfig
     network: NetworkConfig
     labels: tuple[str, ...]
-    """In the order of the logits and probabilities."""
+    """In the order of the probabilities."""
+    words: tuple[str, ...]
+    """In the order of the network's logits; each counts as one of the labels."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ def save_artifact(
     config = {
         "format_version": FORMAT_VERSION,
         "labels": list(artifact.labels),
+        "words": list(artifact.words),
         "features": artifact.features.to_dict(),
         "network": artifact.network.to_dict(),
     }
@@ -158,13 +164,17 @@ def load_artifact(path: Path) -> Artifact:
                 f" ({FORMAT_VERSION}); upgrade speechcls"
             )
         labels = config["labels"]
+        words = config["words"]
         if version != FORMAT_VERSION or len(set(labels)) != len(labels) or len(labels) < 2:
             raise ValueError("impossible format_version or labels")
+        if len(set(words)) != len(words) or len(words) < len(labels):
+            raise ValueError("impossible words")
         return Artifact(
             path,
             FeatureConfig.from_dict(config["features"]),
             NetworkConfig.from_dict(config["network"]),
             tuple(str(label) for label in labels),
+            tuple(str(word) for word in words),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise ArtifactError(
@@ -226,7 +236,8 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
 def find_artifact(named: Path | None) -> tuple[Path, str]:
     """Return the model to use, and how it was found.
 
-    The one ``named``; else ``$SPEECHCLS_MODEL``; else the newest under ``./models/``.
+    The one ``named``; else ``$SPEECHCLS_MODEL``; else the newest under ``./models/``; else the one
+    that comes with speechcls.
 
     Raises
     ------
@@ -238,6 +249,10 @@ def find_artifact(named: Path | None) -> tuple[Path, str]:
     if from_environment := os.environ.get(ENVIRONMENT):
         return Path(from_environment), f"${ENVIRONMENT}"
     found = [path.parent for path in MODELS.glob(f"*/{CONFIG}") if (path.parent / ONNX).is_file()]
+    # In a source tree those with a card are not the user's: they came with speechcls.
+    found = [path for path in found if not (path / CARD).is_file()]
+    if not found and (bundled := find_bundled()):
+        return bundled, "comes with speechcls"
     if not found:
         raise ArtifactError(
             f"no model: none is named by --model or ${ENVIRONMENT}, and there is none in"
@@ -245,6 +260,14 @@ def find_artifact(named: Path | None) -> tuple[Path, str]:
         )
     newest = max(found, key=lambda path: (path / CONFIG).stat().st_mtime_ns)
     return newest, f"newest in ./{MODELS}/"
+
+
+def find_bundled() -> Path | None:
+    """Return the model that comes with speechcls, if this installation holds it."""
+    package = Path(__file__).parent
+    # In a wheel it lies in the package, in a source tree beside it.
+    places = package / "bundled" / BUNDLED, package.parent / MODELS / BUNDLED
+    return next((place for place in places if (place / ONNX).is_file()), None)
 
 
 def _as_json(content: Any) -> bytes:

@@ -1,9 +1,20 @@
-"""Random changes to batches of clips, on their device, each from an explicit generator."""
+"""Random changes to batches of clips, on their device, each from an explicit generator.
+
+Generators are on the processor whatever the device, so that one seed draws the same everywhere.
+"""
 
 import torch
 from torch import Tensor, nn
 
 from speechcls.silence import QUIETEST_DB, SILENT_SHARE
+
+_SPEED_GROUP = 8
+"""Clips that share a speed, and with it a Fourier transform."""
+_SPEED_STEPS = 200
+"""Steps of length in a clip, so that most lengths have small factors and fast transforms."""
+_EQUALISER_GAINS = 8
+_COLOURS = (-1.0, 0.0, 1.0, 2.0)
+"""Power of blue, white, pink and brown noise falls with frequency to these powers."""
 
 
 def cut_noise(noise: Tensor, n_cuts: int, n_samples: int, generator: torch.Generator) -> Tensor:
@@ -12,7 +23,6 @@ def cut_noise(noise: Tensor, n_cuts: int, n_samples: int, generator: torch.Gener
     Parameters
     ----------
     noise : (n_noise,) float32 amplitude in [-1, 1], repeated if shorter than ``n_samples``
-    generator : on the processor, whatever the device of ``noise``
 
     Returns
     -------
@@ -31,6 +41,143 @@ def fade_noise(cuts: Tensor, generator: torch.Generator) -> Tensor:
     gain_db = QUIETEST_DB * torch.rand(len(cuts), 1, generator=generator)
     is_silent = torch.rand(len(cuts), 1, generator=generator) < SILENT_SHARE
     return cuts * torch.where(is_silent, 0.0, 10 ** (gain_db / 20)).to(cuts.device)
+
+
+def coloured_noise(n_samples: int, generator: torch.Generator) -> Tensor:
+    """Return (4 * n_samples,) of blue, white, pink and brown noise, each with an RMS of 0.05.
+
+    Below a four-hundredth of half the sample rate (20 Hz at 16 kHz) the spectrum is flat.
+    """
+    n_bins = 1 + n_samples // 2
+    frequency = torch.arange(n_bins).clamp(min=max(1.0, n_bins / 400))
+    parts = []
+    for slope in _COLOURS:
+        spectrum = torch.fft.rfft(torch.randn(n_samples, generator=generator))
+        part = torch.fft.irfft(spectrum * frequency ** (-slope / 2), n=n_samples)
+        parts.append(0.05 * part / part.square().mean().sqrt())
+    return torch.cat(parts)
+
+
+def change_speed(samples: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Return clips (batch, n_samples) played up to the share ``most`` faster or slower.
+
+    Pitch changes with the speed, as on a tape. The middle stays where it is: what gets longer
+    loses both ends, what gets shorter has zeros there. The speed is uniform; each eight clips that
+    follow each other share one.
+    """
+    n_samples = samples.shape[1]
+    spectrum = torch.fft.rfft(samples)  # (batch, 1 + n_samples // 2)
+    groups = spectrum.split(_SPEED_GROUP)
+    step = max(1, n_samples // _SPEED_STEPS)
+    speeds = 1 + most * (2 * torch.rand(len(groups), generator=generator) - 1)
+    changed = []
+    for group, speed in zip(groups, speeds.tolist(), strict=True):
+        length = n_samples + step * round((n_samples / speed - n_samples) / step)
+        # A spectrum cut short, or filled up with zeros, is resampling without aliases.
+        played = torch.fft.irfft(group[:, : length // 2 + 1], n=length) * (length / n_samples)
+        before = (n_samples - length) // 2
+        changed.append(nn.functional.pad(played, (before, n_samples - length - before)))
+    return torch.cat(changed)
+
+
+def change_gain(samples: Tensor, most_db: float, generator: torch.Generator) -> Tensor:
+    """Return clips (batch, n_samples) louder or fainter by up to ``most_db``, cut off at 1.
+
+    The gain is uniform in dB.
+    """
+    gain_db = most_db * (2 * torch.rand(len(samples), 1, generator=generator) - 1)
+    return (samples * (10 ** (gain_db / 20)).to(samples.device)).clamp(-1.0, 1.0)
+
+
+def equalise(samples: Tensor, share: float, most_db: float, generator: torch.Generator) -> Tensor:
+    """Return clips (batch, n_samples), about ``share`` of them through a random equaliser.
+
+    Its gains, uniform in dB up to ``most_db`` either way, stand at eight frequencies, those of
+    (i / 7)**2 of half the sample rate, and are joined by lines over the square root of frequency.
+    """
+    n_samples = samples.shape[1]
+    chosen = _choose(samples, share, generator)
+    if not len(chosen):
+        return samples  # no transform takes an empty batch
+    gains_db = most_db * (2 * torch.rand(len(chosen), _EQUALISER_GAINS, generator=generator) - 1)
+    n_bins = 1 + n_samples // 2
+    place = torch.linspace(0, 1, n_bins).sqrt() * (_EQUALISER_GAINS - 1)
+    below = place.long().clamp(max=_EQUALISER_GAINS - 2)
+    gain_db = torch.lerp(gains_db[:, below], gains_db[:, below + 1], place - below)
+    gain = (10 ** (gain_db / 20)).to(samples.device)  # (n_chosen, n_bins)
+    changed = torch.fft.irfft(torch.fft.rfft(samples[chosen]) * gain, n=n_samples)
+    return samples.index_copy(0, chosen, changed)
+
+
+def reverberate(
+    samples: Tensor, share: float, sample_rate: int, generator: torch.Generator
+) -> Tensor:
+    """Return clips (batch, n_samples), about ``share`` of them as they sound in a room.
+
+    What the room adds to the direct sound is noise that falls by 60 dB in 0.1 to 0.5 s, and whose
+    energy is 0 to 20 dB below that of the direct sound.
+
+    Source
+    ------
+    Polack 1988: late reverberation is noise that decays exponentially.
+    """
+    chosen = _choose(samples, share, generator)
+    if not len(chosen):
+        return samples  # no transform takes an empty batch
+    n_response = sample_rate // 2
+    decay_s = 0.1 + 0.4 * torch.rand(len(chosen), 1, generator=generator)
+    ratio_db = 20 * torch.rand(len(chosen), 1, generator=generator)
+    time_s = torch.arange(n_response) / sample_rate
+    noise = torch.randn(len(chosen), n_response, generator=generator)
+    response = noise * 10 ** (-3 * time_s / decay_s)
+    response *= 10 ** (-ratio_db / 20) / response.square().sum(dim=1, keepdim=True).sqrt()
+    response[:, 0] += 1.0  # the direct sound
+    n_fft = samples.shape[1] + n_response
+    spectrum = torch.fft.rfft(samples[chosen], n=n_fft)
+    spectrum = spectrum * torch.fft.rfft(response.to(samples.device), n=n_fft)
+    heard = torch.fft.irfft(spectrum, n=n_fft)[:, : samples.shape[1]]
+    return samples.index_copy(0, chosen, heard)
+
+
+def scramble(samples: Tensor, words: Tensor, generator: torch.Generator) -> Tensor:
+    """Return clips (batch, n_samples) of words made into sounds that are none.
+
+    A third each is played backwards, has its halves exchanged, or is the first half of the word
+    with the second half of that of the clip before, played backwards where that is the same word.
+    Words are halved where, of their energy, a share uniform in 0.35 to 0.65 has passed.
+
+    Parameters
+    ----------
+    words : (batch,) integers, which word each clip is
+    """
+    batch, n_samples = samples.shape
+    kind = torch.randint(3, (batch, 1), generator=generator).to(samples.device)
+    is_same = (words == words.roll(1)).unsqueeze(1)
+    kind = torch.where((kind == 2) & is_same, 0, kind)
+    share = 0.35 + 0.3 * torch.rand(batch, 1, generator=generator)
+    passed = samples.square().cumsum(dim=1)
+    passed = passed / passed[:, -1:].clamp(min=1e-12)  # share of the energy up to each sample
+    start, middle, end = (
+        (passed < limit).sum(dim=1, keepdim=True)
+        for limit in (0.02, share.to(samples.device), 0.98)
+    )
+    places = torch.arange(n_samples, device=samples.device).expand(batch, -1)
+    exchanged = torch.where(
+        places < start + end - middle, places - start + middle, places - end + middle
+    )
+    exchanged = torch.where((places < start) | (places >= end), places, exchanged)
+    chosen = torch.where(kind == 0, n_samples - 1 - places, exchanged)
+    scrambled = samples.gather(1, chosen)
+    behind = places - middle + middle.roll(1, 0)  # where the other word goes on
+    other = samples.roll(1, 0).gather(1, behind.clamp(0, n_samples - 1))
+    other = torch.where(behind < n_samples, other, 0.0)
+    return torch.where(kind == 2, torch.where(places < middle, samples, other), scrambled)
+
+
+def _choose(samples: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Return the indices of about ``share`` of the clips, on their device."""
+    is_chosen = torch.rand(len(samples), generator=generator) < share
+    return is_chosen.nonzero().squeeze(1).to(samples.device)
 
 
 def shift(samples: Tensor, most: int, generator: torch.Generator) -> Tensor:
@@ -69,24 +216,25 @@ def add_noise(
     return samples + cuts * torch.where(is_noisy.to(power.device), gain, 0.0)
 
 
-def mask_time(features: Tensor, n_masks: int, most: int, generator: torch.Generator) -> Tensor:
-    """Return standardised features with stretches of frames set to 0, their mean.
+def mask(features: Tensor, dim: int, n_masks: int, most: int, generator: torch.Generator) -> Tensor:
+    """Return standardised features with stretches of frames or bands set to 0, their mean.
 
     Parameters
     ----------
     features : (batch, n_frames, n_features)
+    dim : 1 masks frames, 2 masks features
     n_masks : stretches in each clip
-    most : longest stretch, frames; each length from 0 is as likely
+    most : longest stretch; each length from 0 is as likely
 
     Source
     ------
     Park et al. 2019, SpecAugment.
     """
-    batch, n_frames, _ = features.shape
-    frames = torch.arange(n_frames)
-    is_masked = torch.zeros(batch, n_frames, dtype=torch.bool)
+    batch, size = len(features), features.shape[dim]
+    places = torch.arange(size)
+    is_masked = torch.zeros(batch, size, dtype=torch.bool)
     for _ in range(n_masks):
-        lengths = torch.randint(min(most, n_frames) + 1, (batch, 1), generator=generator)
-        starts = (torch.rand(batch, 1, generator=generator) * (n_frames - lengths + 1)).long()
-        is_masked |= (frames >= starts) & (frames < starts + lengths)
-    return features.masked_fill(is_masked.unsqueeze(2).to(features.device), 0.0)
+        lengths = torch.randint(min(most, size) + 1, (batch, 1), generator=generator)
+        starts = (torch.rand(batch, 1, generator=generator) * (size - lengths + 1)).long()
+        is_masked |= (places >= starts) & (places < starts + lengths)
+    return features.masked_fill(is_masked.unsqueeze(3 - dim).to(features.device), 0.0)

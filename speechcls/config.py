@@ -10,6 +10,8 @@ from speechcls.errors import ConfigError
 
 UNKNOWN = "_unknown_"
 """Label of words that are none of the commands."""
+SCRAMBLED = "_scrambled_"
+"""What a network calls sounds that are made of words and are none; they count as unknown."""
 SILENCE = "_silence_"
 """Label of clips in which nobody speaks."""
 UNCERTAIN = "_uncertain_"
@@ -20,6 +22,8 @@ MODELS = Path("models")
 
 FEATURE_KINDS = ("mfcc", "log-mel")
 READOUTS = ("last", "mean", "attention")
+SIZES = {"tiny": 30_000, "small": 100_000, "base": 400_000}
+"""Parameters that a network of each size stays below."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class FeatureConfig(Config):
     """Length of the Hann window, samples (30 ms at 16 kHz)."""
     hop_length: int = 160
     """Step from one frame to the next, samples (10 ms at 16 kHz)."""
-    n_mels: int = 80
+    n_mels: int = 40
     """Number of mel bands."""
     n_mfcc: int = 40
     """Number of cepstral coefficients; not used by ``log-mel``."""
@@ -95,6 +99,10 @@ class FeatureConfig(Config):
     """Lower edge of the mel bands, Hz."""
     fmax: float = 7_600.0
     """Upper edge of the mel bands, Hz."""
+    relative: bool = True
+    """Whether energies count from their mean in the clip, so that loud and faint are alike."""
+    range_db: float = 70.0
+    """How far below that mean energies are told apart; not used by absolute ones."""
     power_floor: float = 1e-10
     """Mel power below which a band counts as silent, so that the logarithm stays finite."""
 
@@ -103,7 +111,7 @@ class FeatureConfig(Config):
         kinds = f"one of {', '.join(FEATURE_KINDS)}"
         self._require("kind", self.kind in FEATURE_KINDS, kinds, option="features")
         self._require_positive("sample_rate", "duration_s", "n_fft", "win_length", "hop_length")
-        self._require_positive("n_mels", "n_mfcc", "power_floor")
+        self._require_positive("n_mels", "n_mfcc", "range_db", "power_floor")
         self._require("win_length", self.win_length <= self.n_fft, f"at most n-fft ({self.n_fft})")
         if self.kind == "mfcc":
             self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n-mels ({self.n_mels})")
@@ -135,9 +143,9 @@ class FeatureConfig(Config):
 class NetworkConfig(Config):
     """Which network of the zoo, and how large."""
 
-    arch: str = "bilstm"
+    arch: str = "att-bigru"
     """Name in ``speechcls.networks.NETWORKS``; ``speechcls archs`` lists them."""
-    hidden_size: int = 128
+    hidden_size: int = 96
     """Units of a recurrent layer, in each direction."""
     num_layers: int = 2
     """Recurrent layers on top of each other."""
@@ -155,9 +163,11 @@ class NetworkConfig(Config):
 
 @dataclass(frozen=True)
 class TrainConfig(Config):
-    """How a network is trained."""
+    """How a network is trained; the defaults are the recipe ``standard``."""
 
-    epochs: int = 30
+    recipe: str = "standard"
+    """Name in ``RECIPES`` of the settings that the others started from."""
+    epochs: int = 40
     """Most passes over the training clips."""
     batch_size: int = 64
     """Clips in one step."""
@@ -170,38 +180,70 @@ class TrainConfig(Config):
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this Euclidean norm."""
     label_smoothing: float = 0.05
-    """Share of the target probability that is spread over all labels."""
-    patience: int = 10
+    """Share of the target probability that is spread over all words."""
+    average_decay: float = 0.998
+    """What a step leaves of the running average of the weights, which is the model; 0: none."""
+    patience: int = 20
     """Epochs without a better validation result after which training ends."""
-    unknown_share: float = 2.0
-    """Most ``_unknown_`` clips in an epoch, as a multiple of the mean command's clips."""
+    unknown_share: float = 3.0
+    """Most ``_unknown_`` clips in an epoch (before it is repeated), in the mean command's clips."""
     silence_share: float = 1.0
     """``_silence_`` clips in an epoch, as a multiple of the mean command's clips."""
+    scramble_share: float = 1.0
+    """Scrambled commands in an epoch, as a multiple of the mean command's clips: ``_unknown_``."""
+    epoch_clips: int = 2_000
+    """Fewest clips in an epoch; a smaller set is repeated, each time changed anew."""
+    speed_share: float = 0.15
+    """A clip is played faster or slower by up to this share."""
     shift_share: float = 0.1
     """A clip is moved by up to this share of the window either way."""
-    noise_share: float = 0.5
-    """Share of the clips that get background noise, where there is any."""
+    equaliser_share: float = 0.2
+    """Share of the clips that go through a random equaliser."""
+    equaliser_db: float = 6.0
+    """Largest gain of the equaliser either way, dB."""
+    reverb_share: float = 0.1
+    """Share of the clips that are put into a room."""
+    noise_share: float = 0.8
+    """Share of the clips that get background noise."""
     snr_low_db: float = 0.0
     """Loudest background noise: ratio of the clip's power to the noise's, dB."""
     snr_high_db: float = 30.0
     """Faintest background noise, dB."""
+    gain_db: float = 6.0
+    """A clip is made louder or fainter by up to this, dB."""
     time_masks: int = 2
     """Stretches of a clip's features that are blanked out."""
-    time_mask_share: float = 0.2
+    time_mask_share: float = 0.25
     """Longest such stretch, as a share of the window."""
+    frequency_masks: int = 2
+    """Ranges of a clip's mel bands that are blanked out; ``log-mel`` alone has bands."""
+    frequency_mask_share: float = 0.175
+    """Widest such range, as a share of the bands."""
     seed: int = 0
     """Seed of the weights, the order of the clips and everything drawn at random."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         self._require_positive("epochs", "batch_size", "lr", "max_grad_norm", "patience")
-        self._require_positive("unknown_share", "silence_share")
-        self._require_share("warmup_share", "label_smoothing", "shift_share", "time_mask_share")
-        self._require("noise_share", 0 <= self.noise_share <= 1, "in 0 .. 1")
-        self._require("time_masks", self.time_masks >= 0, "zero or more")
+        self._require_positive("unknown_share", "silence_share", "epoch_clips")
+        self._require_share("warmup_share", "label_smoothing", "average_decay", "speed_share")
+        self._require_share("shift_share", "time_mask_share", "frequency_mask_share")
+        for name in ("equaliser_share", "reverb_share", "noise_share"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "in 0 .. 1")
+        for name in ("time_masks", "frequency_masks"):
+            self._require(name, getattr(self, name) >= 0, "zero or more")
         for name in ("snr_low_db", "snr_high_db"):
             self._require(name, math.isfinite(getattr(self, name)), "a number")
+        for name in ("equaliser_db", "gain_db", "weight_decay", "scramble_share"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "zero or more")
         high = self.snr_high_db
         self._require("snr_low_db", self.snr_low_db <= high, f"at most snr-high-db ({high:g})")
-        self._require("weight_decay", 0 <= self.weight_decay < math.inf, "zero or more")
         self._require("seed", 0 <= self.seed < 2**63, "a whole number from 0")
+
+
+RECIPES = {
+    "fast": TrainConfig("fast", epochs=4, average_decay=0.99),
+    "standard": TrainConfig(),
+    "best": TrainConfig("best", epochs=120, equaliser_share=0.5, reverb_share=0.3),
+}
+"""Training settings by name: for a first look, for every day, for a night."""

@@ -17,7 +17,7 @@ from speechcls.config import SILENCE, UNKNOWN, FeatureConfig
 from speechcls.dataset import Dataset
 from speechcls.errors import AudioError, DatasetError
 from speechcls.silence import cut_silence, part_of
-from speechcls.splits import assign_splits, choose_labels, map_label
+from speechcls.splits import assign_splits, choose_labels, choose_words, map_label
 
 _MOST_LISTED = 20  # bad clips named in an error
 
@@ -27,13 +27,17 @@ class Corpus:
     """What ``training.fit`` trains on, and what the artifact keeps of it."""
 
     labels: tuple[str, ...]
-    """In the order of the logits."""
+    """In the order of the probabilities."""
     features: FeatureConfig
     """With the window's length chosen by the clips."""
     windows: PCM
     """(n_clips, n_samples); held-out cuts of noise are among them."""
     label_index: npt.NDArray[np.int64]
     """(n_clips,) into ``labels``."""
+    words: tuple[str, ...]
+    """What the network tells apart: the labels, but each word of ``_unknown_`` on its own."""
+    word_index: npt.NDArray[np.int64]
+    """(n_clips,) into ``words``."""
     split: npt.NDArray[np.str_]
     """(n_clips,) ``train``, ``validation``, ``test`` or ``unused``."""
     noise: PCM
@@ -84,12 +88,21 @@ def load_corpus(
                 _shorten(bad),
             )
 
+    if UNKNOWN in labels and not any(
+        map_label(example.label, labels) == UNKNOWN for example in store.examples
+    ):
+        raise DatasetError(
+            f"{dataset.root}: no readable clip of a word that is none of the commands; add"
+            " recordings or remove the folder",
+            _shorten(bad),
+        )
     features = dataclasses.replace(features, duration_s=duration_s or store.usual_duration_s())
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
     silent = _held_out_silence(noise, features, mapped, splits.names)
     everything = _join(store, silent)
+    outputs = choose_words([example.label for example in store.examples], labels)
     return Corpus(
         labels=tuple(labels),
         features=features,
@@ -98,6 +111,10 @@ def load_corpus(
             [labels.index(name) for name in mapped]
             + [labels.index(example.label) for example in silent.examples],
             dtype=np.int64,
+        ),
+        words=outputs,
+        word_index=np.array(
+            [outputs.index(example.label) for example in everything.examples], dtype=np.int64
         ),
         split=np.array(splits.names + [str(example.split) for example in silent.examples]),
         noise=_training_noise(noise, features.sample_rate),
@@ -179,8 +196,9 @@ def _held_out_silence(
 
 
 def mean_command_count(labels: Sequence[str]) -> int:
-    """Return how many of ``labels`` a command has on average, 0 where there is none."""
+    """Return how many of ``labels`` a command has on average; without commands ``_unknown_``."""
     counts = Counter(label for label in labels if label not in (UNKNOWN, SILENCE))
+    counts = counts or Counter(label for label in labels if label == UNKNOWN)
     return round(counts.total() / len(counts)) if counts else 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from speechcls.audio import SUFFIXES
-from speechcls.config import UNCERTAIN
+from speechcls.config import SCRAMBLED, UNCERTAIN
 from speechcls.errors import DatasetError
 
 NOISE_FOLDER = "_background_noise_"
@@ -90,8 +90,9 @@ def find_examples(source: Path, pattern: str | None = None, noise: Path | None =
     if not dataset.examples:
         help_ = "" if dataset.problems else _LAYOUT_HELP
         raise DatasetError(f"{source}: no clip found{help_}", dataset.problems[:5])
-    if reserved := [e for e in dataset.examples if e.label == UNCERTAIN]:
-        raise DatasetError(f"{reserved[0].path}: the label {UNCERTAIN} is reserved; rename it")
+    if reserved := [e for e in dataset.examples if e.label in (SCRAMBLED, UNCERTAIN)]:
+        first = reserved[0]
+        raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
     if noise is not None:
         if not noise.is_dir():
             raise DatasetError(f"{noise}: no such folder of background noise")

@@ -12,6 +12,7 @@ from torch.nn import functional
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
 
+_DECIBELS = 10.0 / math.log(10.0)
 _BLOCK = 4
 """Clips transformed at once on the processor: more of them leave its cache."""
 
@@ -63,8 +64,9 @@ class LogMel(nn.Module):
 
         Returns
         -------
-        (batch, n_frames, n_mels) float32 dB, earliest frame first; the middle of frame ``i`` is
-        at sample ``i * hop_length``
+        (batch, n_frames, n_mels) float32 dB, above the clip's mean energy if
+        ``config.relative``, earliest frame first; the middle of frame ``i`` is at sample
+        ``i * hop_length``
         """
         if torch.onnx.is_in_onnx_export():
             return self._decibels(self._power_by_matrix(samples))
@@ -75,7 +77,13 @@ class LogMel(nn.Module):
     def _decibels(self, power: Tensor) -> Tensor:
         """Mel energies (batch, n_frames, n_mels) of a power spectrum (batch, n_frames, n_bins)."""
         energy = functional.linear(power, self.filters)
-        return (10.0 / math.log(10.0)) * torch.log(energy.clamp(min=self.config.power_floor))
+        energy = energy.clamp(min=self.config.power_floor)
+        if not self.config.relative:
+            return _DECIBELS * torch.log(energy)
+        # Over all frames and bands, so that distance to the microphone makes no difference; the
+        # zeros that a short clip is filled up with move a mean of energies by a few dB only.
+        mean = energy.mean(dim=(1, 2), keepdim=True)
+        return (_DECIBELS * torch.log(energy / mean)).clamp(min=-self.config.range_db)
 
     def _power_by_fft(self, samples: Tensor) -> Tensor:
         """Power spectrum (batch, n_frames, n_bins) by the fast transform: for training."""

@@ -1,16 +1,17 @@
-"""The zoo: recurrent networks from features to one logit a label.
+"""The zoo: recurrent networks from features to logits.
 
 A new architecture is a class with ``forward(features) -> logits`` and a line in ``NETWORKS``.
 """
 
-from typing import ClassVar
+import math
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.cells import FastRNNLayers, MinGRULayers, ProjectedLSTM
+from speechcls.config import FEATURE_KINDS, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.features import FEATURES
 
 
 class Readout(nn.Module):
@@ -18,16 +19,18 @@ class Readout(nn.Module):
 
     ``last`` takes the state after the whole clip: of the forward direction at the last frame, of
     the backward direction at the first. ``mean`` averages the frames. ``attention`` averages them
-    with learnt weights that sum to 1 (Bahdanau et al. 2015, with one learnt query).
+    with learnt weights that sum to 1 (Bahdanau et al. 2015, with learnt queries): each head weighs
+    its own share of the channels, so that heads may look at different moments.
     """
 
-    def __init__(self, kind: str, size: int, bidirectional: bool) -> None:
+    def __init__(self, kind: str, size: int, bidirectional: bool, n_heads: int = 1) -> None:
         super().__init__()
         self.kind = kind
         self.bidirectional = bidirectional
+        self.n_heads = n_heads
         if kind == "attention":
-            self.project = nn.Linear(size, size)
-            self.score = nn.Linear(size, 1, bias=False)
+            self.project = nn.Linear(size, size // n_heads)
+            self.score = nn.Linear(size // n_heads, n_heads, bias=False)
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return (batch, size) from ``outputs`` (batch, n_frames, size)."""
@@ -35,37 +38,111 @@ class Readout(nn.Module):
             return outputs.mean(dim=1)
         if self.kind == "attention":
             weights: Tensor = self.score(torch.tanh(self.project(outputs))).softmax(dim=1)
-            return (weights * outputs).sum(dim=1)  # weights: (batch, n_frames, 1)
+            batch, n_frames, size = outputs.shape
+            by_head = outputs.reshape(batch, n_frames, self.n_heads, size // self.n_heads)
+            return (weights.unsqueeze(3) * by_head).sum(dim=1).flatten(1)
         if not self.bidirectional:
             return outputs[:, -1]
         forward, backward = outputs.chunk(2, dim=2)
         return torch.cat([forward[:, -1], backward[:, 0]], dim=1)
 
 
-class Recurrent(nn.Module):
-    """Recurrent layers, a readout and one linear layer; its children choose cell and directions."""
+class FrontEnd(nn.Module):
+    """Convolutions that learn local shapes and leave a quarter of the frames.
 
-    cell: ClassVar[type[nn.RNN | nn.LSTM | nn.GRU]]
-    bidirectional: ClassVar[bool] = False
+    Two stages halve time and frequency; each ends with a convolution whose input is added to its
+    output. A ``causal`` one never looks at a later frame than its output stands for.
 
-    def __init__(self, config: NetworkConfig, n_features: int, n_labels: int) -> None:
+    Source
+    ------
+    He et al. 2016 (residual); Ioffe & Szegedy 2015 (batch norm).
+    """
+
+    def __init__(self, n_features: int, size: int, causal: bool) -> None:
         super().__init__()
-        self.recurrence = self.cell(
-            n_features,
-            config.hidden_size,
-            config.num_layers,
-            batch_first=True,
-            dropout=config.dropout if config.num_layers > 1 else 0.0,
-            bidirectional=self.bidirectional,
+        unit = max(1, size // 12)
+        first, second = 4 * unit, 8 * unit  # channels; processors like multiples of four
+        self.stages = nn.ModuleList(
+            [
+                _Convolution(1, first, 5, 2, causal),
+                _Convolution(first, first, 3, 1, causal),
+                _Convolution(first, second, 3, 2, causal),
+                _Convolution(second, second, 3, 1, causal),
+            ]
         )
-        size = config.hidden_size * (2 if self.bidirectional else 1)
-        self.readout = Readout(config.readout, size, self.bidirectional)
-        self.dropout = nn.Dropout(config.dropout)
-        self.output = nn.Linear(size, n_labels)
-        initialise_recurrence(self.recurrence)
+        n_bands = math.ceil(n_features / 4)
+        self.project = nn.Linear(second * n_bands, size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (batch, n_labels) of ``features`` (batch, n_frames, n_features)."""
+        """Return (batch, n_frames / 4, size) of ``features`` (batch, n_frames, n_features)."""
+        maps = features.unsqueeze(1)  # (batch, 1, n_frames, n_features)
+        for stage in self.stages:
+            maps = stage(maps)
+        projected: Tensor = self.project(maps.transpose(1, 2).flatten(2))
+        return projected
+
+
+class _Convolution(nn.Module):
+    """One convolution with batch norm and ReLU, around which a map of equal shape is added."""
+
+    def __init__(
+        self, n_inputs: int, n_outputs: int, width: int, stride: int, causal: bool
+    ) -> None:
+        super().__init__()
+        before = width - 1 if causal else width // 2  # frames
+        self.padding = (width // 2, width // 2, before, width - 1 - before)
+        self.convolution = nn.Conv2d(n_inputs, n_outputs, width, stride, bias=False)
+        self.norm = nn.BatchNorm2d(n_outputs)
+        self.is_residual = n_inputs == n_outputs and stride == 1
+
+    def forward(self, maps: Tensor) -> Tensor:
+        changed = self.norm(self.convolution(nn.functional.pad(maps, self.padding)))
+        return torch.relu(changed + maps if self.is_residual else changed)
+
+
+class Recurrent(nn.Module):
+    """Recurrent layers, a readout and one linear layer; its children choose what is in them."""
+
+    cell: ClassVar[type[nn.Module]]
+    bidirectional: ClassVar[bool] = False
+    has_front_end: ClassVar[bool] = False
+    n_heads: ClassVar[int] = 1
+    feature_kind: ClassVar[str] = "mfcc"
+    """The features that suit it."""
+
+    def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        n_inputs = n_features
+        if self.has_front_end:
+            n_inputs = config.hidden_size
+            self.front_end = FrontEnd(n_features, n_inputs, causal=not self.bidirectional)
+        settings: dict[str, Any] = {}
+        if issubclass(self.cell, nn.RNNBase):
+            settings = {"batch_first": True, "bidirectional": self.bidirectional}
+        self.recurrence = self.cell(
+            n_inputs,
+            config.hidden_size,
+            config.num_layers,
+            dropout=config.dropout if config.num_layers > 1 else 0.0,
+            **settings,
+        )
+        size = getattr(self.recurrence, "proj_size", 0) or config.hidden_size
+        size *= 2 if self.bidirectional else 1
+        if config.readout == "attention" and size % self.n_heads:
+            raise ConfigError(
+                f"hidden-size: {config.hidden_size} is not possible; {config.arch} has"
+                f" {self.n_heads} heads, which must divide {size}"
+            )
+        self.readout = Readout(config.readout, size, self.bidirectional, self.n_heads)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(size, n_outputs)
+        if isinstance(self.recurrence, nn.RNNBase):
+            initialise_recurrence(self.recurrence)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (batch, n_outputs) of ``features`` (batch, n_frames, n_features)."""
+        if self.has_front_end:
+            features = self.dropout(self.front_end(features))
         outputs, _ = self.recurrence(features)
         return self.output(self.dropout(self.readout(outputs)))  # type: ignore[no-any-return]
 
@@ -106,13 +183,60 @@ class BiGRU(GRU):
     bidirectional = True
 
 
-NETWORKS: dict[str, type[nn.Module]] = {
+class LSTMP(Recurrent):
+    """LSTM with states projected to half their size, Sak et al. 2014."""
+
+    cell = ProjectedLSTM
+
+
+class FastRNN(Recurrent):
+    """RNN with a weighted residual, so that it remembers, Kusupati et al. 2018."""
+
+    cell = FastRNNLayers
+
+
+class MinGRU(Recurrent):
+    """GRU whose gates see only the input, trained by a scan, Feng et al. 2024."""
+
+    cell = MinGRULayers
+
+
+class CRNN(GRU):
+    """Causal convolutions, then a GRU, Arik et al. 2017."""
+
+    has_front_end = True
+    feature_kind = "log-mel"
+
+
+class AttBiGRU(BiGRU):
+    """Convolutions, BiGRU, four heads of attention, after de Andrade et al. 2018."""
+
+    has_front_end = True
+    feature_kind = "log-mel"
+    n_heads = 4
+
+
+class AttBiLSTM(BiLSTM):
+    """Convolutions, BiLSTM, four heads of attention, after de Andrade et al. 2018."""
+
+    has_front_end = True
+    feature_kind = "log-mel"
+    n_heads = 4
+
+
+NETWORKS: dict[str, type[Recurrent]] = {
     "rnn": RNN,
+    "fastrnn": FastRNN,
     "lstm": LSTM,
+    "lstmp": LSTMP,
     "gru": GRU,
+    "mingru": MinGRU,
     "birnn": BiRNN,
     "bilstm": BiLSTM,
     "bigru": BiGRU,
+    "crnn": CRNN,
+    "att-bigru": AttBiGRU,
+    "att-bilstm": AttBiLSTM,
 }
 """Every architecture by its name on the command line."""
 
@@ -138,70 +262,6 @@ def initialise_recurrence(recurrence: nn.RNNBase) -> None:
                 start(gate)
 
 
-class Recogniser(nn.Module):
-    """The whole way from samples to logits: features, standardisation, network."""
-
-    feature_mean: Tensor
-    feature_std: Tensor
-
-    def __init__(self, features: FeatureConfig, network: NetworkConfig, n_labels: int) -> None:
-        super().__init__()
-        if network.arch not in NETWORKS:
-            raise ConfigError(f"arch: no {network.arch!r}; there are {', '.join(NETWORKS)}")
-        self.features = FEATURES[features.kind](features)
-        self.network = NETWORKS[network.arch](network, features.n_features, n_labels)
-        self.register_buffer("feature_mean", torch.zeros(features.n_features))
-        self.register_buffer("feature_std", torch.ones(features.n_features))
-
-    def standardised(self, samples: Tensor) -> Tensor:
-        """Return features (batch, n_frames, n_features) of ``samples`` (batch, n_samples)."""
-        features: Tensor = self.features(samples)
-        return (features - self.feature_mean) / self.feature_std
-
-    def forward(self, samples: Tensor) -> Tensor:
-        """Return logits (batch, n_labels) of ``samples`` (batch, n_samples)."""
-        logits: Tensor = self.network(self.standardised(samples))
-        return logits
-
-
-def build_recogniser(
-    features: FeatureConfig, network: NetworkConfig, n_labels: int, seed: int
-) -> Recogniser:
-    """Return a recogniser with freshly drawn weights, the same for the same ``seed``."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Recogniser(features, network, n_labels)
-
-
-def count_parameters(network: nn.Module) -> int:
-    """Return the number of trainable values."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def count_multiply_adds(network: nn.Module, features: Tensor) -> int:
-    """Return the multiply-adds of one pass over ``features`` (1, n_frames, n_features).
-
-    Counted are the matrix products of recurrent, linear and convolutional layers.
-    """
-    total = 0
-
-    def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        n_weights = sum(p.numel() for p in layer.parameters() if p.dim() > 1)
-        if isinstance(layer, nn.RNNBase):
-            n_uses = inputs[0].shape[1]  # once a frame
-        elif isinstance(layer, nn.Linear):
-            n_uses = output.numel() // layer.out_features
-        else:
-            n_uses = output.numel() // output.shape[1]  # once at each place of the map
-        total += n_weights * n_uses
-
-    counted = (nn.RNNBase, nn.Linear, nn.Conv1d, nn.Conv2d)
-    hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, counted)]
-    try:
-        with torch.no_grad():
-            network(features)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return total
+def feature_kind(arch: str) -> str:
+    """Return the kind of features that suits an architecture; any kind for an unknown one."""
+    return NETWORKS[arch].feature_kind if arch in NETWORKS else FEATURE_KINDS[0]

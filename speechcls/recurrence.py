@@ -1,13 +1,12 @@
 """The equations of the recurrent cells in NumPy, gate by gate: written to be read, not to be fast.
 
-``rnn_step``, ``lstm_step`` and ``gru_step`` are one time step each; ``run_recurrence`` carries them
-over time, layers and directions with the weights of a trained ``torch.nn.RNN``, ``LSTM`` or ``GRU``
-and keeps every gate's activation. x is the input of the step, h the hidden state and c the LSTM's
-cell, both from the step before. Papers write W x for a column x; here each clip of a batch is one
-row of ``x``, so the same product is ``x @ W.T``.
+``rnn_step``, ``lstm_step`` and so on are one time step each; ``run_recurrence`` carries them over
+time, layers and directions with the weights of a trained network and keeps every gate's activation.
+x is the input of the step, h the hidden state and c the LSTM's cell, both from the step before.
+Papers write W x for a column x; here each clip of a batch is one row of ``x``, so the same product
+is ``x @ W.T``.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,19 +20,19 @@ Array = NDArray[np.floating[Any]]
 
 
 class GateWeights(NamedTuple):
-    """What decides one gate's activation, given x and h."""
+    """What decides one gate's activation, given x and h; zeros for what a cell does not have."""
 
-    w_x: Array  # (hidden_size, n_inputs)
-    b_x: Array  # (hidden_size,)
-    w_h: Array  # (hidden_size, hidden_size)
-    b_h: Array  # (hidden_size,)
+    w_x: Array  # (n_units, n_inputs), where n_units is hidden_size, and more only in lstmp
+    b_x: Array  # (n_units,)
+    w_h: Array  # (n_units, hidden_size)
+    b_h: Array  # (n_units,)
 
     def from_input(self, x: Array) -> Array:
-        """W_x x + b_x for each clip: (batch, n_inputs) to (batch, hidden_size)."""
+        """W_x x + b_x for each clip: (batch, n_inputs) to (batch, n_units)."""
         return x @ self.w_x.T + self.b_x
 
     def from_hidden(self, h: Array) -> Array:
-        """W_h h + b_h for each clip: (batch, hidden_size) to (batch, hidden_size)."""
+        """W_h h + b_h for each clip: (batch, hidden_size) to (batch, n_units)."""
         return h @ self.w_h.T + self.b_h
 
 
@@ -133,18 +132,139 @@ def gru_step(x: Array, state: State, weights: CellWeights) -> tuple[State, Gates
     return (new_h,), {"reset": reset, "update": update, "candidate": candidate}
 
 
+def lstmp_step(x: Array, state: State, weights: CellWeights, w_hr: Array) -> tuple[State, Gates]:
+    """State of an LSTM whose h is projected to fewer values, after one time step, and its gates.
+
+    The step is the LSTM's, but what it hands on is W_hr h. The next step's gates and the next layer
+    see only that, so their matrices are narrower; c is not projected.
+
+    Parameters
+    ----------
+    x : (batch, n_inputs)
+    state : (h, c), h is (batch, hidden_size), c is (batch, n_units); both unbounded
+    weights : of 'forget', 'input', 'output' and 'candidate'
+    w_hr : (hidden_size, n_units)
+
+    Returns
+    -------
+    New (h, c), and by name (batch, n_units) the gates of ``lstm_step``
+
+    Source
+    ------
+    Sak, Senior & Beaufays 2014, "Long short-term memory recurrent neural network architectures for
+    large scale acoustic modeling"; as in torch (``proj_size``), without their peepholes.
+    """
+    (new_h, new_c), gates = lstm_step(x, state, weights)
+    return (new_h @ w_hr.T, new_c), gates
+
+
+def fastrnn_step(
+    x: Array, state: State, weights: CellWeights, alpha_logit: Array, beta_logit: Array
+) -> tuple[State, Gates]:
+    """State of a FastRNN after one time step, and no gates: alpha and beta are the same always.
+
+    alpha says how much of what a simple recurrent network would do is taken in, beta how much of
+    the old h stays. Each is one learnt number a layer for all units, frames and clips, kept within
+    0 and 1 by a sigmoid. With beta near 1 and alpha near 1 - beta, h is a slowly leaking average.
+
+    Parameters
+    ----------
+    x : (batch, n_inputs)
+    state : (h,), h is (batch, hidden_size), never beyond alpha / (1 - beta) from a start at zero
+    weights : of 'hidden', whose ``b_h`` is zero
+    alpha_logit, beta_logit : () numbers whose sigmoids are alpha and beta
+
+    Source
+    ------
+    Kusupati et al. 2018, "FastGRNN: A fast, accurate, stable and tiny kilobyte sized gated
+    recurrent neural network", section 3.1, with tanh.
+    """
+    (h,) = state
+    alpha, beta = sigmoid(alpha_logit), sigmoid(beta_logit)
+    pushed = np.tanh(weights["hidden"].from_input(x) + weights["hidden"].from_hidden(h))
+    return (beta * h + alpha * pushed,), {}
+
+
+def mingru_step(x: Array, state: State, weights: CellWeights) -> tuple[State, Gates]:
+    """State of a minimal gated recurrent unit after one time step, and its gates.
+
+    A GRU whose update and candidate see x alone, without a reset gate or a tanh. Here z = 1 takes
+    the candidate and z = 0 keeps h, the reverse of ``gru_step``, each as its paper has it.
+
+    Parameters
+    ----------
+    x : (batch, n_inputs)
+    state : (h,), h is (batch, hidden_size), unbounded
+    weights : of 'update' and 'candidate', whose ``w_h`` and ``b_h`` are zero
+
+    Returns
+    -------
+    New (h,), and by name (batch, hidden_size): 'update' in [0, 1], 'candidate' unbounded
+
+    Source
+    ------
+    Feng et al. 2024, "Were RNNs all we needed?", arXiv 2410.01201.
+    """
+    (h,) = state
+    update = sigmoid(weights["update"].from_input(x))
+    candidate = weights["candidate"].from_input(x)
+    new_h = (1 - update) * h + update * candidate
+    return (new_h,), {"update": update, "candidate": candidate}
+
+
+class _Stored(NamedTuple):
+    """One array of one layer and direction, as the trained network stores it."""
+
+    name: str  # {layer} stands for 0, 1 ... and {reverse} for nothing or _reverse
+    part: str  # a field of GateWeights or, if the array is of no gate, an argument of the step
+    shape: tuple[str, ...]  # of 'inputs', 'hidden' and 'units', for one gate
+    gates: tuple[str, ...] = ()  # stacked along the first axis, in this order
+
+
 class _Cell(NamedTuple):
     """One kind of cell, as the loop over time needs to know it."""
 
-    step: Callable[[Array, State, CellWeights], tuple[State, Gates]]
+    step: Callable[..., tuple[State, Gates]]
     n_states: int
-    stacked: tuple[str, ...]  # torch stacks the gates' weights in one matrix, in this order
+    sized_by: str  # the array whose shape tells 'hidden' and 'units'
+    stored: tuple[_Stored, ...]
 
 
+def _by_torch(gates: tuple[str, ...], n_units: str = "hidden") -> tuple[_Stored, ...]:
+    """Arrays of ``torch.nn.RNN`` and its like, each of which stacks all gates."""
+    return (
+        _Stored("weight_ih_l{layer}{reverse}", "w_x", (n_units, "inputs"), gates),
+        _Stored("bias_ih_l{layer}{reverse}", "b_x", (n_units,), gates),
+        _Stored("weight_hh_l{layer}{reverse}", "w_h", (n_units, "hidden"), gates),
+        _Stored("bias_hh_l{layer}{reverse}", "b_h", (n_units,), gates),
+    )
+
+
+_LSTM_GATES = ("input", "forget", "candidate", "output")
+_LSTMP = (
+    *_by_torch(_LSTM_GATES, n_units="units"),
+    _Stored("weight_hr_l{layer}{reverse}", "w_hr", ("hidden", "units")),
+)
+_FASTRNN = (
+    _Stored("layers.{layer}.from_input.weight", "w_x", ("hidden", "inputs"), ("hidden",)),
+    _Stored("layers.{layer}.from_input.bias", "b_x", ("hidden",), ("hidden",)),
+    _Stored("layers.{layer}.weight_hh", "w_h", ("hidden", "hidden"), ("hidden",)),
+    _Stored("layers.{layer}.alpha_logit", "alpha_logit", ()),
+    _Stored("layers.{layer}.beta_logit", "beta_logit", ()),
+)
+_MINGRU = (
+    _Stored("layers.{layer}.update.weight", "w_x", ("hidden", "inputs"), ("update",)),
+    _Stored("layers.{layer}.update.bias", "b_x", ("hidden",), ("update",)),
+    _Stored("layers.{layer}.candidate.weight", "w_x", ("hidden", "inputs"), ("candidate",)),
+    _Stored("layers.{layer}.candidate.bias", "b_x", ("hidden",), ("candidate",)),
+)
 _CELLS = {
-    "rnn": _Cell(rnn_step, 1, ("hidden",)),
-    "lstm": _Cell(lstm_step, 2, ("input", "forget", "candidate", "output")),
-    "gru": _Cell(gru_step, 1, ("reset", "update", "candidate")),
+    "rnn": _Cell(rnn_step, 1, "weight_hh_l0", _by_torch(("hidden",))),
+    "lstm": _Cell(lstm_step, 2, "weight_hh_l0", _by_torch(_LSTM_GATES)),
+    "gru": _Cell(gru_step, 1, "weight_hh_l0", _by_torch(("reset", "update", "candidate"))),
+    "lstmp": _Cell(lstmp_step, 2, "weight_hr_l0", _LSTMP),
+    "fastrnn": _Cell(fastrnn_step, 1, "layers.0.weight_hh", _FASTRNN),
+    "mingru": _Cell(mingru_step, 1, "layers.0.update.weight", _MINGRU),
 }
 _SUFFIXES = {"forward": "", "reverse": "_reverse"}
 
@@ -153,8 +273,8 @@ _SUFFIXES = {"forward": "", "reverse": "_reverse"}
 class DirectionTrace:
     """What one layer did in one direction; frame t is the input's frame t, in reverse too."""
 
-    hidden: Array  # (batch, n_frames, hidden_size) in [-1, 1], h after each frame
-    gates: Gates  # by name (batch, n_frames, hidden_size), as the step function gives them
+    hidden: Array  # (batch, n_frames, hidden_size), h after each frame
+    gates: Gates  # by name (batch, n_frames, n_units), as the step function gives them
 
 
 @dataclass(frozen=True)
@@ -170,10 +290,11 @@ def run_recurrence(cell: str, weights: Mapping[str, Array], inputs: Array) -> Re
 
     Parameters
     ----------
-    cell : 'rnn', 'lstm' or 'gru'
-    weights : by torch's names and in its shapes: weight_ih_l0, weight_hh_l0, bias_ih_l0 and
-        bias_hh_l0 for the first layer, l1 for the next, with _reverse appended for the other
-        direction; the names decide how many layers and directions there are
+    cell : 'rnn', 'lstm', 'gru', 'lstmp', 'fastrnn' or 'mingru'
+    weights : by the names of the ``state_dict`` and in its shapes; they decide how many layers and
+        directions there are. Torch's layers have weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0
+        and in 'lstmp' weight_hr_l0, then l1, with _reverse appended for the other direction; those
+        of ``speechcls.cells`` have layers.0.weight_hh and so on, and one direction
     inputs : (batch, n_frames, n_inputs) floating, one frame or more
 
     Raises
@@ -206,41 +327,69 @@ def _run_layer(
     cell: str, weights: Mapping[str, Array], inputs: Array, layer: int, direction: str
 ) -> DirectionTrace:
     """One layer over all frames of (batch, n_frames, n_inputs), in one direction."""
-    gate_weights = _unpack(cell, weights, f"l{layer}{_SUFFIXES[direction]}", inputs.dtype)
-    hidden_size = weights["weight_hh_l0"].shape[1]
+    gate_weights, arguments = _unpack(cell, weights, layer, direction, inputs.dtype)
+    n_units, hidden_size = next(iter(gate_weights.values())).w_h.shape
     batch, n_frames, _ = inputs.shape
     hidden = np.empty((batch, n_frames, hidden_size), inputs.dtype)
     gates_at: list[Gates] = [{}] * n_frames
-    state: State = _CELLS[cell].n_states * (np.zeros((batch, hidden_size), inputs.dtype),)
+    step, n_states, *_ = _CELLS[cell]
+    sizes = (hidden_size, n_units)[:n_states]  # of h and c
+    state: State = tuple(np.zeros((batch, size), inputs.dtype) for size in sizes)
     for frame in range(n_frames) if direction == "forward" else reversed(range(n_frames)):
-        state, gates_at[frame] = _CELLS[cell].step(inputs[:, frame], state, gate_weights)
+        state, gates_at[frame] = step(inputs[:, frame], state, gate_weights, **arguments)
         hidden[:, frame] = state[0]
     gates = {name: np.stack([at[name] for at in gates_at], axis=1) for name in gates_at[0]}
     return DirectionTrace(hidden, gates)
 
 
-def _unpack(cell: str, weights: Mapping[str, Array], suffix: str, dtype: DTypeLike) -> CellWeights:
-    """Torch's stacked weights of one layer and direction, gate by gate."""
-    stacked = _CELLS[cell].stacked
-    parts = (f"{part}_{suffix}" for part in ("weight_ih", "bias_ih", "weight_hh", "bias_hh"))
-    split = [np.split(np.asarray(weights[part], dtype), len(stacked)) for part in parts]
-    return {name: GateWeights(*rows) for name, *rows in zip(stacked, *split, strict=True)}
+def _unpack(
+    cell: str, weights: Mapping[str, Array], layer: int, direction: str, dtype: DTypeLike
+) -> tuple[CellWeights, dict[str, Array]]:
+    """One layer and direction's weights gate by gate, and the step's further arguments."""
+    parts: dict[str, dict[str, Array]] = {}  # by gate
+    arguments = {}
+    for name, stored in _arrays(cell, layer, [direction]).items():
+        array = np.asarray(weights[name], dtype)
+        if not stored.gates:
+            arguments[stored.part] = array
+            continue
+        for gate, rows in zip(stored.gates, np.split(array, len(stored.gates)), strict=True):
+            parts.setdefault(gate, {})[stored.part] = rows
+    for part in parts.values():
+        part.setdefault("b_h", np.zeros_like(part["b_x"]))
+        part.setdefault("w_h", np.zeros(2 * part["b_h"].shape, dtype))  # (n_units, n_units)
+    return {gate: GateWeights(**part) for gate, part in parts.items()}, arguments
+
+
+def _arrays(cell: str, layer: int, directions: list[str]) -> dict[str, _Stored]:
+    """Arrays of one layer by their full names."""
+    return {
+        stored.name.format(layer=layer, reverse=_SUFFIXES[direction]): stored
+        for direction in directions
+        for stored in _CELLS[cell].stored
+    }
 
 
 def _check_weights(cell: str, weights: Mapping[str, Array], n_inputs: int) -> tuple[int, list[str]]:
     """Layer count and directions that the names stand for, once names and shapes are right."""
-    found = [m for name in weights if (m := re.fullmatch(r"\w+_l(\d+)(_reverse)?", name))]
-    num_layers = len({m[1] for m in found}) or 1
-    directions = ["forward", "reverse"] if any(m[2] for m in found) else ["forward"]
+    is_both = any(name.endswith("_reverse") for name in weights)
+    directions = ["forward", "reverse"] if is_both else ["forward"]
+    arrays = [_arrays(cell, layer, directions) for layer in range(max(1, len(weights)))]
+    # A layer above a gap counts too, so that what is missing is named.
+    num_layers = sum(not names.keys().isdisjoint(weights) for names in arrays) or 1
     has = {name: np.shape(array) for name, array in weights.items()}
-    hidden_size = has.get("weight_hh_l0", (0,))[-1]
-    rows = len(_CELLS[cell].stacked) * hidden_size
+    sized_by = _CELLS[cell].sized_by
+    # Of weight_hh the second axis wins, on which no gates are stacked.
+    found = zip(arrays[0][sized_by].shape, has.get(sized_by, ()), strict=False)
+    sizes = {"hidden": 0, "units": 0, **dict(found)}
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(num_layers):
-        width = n_inputs if layer == 0 else len(directions) * hidden_size
-        for suffix in (f"l{layer}{_SUFFIXES[direction]}" for direction in directions):
-            shapes |= {f"weight_ih_{suffix}": (rows, width), f"bias_ih_{suffix}": (rows,)}
-            shapes |= {f"weight_hh_{suffix}": (rows, hidden_size), f"bias_hh_{suffix}": (rows,)}
+        sizes["inputs"] = n_inputs if layer == 0 else len(directions) * sizes["hidden"]
+        for name, stored in arrays[layer].items():
+            shape = [sizes[size] for size in stored.shape]
+            if stored.gates:
+                shape[0] *= len(stored.gates)
+            shapes[name] = tuple(shape)
     faults = [f"missing {name}" for name in shapes if name not in has]
     faults += [f"unknown {name}" for name in has if name not in shapes]
     faults = faults or [f"{n} is {has[n]}, not {shapes[n]}" for n in shapes if has[n] != shapes[n]]

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from speechcls.config import SILENCE, UNKNOWN
+from speechcls.config import SCRAMBLED, SILENCE, UNKNOWN
 from speechcls.dataset import SPLITS, Example
 from speechcls.errors import DatasetError
 
@@ -62,6 +62,23 @@ def map_label(word: str, labels: Sequence[str]) -> str | None:
     if word in labels:
         return word
     return UNKNOWN if UNKNOWN in labels else None
+
+
+def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """Return what a network for ``labels`` tells apart, in the order of its outputs.
+
+    The words that count as ``_unknown_`` are each told apart, since a network that knows what they
+    have in common takes new words for commands less often; scrambled words are one more.
+    ``_unknown_`` itself is among them only where clips have no other name.
+    """
+    strangers = {word for word in found if map_label(word, labels) == UNKNOWN}
+    strangers |= {SCRAMBLED} if UNKNOWN in labels else set()
+    return (*(label for label in labels if label != UNKNOWN), *sorted(strangers))
+
+
+def label_of_words(words: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Return for each word the index of the label that it counts as."""
+    return [labels.index(str(map_label(word, labels))) for word in words]
 
 
 def percentage(key: str) -> float:

@@ -10,13 +10,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechcls.augment import add_noise, cut_noise, fade_noise, mask_time, shift
-from speechcls.config import SILENCE, UNKNOWN, TrainConfig
+from speechcls.augment import (
+    add_noise,
+    change_gain,
+    change_speed,
+    coloured_noise,
+    cut_noise,
+    equalise,
+    fade_noise,
+    mask,
+    reverberate,
+    scramble,
+    shift,
+)
+from speechcls.config import SCRAMBLED, SILENCE, UNKNOWN, TrainConfig
 from speechcls.corpus import Corpus, mean_command_count
 from speechcls.errors import ConfigError
-from speechcls.networks import Recogniser
+from speechcls.recogniser import Recogniser
 
-_NOISE = -1  # in place of a clip's index: a fresh cut of background noise
+_CLIP, _SCRAMBLED, _NOISE = range(3)  # a clip as it is, one scrambled, fresh background noise
+_KINDS = 3
+_COLOURED_S = 10  # of each pure colour of noise, beside what was recorded
 _FEATURE_BATCH = 32  # clips whose spectra fit the processor's cache
 
 
@@ -73,6 +87,7 @@ def fit(
     device: torch.device,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[float], None] = lambda done: None,
+    keeps_statistics: bool = False,
 ) -> FitResult:
     """Train ``recogniser`` and leave it on the processor with its best weights.
 
@@ -83,18 +98,22 @@ def fit(
     ----------
     on_epoch : called after each epoch
     on_step : called after each step with the share of the epoch that is done
+    keeps_statistics : whether mean and deviation of the features stay, as a trained body needs them
 
     Source
     ------
     AdamW: Loshchilov & Hutter 2019; cosine: Loshchilov & Hutter 2017; warm-up: Goyal et al. 2017;
-    clipping: Pascanu et al. 2013; label smoothing: Szegedy et al. 2016.
+    clipping: Pascanu et al. 2013; label smoothing: Szegedy et al. 2016; running average of the
+    weights: Polyak & Juditsky 1992, Tarvainen & Valpola 2017.
     """
     batches = _Batches(corpus, config, device)
     recogniser.to(device)
-    set_feature_statistics(recogniser, batches)
+    if not keeps_statistics:
+        set_feature_statistics(recogniser, batches)
     optimizer = torch.optim.AdamW(
         recogniser.parameters(), lr=config.lr, weight_decay=config.weight_decay
     )
+    average = _Average(recogniser, config.average_decay)
     n_steps = config.epochs * batches.n_steps
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, n_steps, config.warmup_share)
@@ -105,12 +124,12 @@ def fit(
             torch.manual_seed(config.seed)  # dropout draws from the global generator
             for number in range(1, config.epochs + 1):
                 epoch = _run_epoch(
-                    number, recogniser, batches, optimizer, schedule, config, result.best, on_step
+                    number, average, batches, optimizer, schedule, config, result.best, on_step
                 )
                 result.history.append(epoch)
                 if epoch.is_best:
                     # At once, for Ctrl-C may come in between.
-                    best_state, result.best = copy.deepcopy(recogniser.state_dict()), epoch
+                    best_state, result.best = copy.deepcopy(average.model.state_dict()), epoch
                 on_epoch(epoch)
                 if result.best and number - result.best.epoch >= config.patience:
                     break
@@ -129,9 +148,36 @@ def learning_rate_factor(step: int, n_steps: int, warmup_share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
 
 
+class _Average:
+    """The recogniser in training, and beside it the running average of its weights."""
+
+    def __init__(self, recogniser: Recogniser, decay: float) -> None:
+        self.recogniser = recogniser
+        self.model = recogniser
+        if decay:
+            device = recogniser.feature_mean.device
+            self.model = copy.deepcopy(recogniser).to(device)  # which joins the weights for cuDNN
+        self._decay, self._n_steps = decay, 0
+
+    def step(self) -> None:
+        """Take in the weights after one step of the optimiser."""
+        if not self._decay:
+            return
+        self._n_steps += 1
+        # Short at first, so that the random start is soon forgotten.
+        decay = min(self._decay, self._n_steps / (10 + self._n_steps))
+        with torch.no_grad():
+            averages, weights = self.model.state_dict(), self.recogniser.state_dict()
+            for name, average in averages.items():
+                if average.is_floating_point():
+                    average.lerp_(weights[name], 1 - decay)
+                else:
+                    average.copy_(weights[name])
+
+
 def _run_epoch(
     number: int,
-    recogniser: Recogniser,
+    average: _Average,
     batches: "_Batches",
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -139,27 +185,27 @@ def _run_epoch(
     best: Epoch | None,
     on_step: Callable[[float], None],
 ) -> Epoch:
-    """Train once over all clips, then validate."""
-    recogniser.train()
+    """Train once over all clips, then validate the average."""
+    recogniser = average.recogniser.train()
     started, total_loss, n_clips = time.perf_counter(), torch.zeros((), device=batches.device), 0
     loss_of = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     generator = torch.Generator().manual_seed(_seed_of(config.seed, number))
     for step, (samples, targets) in enumerate(batches.training(number), start=1):
         with torch.no_grad():
             features = recogniser.standardised(samples)
-            longest = round(config.time_mask_share * features.shape[1])
-            features = mask_time(features, config.time_masks, longest, generator)
+            features = _mask(features, recogniser, config, generator)
         loss = loss_of(_logits(recogniser, features), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(recogniser.parameters(), config.max_grad_norm)
         optimizer.step()
         schedule.step()
+        average.step()
         total_loss += loss.detach() * len(targets)
         n_clips += len(targets)
         on_step(step / batches.n_steps)
     duration_s = time.perf_counter() - started
-    validation_loss, accuracy = evaluate_loss(recogniser, batches)
+    validation_loss, accuracy = evaluate_loss(average.model, batches)
     return Epoch(
         epoch=number,
         loss=float(total_loss) / n_clips,
@@ -173,12 +219,25 @@ def _run_epoch(
     )
 
 
+def _mask(
+    features: Tensor, recogniser: Recogniser, config: TrainConfig, generator: torch.Generator
+) -> Tensor:
+    """Return features (batch, n_frames, n_features) blanked out in part."""
+    _, n_frames, n_features = features.shape
+    longest = round(config.time_mask_share * n_frames)
+    features = mask(features, 1, config.time_masks, longest, generator)
+    if recogniser.features.config.kind == "log-mel":
+        widest = round(config.frequency_mask_share * n_features)
+        features = mask(features, 2, config.frequency_masks, widest, generator)
+    return features
+
+
 def _seed_of(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch) % 2**63
 
 
 def _logits(recogniser: Recogniser, features: Tensor) -> Tensor:
-    """Return logits (batch, n_labels) in float32, by mixed precision on CUDA.
+    """Return logits (batch, n_outputs) in float32, by mixed precision on CUDA.
 
     Features (batch, n_frames, n_features) are given, since decibels need all of float32.
     """
@@ -195,7 +254,7 @@ def evaluate_loss(recogniser: Recogniser, batches: "_Batches") -> tuple[float, f
     n_right, n_clips = torch.zeros((), device=batches.device), 0
     with torch.no_grad():
         for samples, targets in batches.validation():
-            logits = _logits(recogniser, recogniser.standardised(samples))
+            logits = recogniser.by_label(_logits(recogniser, recogniser.standardised(samples)))
             loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
             n_right += (logits.argmax(dim=1) == targets).sum()
             n_clips += len(targets)
@@ -220,13 +279,21 @@ def set_feature_statistics(recogniser: Recogniser, batches: "_Batches") -> None:
 
 
 class _Batches:
-    """The corpus on the device, dealt out in batches of (samples, targets)."""
+    """The corpus on the device, dealt out in batches of (samples, targets).
+
+    Targets are words in training and labels in validation.
+    """
 
     def __init__(self, corpus: Corpus, config: TrainConfig, device: torch.device) -> None:
         self.device, self._config = device, config
+        self._sample_rate = corpus.features.sample_rate
         self._windows = torch.from_numpy(corpus.windows).to(device)
-        self._targets = torch.from_numpy(corpus.label_index).to(device)
-        self._noise = torch.from_numpy(corpus.noise).to(device).float() / 32_768.0
+        self._labels = torch.from_numpy(corpus.label_index).to(device)
+        self._words = torch.from_numpy(corpus.word_index).to(device)
+        generator = torch.Generator().manual_seed(config.seed)
+        coloured = coloured_noise(_COLOURED_S * self._sample_rate, generator)
+        recorded = torch.from_numpy(corpus.noise).float() / 32_768.0
+        self._noise = torch.cat([recorded, coloured]).to(device)
         training = np.flatnonzero(corpus.split == "train")
         self._validation = torch.from_numpy(np.flatnonzero(corpus.split == "validation"))
         names = np.array(corpus.labels)[corpus.label_index[training]]
@@ -234,42 +301,76 @@ class _Batches:
         self._unknown = torch.from_numpy(training[names == UNKNOWN])
         self._known = torch.from_numpy(training[names != UNKNOWN])
         self._n_unknown = min(len(self._unknown), max(1, round(config.unknown_share * n_command)))
-        self._n_silence = round(config.silence_share * n_command) if len(self._noise) else 0
-        self._silence = corpus.labels.index(SILENCE) if self._n_silence else 0
-        n_clips = len(self._known) + self._n_unknown + self._n_silence
-        self.n_steps = math.ceil(n_clips / config.batch_size)
+        self._n_silence = round(config.silence_share * n_command) if len(recorded) else 0
+        self._silence = corpus.words.index(SILENCE) if self._n_silence else 0
+        is_command = (names != UNKNOWN) & (names != SILENCE)
+        self._commands = torch.from_numpy(training[is_command])
+        self._n_scrambled, self._scrambled = 0, 0
+        if SCRAMBLED in corpus.words:
+            self._n_scrambled = round(config.scramble_share * n_command)
+            self._scrambled = corpus.words.index(SCRAMBLED)
+        n_clips = len(self._known) + self._n_unknown + self._n_scrambled + self._n_silence
+        self._n_repeats = math.ceil(config.epoch_clips / n_clips)
+        self.n_steps = math.ceil(self._n_repeats * n_clips / config.batch_size)
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch, augmented, in an order of its own."""
         generator = torch.Generator().manual_seed(_seed_of(self._config.seed, epoch))
-        chosen = torch.randperm(len(self._unknown), generator=generator)[: self._n_unknown]
-        silent = torch.full((self._n_silence,), _NOISE)
-        index = torch.cat([self._known, self._unknown[chosen], silent])
+        index = torch.cat([self._draw(generator) for _ in range(self._n_repeats)])
         index = index[torch.randperm(len(index), generator=generator)]
         for chunk in torch.split(index, self._config.batch_size):
-            samples, targets = self._take(chunk.clamp(min=0))
-            n_samples, config = samples.shape[1], self._config
-            samples = shift(samples, round(config.shift_share * n_samples), generator)
-            if len(self._noise):
-                snr_db = config.snr_low_db, config.snr_high_db
-                samples = add_noise(samples, self._noise, config.noise_share, snr_db, generator)
-            is_noise = (chunk == _NOISE).to(self.device)
-            if n_noise := int(is_noise.sum()):
-                cuts = cut_noise(self._noise, n_noise, n_samples, generator)
+            clip, kind = (part.to(self.device) for part in (chunk // _KINDS, chunk % _KINDS))
+            samples, targets = self._take(clip, self._words)
+            if (is_scrambled := kind == _SCRAMBLED).any():
+                samples[is_scrambled] = scramble(
+                    samples[is_scrambled], targets[is_scrambled], generator
+                )
+                targets[is_scrambled] = self._scrambled
+            samples = self._augment(samples, generator)
+            if (is_noise := kind == _NOISE).any():
+                cuts = cut_noise(self._noise, int(is_noise.sum()), samples.shape[1], generator)
                 samples[is_noise] = fade_noise(cuts, generator)
                 targets[is_noise] = self._silence
             yield samples, targets
 
+    def _draw(self, generator: torch.Generator) -> Tensor:
+        """Return what an epoch consists of: ``_KINDS`` times the clip's index, plus what it is."""
+        unknown = torch.randperm(len(self._unknown), generator=generator)[: self._n_unknown]
+        n_command = max(1, len(self._commands))
+        scrambled = torch.randint(n_command, (self._n_scrambled,), generator=generator)
+        return torch.cat(
+            [
+                _KINDS * torch.cat([self._known, self._unknown[unknown]]) + _CLIP,
+                _KINDS * self._commands[scrambled] + _SCRAMBLED,
+                torch.full((self._n_silence,), _NOISE),
+            ]
+        )
+
+    def _augment(self, samples: Tensor, generator: torch.Generator) -> Tensor:
+        """Return clips (batch, n_samples) as another voice might have said them elsewhere."""
+        config = self._config
+        if config.speed_share:
+            samples = change_speed(samples, config.speed_share, generator)
+        samples = shift(samples, round(config.shift_share * samples.shape[1]), generator)
+        if config.equaliser_share:
+            samples = equalise(samples, config.equaliser_share, config.equaliser_db, generator)
+        if config.reverb_share:
+            samples = reverberate(samples, config.reverb_share, self._sample_rate, generator)
+        if config.noise_share:
+            snr_db = config.snr_low_db, config.snr_high_db
+            samples = add_noise(samples, self._noise, config.noise_share, snr_db, generator)
+        return change_gain(samples, config.gain_db, generator)
+
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the validation clips."""
         for chunk in torch.split(self._validation, self._config.batch_size):
-            yield self._take(chunk)
+            yield self._take(chunk, self._labels)
 
     def training_clips(self) -> Iterator[Tensor]:
         """Yield the samples of every training clip once."""
         for chunk in torch.split(torch.cat([self._known, self._unknown]), _FEATURE_BATCH):
-            yield self._take(chunk)[0]
+            yield self._take(chunk, self._words)[0]
 
-    def _take(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _take(self, index: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         index = index.to(self.device)
-        return self._windows[index].float() / 32_768.0, self._targets[index]
+        return self._windows[index].float() / 32_768.0, targets[index]

@@ -28,13 +28,25 @@ ORDER = [
     "synth",
     "features",
     "augment",
+    "cells",
     "networks",
+    "recogniser",
+    "finetuning",
     "training",
     "export",
     "cli",
 ]
 """A module imports only from modules before it."""
-OF_TORCH = {"features", "augment", "networks", "training", "export"}
+OF_TORCH = {
+    "features",
+    "augment",
+    "cells",
+    "networks",
+    "recogniser",
+    "finetuning",
+    "training",
+    "export",
+}
 HEAVY = {"torch", "scipy", "librosa", "numba", "sklearn"}
 PREDICTION = ["cli", "classifier", "output", "audio", "dataset", "artifact", "readahead", "config"]
 

@@ -28,12 +28,14 @@ print(json.dumps([code or 0, sorted({name.split(".")[0] for name in sys.modules}
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from speechcls.export import export_onnx
-    from speechcls.networks import build_recogniser
+    from speechcls.recogniser import build_recogniser
 
     features = FeatureConfig(duration_s=0.5)
     network = NetworkConfig(arch="gru", hidden_size=8, num_layers=1)
-    artifact = Artifact(tmp_path_factory.mktemp("m") / "model", features, network, ("no", "yes"))
-    graph = export_onnx(build_recogniser(features, network, 2, seed=0), ["no", "yes"])
+    artifact = Artifact(
+        tmp_path_factory.mktemp("m") / "model", features, network, ("no", "yes"), ("no", "yes")
+    )
+    graph = export_onnx(build_recogniser(features, network, range(2), seed=0), ["no", "yes"])
     save_artifact(artifact, {}, graph, {}, [])
     return artifact.path
 

@@ -15,10 +15,14 @@ def archs(
     hidden_size: Annotated[
         int, typer.Option(min=1, help="Units of a layer, in each direction.")
     ] = NetworkConfig.hidden_size,
+    size: Annotated[
+        str | None,
+        typer.Option(help="tiny, small or base: hidden sizes that keep each below a size."),
+    ] = None,
     num_layers: Annotated[
         int, typer.Option(min=1, help="Recurrent layers.")
     ] = NetworkConfig.num_layers,
-    n_labels: Annotated[int, typer.Option(min=2, help="Labels to tell apart.")] = 10,
+    n_labels: Annotated[int, typer.Option(min=2, help="Words to tell apart.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """List the networks with their size and cost.
@@ -29,28 +33,43 @@ def archs(
     """
     import torch
 
-    from speechcls.networks import NETWORKS, build_recogniser, count_multiply_adds, count_parameters
+    from speechcls.networks import NETWORKS
+    from speechcls.recogniser import (
+        build_recogniser,
+        count_multiply_adds,
+        count_parameters,
+        fit_size,
+    )
 
-    features = FeatureConfig()
     rows = []
     for name, network_class in NETWORKS.items():
         config = NetworkConfig(arch=name, hidden_size=hidden_size, num_layers=num_layers)
-        network = build_recogniser(features, config, n_labels, seed=0).network.eval()
+        features = FeatureConfig(kind=network_class.feature_kind)
+        if size:
+            config = fit_size(size, features, config, n_labels)  # of all its words
+        network = build_recogniser(features, config, range(n_labels), seed=0).network.eval()
         frames = torch.zeros(1, features.n_frames, features.n_features)
         about = (network_class.__doc__ or "").splitlines()[0]
-        rows.append((name, count_parameters(network), count_multiply_adds(network, frames), about))
+        counts = count_parameters(network), count_multiply_adds(network, frames)
+        rows.append((name, config.hidden_size, *counts, about))
     if as_json:
-        for name, n_parameters, n_multiply_adds, about in rows:
-            line = {"arch": name, "parameters": n_parameters, "multiply_adds": n_multiply_adds}
+        for name, width, n_parameters, n_multiply_adds, about in rows:
+            line = {
+                "arch": name,
+                "hidden_size": width,
+                "parameters": n_parameters,
+                "multiply_adds": n_multiply_adds,
+            }
             typer.echo(json.dumps(line | {"about": about}))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="")
-    for heading, side in (("arch", "left"), ("parameters", "right"), ("multiply-adds", "right")):
-        table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("arch", no_wrap=True)
+    for heading in ("hidden", "parameters", "multiply-adds"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("about", no_wrap=True)
-    for name, n_parameters, n_multiply_adds, about in rows:
-        table.add_row(name, f"{n_parameters:,}", f"{n_multiply_adds:,}", about)
-    Console(file=sys.stdout, width=120, markup=False, highlight=False).print(table)
+    for name, width, n_parameters, n_multiply_adds, about in rows:
+        table.add_row(name, str(width), f"{n_parameters:,}", f"{n_multiply_adds:,}", about)
+    Console(file=sys.stdout, width=140, markup=False, highlight=False).print(table)

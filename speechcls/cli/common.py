@@ -23,7 +23,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Folder of the model. [default: $SPEECHCLS_MODEL, else the newest in ./models/]",
+        help="Folder of the model. [default: $SPEECHCLS_MODEL, else the newest in ./models/, else"
+        " the one that comes with speechcls]",
         show_default=False,
     ),
 ]

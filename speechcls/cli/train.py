@@ -1,10 +1,11 @@
 """``speechcls train``."""
 
+import dataclasses
 import shlex
 import signal
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,8 +23,16 @@ from speechcls.cli.common import (
     split_names,
 )
 from speechcls.cli.progress import counting, training_display
-from speechcls.config import MODELS, FeatureConfig, NetworkConfig, TrainConfig
-from speechcls.errors import ArtifactError
+from speechcls.config import (
+    MODELS,
+    RECIPES,
+    SIZES,
+    Config,
+    FeatureConfig,
+    NetworkConfig,
+    TrainConfig,
+)
+from speechcls.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
     from speechcls.corpus import Corpus
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
 
 @reports_errors
 def train(
+    ctx: typer.Context,
     data: Annotated[
         Path,
         typer.Argument(
@@ -47,9 +57,24 @@ def train(
         str | None,
         typer.Option(help="Labels to tell apart, as yes,no; every other word is _unknown_."),
     ] = None,
+    from_model: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Model to start from, or commands, which comes with speechcls: its features and"
+            " network, with a new last layer.",
+            metavar="MODEL",
+        ),
+    ] = None,
     arch: Annotated[
         str, typer.Option(help="Network; speechcls archs lists them.")
     ] = NetworkConfig.arch,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Hidden size by parameters: tiny (30,000), small (100,000), base (400,000)."
+        ),
+    ] = None,
     hidden_size: Annotated[
         int, typer.Option(help="Units of a layer, in each direction.")
     ] = NetworkConfig.hidden_size,
@@ -60,6 +85,13 @@ def train(
     readout: Annotated[
         str, typer.Option(help="How frames become one vector: last, mean or attention.")
     ] = NetworkConfig.readout,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="fast, standard or best: where the settings of training start from; those given"
+            " here override it, and the defaults shown are those of standard."
+        ),
+    ] = TrainConfig.recipe,
     epochs: Annotated[int, typer.Option(help="Most passes over the clips.")] = TrainConfig.epochs,
     patience: Annotated[
         int, typer.Option(help="End after so many epochs without a better one.")
@@ -76,17 +108,41 @@ def train(
         float, typer.Option(help="Longest gradient.")
     ] = TrainConfig.max_grad_norm,
     label_smoothing: Annotated[
-        float, typer.Option(help="Share of the target spread over all labels.")
+        float, typer.Option(help="Share of the target spread over all words.")
     ] = TrainConfig.label_smoothing,
+    average_decay: Annotated[
+        float,
+        typer.Option(
+            help="What a step leaves of the running average of the weights; 0: no average."
+        ),
+    ] = TrainConfig.average_decay,
     unknown_share: Annotated[
         float, typer.Option(help="Most _unknown_ clips an epoch, in mean commands.")
     ] = TrainConfig.unknown_share,
     silence_share: Annotated[
         float, typer.Option(help="_silence_ clips an epoch, in mean commands.")
     ] = TrainConfig.silence_share,
+    scramble_share: Annotated[
+        float, typer.Option(help="Scrambled words an epoch as _unknown_, in mean commands.")
+    ] = TrainConfig.scramble_share,
+    epoch_clips: Annotated[
+        int, typer.Option(help="Fewest clips in an epoch; a smaller set is repeated.")
+    ] = TrainConfig.epoch_clips,
+    speed_share: Annotated[
+        float, typer.Option(help="Play each clip faster or slower by up to this share.")
+    ] = TrainConfig.speed_share,
     shift_share: Annotated[
         float, typer.Option(help="Move each clip by up to this share of the window.")
     ] = TrainConfig.shift_share,
+    equaliser_share: Annotated[
+        float, typer.Option(help="Share of the clips that are equalised at random.")
+    ] = TrainConfig.equaliser_share,
+    equaliser_db: Annotated[
+        float, typer.Option(help="Largest gain of the equaliser, dB.")
+    ] = TrainConfig.equaliser_db,
+    reverb_share: Annotated[
+        float, typer.Option(help="Share of the clips that are put into a room.")
+    ] = TrainConfig.reverb_share,
     noise_share: Annotated[
         float, typer.Option(help="Share of the clips that get background noise.")
     ] = TrainConfig.noise_share,
@@ -96,12 +152,21 @@ def train(
     snr_high_db: Annotated[
         float, typer.Option(help="Faintest noise: signal-to-noise ratio, dB.")
     ] = TrainConfig.snr_high_db,
+    gain_db: Annotated[
+        float, typer.Option(help="Make each clip louder or fainter by up to this, dB.")
+    ] = TrainConfig.gain_db,
     time_masks: Annotated[
         int, typer.Option(help="Stretches of each clip that are blanked out.")
     ] = TrainConfig.time_masks,
     time_mask_share: Annotated[
         float, typer.Option(help="Longest such stretch, as a share of the window.")
     ] = TrainConfig.time_mask_share,
+    frequency_masks: Annotated[
+        int, typer.Option(help="Ranges of log-mel bands that are blanked out.")
+    ] = TrainConfig.frequency_masks,
+    frequency_mask_share: Annotated[
+        float, typer.Option(help="Widest such range, as a share of the bands.")
+    ] = TrainConfig.frequency_mask_share,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     pattern: Pattern = None,
@@ -112,14 +177,29 @@ def train(
     max_bad: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Largest share of clips that may be bad.")
     ] = 0.01,
-    features: Annotated[str, typer.Option(help="mfcc or log-mel.")] = FeatureConfig.kind,
+    kind: Annotated[
+        str | None,
+        typer.Option("--features", help="mfcc or log-mel. [default: what suits the network]"),
+    ] = None,
     sample_rate: Annotated[
         int, typer.Option(help="Hz that recordings are resampled to.")
     ] = FeatureConfig.sample_rate,
-    duration: Annotated[
+    duration_s: Annotated[
         float | None,
-        typer.Option(help="Window of the model, seconds. [default: the clips' usual length]"),
+        typer.Option(
+            "--duration", help="Window of the model, seconds. [default: the clips' usual length]"
+        ),
     ] = None,
+    relative: Annotated[
+        bool,
+        typer.Option(
+            "--relative/--absolute",
+            help="Whether energies count from the clip's mean: loud and faint are alike.",
+        ),
+    ] = FeatureConfig.relative,
+    range_db: Annotated[
+        float, typer.Option(help="Tell relative energies apart down to this, dB below the mean.")
+    ] = FeatureConfig.range_db,
     n_fft: Annotated[
         int, typer.Option(help="Length of the Fourier transform, samples.")
     ] = FeatureConfig.n_fft,
@@ -142,61 +222,69 @@ def train(
     Speakers are held back for validation and test wherever they are known. Prints the folder of
     the model. Ctrl-C ends early and keeps the best model so far.
 
-    Example: speechcls train data/ --commands yes,no --arch gru
+    Example: speechcls train data/ --commands yes,no --arch gru --size tiny --recipe fast
     """
-    feature_config = FeatureConfig(
-        kind=features,
-        sample_rate=sample_rate,
-        duration_s=FeatureConfig.duration_s if duration is None else duration,
-        n_fft=n_fft,
-        win_length=win_length,
-        hop_length=hop_length,
-        n_mels=n_mels,
-        n_mfcc=n_mfcc,
-        fmin=fmin,
-        fmax=fmax,
-    )
-    network_config = NetworkConfig(arch, hidden_size, num_layers, dropout, readout)
-    train_config = TrainConfig(
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        weight_decay=weight_decay,
-        warmup_share=warmup_share,
-        max_grad_norm=max_grad_norm,
-        label_smoothing=label_smoothing,
-        patience=patience,
-        unknown_share=unknown_share,
-        silence_share=silence_share,
-        shift_share=shift_share,
-        noise_share=noise_share,
-        snr_low_db=snr_low_db,
-        snr_high_db=snr_high_db,
-        time_masks=time_masks,
-        time_mask_share=time_mask_share,
-        seed=seed,
-    )
+    if recipe not in RECIPES:
+        raise ConfigError(f"recipe: no {recipe!r}; there are {', '.join(RECIPES)}")
+    train_config = dataclasses.replace(RECIPES[recipe], **_given(ctx, TrainConfig))
+    # What suits the network is known later; until then the kind that asks for least.
+    feature_config = FeatureConfig(**{"kind": "log-mel"} | _given(ctx, FeatureConfig))
+    network_config = NetworkConfig(**_given(ctx, NetworkConfig))
+    if size and "hidden_size" in _given(ctx, NetworkConfig):
+        raise ConfigError("--size chooses the hidden size; leave out --hidden-size or --size")
+    if size and size not in SIZES:
+        raise ConfigError(f"size: no {size!r}; there are {', '.join(SIZES)}")
     messages = Messages(quiet, verbose)
-    from speechcls.artifact import Artifact, check_place
+    from speechcls.artifact import (
+        BUNDLED,
+        Artifact,
+        check_place,
+        find_bundled,
+        load_artifact,
+    )
     from speechcls.classifier import default_jobs
     from speechcls.corpus import load_corpus
     from speechcls.dataset import find_examples
 
     # Everything that can be refused is refused before the hours of training.
+    source = None
+    if from_model:
+        fixed = (
+            _given(ctx, FeatureConfig)
+            | _given(ctx, NetworkConfig)
+            | ({"size": size} if size else {})
+        )
+        if fixed:
+            options = {"kind": "features", "duration_s": "duration"}
+            names = ", ".join(sorted("--" + options.get(n, n).replace("_", "-") for n in fixed))
+            raise ConfigError(
+                f"--from {from_model}: its features and network stay; leave out {names}"
+            )
+        bundled = find_bundled() if str(from_model) == BUNDLED and not from_model.exists() else None
+        source = load_artifact(bundled or from_model)
+        feature_config, network_config = source.features, source.network
+        duration_s = feature_config.duration_s
     dataset = find_examples(data, pattern, noise)
-    place = out or MODELS / f"{(data.parent if data.is_file() else data).resolve().name}-{arch}"
+    name = (data.parent if data.is_file() else data).resolve().name
+    place = out or MODELS / f"{name}-{network_config.arch}"
     check_place(place, force)
     from speechcls.export import save_trained
-    from speechcls.networks import build_recogniser, count_parameters
+    from speechcls.finetuning import take_body
+    from speechcls.networks import feature_kind
+    from speechcls.recogniser import build_recogniser, count_parameters, fit_size
+    from speechcls.splits import label_of_words
     from speechcls.training import choose_device, fit
 
     on = choose_device(device)
-    build_recogniser(feature_config, network_config, 2, seed)
+    if not source and kind is None:
+        kind = feature_kind(network_config.arch)
+        feature_config = dataclasses.replace(feature_config, kind=kind)
+    build_recogniser(feature_config, network_config, range(2), seed)
     with counting(messages, "reading", len(dataset.examples)) as on_clip:
         corpus = load_corpus(
             dataset,
             feature_config,
-            duration,
+            duration_s,
             split_names("--commands", commands),
             split_names("--test-speakers", test_speakers),
             max_bad,
@@ -206,17 +294,25 @@ def train(
     report_bad(messages, corpus.bad)
     for warning in corpus.warnings:
         messages.warn(warning)
-    recogniser = build_recogniser(corpus.features, network_config, len(corpus.labels), seed)
+    if size:
+        network_config = fit_size(size, corpus.features, network_config, len(corpus.words))
+    label_of_output = label_of_words(corpus.words, corpus.labels)
+    recogniser = build_recogniser(corpus.features, network_config, label_of_output, seed)
+    if source:
+        take_body(recogniser, source)
     n_parameters = count_parameters(recogniser)
     messages.note(_describe_corpus(corpus))
-    messages.note(f"{arch} with {n_parameters:,} parameters on {on}, at most {epochs} epochs")
-    with training_display(messages, epochs) as (on_epoch, on_step):
-        result = fit(recogniser, corpus, train_config, on, on_epoch, on_step)
+    messages.note(
+        f"{network_config.arch} with {n_parameters:,} parameters on {on},"
+        f" at most {train_config.epochs} epochs"
+    )
+    with training_display(messages, train_config.epochs) as (on_epoch, on_step):
+        result = fit(recogniser, corpus, train_config, on, on_epoch, on_step, source is not None)
     if result.best is None:
         raise KeyboardInterrupt
 
     def save(folder: Path) -> float:
-        artifact = Artifact(folder, corpus.features, network_config, corpus.labels)
+        artifact = Artifact(folder, corpus.features, network_config, corpus.labels, corpus.words)
         return save_trained(
             artifact,
             recogniser,
@@ -256,6 +352,15 @@ def train(
     typer.echo(str(place))
     if code:
         raise typer.Exit(code)
+
+
+def _given(ctx: typer.Context, config: type[Config]) -> dict[str, Any]:
+    """Return what the command line says about the fields of ``config``, without defaults."""
+    return {
+        name: ctx.params[name]
+        for name in config.__dataclass_fields__
+        if str(getattr(ctx.get_parameter_source(name), "name", "")) == "COMMANDLINE"
+    }
 
 
 def _describe_corpus(corpus: "Corpus") -> str:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 FILES = {"config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv"}
 TINY = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "1")
+TINY += ("--epoch-clips", "1")
 
 
 def change_config(**changes):
@@ -108,7 +109,9 @@ SPOILT = {
         ["MODEL/model.onnx: damaged (", "; copy the model again"],
     ),
     "graph of other labels": (
-        change_config(labels=["high", "low", "rise", "fall"]),
+        change_config(
+            labels=["high", "low", "rise", "fall"], words=["high", "low", "rise", "fall"]
+        ),
         ["MODEL/model.onnx: does not fit config.json (8000 samples in, 4 prob", "; copy the model"],
     ),
     "graph of other words": (
@@ -176,6 +179,7 @@ def test_evaluate_needs_to_know_what_trained(spoil, model, home, call):
 
 def test_no_model_at_all(home, tmp_path, call, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("speechcls.artifact.BUNDLED", "none")
     result = call("predict", home.clip("low"))
     assert (result.code, result.stdout) == (1, "")
     [error] = result.errors

@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 
 from speechcls.artifact import load_artifact
 from speechcls.classifier import Classifier
-from speechcls.networks import NETWORKS, build_recogniser
+from speechcls.networks import NETWORKS
+from speechcls.recogniser import build_recogniser
 from speechcls.splits import percentage
 
-ARCHS = ("rnn", "lstm", "gru", "birnn", "bilstm", "bigru")
+ARCHS = ("rnn", "fastrnn", "lstm", "lstmp", "gru", "mingru", "birnn", "bilstm", "bigru", "crnn")
+ARCHS += ("att-bigru", "att-bilstm")
 FILES = {"config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv"}
 
 
@@ -119,7 +121,7 @@ def test_architecture_trains_saves_loads_evaluates_and_predicts(arch, home, tmp_
 
     artifact, classifier = load_artifact(model), Classifier.load(model)
     recogniser = build_recogniser(
-        artifact.features, artifact.network, len(artifact.labels), seed=99
+        artifact.features, artifact.network, range(len(artifact.labels)), seed=99
     ).eval()
     windows = np.stack([classifier.read_window(clip).samples for clip in clips])
     with torch.no_grad():

@@ -12,6 +12,7 @@ from speechcls.artifact import load_artifact
 FILES = {"config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv"}
 # An epoch of these takes seconds, so that the first one is still running when Ctrl-C comes.
 SLOW = ("--hidden-size", "256", "--num-layers", "2", "--batch-size", "1")
+SLOW += ("--arch", "bilstm", "--epoch-clips", "1")
 ENDLESS = ("--hidden-size", "16", "--num-layers", "1", "--epochs", "9999", "--patience", "9999")
 
 
@@ -57,10 +58,10 @@ def test_after_an_epoch_the_best_model_is_kept(home, tmp_path, start, call):
 
 def test_before_the_first_epoch_nothing_is_left(home, tmp_path, start):
     process = start("train", home.data, *SLOW, cwd=tmp_path)
-    code, stdout, stderr = interrupt_after(process, "at most 30 epochs")
+    code, stdout, stderr = interrupt_after(process, "at most 40 epochs")
     assert (code, stdout) == (130, "")
     assert "epoch 1/" not in stderr
-    assert stderr.endswith(" at most 30 epochs\nspeechcls: error: interrupted\n")
+    assert stderr.endswith(" at most 40 epochs\nspeechcls: error: interrupted\n")
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -69,7 +70,7 @@ def test_before_the_first_epoch_the_model_that_was_there_stays(home, tmp_path, s
     shutil.copytree(home.model, model)
     before = {path.name: path.read_bytes() for path in model.iterdir()}
     process = start("train", home.data, *SLOW, "--out", model, "--force", cwd=tmp_path)
-    code, stdout, stderr = interrupt_after(process, "at most 30 epochs")
+    code, stdout, stderr = interrupt_after(process, "at most 40 epochs")
     assert (code, stdout) == (130, "")
     assert "Traceback" not in stderr
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before

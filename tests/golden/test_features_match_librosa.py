@@ -24,6 +24,8 @@ CONFIGS = {
     "odd window": FeatureConfig(win_length=401, n_fft=513, hop_length=123, n_mels=40, n_mfcc=40),
     "window fills the transform": FeatureConfig(win_length=512, hop_length=128),
     "high floor": FeatureConfig(power_floor=1e-3),
+    "absolute": FeatureConfig(relative=False),
+    "small range": FeatureConfig(range_db=20.0),
 }
 
 
@@ -39,7 +41,9 @@ def librosa_log_mel(samples: np.ndarray, config: FeatureConfig) -> np.ndarray:
         fmin=config.fmin,
         fmax=config.fmax,
     )
-    return librosa.power_to_db(power, amin=config.power_floor, top_db=None).T
+    reference = np.maximum(power, config.power_floor).mean() if config.relative else 1.0
+    level = librosa.power_to_db(power, ref=reference, amin=config.power_floor, top_db=None)
+    return np.maximum(level, -config.range_db if config.relative else -np.inf).T
 
 
 def librosa_mfcc(samples: np.ndarray, config: FeatureConfig) -> np.ndarray:
@@ -90,6 +94,16 @@ def test_shape_is_that_of_the_configuration(kind: str) -> None:
     config = FeatureConfig(kind=kind, duration_s=0.77)
     features = FEATURES[kind](config)(torch.zeros(3, config.n_samples))
     assert features.shape == (3, config.n_frames, config.n_features)
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+def test_loud_and_faint_are_alike_if_relative(kind: str) -> None:
+    samples = torch.from_numpy(clips(16_000)["sweep"].astype(np.float32))[None]
+    samples += 0.01 * torch.randn(samples.shape, generator=torch.Generator().manual_seed(0))
+    for relative in (True, False):
+        module = FEATURES[kind](FeatureConfig(kind=kind, relative=relative))
+        difference = (module(0.01 * samples) - module(samples)).abs().amax()
+        assert difference < 1e-2 if relative else difference > 30
 
 
 def test_both_ways_to_the_power_spectrum_are_equal() -> None:

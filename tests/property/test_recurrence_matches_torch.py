@@ -1,17 +1,32 @@
-"""The NumPy equations give what torch gives, for every cell, depth and direction."""
+"""The NumPy equations give what the networks give, for every cell, depth and direction."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from speechcls.cells import FastRNNLayers, MinGRULayers, ProjectedLSTM
+from speechcls.config import NetworkConfig
+from speechcls.networks import NETWORKS
 from speechcls.recurrence import run_recurrence
 
-CELLS = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")  # it is slow
+
+OURS = {"fastrnn": FastRNNLayers, "mingru": MinGRULayers}
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "lstmp": nn.LSTM} | OURS
+OF_CLASS = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru", ProjectedLSTM: "lstmp"} | {
+    layers: cell for cell, layers in OURS.items()
+}
 every_kind = pytest.mark.parametrize(
     ("cell", "num_layers", "bidirectional"),
-    [(cell, layers, both) for cell in CELLS for layers in (1, 2, 3) for both in (False, True)],
+    [
+        (cell, layers, both)
+        for cell in CELLS
+        for layers in (1, 2, 3)
+        for both in ((False,) if cell in OURS else (False, True))
+    ],
 )
 
 
@@ -29,29 +44,46 @@ def problems(draw):
     }
 
 
+def build(cell, num_layers, bidirectional, problem):
+    """A network of one drawn problem, in which no two numbers that the equations tell apart agree.
+
+    A projected LSTM has ``hidden_size`` + 1 units.
+    """
+    sizes = problem["n_inputs"], problem["hidden_size"], num_layers
+    if cell in OURS:
+        network = CELLS[cell](*sizes).to(problem["dtype"])
+        for name, parameter in network.named_parameters():
+            if name.endswith("_logit"):  # as they start, alpha is 1 - beta in every layer
+                nn.init.normal_(parameter)
+        return network
+    settings = {"bidirectional": bidirectional, "batch_first": True, "dtype": problem["dtype"]}
+    if cell == "lstmp":
+        sizes = problem["n_inputs"], problem["hidden_size"] + 1, num_layers
+        settings["proj_size"] = problem["hidden_size"]
+    return CELLS[cell](*sizes, **settings)
+
+
 def run_both(cell, num_layers, bidirectional, problem):
-    """The trace, and torch's outputs and final states as arrays, for one drawn problem."""
-    # nn.RNN draws its weights from the global generator and takes no other.
+    """The trace, and the network's outputs and final states as arrays, for one drawn problem."""
+    # Layers draw their weights from the global generator and take no other.
     torch.manual_seed(problem["seed"])
-    network = CELLS[cell](
-        problem["n_inputs"],
-        problem["hidden_size"],
-        num_layers,
-        bidirectional=bidirectional,
-        batch_first=True,
-        dtype=problem["dtype"],
-    )
+    network = build(cell, num_layers, bidirectional, problem)
     shape = (problem["batch"], problem["n_frames"], problem["n_inputs"])
     inputs = problem["loudness"] * torch.randn(shape, dtype=problem["dtype"])
     with torch.no_grad():
         outputs, states = network(inputs)
-    finals = [state.numpy() for state in (states if cell == "lstm" else (states,))]
-    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    return run_recurrence(cell, weights, inputs.numpy()), outputs.numpy(), finals
+    finals = [state.numpy() for state in (states if "lstm" in cell else (states,))]
+    return run_recurrence(cell, arrays(network), inputs.numpy()), outputs.numpy(), finals
 
 
-def tolerance(problem):
-    return 1e-5 if problem["dtype"] == torch.float32 else 1e-12
+def arrays(network):
+    """The weights by the names of the ``state_dict``."""
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+
+
+def tolerance(problem, outputs):
+    """The largest difference allowed: minGRU squashes nothing, so that it grows with the inputs."""
+    return max(1, np.abs(outputs).max()) * (1e-5 if problem["dtype"] == torch.float32 else 1e-12)
 
 
 @every_kind
@@ -59,7 +91,7 @@ def tolerance(problem):
 @given(problem=problems())
 def test_outputs_and_final_states_match_torch(cell, num_layers, bidirectional, problem):
     trace, outputs, finals = run_both(cell, num_layers, bidirectional, problem)
-    close = {"rtol": 0, "atol": tolerance(problem)}
+    close = {"rtol": 0, "atol": tolerance(problem, outputs)}
     assert trace.outputs.dtype == outputs.dtype
     np.testing.assert_allclose(trace.outputs, outputs, **close)
 
@@ -69,7 +101,7 @@ def test_outputs_and_final_states_match_torch(cell, num_layers, bidirectional, p
     for at, (name, direction) in enumerate(directions):
         last_frame = {"forward": -1, "reverse": 0}[name]
         np.testing.assert_allclose(direction.hidden[:, last_frame], finals[0][at], **close)
-        if cell == "lstm":
+        if "lstm" in cell:
             np.testing.assert_allclose(
                 direction.gates["cell"][:, last_frame], finals[1][at], **close
             )
@@ -93,9 +125,37 @@ def test_traced_gates_explain_the_outputs_of_torch(cell, problem):
         if cell == "lstm":
             before = np.concatenate([start, gates["cell"][:, :-1]], axis=1)
             c = gates["forget"] * before + gates["input"] * gates["candidate"]
-            np.testing.assert_allclose(gates["cell"], c, rtol=0, atol=tolerance(problem))
+            np.testing.assert_allclose(gates["cell"], c, rtol=0, atol=tolerance(problem, outputs))
             expected = gates["output"] * np.tanh(gates["cell"])
         else:
             before = np.concatenate([start, h[:, :-1]], axis=1)
             expected = gates["update"] * before + (1 - gates["update"]) * gates["candidate"]
-        np.testing.assert_allclose(expected, h, rtol=0, atol=tolerance(problem))
+        np.testing.assert_allclose(expected, h, rtol=0, atol=tolerance(problem, outputs))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(problem=problems())
+def test_traced_gates_of_mingru_explain_its_outputs(problem):
+    trace, h, _ = run_both("mingru", 2, False, problem)
+    gates = trace.layers[-1]["forward"].gates
+    before = np.concatenate([np.zeros_like(h[:, :1]), h[:, :-1]], axis=1)
+    expected = (1 - gates["update"]) * before + gates["update"] * gates["candidate"]
+    np.testing.assert_allclose(expected, h, rtol=0, atol=tolerance(problem, h))
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_recurrence_of_every_network(arch, num_layers):
+    torch.manual_seed(0)
+    config = NetworkConfig(arch=arch, hidden_size=8, num_layers=num_layers)
+    recurrence = NETWORKS[arch](config, n_features=5, n_outputs=3).eval().recurrence
+    n_inputs = 8 if NETWORKS[arch].has_front_end else 5
+    features = torch.randn(2, 30, n_inputs)
+    with torch.no_grad():
+        for parameter in recurrence.parameters():
+            # Biases start at zero, and some numbers equal: here each has one of its own.
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        outputs, _ = recurrence(features)
+    trace = run_recurrence(OF_CLASS[type(recurrence)], arrays(recurrence), features.numpy())
+    assert len(trace.layers) == num_layers
+    np.testing.assert_allclose(trace.outputs, outputs.numpy(), rtol=0, atol=1e-5)

@@ -62,6 +62,8 @@ def feature_configs(draw):
         n_mfcc=draw(st.integers(1, n_mels)),
         fmin=draw(st.floats(0, fmax, exclude_max=True)),
         fmax=fmax,
+        relative=draw(st.booleans()),
+        range_db=draw(positive),
         power_floor=draw(positive),
     )
 
@@ -74,8 +76,12 @@ network_configs = st.builds(
     dropout=shares,
     readout=st.sampled_from(READOUTS),
 )
+# Decibels in order: the faintest noise is never louder than the loudest.
+levels = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=2).map(sorted)
 train_configs = st.builds(
-    TrainConfig,
+    lambda snr_db, **values: TrainConfig(snr_low_db=snr_db[0], snr_high_db=snr_db[1], **values),
+    snr_db=levels,
+    recipe=st.text(max_size=10),
     epochs=st.integers(1, 10**9),
     batch_size=st.integers(1, 10**9),
     lr=positive,
@@ -83,9 +89,22 @@ train_configs = st.builds(
     warmup_share=shares,
     max_grad_norm=positive,
     label_smoothing=shares,
+    average_decay=shares,
     patience=st.integers(1, 10**9),
     unknown_share=positive,
     silence_share=positive,
+    scramble_share=st.floats(0, 1e6),
+    speed_share=shares,
+    shift_share=shares,
+    equaliser_share=st.floats(0, 1),
+    equaliser_db=st.floats(0, 1e3),
+    reverb_share=st.floats(0, 1),
+    noise_share=st.floats(0, 1),
+    gain_db=st.floats(0, 1e3),
+    time_masks=st.integers(0, 100),
+    time_mask_share=shares,
+    frequency_masks=st.integers(0, 100),
+    frequency_mask_share=shares,
     seed=st.integers(0, 2**63 - 1),
 )
 split_rows = st.builds(
@@ -123,6 +142,7 @@ def save(folder, **parts):
         parts.get("features", FeatureConfig()),
         parts.get("network", NetworkConfig()),
         parts.get("labels", ("no", "yes")),
+        parts.get("words", parts.get("labels", ("no", "yes"))),
     )
     save_artifact(artifact, parts.get("weights", {}), b"graph", {}, parts.get("split", []))
     return artifact
@@ -161,6 +181,17 @@ def test_an_artifact_keeps_its_labels(labels):
     with tempfile.TemporaryDirectory() as folder:
         saved = save(folder, labels=tuple(labels))
         assert load_artifact(saved.path).labels == tuple(labels)
+
+
+@few
+@given(st.lists(names, min_size=2, max_size=8, unique=True), st.data())
+@example(["yes", "_unknown_", os.fsdecode(b"ye\xff")], None)
+def test_an_artifact_keeps_its_words(words, data):
+    n_labels = data.draw(st.integers(2, len(words))) if data else 2
+    labels = tuple(words[:n_labels])
+    with tempfile.TemporaryDirectory() as folder:
+        saved = save(folder, labels=labels, words=tuple(words))
+        assert load_artifact(saved.path) == saved
 
 
 @few

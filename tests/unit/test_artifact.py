@@ -1,19 +1,21 @@
 """Models on disk: whole or not at all. Round trips are in tests/property."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from speechcls import artifact
 from speechcls.artifact import Artifact, find_artifact, load_artifact, save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError
 
 
-def save(path, labels=("no", "yes"), force=False):
-    artifact = Artifact(path, FeatureConfig(), NetworkConfig(), labels)
-    save_artifact(artifact, {}, b"graph", {}, [], force)
+def save(path, labels=("no", "yes"), force=False, words=None):
+    model = Artifact(path, FeatureConfig(), NetworkConfig(), labels, words or labels)
+    save_artifact(model, {}, b"graph", {}, [], force)
 
 
 def test_a_replacement_that_fails_at_the_last_step_leaves_the_old_model(tmp_path, monkeypatch):
@@ -50,8 +52,16 @@ def test_force_replaces_a_model_and_nothing_else(tmp_path):
 def test_which_model_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHCLS_MODEL", raising=False)
+    # As if speechcls were installed here, and came without a model.
+    monkeypatch.setattr(artifact, "__file__", str(tmp_path / "source/speechcls/artifact.py"))
     with pytest.raises(ArtifactError, match=r"no model: .* make one with: speechcls train DATA"):
         find_artifact(None)
+    for place in (
+        tmp_path / "source/models/commands",
+        tmp_path / "source/speechcls/bundled/commands",
+    ):
+        save(place)  # in a source tree, then in a wheel, which comes first
+        assert find_artifact(None) == (place, "comes with speechcls")
     for age, name in ((300, "old"), (100, "new"), (200, "middle")):
         save(tmp_path / "models" / name)
         config = tmp_path / "models" / name / "config.json"
@@ -62,3 +72,36 @@ def test_which_model_is_taken(tmp_path, monkeypatch):
     monkeypatch.setenv("SPEECHCLS_MODEL", "elsewhere")
     assert find_artifact(None) == (Path("elsewhere"), "$SPEECHCLS_MODEL")
     assert find_artifact(Path("named")) == (Path("named"), "--model")
+
+
+def test_words_are_kept_in_their_order_beside_the_labels(tmp_path):
+    place = tmp_path / "model"
+    save(place, ("yes", "_unknown_"), words=("yes", "dog", "cat"))
+    config = json.loads((place / "config.json").read_text())
+    assert (config["labels"], config["words"]) == (["yes", "_unknown_"], ["yes", "dog", "cat"])
+    loaded = load_artifact(place)
+    assert (loaded.labels, loaded.words) == (("yes", "_unknown_"), ("yes", "dog", "cat"))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["yes", "cat", "cat"], "ValueError: impossible words"),
+        (["yes"], "ValueError: impossible words"),  # fewer than there are labels
+        (None, "KeyError: 'words'"),
+        (7, "TypeError: "),
+    ],
+)
+def test_impossible_words_are_refused(words, reason, tmp_path):
+    place = tmp_path / "model"
+    save(place, ("yes", "_unknown_"), words=("yes", "dog", "cat"))
+    config = json.loads((place / "config.json").read_text())
+    config["words"] = words
+    if words is None:
+        del config["words"]
+    (place / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtifactError) as error:
+        load_artifact(place)
+    start = f"{place / 'config.json'}: damaged or not of speechcls ({reason}"
+    assert str(error.value).startswith(start)
+    assert str(error.value).endswith("; train again or copy the model again")

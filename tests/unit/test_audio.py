@@ -5,30 +5,10 @@ import struct
 import numpy as np
 import pytest
 import soundfile
+from common import FIVE, FLOAT, wav_bytes
 
 from speechcls.audio import SUFFIXES, read_clip, resample, to_pcm
 from speechcls.errors import AudioError
-
-PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
-# The tail of every WAVEX sub-format: 0000-0010-8000-00AA00389B71.
-GUID_END = bytes.fromhex("000000001000800000aa00389b71")
-
-
-def wav_bytes(data, bits=16, tag=PCM, rate=16_000, channels=1, size=None, extensible=False):
-    """A WAV written out by hand; ``size`` is what the header claims of ``data``."""
-    block = channels * bits // 8
-    head = (EXTENSIBLE if extensible else tag, channels, rate, rate * block, block, bits)
-    fmt = struct.pack("<HHIIHH", *head)
-    if extensible:
-        fmt += struct.pack("<HHIH", 22, bits, 0, tag) + GUID_END
-    claimed = len(data) if size is None else size
-    riff = min(20 + len(fmt) + claimed, 0xFFFF_FFFF)
-    return (
-        struct.pack("<4sI4s4sI", b"RIFF", riff, b"WAVE", b"fmt ", len(fmt))
-        + fmt
-        + struct.pack("<4sI", b"data", claimed)
-        + data
-    )
 
 
 def pack_24(values):
@@ -39,10 +19,6 @@ def pack_24(values):
 def middle(samples):
     """The samples but for a tenth at either end, where a resampler's filter has little to go on."""
     return samples[len(samples) // 10 : -(len(samples) // 10)]
-
-
-# Each line holds the same five amplitudes, as the format stores them.
-FIVE = [0.0, 0.5, -0.5, -1.0, 0.25]
 
 
 @pytest.mark.parametrize(

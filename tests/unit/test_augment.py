@@ -1,23 +1,30 @@
-"""Every augmentation does exactly what it says."""
+"""Every augmentation does exactly what it says: moves, levels and masks; sounds: test_effects."""
 
 import pytest
 import torch
+from common_training import generator
 
-from speechcls.augment import add_noise, cut_noise, fade_noise, mask_time, shift
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from speechcls.augment import (
+    add_noise,
+    change_gain,
+    cut_noise,
+    fade_noise,
+    mask,
+    scramble,
+    shift,
+)
 
 
 def test_one_seed_one_result() -> None:
     clips, noise = torch.randn(5, 400, generator=generator()), torch.randn(900)
     for change in (
         lambda g: shift(clips, 50, g),
+        lambda g: change_gain(clips, 6.0, g),
         lambda g: add_noise(clips, noise, 0.5, (0, 30), g),
         lambda g: cut_noise(noise, 4, 100, g),
         lambda g: fade_noise(clips, g),
-        lambda g: mask_time(clips.reshape(5, 40, 10), 2, 9, g),
+        lambda g: mask(clips.reshape(5, 40, 10), 1, 2, 9, g),
+        lambda g: mask(clips.reshape(5, 40, 10), 2, 2, 9, g),
     ):
         assert torch.equal(change(generator(1)), change(generator(1)))
         assert not torch.equal(change(generator(1)), change(generator(2)))
@@ -89,7 +96,7 @@ def test_faded_noise_has_levels_uniform_in_decibels() -> None:
 
 def test_masks_cover_whole_frames_of_every_length_up_to_the_most() -> None:
     features = torch.ones(4_000, 20, 3)
-    masked = mask_time(features, 1, 5, generator())
+    masked = mask(features, 1, 1, 5, generator())
     assert (masked == masked[..., :1]).all()  # all features of a frame or none
     lengths, starts = [], []
     for frames in masked[..., 0]:
@@ -105,6 +112,82 @@ def test_masks_cover_whole_frames_of_every_length_up_to_the_most() -> None:
 
 def test_several_masks_and_none() -> None:
     features = torch.ones(500, 30, 2)
-    assert torch.equal(mask_time(features, 0, 5, generator()), features)
-    assert (mask_time(features, 3, 4, generator()) == 0)[..., 0].sum(1).max() > 8
-    assert (mask_time(features, 1, 99, generator()) == 0)[..., 0].sum(1).max() == 30
+    assert torch.equal(mask(features, 1, 0, 5, generator()), features)
+    assert (mask(features, 1, 3, 4, generator()) == 0)[..., 0].sum(1).max() > 8
+    assert (mask(features, 1, 1, 99, generator()) == 0)[..., 0].sum(1).max() == 30
+
+
+@pytest.mark.parametrize(("n_masks", "most"), [(1, 7), (2, 3), (3, 99), (0, 5), (2, 0)])
+def test_masks_of_bands_are_masks_of_frames_turned_over(n_masks: int, most: int) -> None:
+    features = torch.randn(50, 11, 17, generator=generator(1))
+    by_band = mask(features, 2, n_masks, most, generator())
+    by_frame = mask(features.transpose(1, 2), 1, n_masks, most, generator())
+    assert torch.equal(by_band, by_frame.transpose(1, 2))
+    assert bool((by_band == 0).any()) == (n_masks > 0 and most > 0)
+    is_whole = (by_band == 0).all(dim=1) | (by_band != 0).all(dim=1)
+    assert is_whole.all()  # all frames of a band or none
+
+
+def test_gain_is_uniform_in_decibels_and_one_for_all_samples_of_a_clip() -> None:
+    clips = torch.tensor([0.1, -0.05, 0.0]).repeat(3_000, 1)
+    gains_db = 20 * torch.log10(change_gain(clips, 6.0, generator()) / clips)[:, :2]
+    torch.testing.assert_close(gains_db[:, 0], gains_db[:, 1], atol=1e-4, rtol=0)
+    gains_db = gains_db[:, 0]
+    assert -6.001 < gains_db.min() < -5.95 and 5.95 < gains_db.max() < 6.001
+    assert gains_db.mean() == pytest.approx(0.0, abs=0.25)
+    # Uniform: a quarter of the clips in each quarter of the range.
+    assert (gains_db < -3).float().mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_gain_cuts_off_at_one_either_way() -> None:
+    loud = torch.tensor([0.8, -0.8]).repeat(200, 1)
+    changed = change_gain(loud, 6.0, generator())
+    assert changed.max() == 1.0 and changed.min() == -1.0
+    assert torch.equal(changed[:, 0], -changed[:, 1])
+    # 0.8 reaches 1 by 1.94 dB: of +-6 dB uniform, a third is above that.
+    assert (changed[:, 0] == 1.0).float().mean() == pytest.approx(0.338, abs=0.1)
+    assert torch.equal(change_gain(loud, 0.0, generator()), loud)
+
+
+# Scrambled words
+
+
+def test_scrambled_words_are_backwards_exchanged_or_spliced() -> None:
+    # Each clip is a word of 60 samples at 20, of equal loudness, whose samples tell their place.
+    n = 100
+    clips = torch.zeros(300, n)
+    signs = torch.where(torch.arange(60) % 2 == 0, 1.0, -1.0)
+    clips[:, 20:80] = signs + torch.arange(60) * 1e-4
+    clips[:, 20:80] += torch.arange(300).unsqueeze(1) * 3e-7
+    kinds = [0, 0, 0]
+    for clip, own in zip(scramble(clips, torch.arange(300), generator()), clips, strict=True):
+        if torch.equal(clip, own.flip(0)):
+            kinds[0] += 1
+        elif torch.equal(clip.sort().values, own.sort().values):
+            kinds[1] += 1
+            differs = (clip != own).nonzero()
+            start, end = int(differs[0]), int(differs[-1]) + 1
+            middle = int((own == clip[start]).nonzero()[0])
+            parts = own[:start], own[middle:end], own[start:middle], own[end:]
+            assert torch.equal(clip, torch.cat(parts))
+            assert 38 <= middle <= 62  # 35 to 65 % of the energy have passed
+            assert start <= 23 and end >= 77
+        else:
+            kinds[2] += 1
+            head = int((clip != own).nonzero()[0])
+            assert 38 <= head <= 62
+    assert min(kinds) > 70  # 100 each
+
+
+def test_scrambled_silence_is_silence() -> None:
+    assert not scramble(torch.zeros(9, 50), torch.arange(9), generator()).any()
+
+
+def test_one_word_is_never_spliced_with_itself() -> None:
+    clips = torch.randn(200, 400, generator=generator(1))
+    scrambled = scramble(clips, torch.zeros(200), generator())
+    # Every sample is one of the clip's own: no other clip comes in, and none stays as it is.
+    assert torch.equal(scrambled.sort(dim=1).values, clips.sort(dim=1).values)
+    assert not (scrambled == clips).all(dim=1).any()
+    (alone,) = scramble(clips[:1], torch.zeros(1), generator())
+    assert not torch.equal(alone, clips[0])

@@ -8,33 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from common import FIVE, wav_bytes
 
 from speechcls.audio import fit_length, loudest_start, read_clip, to_pcm
 from speechcls.errors import AudioError
-
-PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
-# The tail of every WAVEX sub-format: 0000-0010-8000-00AA00389B71.
-GUID_END = bytes.fromhex("000000001000800000aa00389b71")
-
-
-FIVE = [0.0, 0.5, -0.5, -1.0, 0.25]
-
-
-def wav_bytes(data, bits=16, tag=PCM, rate=16_000, channels=1, size=None, extensible=False):
-    """A WAV written out by hand; ``size`` is what the header claims of ``data``."""
-    block = channels * bits // 8
-    head = (EXTENSIBLE if extensible else tag, channels, rate, rate * block, block, bits)
-    fmt = struct.pack("<HHIIHH", *head)
-    if extensible:
-        fmt += struct.pack("<HHIH", 22, bits, 0, tag) + GUID_END
-    claimed = len(data) if size is None else size
-    riff = min(20 + len(fmt) + claimed, 0xFFFF_FFFF)
-    return (
-        struct.pack("<4sI4s4sI", b"RIFF", riff, b"WAVE", b"fmt ", len(fmt))
-        + fmt
-        + struct.pack("<4sI", b"data", claimed)
-        + data
-    )
 
 
 def message_of(source, *args, **kwargs):

@@ -6,45 +6,22 @@ s07) into training.
 
 import shutil
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
+from common import labels_of, load, refusal
 
 from speechcls.audio import to_pcm
 from speechcls.clipstore import digest_of
 from speechcls.config import FeatureConfig
-from speechcls.corpus import load_corpus
-from speechcls.dataset import find_examples
 from speechcls.errors import DatasetError
 
+message_of = partial(refusal, DatasetError, load)
 SPLIT_OF = {"s00": "test", "s01": "test", "s02": "validation"} | {
     f"s{i:02}": "train" for i in range(3, 8)
 }
-
-
-@pytest.fixture
-def root(tmp_path):
-    """Where the data goes."""
-    return tmp_path / "data"
-
-
-def load(root, **options):
-    """The corpus of a folder with default features."""
-    noise = options.pop("noise", None)
-    return load_corpus(find_examples(root, noise=noise), FeatureConfig(), **options)
-
-
-def message_of(root, **options):
-    """What load_corpus says is wrong, with the details."""
-    with pytest.raises(DatasetError) as error:
-        load(root, **options)
-    return "\n  ".join([str(error.value), *error.value.details])
-
-
-def labels_of(corpus):
-    """The label of each clip."""
-    return [corpus.labels[i] for i in corpus.label_index]
 
 
 # Clips
@@ -55,6 +32,8 @@ def test_every_clip_gets_label_split_window_and_row(root, make_data, tone):
     corpus = load(root)
     assert corpus.labels == ("no", "yes")
     assert corpus.label_index.tolist() == [0] * 8 + [1] * 8
+    assert corpus.words == corpus.labels
+    assert corpus.word_index.tolist() == corpus.label_index.tolist()
     assert corpus.split.tolist() == [SPLIT_OF[f"s{i:02}"] for i in range(8)] * 2
     assert corpus.windows.dtype == np.int16
     assert corpus.windows.shape == (16, 8_000)  # clips of 0.3 s in the shortest window, 0.5 s
@@ -134,6 +113,19 @@ def test_every_other_word_is_unknown_and_keeps_its_name(root, make_data):
     assert corpus.labels == ("yes", "no", "_unknown_")
     assert Counter(labels_of(corpus)) == {"yes": 8, "no": 8, "_unknown_": 16}
     assert {row.label for row in corpus.rows} == {"yes", "no", "go", "cat"}
+    assert corpus.words == ("yes", "no", "_scrambled_", "cat", "go")
+    assert [corpus.words[i] for i in corpus.word_index] == [row.label for row in corpus.rows]
+
+
+def test_unknown_and_silence_among_the_words(root, make_data):
+    make_data(root, ["yes", "no", "_unknown_", "go"], n=16, noise_s=20.0)
+    corpus = load(root, commands=["yes", "no"])
+    assert corpus.labels == ("yes", "no", "_unknown_", "_silence_")
+    assert corpus.words == ("yes", "no", "_silence_", "_scrambled_", "_unknown_", "go")
+    assert corpus.word_index.dtype == np.int64
+    # In the order of the folders, then 2 cuts of noise that validate and 4 that test.
+    assert corpus.word_index.tolist() == [4] * 16 + [5] * 16 + [1] * 16 + [0] * 16 + [2] * 6
+    assert corpus.label_index.tolist() == [2] * 32 + [1] * 16 + [0] * 16 + [3] * 6
 
 
 def test_a_folder_of_unknown_words_is_not_needed(root, make_data):

@@ -1,40 +1,17 @@
 """Background noise of a data set: held out by time, trained on elsewhere."""
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
+from common import labels_of, load, refusal
 
-from speechcls.config import FeatureConfig
-from speechcls.corpus import load_corpus, mean_command_count
-from speechcls.dataset import find_examples
+from speechcls.corpus import mean_command_count
 from speechcls.errors import DatasetError
 
+message_of = partial(refusal, DatasetError, load)
 RATE = 16_000
-
-
-@pytest.fixture
-def root(tmp_path):
-    """Where the data goes."""
-    return tmp_path / "data"
-
-
-def load(root, **options):
-    """The corpus of a folder with default features."""
-    noise = options.pop("noise", None)
-    return load_corpus(find_examples(root, noise=noise), FeatureConfig(), **options)
-
-
-def message_of(root, **options):
-    """What load_corpus says is wrong, with the details."""
-    with pytest.raises(DatasetError) as error:
-        load(root, **options)
-    return "\n  ".join([str(error.value), *error.value.details])
-
-
-def labels_of(corpus):
-    """The label of each clip."""
-    return [corpus.labels[i] for i in corpus.label_index]
 
 
 # Silence
@@ -161,7 +138,8 @@ def test_recorded_silence_is_a_label_as_any_other(root, make_data):
     ("labels", "mean"),
     [
         ([], 0),
-        (["_unknown_", "_silence_"], 0),
+        (["_unknown_", "_silence_"], 1),  # without commands those of _unknown_
+        (["_silence_"], 0),
         (["yes"] * 3 + ["no"] * 5, 4),
         (["yes"] * 2 + ["no"] * 3, 2),  # 2.5 rounds to even
         (["yes"] * 2 + ["_unknown_"] * 50 + ["_silence_"] * 9, 2),

@@ -1,38 +1,12 @@
 """Copies never straddle two splits; labels are chosen and mapped as told."""
 
-from pathlib import Path
-
 import pytest
+from common import assign, clips, refusal
 
-from speechcls.dataset import Example
 from speechcls.errors import DatasetError
-from speechcls.splits import assign_splits, choose_labels, map_label
+from speechcls.splits import choose_labels, choose_words, label_of_words, map_label
 
 TOO_FEW = "; it has too few clips or speakers to split, record more (30 or more clips a word"
-
-
-def clips(speakers, labels=("no", "yes"), n=1, split=None):
-    """``n`` clips of each label by each speaker, every one of them a sound of its own."""
-    return [
-        Example(Path(f"{label}/{speaker}_nohash_{take}.wav"), label, speaker, split)
-        for speaker in speakers
-        for label in labels
-        for take in range(n)
-    ]
-
-
-def assign(examples, digests=None, **options):
-    """The splits of examples that stand for their own labels."""
-    if digests is None:
-        digests = [example.path.as_posix() for example in examples]
-    return assign_splits(examples, [e.label for e in examples], digests, **options)
-
-
-def message_of(make, *args, **kwargs):
-    """What is said to be wrong."""
-    with pytest.raises(DatasetError) as error:
-        make(*args, **kwargs)
-    return str(error.value)
 
 
 # Copies
@@ -104,7 +78,7 @@ def test_copies_without_a_speaker_go_the_same_way():
 def test_a_label_that_nothing_would_train():
     # Only s00 says "go", and s00 tests.
     examples = clips(["s00", "s02", "s03"]) + clips(["s00"], labels=["go"], n=4)
-    assert message_of(assign, examples) == (
+    assert refusal(DatasetError, assign, examples) == (
         f"label go: none of its 4 clips is left to train on{TOO_FEW} are a start)"
     )
 
@@ -118,7 +92,7 @@ def test_a_label_that_nothing_validates():
 def test_too_few_clips_to_validate():
     expected = "2 clips are too few to hold some back for validation; record more"
     # The hashes of both sounds, 60.20 and 99.46, say training.
-    assert message_of(assign, clips([None]), ["abc", "é"]) == expected
+    assert refusal(DatasetError, assign, clips([None]), ["abc", "é"]) == expected
 
 
 def test_two_clips_a_label_train_and_validate():
@@ -157,12 +131,14 @@ def test_labels_by_hand(found, commands, has_noise, labels):
 
 def test_a_command_that_does_not_occur():
     expected = "--commands go,up: no such label in the data; it has no, yes"
-    assert message_of(choose_labels, {"yes", "no"}, ["go", "yes", "up"], False) == expected
+    assert (
+        refusal(DatasetError, choose_labels, {"yes", "no"}, ["go", "yes", "up"], False) == expected
+    )
 
 
 @pytest.mark.parametrize(("found", "commands"), [({"yes"}, []), ({"yes"}, ["yes"])])
 def test_one_label_is_no_choice(found, commands):
-    assert message_of(choose_labels, found, commands, False) == (
+    assert refusal(DatasetError, choose_labels, found, commands, False) == (
         "only one label (yes); a recogniser needs two or more: add a folder with another word, or"
         " one named _unknown_ with other sounds"
     )
@@ -182,3 +158,55 @@ def test_one_label_is_no_choice(found, commands):
 )
 def test_a_word_counts_as_itself_or_as_unknown(word, labels, expected):
     assert map_label(word, labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "labels", "words"),
+    [
+        # Every other word on its own, sorted, after the labels, and what is scrambled.
+        (
+            ["no", "cat", "yes", "bed", "cat"],
+            ["yes", "no", "_unknown_"],
+            ["yes", "no", "_scrambled_", "bed", "cat"],
+        ),
+        (
+            ["yes", "cat", "no"],
+            ["yes", "no", "_unknown_", "_silence_"],
+            ["yes", "no", "_silence_", "_scrambled_", "cat"],
+        ),
+        # Clips that have no other name than _unknown_ are a word of their own.
+        (
+            ["yes", "_unknown_", "cat"],
+            ["yes", "_unknown_"],
+            ["yes", "_scrambled_", "_unknown_", "cat"],
+        ),
+        (
+            ["no", "yes", "_unknown_"],
+            ["no", "yes", "_unknown_"],
+            ["no", "yes", "_scrambled_", "_unknown_"],
+        ),
+        # Without an _unknown_ label the words are the labels, whatever else is there.
+        (["no", "yes", "cat"], ["no", "yes"], ["no", "yes"]),
+        # A label without a clip keeps its output, as _silence_ does, which is cut from noise.
+        ([], ["no", "yes", "_silence_"], ["no", "yes", "_silence_"]),
+        # Recorded silence counts as _unknown_ where there is no such label.
+        (["yes", "_silence_"], ["yes", "_unknown_"], ["yes", "_scrambled_", "_silence_"]),
+    ],
+)
+def test_words_that_a_network_tells_apart_by_hand(found, labels, words):
+    assert choose_words(found, labels) == tuple(words)
+    assert choose_words(found[::-1], labels) == tuple(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "labels", "index"),
+    [
+        (["yes", "no", "_silence_", "bed", "cat"], ["yes", "no", "_unknown_", "_silence_"],
+         [0, 1, 3, 2, 2]),
+        (["no", "yes"], ["no", "yes"], [0, 1]),
+        (["yes", "_unknown_", "cat"], ["_unknown_", "yes"], [1, 0, 0]),
+        (["Yes"], ["yes", "_unknown_"], [1]),
+    ],
+)  # fmt: skip
+def test_the_label_of_every_word_by_hand(words, labels, index):
+    assert label_of_words(words, labels) == index

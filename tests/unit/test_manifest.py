@@ -1,41 +1,19 @@
 """Manifests: every form says the same, and every fault is told with its line."""
 
 import json
+from functools import partial
 
 import pytest
+from common import found, refusal, touch
 
 from speechcls.dataset import Dataset, Example, find_examples
 from speechcls.errors import DatasetError
 
+message_of = partial(refusal, DatasetError, find_examples)
 COLUMNS_HELP = (
     "; the first line names the columns: path,label,speaker,split,start_s,end_s"
     " (the last four may be left out)"
 )
-
-
-@pytest.fixture
-def root(tmp_path):
-    """An empty folder for data."""
-    return tmp_path / "data"
-
-
-def touch(root, *names):
-    """Make files that are never opened."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def found(dataset):
-    """Name, label and speaker of each example."""
-    return [(dataset.name_of(e.path), e.label, e.speaker) for e in dataset.examples]
-
-
-def message_of(source, **options):
-    """What find_examples says is wrong, with the details."""
-    with pytest.raises(DatasetError) as error:
-        find_examples(source, **options)
-    return "\n  ".join([str(error.value), *error.value.details])
 
 
 # Manifests

@@ -1,33 +1,37 @@
-"""The zoo: sizes by hand, starts as published, readouts as described."""
+"""The zoo: who looks where, starts as published, readouts as described; sizes: test_recogniser."""
+
+import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from speechcls.config import READOUTS, FeatureConfig, NetworkConfig
+from speechcls.config import READOUTS, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.networks import (
-    NETWORKS,
-    Readout,
-    build_recogniser,
-    count_multiply_adds,
-    count_parameters,
-)
+from speechcls.networks import NETWORKS, FrontEnd, Readout, Recurrent, feature_kind
 
-FEATURES = FeatureConfig(duration_s=0.5)
-N_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+N_FEATURES = 40
+BOTH_WAYS = {"birnn", "bilstm", "bigru", "att-bigru", "att-bilstm"}
+WITH_FRONT_END = {"crnn", "att-bigru", "att-bilstm"}
 
 
-def build(arch: str, **settings: object) -> nn.Module:
-    config = NetworkConfig(arch=arch, hidden_size=6, num_layers=2, **settings)  # type: ignore[arg-type]
-    return build_recogniser(FEATURES, config, n_labels=3, seed=0).network
+def build(arch: str, **settings: object) -> Recurrent:
+    values = {"hidden_size": 6, "num_layers": 2, **settings}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return NETWORKS[arch](NetworkConfig(arch=arch, **values), N_FEATURES, 3)  # type: ignore[arg-type]
+
+
+def random_features(n_clips: int, n_frames: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n_clips, n_frames, N_FEATURES, generator=generator)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
 @pytest.mark.parametrize("readout", READOUTS)
 def test_logits_of_every_network(arch: str, readout: str) -> None:
     network = build(arch, readout=readout).eval()
-    features = torch.randn(4, 11, FEATURES.n_features, generator=torch.Generator().manual_seed(0))
+    features = random_features(4, 11)
     logits = network(features)
     assert logits.shape == (4, 3)
     torch.testing.assert_close(logits[1:2], network(features[1:2]), atol=1e-6, rtol=1e-5)
@@ -35,20 +39,36 @@ def test_logits_of_every_network(arch: str, readout: str) -> None:
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
-def test_parameters_and_multiply_adds_by_hand(arch: str) -> None:
-    n_directions, gates = (2 if arch.startswith("bi") else 1), N_GATES[arch.removeprefix("bi")]
-    size, n_frames, n_features = 6 * n_directions, 51, FEATURES.n_features
-    weights = n_directions * gates * 6 * ((n_features + 6) + (size + 6))
-    biases = n_directions * 2 * gates * 6 * 2  # torch has two of each
-    output = 3 * size
-    network = build(arch, readout="mean")
-    assert count_parameters(network) == weights + biases + output + 3
-    features = torch.zeros(1, n_frames, n_features)
-    assert count_multiply_adds(network, features) == n_frames * weights + output
-    attention = build(arch, readout="attention")
-    extra = size * size + size
-    total = n_frames * (weights + extra) + output
-    assert count_multiply_adds(attention, features) == total
+def test_one_direction_never_looks_ahead_and_two_do(arch: str) -> None:
+    network = build(arch).eval()
+    assert network.bidirectional == (arch in BOTH_WAYS)
+
+    def states(features: Tensor) -> Tensor:
+        """What the readout is given."""
+        if network.has_front_end:
+            features = network.front_end(features)
+        return network.recurrence(features)[0]  # type: ignore[no-any-return]
+
+    features = random_features(2, 41)
+    changed = features.clone()
+    changed[:, 21:] = random_features(2, 20, seed=1)
+    # With a front end one state stands for four frames: state 5 for frame 20.
+    n_before = 6 if arch in WITH_FRONT_END else 21
+    is_same = torch.isclose(states(features), states(changed), atol=1e-6, rtol=0).all(dim=2)
+    assert bool(is_same[:, :n_before].all()) == (arch not in BOTH_WAYS)
+    assert not is_same[:, n_before:].any()
+
+
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_a_network_hears_every_frame(arch: str) -> None:
+    network = build(arch).eval()
+    features = random_features(1, 13).requires_grad_()
+    network(features).square().sum().backward()
+    assert features.grad is not None
+    assert (features.grad.abs().amax(dim=2) > 0).all()
+
+
+# Starts
 
 
 def test_recurrent_weights_start_orthogonal_and_forget_gates_open() -> None:
@@ -64,6 +84,76 @@ def test_recurrent_weights_start_orthogonal_and_forget_gates_open() -> None:
             assert [gate.unique().tolist() for gate in gates] == [[0.0], [forget], [0.0], [0.0]]
 
 
+def test_a_projected_lstm_starts_so_too() -> None:
+    weights = build("lstmp").recurrence.state_dict()
+    assert weights["weight_hr_l0"].shape == (3, 6)  # half of 6
+    for gate in weights["weight_hh_l1"].split(6):
+        torch.testing.assert_close(gate.T @ gate, torch.eye(3), atol=1e-5, rtol=0)
+    assert weights["bias_ih_l0"].tolist() == [0.0] * 6 + [1.0] * 6 + [0.0] * 12
+    assert not weights["bias_hh_l0"].any()
+
+
+def test_fastrnn_starts_leaking_slowly_and_mingru_taking_little() -> None:
+    fastrnn, mingru = (dict(build(arch).named_parameters()) for arch in ("fastrnn", "mingru"))
+    for number in (0, 1):
+        layer = f"recurrence.layers.{number}."
+        alpha, beta = (fastrnn[f"{layer}{x}_logit"].sigmoid().item() for x in ("alpha", "beta"))
+        assert (alpha, beta) == (pytest.approx(0.0474, abs=1e-4), pytest.approx(0.9526, abs=1e-4))
+        recurrent = fastrnn[f"{layer}weight_hh"].detach()
+        torch.testing.assert_close(recurrent @ recurrent.T, torch.eye(6), atol=1e-5, rtol=0)
+        assert mingru[f"{layer}update.bias"].tolist() == [-2.0] * 6
+
+
+# Front end
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_front_end_leaves_a_quarter_of_the_frames(causal: bool) -> None:
+    front_end = FrontEnd(N_FEATURES, 10, causal).eval()
+    for n_frames in (*range(1, 10), 100, 101):
+        assert front_end(random_features(2, n_frames)).shape == (2, math.ceil(n_frames / 4), 10)
+
+
+@pytest.mark.parametrize("n_features", [1, 3, 4, 5, 13, 40])
+def test_a_front_end_takes_any_number_of_bands(n_features: int) -> None:
+    front_end = FrontEnd(n_features, 10, causal=True).eval()
+    # size 10: 4 maps, then 8, in each of n / 4 bands, rounded up
+    assert front_end.project.in_features == 8 * math.ceil(n_features / 4)
+    assert front_end(torch.ones(1, 9, n_features)).shape == (1, 3, 10)
+
+
+@pytest.mark.parametrize("place", [0, 1, 4, 7])
+def test_a_causal_front_end_never_looks_ahead(place: int) -> None:
+    features = random_features(1, 33)
+    for causal in (True, False):
+        torch.manual_seed(0)
+        front_end = FrontEnd(N_FEATURES, 12, causal).eval()
+        ahead, own = features.clone(), features.clone()
+        ahead[:, 4 * place + 1 :] += 1.0
+        own[:, 4 * place] += 1.0
+        before = front_end(features)
+        stays = torch.equal(front_end(ahead)[:, : place + 1], before[:, : place + 1])
+        assert stays == causal
+        moved = (front_end(own) - before).abs().amax(dim=2)[0]
+        assert moved[place] > 1e-4  # output i stands for frame 4 i
+        assert bool((moved[:place] == 0).all()) or not causal
+
+
+def test_a_convolution_adds_its_input_where_the_shapes_agree() -> None:
+    stages = FrontEnd(8, 16, causal=True).eval().stages
+    maps = torch.rand(1, 4, 6, 8)  # size 16: 4 maps, then 8
+    with torch.no_grad():
+        for stage in stages:
+            stage.convolution.weight.zero_()  # what is left is norm(0) = 0 and the input
+        assert torch.equal(stages[1](maps), maps)
+        assert stages[2](maps).shape == (1, 8, 3, 4)
+        assert not stages[2](maps).any()
+        assert not stages[0](maps[:, :1]).any()
+
+
+# Readouts
+
+
 def test_last_readout_takes_both_ends() -> None:
     outputs = torch.arange(24.0).reshape(1, 3, 8)
     both = Readout("last", 8, bidirectional=True)(outputs)
@@ -76,33 +166,58 @@ def test_mean_readout() -> None:
     assert Readout("mean", 2, bidirectional=False)(outputs).tolist() == [[2.0, 4.0]]
 
 
-def test_attention_readout_stays_within_the_frames() -> None:
+@pytest.mark.parametrize("n_heads", [1, 2, 4])
+def test_attention_readout_stays_within_the_frames(n_heads: int) -> None:
     torch.manual_seed(0)
     outputs = torch.randn(2, 9, 4)
-    vector = Readout("attention", 4, bidirectional=False)(outputs)
+    readout = Readout("attention", 4, False, n_heads)
+    vector = readout(outputs)
     assert (vector <= outputs.amax(dim=1)).all() and (vector >= outputs.amin(dim=1)).all()
     same = outputs[:, :1].expand(-1, 9, -1)
-    torch.testing.assert_close(Readout("attention", 4, False)(same), same[:, 0])
+    torch.testing.assert_close(readout(same), same[:, 0])
 
 
-def test_one_seed_gives_one_network_and_leaves_the_global_generator_alone() -> None:
-    torch.manual_seed(5)
-    before = torch.random.get_rng_state()
-    weights = [build("gru").output.weight for _ in range(2)]
-    assert torch.equal(*weights)
-    assert torch.equal(torch.random.get_rng_state(), before)
+def test_four_heads_by_hand() -> None:
+    readout = Readout("attention", 8, bidirectional=True, n_heads=4)
+    odds = torch.tensor([1.0, 3.0, 9.0, 1 / 3])  # of the second frame, head by head
+    with torch.no_grad():
+        readout.project.weight.zero_()
+        readout.project.bias.zero_()
+        readout.project.weight[0, 0] = 1.0
+        readout.score.weight.copy_(torch.stack([2 * odds.log(), torch.ones(4)], dim=1))
+    # tanh of the first channel is 0 in one frame and 1/2 in the other, so scores are 0 and ln odds.
+    first = [0.0, 8.0, 0.0, 4.0, 10.0, 0.0, 4.0, 0.0]
+    second = [math.atanh(0.5), 4.0, 8.0, 8.0, 0.0, 20.0, 0.0, 8.0]
+    vector = readout(torch.tensor([[first, second]]))
+    # The second frame weighs 1/2, 3/4, 9/10 and 1/4 in the channels 0-1, 2-3, 4-5 and 6-7.
+    expected = [[math.atanh(0.5) / 2, 6.0, 6.0, 7.0, 1.0, 18.0, 3.0, 2.0]]
+    torch.testing.assert_close(vector, torch.tensor(expected))
 
 
-def test_unknown_architecture_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no 'elstm'; there are rnn, lstm, gru, birnn, bilstm"):
-        build("elstm")
+@pytest.mark.parametrize("arch", ["att-bigru", "att-bilstm"])
+def test_heads_must_divide_the_states(arch: str) -> None:
+    expected = f"hidden-size: 5 is not possible; {arch} has 4 heads, which must divide 10"
+    with pytest.raises(ConfigError) as error:
+        build(arch, hidden_size=5)
+    assert str(error.value) == expected
+    assert build(arch, hidden_size=5, readout="mean").output.in_features == 10
+    assert build(arch, hidden_size=6).readout.n_heads == 4
 
 
-def test_standardisation() -> None:
-    recogniser = build_recogniser(FEATURES, NetworkConfig(hidden_size=4), 2, seed=0)
-    samples = torch.randn(2, FEATURES.n_samples, generator=torch.Generator().manual_seed(1))
-    recogniser.feature_mean.fill_(3.0)
-    recogniser.feature_std.fill_(2.0)
-    torch.testing.assert_close(
-        recogniser.standardised(samples), (recogniser.features(samples) - 3.0) / 2.0
-    )
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_the_smallest_network_there_is(arch: str) -> None:
+    hidden_size = 2 if arch == "lstmp" else 1
+    network = build(arch, hidden_size=hidden_size, num_layers=1, readout="mean").eval()
+    assert network(random_features(2, 5)).shape == (2, 3)
+
+
+def test_one_unit_cannot_be_halved() -> None:
+    with pytest.raises(ConfigError) as error:
+        build("lstmp", hidden_size=1)
+    assert str(error.value) == "hidden-size: 1 is not possible; lstmp halves it"
+
+
+def test_features_that_suit() -> None:
+    assert {arch for arch in NETWORKS if feature_kind(arch) == "log-mel"} == WITH_FRONT_END
+    assert {feature_kind(arch) for arch in NETWORKS} == {"log-mel", "mfcc"}
+    assert feature_kind("elstm") == "mfcc"

@@ -1,41 +1,15 @@
 """What file names mean by a pattern."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
+from common import LAYOUT_HELP, found, refusal, touch
 
 from speechcls.dataset import find_examples
 from speechcls.errors import DatasetError
 
-LAYOUT_HELP = (
-    "; put the clips into one sub-folder a word (data/yes/1.wav), or say what flat file names mean"
-    " with --pattern '{label}_{speaker}_{take}', or name a manifest with columns path,label"
-)
-
-
-@pytest.fixture
-def root(tmp_path):
-    """An empty folder for data."""
-    return tmp_path / "data"
-
-
-def touch(root, *names):
-    """Make files that are never opened."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def found(dataset):
-    """Name, label and speaker of each example."""
-    return [(dataset.name_of(e.path), e.label, e.speaker) for e in dataset.examples]
-
-
-def message_of(source, **options):
-    """What find_examples says is wrong, with the details."""
-    with pytest.raises(DatasetError) as error:
-        find_examples(source, **options)
-    return "\n  ".join([str(error.value), *error.value.details])
+message_of = partial(refusal, DatasetError, find_examples)
 
 
 # Patterns

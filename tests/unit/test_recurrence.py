@@ -4,23 +4,28 @@ The weights are chosen so that every squashing comes out even:
 sigmoid(ln 3) = 3/4, sigmoid(0) = 1/2, sigmoid(-ln 3) = 1/4, tanh(ln 2) = 3/5, tanh(ln 3) = 4/5.
 """
 
+import itertools
 from math import log
 
 import numpy as np
 import pytest
 
-from speechcls.errors import ConfigError
 from speechcls.recurrence import (
     GateWeights,
+    fastrnn_step,
     gru_step,
     lstm_step,
+    lstmp_step,
+    mingru_step,
     rnn_step,
     run_recurrence,
     sigmoid,
 )
 
 LN2, LN3 = log(2), log(3)
-N_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+N_GATES = {"rnn": 1, "lstm": 4, "gru": 3, "lstmp": 4}
+"""Of the cells that torch has."""
+CELLS = [*N_GATES, "fastrnn", "mingru"]
 
 
 def gate(w_x, b_x, w_h, b_h):
@@ -38,19 +43,28 @@ def column(*values):
     return np.array(values)[:, np.newaxis]
 
 
-def random_weights(cell, rng, n_inputs, hidden_size, num_layers=1, bidirectional=False, scale=1.0):
-    """Normal weights by torch's names and in its shapes."""
-    rows = N_GATES[cell] * hidden_size
-    suffixes = ["", "_reverse"] if bidirectional else [""]
-    weights = {}
-    for layer in range(num_layers):
+def random_weights(cell, rng, n_inputs, hidden_size, num_layers=1, bidirectional=False):
+    """Normal weights by the network's names and in its shapes; the projected LSTM has 3 units."""
+    n_units = 3 if cell == "lstmp" else hidden_size
+    suffixes = ["", "_reverse"] if bidirectional and cell in N_GATES else [""]
+    shapes = {}
+    for layer, suffix in itertools.product(range(num_layers), suffixes):
         width = n_inputs if layer == 0 else len(suffixes) * hidden_size
-        for suffix in suffixes:
-            weights[f"weight_ih_l{layer}{suffix}"] = rng.standard_normal((rows, width))
-            weights[f"weight_hh_l{layer}{suffix}"] = rng.standard_normal((rows, hidden_size))
-            weights[f"bias_ih_l{layer}{suffix}"] = rng.standard_normal(rows)
-            weights[f"bias_hh_l{layer}{suffix}"] = rng.standard_normal(rows)
-    return {name: scale * array for name, array in weights.items()}
+        linear = {"weight": (hidden_size, width), "bias": (hidden_size,)}
+        if cell == "fastrnn":
+            shapes |= {f"layers.{layer}.from_input.{name}": linear[name] for name in linear}
+            shapes[f"layers.{layer}.weight_hh"] = (hidden_size, hidden_size)
+            shapes |= {f"layers.{layer}.{name}_logit": () for name in ("alpha", "beta")}
+        elif cell == "mingru":
+            shapes |= {f"layers.{layer}.update.{name}": linear[name] for name in linear}
+            shapes |= {f"layers.{layer}.candidate.{name}": linear[name] for name in linear}
+        else:
+            rows, end = N_GATES[cell] * n_units, f"l{layer}{suffix}"
+            shapes |= {f"weight_ih_{end}": (rows, width), f"weight_hh_{end}": (rows, hidden_size)}
+            shapes |= {f"bias_ih_{end}": (rows,), f"bias_hh_{end}": (rows,)}
+            if cell == "lstmp":
+                shapes[f"weight_hr_{end}"] = (hidden_size, n_units)
+    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
 def constant_weights(stacked, suffix="l0", n_inputs=1):
@@ -115,6 +129,46 @@ def test_gru_step_by_hand():
     )
 
 
+def test_lstmp_step_by_hand():
+    # Two units, one projected h: every gate of the first sees 2h, of the second nothing.
+    def pair(value):
+        return GateWeights(np.zeros((2, 1)), np.array([value, value]), np.array([[2.0], [0]]), 0)
+
+    weights = {"forget": pair(0), "input": pair(0), "output": pair(LN3), "candidate": pair(LN2)}
+    state = (column(0.0), np.array([[2 * LN2 - 0.6, 2 * LN3 - 0.6]]))
+    # c' = 1/2·c + 1/2·3/5 = (ln 2, ln 3), so W_hr h' = 10·3/4·3/5 + 100·3/4·4/5.
+    (h, c), gates = lstmp_step(column(5.0), state, weights, np.array([[10.0, 100]]))
+    np.testing.assert_allclose(c, [[LN2, LN3]], rtol=1e-14)
+    np.testing.assert_allclose(h, [[64.5]], rtol=1e-14)
+    np.testing.assert_allclose(gates["cell"], c, rtol=1e-15)
+    # Of h = ln 3 / 2 the first unit's forget gate makes 3/4, where it was 1/2.
+    _, gates = lstmp_step(column(5.0), (column(LN3 / 2), c), weights, np.array([[10.0, 100]]))
+    np.testing.assert_allclose(gates["forget"], [[0.75, 0.5]], rtol=1e-14)
+
+
+def test_fastrnn_step_by_hand():
+    # 2·1 + ln 3 + 0.5·(-4) = ln 3, whose tanh is 0.8; then 3/4·0.8 + 1/2·0.5.
+    weights = {"hidden": gate(w_x=1.0, b_x=LN3, w_h=-4.0, b_h=0.0)}
+    state = (column(0.5),)
+    (h,), gates = fastrnn_step(column(2.0), state, weights, np.array(LN3), np.array(0.0))
+    np.testing.assert_allclose(h, [[0.85]], rtol=1e-14)
+    assert gates == {}
+
+
+def test_mingru_step_by_hand():
+    # z = sigmoid(2·1 - 2 - ln 3) = 1/4 and the candidate 2·3 + 4 = 10; the state is seen by none.
+    weights = {
+        "update": gate(w_x=1.0, b_x=-2 - LN3, w_h=7.0, b_h=7.0),
+        "candidate": gate(w_x=3.0, b_x=4.0, w_h=7.0, b_h=7.0),
+    }
+    (h,), gates = mingru_step(column(2.0), (column(0.5),), weights)
+    # h' = 3/4·1/2 + 1/4·10; the other way round it would be 7.625.
+    assert h.item() == pytest.approx(2.875, rel=1e-14)
+    assert {name: value.item() for name, value in gates.items()} == pytest.approx(
+        {"update": 0.25, "candidate": 10}, rel=1e-14
+    )
+
+
 def test_run_carries_the_state_over_time():
     weights = {
         "weight_ih_l0": np.array([[1.0]]),
@@ -146,6 +200,32 @@ def test_lstm_cell_is_traced_at_every_frame():
     trace = run_recurrence("lstm", constant_weights([0, 0, LN2, 0]), np.zeros((1, 3, 1)))
     cell = trace.layers[0]["forward"].gates["cell"]
     np.testing.assert_allclose(cell[0, :, 0], [0.3, 0.45, 0.525], rtol=1e-14)
+
+
+def test_fastrnn_carries_the_state_with_each_layers_own_alpha_and_beta():
+    def layer(number, bias, alpha_logit, beta_logit):
+        values = {"from_input.weight": [[1]], "from_input.bias": [bias], "weight_hh": [[0]]}
+        values |= {"alpha_logit": alpha_logit, "beta_logit": beta_logit}
+        return {f"layers.{number}.{name}": np.array(v, float) for name, v in values.items()}
+
+    # First layer: 1/2·0.6 = 0.3, then 3/4·0.3 + 0.3 = 0.525.
+    weights = layer(0, LN2, 0, LN3) | layer(1, LN3 - 0.3, LN3, -LN3)
+    trace = run_recurrence("fastrnn", weights, np.zeros((1, 2, 1)))
+    first, second = (by_direction["forward"] for by_direction in trace.layers)
+    np.testing.assert_allclose(first.hidden, [[[0.3], [0.525]]], rtol=1e-14)
+    # 3/4·0.8 = 0.6, then 1/4·0.6 + 3/4·tanh(ln 3 + 0.225).
+    expected = [[[0.6], [0.15 + 0.75 * np.tanh(LN3 + 0.225)]]]
+    np.testing.assert_allclose(second.hidden, expected, rtol=1e-14)
+    assert first.gates == second.gates == {}
+
+
+def test_gates_of_mingru_have_the_names_of_its_weights():
+    weights = {f"layers.0.{name}.weight": np.zeros((1, 1)) for name in ("update", "candidate")}
+    weights |= {"layers.0.update.bias": np.array([LN3]), "layers.0.candidate.bias": np.array([8.0])}
+    forward = run_recurrence("mingru", weights, np.ones((1, 2, 1))).layers[0]["forward"]
+    np.testing.assert_allclose(forward.gates["update"], [[[0.75], [0.75]]], rtol=1e-14)
+    np.testing.assert_allclose(forward.gates["candidate"], [[[8], [8]]], rtol=1e-14)
+    np.testing.assert_allclose(forward.hidden, [[[6], [7.5]]], rtol=1e-14)
 
 
 def test_outputs_hold_forward_before_reverse_columns():
@@ -188,7 +268,8 @@ def test_one_trace_a_layer_and_direction(cell, rng):
     np.testing.assert_array_equal(trace.outputs[:, :, 2:], last["reverse"].hidden)
     for layer in trace.layers:
         for direction in layer.values():
-            assert {array.shape for array in direction.gates.values()} <= {(4, 5, 2)}
+            n_units = 3 if cell == "lstmp" else 2
+            assert {array.shape for array in direction.gates.values()} <= {(4, 5, n_units)}
 
 
 def test_lstm_keeps_its_cell_while_it_forgets_nothing_and_takes_nothing_in(rng):
@@ -219,14 +300,30 @@ def test_gru_keeps_its_hidden_state_while_update_is_one(rng):
     np.testing.assert_array_equal(state[0], start)
 
 
-@pytest.mark.parametrize("cell", N_GATES)
+def largest_hidden(cell, weights, layer, direction):
+    """What no |h| of a layer goes beyond."""
+    if cell == "lstmp":  # all units at 1, with the signs of the projection
+        hr = [w for name, w in weights.items() if name.startswith(f"weight_hr_l{layer}")]
+        return max(np.abs(w).sum(axis=1).max() for w in hr) * (1 + 1e-6)
+    if cell == "fastrnn":  # where beta takes away what alpha adds
+        logits = (weights[f"layers.{layer}.{name}_logit"] for name in ("alpha", "beta"))
+        alpha, beta = map(sigmoid, logits)
+        return alpha / (1 - beta) * (1 + 1e-6)
+    return np.abs(direction.gates["candidate"]).max() if cell == "mingru" else 1
+
+
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("scale", [1.0, 1e30])
 def test_long_and_extreme_inputs_stay_in_bounds_without_a_warning(cell, scale, rng):
     weights = random_weights(cell, rng, 3, 4, num_layers=2, bidirectional=True)
     inputs = (scale * rng.standard_normal((2, 1000, 3))).astype(np.float32)
     trace = run_recurrence(cell, weights, inputs)
-    for direction in (direction for layer in trace.layers for direction in layer.values()):
-        assert np.abs(direction.hidden).max() <= 1
+    for number, direction in (
+        (i, d) for i, layer in enumerate(trace.layers) for d in layer.values()
+    ):
+        assert np.abs(direction.hidden).max() <= largest_hidden(cell, weights, number, direction)
+        if cell == "mingru":
+            continue  # its candidate is as large as the inputs are
         for name, activation in direction.gates.items():
             # |c'| <= |c| + 1, since the gates are at most 1 and the candidate is within 1.
             bound = 1000 if name == "cell" else 1
@@ -234,7 +331,7 @@ def test_long_and_extreme_inputs_stay_in_bounds_without_a_warning(cell, scale, r
             assert activation.min() >= (-bound if name in ("candidate", "cell") else 0)
 
 
-@pytest.mark.parametrize("cell", N_GATES)
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_computes_in_the_dtype_of_the_inputs(cell, dtype, rng):
     weights = random_weights(cell, rng, 3, 2)
@@ -242,49 +339,3 @@ def test_computes_in_the_dtype_of_the_inputs(cell, dtype, rng):
     forward = trace.layers[0]["forward"]
     arrays = [trace.outputs, forward.hidden, *forward.gates.values()]
     assert {array.dtype for array in arrays} == {np.dtype(dtype)}
-
-
-def test_unknown_cell_lists_the_known_ones(rng):
-    with pytest.raises(ConfigError, match=r"'elman': not known; choose one of rnn, lstm, gru"):
-        run_recurrence("elman", random_weights("rnn", rng, 3, 2), np.zeros((1, 4, 3)))
-
-
-def renamed(weights, old, new):
-    return {name.replace(old, new): array for name, array in weights.items()}
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (
-            lambda w: {name: w[name] for name in w if name != "bias_hh_l1_reverse"},
-            r"^lstm weights: missing bias_hh_l1_reverse; .*weight_ih_l0, bias_ih_l0, .*_l1_reverse",
-        ),
-        (
-            lambda w: w | {"weight_hr_l0": w["weight_hh_l0"]},
-            r": unknown weight_hr_l0; .* made for 3 inputs$",
-        ),
-        (lambda w: renamed(w, "_l1", "_l2"), r"missing weight_ih_l1, .*unknown weight_ih_l2"),
-        (lambda w: renamed(w, "weight", "cell.weight"), r"unknown cell.weight_ih_l0"),
-        (lambda w: {}, r"missing weight_ih_l0, .*exactly weight_ih_l0, bias_ih_l0, weight_hh_l0"),
-        (lambda w: w | {"bias_ih_l0": np.zeros(7)}, r"bias_ih_l0 is \(7,\), not \(8,\)"),
-        (lambda w: w | {"weight_ih_l1": np.zeros((8, 2))}, r"l1 is \(8, 2\), not \(8, 4\)"),
-    ],
-)
-def test_wrong_weights_are_named(spoil, message, rng):
-    weights = random_weights("lstm", rng, 3, 2, num_layers=2, bidirectional=True)
-    with pytest.raises(ConfigError, match=message):
-        run_recurrence("lstm", spoil(weights), np.zeros((1, 4, 3)))
-
-
-def test_weights_of_another_cell_are_refused(rng):
-    with pytest.raises(ConfigError, match=r"gru weights: weight_ih_l0 is \(8, 3\), not \(6, 3\)"):
-        run_recurrence("gru", random_weights("lstm", rng, 3, 2), np.zeros((1, 4, 3)))
-
-
-@pytest.mark.parametrize(
-    "inputs", [np.zeros((4, 3)), np.zeros((1, 0, 3)), np.zeros((1, 4, 3), dtype=np.int16)]
-)
-def test_wrong_inputs_are_described(inputs, rng):
-    with pytest.raises(ConfigError, match=rf"^rnn inputs: {inputs.dtype} of shape .*; pass floats"):
-        run_recurrence("rnn", random_weights("rnn", rng, 3, 2), inputs)

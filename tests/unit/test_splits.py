@@ -11,10 +11,11 @@ import re
 from pathlib import Path
 
 import pytest
+from common import assign, clips, refusal
 
 from speechcls.dataset import Example, find_examples
 from speechcls.errors import DatasetError
-from speechcls.splits import assign_splits, percentage
+from speechcls.splits import percentage
 
 ALL_SPLITS = {"train", "validation", "test"}
 
@@ -32,36 +33,12 @@ def which_set(filename, validation_percentage=10, testing_percentage=10):
     return "training"
 
 
-def clips(speakers, labels=("no", "yes"), n=1, split=None):
-    """``n`` clips of each label by each speaker, every one of them a sound of its own."""
-    return [
-        Example(Path(f"{label}/{speaker}_nohash_{take}.wav"), label, speaker, split)
-        for speaker in speakers
-        for label in labels
-        for take in range(n)
-    ]
-
-
-def assign(examples, digests=None, **options):
-    """The splits of examples that stand for their own labels."""
-    if digests is None:
-        digests = [example.path.as_posix() for example in examples]
-    return assign_splits(examples, [e.label for e in examples], digests, **options)
-
-
 def by_speaker(examples, names):
     """The set of splits of each speaker."""
     splits = {}
     for example, name in zip(examples, names, strict=True):
         splits.setdefault(example.speaker, set()).add(name)
     return splits
-
-
-def message_of(make, *args, **kwargs):
-    """What is said to be wrong."""
-    with pytest.raises(DatasetError) as error:
-        make(*args, **kwargs)
-    return str(error.value)
 
 
 # The rule
@@ -305,9 +282,9 @@ def test_a_single_speaker_beside_the_test_speaker_is_split_by_clip():
 def test_an_unknown_test_speaker_is_named_with_those_there_are():
     expected = "--test-speakers ann,zoe: not in the data; it has 3 speakers, s00, s01, s02"
     examples = clips(["s02", "s01", "s00"])
-    assert message_of(assign, examples, test_speakers=["zoe", "s00", "ann"]) == expected
+    assert refusal(DatasetError, assign, examples, test_speakers=["zoe", "s00", "ann"]) == expected
     many = clips([f"s{i:02}" for i in range(20)])
-    assert message_of(assign, many, test_speakers=["x"]).endswith(
+    assert refusal(DatasetError, assign, many, test_speakers=["x"]).endswith(
         "20 speakers, " + ", ".join(f"s{i:02}" for i in range(10))
     )
 

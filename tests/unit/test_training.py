@@ -1,77 +1,157 @@
-"""The training loop on a corpus made by hand."""
+"""The training loop on a corpus made by hand: learning, its average, what is kept and repeated."""
+
+import copy
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from common_training import CPU, NETWORK, PLAIN, build, make_corpus, train
 
-from speechcls.artifact import SplitRow
-from speechcls.config import SILENCE, UNKNOWN, FeatureConfig, NetworkConfig, TrainConfig
-from speechcls.corpus import Corpus
+from speechcls.config import SILENCE, UNKNOWN, NetworkConfig, TrainConfig
 from speechcls.errors import ConfigError
-from speechcls.networks import Recogniser, build_recogniser
+from speechcls.recogniser import Recogniser
 from speechcls.training import (
     Epoch,
     _Batches,
     choose_device,
+    evaluate_loss,
     fit,
     learning_rate_factor,
     set_feature_statistics,
 )
 
-FEATURES = FeatureConfig(
-    sample_rate=8_000, duration_s=0.25, n_fft=256, win_length=200, hop_length=100, n_mels=20,
-    n_mfcc=10, fmax=4_000.0,
-)  # fmt: skip
-NETWORK = NetworkConfig(arch="gru", hidden_size=8, num_layers=1, dropout=0.1)
-CPU = torch.device("cpu")
-PLAIN = {"shift_share": 0.0, "noise_share": 0.0, "time_masks": 0}
-
-
-def make_corpus(labels: tuple[str, ...] = ("low", "high"), n_each: int = 30) -> Corpus:
-    """Return tones whose pitch is the label; the clip number is the value of the first sample."""
-    rng = np.random.default_rng(0)
-    n, time = FEATURES.n_samples, np.arange(FEATURES.n_samples) / FEATURES.sample_rate
-    label_index = np.repeat(np.arange(len(labels)), n_each)
-    pitch = 300.0 * (1 + label_index) * rng.uniform(0.9, 1.1, len(label_index))
-    windows = 8_000 * np.sin(2 * np.pi * pitch[:, None] * time) + rng.normal(0, 50, (1, n))
-    windows = windows.astype(np.int16)
-    windows[:, 0] = np.arange(len(windows))
-    split = np.where(np.arange(len(windows)) % 5 == 0, "validation", "train")
-    noise = np.zeros(0, np.int16)
-    if SILENCE in labels:
-        noise = rng.integers(-900, 900, 5 * n).astype(np.int16)
-    rows = [SplitRow(f"{i}", "", "", str(s), 0.0, None, 1.0, "") for i, s in enumerate(split)]
-    return Corpus(labels, FEATURES, windows, label_index, split, noise, rows, [], [])
-
-
-def train(corpus: Corpus, **settings: object) -> tuple[Recogniser, list[Epoch]]:
-    config = TrainConfig(**{"epochs": 8, "batch_size": 16, **settings})  # type: ignore[arg-type]
-    recogniser = build_recogniser(FEATURES, NETWORK, len(corpus.labels), config.seed)
-    result = fit(recogniser, corpus, config, CPU)
-    return recogniser, result.history
-
 
 def test_it_learns() -> None:
     _, history = train(
-        make_corpus(("low", "mid", "high", "top")), lr=5e-3, label_smoothing=0.0, **PLAIN
+        make_corpus(("low", "mid", "high", "top")), NETWORK, lr=5e-3, label_smoothing=0.0, **PLAIN
     )
     assert history[0].loss > 1.0
     assert history[-1].loss < 0.5 * history[0].loss
     assert max(epoch.validation_accuracy for epoch in history) == 1.0
 
 
-def test_one_seed_gives_the_same_weights_and_another_does_not() -> None:
-    first, again, other = (train(make_corpus(), epochs=2, seed=seed)[0] for seed in (1, 1, 2))
+# Every random change on, dropout and a running average too.
+ALL_ON = {
+    "speed_share": 0.1,
+    "shift_share": 0.1,
+    "equaliser_share": 0.5,
+    "equaliser_db": 6.0,
+    "reverb_share": 0.5,
+    "noise_share": 0.5,
+    "gain_db": 6.0,
+    "time_masks": 2,
+    "frequency_masks": 2,
+    "average_decay": 0.9,
+}
+
+
+@pytest.mark.parametrize(("arch", "kind"), [("gru", "mfcc"), ("crnn", "log-mel")])
+def test_one_seed_gives_the_same_weights_and_another_does_not(arch: str, kind: str) -> None:
+    corpus = make_corpus(("a", "b", SILENCE, "cat", "dog"), ("a", UNKNOWN, "b", SILENCE))
+    # Only log-mel has bands to be masked.
+    features = dataclasses.replace(corpus.features, kind=kind)
+    corpus = dataclasses.replace(corpus, features=features)
+    network = NetworkConfig(arch, hidden_size=8, num_layers=2, dropout=0.3)
+    first, again, other = (
+        train(corpus, network, epochs=2, batch_size=32, seed=seed, **ALL_ON)[0]
+        for seed in (1, 1, 2)
+    )
     for name, weight in first.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
     assert not torch.equal(first.network.output.weight, other.network.output.weight)
 
 
+def test_training_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    train(make_corpus(), epochs=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+# The running average
+
+
+def follow(recogniser: Recogniser, **settings: object) -> tuple[list[dict], list[Epoch]]:
+    """Train; return the state before the first step, after each step, and the epochs."""
+    states = []
+
+    def keep(state: dict) -> None:
+        states.append(copy.deepcopy(state))
+
+    config = TrainConfig(**{"batch_size": 16, "lr": 0.02, "epoch_clips": 1, **settings})  # type: ignore[arg-type]
+    corpus = make_corpus()
+    set_feature_statistics(recogniser, _Batches(corpus, config, CPU))
+    keep(recogniser.state_dict())
+    result = fit(
+        recogniser, corpus, config, CPU, on_step=lambda done: keep(recogniser.state_dict())
+    )
+    return states, result.history
+
+
+@pytest.mark.parametrize("decay", [0.2, 0.9])
+def test_the_model_is_the_running_average_of_the_weights(decay: float) -> None:
+    recogniser = build(make_corpus(), NetworkConfig("crnn", hidden_size=8, num_layers=1))
+    states, _ = follow(recogniser, epochs=1, average_decay=decay)
+    assert len(states) == 4  # 48 clips by 16
+    final = recogniser.state_dict()
+    for name, average in states[0].items():
+        if not average.is_floating_point():
+            assert name.endswith("num_batches_tracked") and final[name] == 3
+            continue
+        # Of the start: 1/11 after the first step, 2/12 of that after the second, then 3/13.
+        for step, weights in enumerate(states[1:], start=1):
+            kept = min(decay, step / (10 + step))
+            average = kept * average + (1 - kept) * weights[name]
+        torch.testing.assert_close(final[name], average, atol=1e-6, rtol=1e-5)
+    last = states[-1]["network.output.weight"]
+    assert (final["network.output.weight"] - last).abs().max() > 1e-4
+
+
+def test_without_an_average_the_model_is_the_weights() -> None:
+    recogniser = build(make_corpus())
+    states, _ = follow(recogniser, epochs=1, average_decay=0.0)
+    for name, weight in recogniser.state_dict().items():
+        assert torch.equal(weight, states[-1][name]), name
+
+
+def test_what_is_validated_is_the_average() -> None:
+    recogniser = build(make_corpus())
+    states, (epoch,) = follow(recogniser, epochs=1, average_decay=0.9)
+    batches = _Batches(make_corpus(), TrainConfig(), CPU)
+    loss, accuracy = evaluate_loss(recogniser, batches)
+    assert (epoch.validation_loss, epoch.validation_accuracy) == (
+        pytest.approx(loss, rel=1e-5),
+        accuracy,
+    )
+    recogniser.load_state_dict(states[-1])
+    assert abs(evaluate_loss(recogniser, batches)[0] - loss) > 1e-3
+
+
+def test_validation_sums_the_words_of_a_label() -> None:
+    corpus = make_corpus(("a", "cat", "dog"), ("a", UNKNOWN))
+    recogniser = build(corpus)
+    batches = _Batches(corpus, TrainConfig(batch_size=7), CPU)
+    held_out = corpus.split == "validation"
+    with torch.no_grad():
+        samples = torch.from_numpy(corpus.windows[held_out]).float() / 32_768.0
+        words = recogniser.network(recogniser.eval().standardised(samples)).softmax(dim=1).numpy()
+    labels = np.stack([words[:, 0], words[:, 1] + words[:, 2]], axis=1)
+    truth = corpus.label_index[held_out]
+    loss, accuracy = evaluate_loss(recogniser, batches)
+    assert loss == pytest.approx(-np.log(labels[np.arange(len(truth)), truth]).mean(), rel=1e-4)
+    assert accuracy == pytest.approx((labels.argmax(axis=1) == truth).mean())
+
+
+# What is kept
+
+
 def test_the_best_epoch_is_kept_not_the_last() -> None:
     corpus = make_corpus()
     states = []
-    recogniser = build_recogniser(FEATURES, NETWORK, 2, 0)
-    config = TrainConfig(epochs=6, batch_size=16, lr=0.3)  # so high that it gets worse again
+    recogniser = build(corpus)
+    # So high that it gets worse again.
+    config = TrainConfig(epochs=6, batch_size=16, lr=0.3, average_decay=0.0)
 
     def keep(epoch: Epoch) -> None:
         states.append(recogniser.network.output.weight.clone())
@@ -85,7 +165,7 @@ def test_the_best_epoch_is_kept_not_the_last() -> None:
 
 def test_patience_ends_training() -> None:
     corpus = make_corpus()
-    recogniser = build_recogniser(FEATURES, NETWORK, 2, 0)
+    recogniser = build(corpus)
     result = fit(recogniser, corpus, TrainConfig(epochs=50, lr=0.5, patience=3), CPU)
     assert result.best is not None
     assert len(result.history) == result.best.epoch + 3 < 50
@@ -96,69 +176,17 @@ def test_ctrl_c_keeps_the_best_so_far() -> None:
         if epoch.epoch == 2:
             raise KeyboardInterrupt
 
-    recogniser = build_recogniser(FEATURES, NETWORK, 2, 0)
+    recogniser = build(make_corpus())
     result = fit(recogniser, make_corpus(), TrainConfig(epochs=9), CPU, stop_after_two)
     assert result.interrupted
     assert [epoch.epoch for epoch in result.history] == [1, 2]
     assert result.best is not None
 
 
-def clip_numbers(samples: torch.Tensor) -> list[int]:
-    return [round(float(value) * 32_768) for value in samples[:, 0]]
-
-
-def test_an_epoch_holds_every_training_clip_once_in_a_new_order() -> None:
-    corpus = make_corpus()
-    batches = _Batches(corpus, TrainConfig(batch_size=7, **PLAIN), CPU)
-    orders = []
-    for epoch in (1, 2):
-        seen = [n for samples, _ in batches.training(epoch) for n in clip_numbers(samples)]
-        assert sorted(seen) == np.flatnonzero(corpus.split == "train").tolist()
-        orders.append(seen)
-    assert orders[0] != orders[1]
-    assert batches.n_steps == 7  # 48 clips by 7
-    for samples, targets in batches.training(1):
-        assert targets.tolist() == [corpus.label_index[n] for n in clip_numbers(samples)]
-
-
-def test_unknown_is_sampled_anew_and_silence_is_cut_each_epoch() -> None:
-    corpus = make_corpus(("a", UNKNOWN, "b", SILENCE), n_each=40)
-    # 32 training clips a label; cut-short, so that _unknown_ has more than its share
-    config = TrainConfig(batch_size=16, unknown_share=0.5, silence_share=1.5, **PLAIN)
-    is_silence = corpus.label_index == 3
-    corpus.split[is_silence] = "unused"
-    batches = _Batches(corpus, config, CPU)
-    drawn = []
-    for epoch in (1, 2):
-        targets = torch.cat([targets for _, targets in batches.training(epoch)])
-        assert torch.bincount(targets).tolist() == [32, 16, 32, 48]
-        drawn.append({n for s, t in batches.training(epoch) for n in clip_numbers(s[t == 1])})
-    assert drawn[0] != drawn[1]
-    assert drawn[0] | drawn[1] <= set(np.flatnonzero(corpus.label_index == 1).tolist())
-
-
-def test_training_clips_are_shifted_and_noisy_and_validation_clips_are_not() -> None:
-    corpus = make_corpus(("a", "b", SILENCE), n_each=40)
-    quiet = TrainConfig(batch_size=16, noise_share=0.0, shift_share=0.2)
-    noisy = TrainConfig(
-        batch_size=16, noise_share=1.0, shift_share=0.0, snr_low_db=0, snr_high_db=0
-    )
-    original = torch.from_numpy(corpus.windows).float() / 32_768.0
-    for config, is_shift in ((quiet, True), (noisy, False)):
-        batches = _Batches(corpus, config, CPU)
-        samples, targets = next(batches.training(1))
-        for clip in samples[targets < 2]:
-            assert not any(torch.equal(clip, own) for own in original)
-        has_edge = (samples[targets < 2][:, :50] == 0).all(dim=1)  # zeros come in by a shift later
-        assert bool(has_edge.any()) == is_shift
-        validation = torch.cat([samples for samples, _ in batches.validation()])
-        assert torch.equal(validation, original[corpus.split == "validation"])
-
-
 def test_statistics_come_from_the_training_clips_alone() -> None:
     corpus = make_corpus()
     corpus.windows[corpus.split == "validation"] = 30_000
-    recogniser = build_recogniser(FEATURES, NETWORK, 2, 0)
+    recogniser = build(corpus)
     set_feature_statistics(recogniser, _Batches(corpus, TrainConfig(), CPU))
     training = torch.from_numpy(corpus.windows[corpus.split == "train"]).float() / 32_768.0
     frames = recogniser.features(training).flatten(0, 1)

@@ -1,0 +1,32 @@
+"""Start from a trained model: keep what it learnt, but for its last layer."""
+
+import torch
+
+from speechcls.artifact import WEIGHTS, Artifact, load_weights
+from speechcls.errors import ArtifactError
+from speechcls.recogniser import Recogniser
+
+LAST_LAYER = "network.output."
+
+
+def take_body(recogniser: Recogniser, source: Artifact) -> None:
+    """Copy features' statistics and all layers but the last from a model into ``recogniser``.
+
+    Raises
+    ------
+    ArtifactError
+        When the model's weights are missing, damaged or of another network.
+    """
+    weights = load_weights(source)
+    state = recogniser.state_dict()
+    body = {name for name in state if not name.startswith(LAST_LAYER)}
+    if misfits := sorted(
+        name for name in body if name not in weights or weights[name].shape != state[name].shape
+    ):
+        raise ArtifactError(
+            f"{source.path / WEIGHTS}: does not fit config.json ({', '.join(misfits[:3])});"
+            " copy the model again"
+        )
+    recogniser.load_state_dict(
+        {name: torch.from_numpy(weights[name]) if name in body else state[name] for name in state}
+    )

@@ -1,0 +1,79 @@
+"""Recipes, sizes and starting from a trained model, as a person types them."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from speechcls.artifact import load_artifact
+from speechcls.config import RECIPES
+
+QUICK = ("--epochs", "1", "--epoch-clips", "1", "--batch-size", "16")
+
+
+def metrics_of(model):
+    return json.loads((model / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_number_of_a_recipe_is_in_the_artifact_and_can_be_overridden(
+    recipe, home, tmp_path, call
+):
+    model = tmp_path / "model"
+    options = ("--arch", "gru", "--hidden-size", "8", *QUICK, "--noise-share", "0.25")
+    trained = call("train", home.data, "--out", model, "--recipe", recipe, *options)
+    assert trained.code == 0, trained.stderr
+    given = {"epochs": 1, "epoch_clips": 1, "batch_size": 16, "noise_share": 0.25}
+    assert metrics_of(model)["training"] == RECIPES[recipe].to_dict() | given
+
+
+def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
+    model = tmp_path / "model"
+    trained = call("train", home.data, "--out", model, "--arch", "rnn", "--size", "tiny", *QUICK)
+    assert trained.code == 0, trained.stderr
+    assert 25_000 < metrics_of(model)["n_parameters"] < 30_000
+    assert load_artifact(model).network.hidden_size > 60
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--recipe", "slow"], "recipe: no 'slow'; there are fast, standard, best"),
+        (["--size", "huge"], "size: no 'huge'; there are tiny, small, base"),
+        (["--size", "tiny", "--hidden-size", "9"], "--size chooses the hidden size"),
+        (["--from", "MODEL", "--arch", "gru"], "its features and network stay; leave out --arch"),
+        (["--from", "MODEL", "--features", "mfcc"], "leave out --features"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_before_training(options, said, home, tmp_path, call):
+    options = [str(home.model) if option == "MODEL" else option for option in options]
+    result = call("train", home.data, "--out", tmp_path / "model", *options)
+    assert (result.code, result.stdout) == (2, "")
+    assert said in result.errors[0]
+    assert not (tmp_path / "model").exists()
+
+
+def test_from_a_model_keeps_all_but_the_last_layer(home, tmp_path, make_tones, call):
+    data = make_tones(tmp_path / "data", labels=("rise", "low"), n_speakers=12, n_takes=1)
+    model = tmp_path / "model"
+    # So small a step that nothing moves.
+    still = ("--lr", "1e-9", "--average-decay", "0", *QUICK)
+    trained = call("train", data, "--out", model, "--from", home.model, *still)
+    assert trained.code == 0, trained.stderr
+    before, after = (load_file(m / "weights.safetensors") for m in (home.model, model))
+    assert before.keys() == after.keys()
+    for name, weight in after.items():
+        if name.startswith("network.output."):
+            assert len(weight) == 2 != len(before[name])
+        else:
+            np.testing.assert_allclose(weight, before[name], atol=1e-6, err_msg=name)
+    artifact, source = load_artifact(model), load_artifact(home.model)
+    assert artifact.labels == ("low", "rise")
+    assert (artifact.features, artifact.network) == (source.features, source.network)
+
+
+def test_from_a_model_that_is_none(home, tmp_path, call):
+    result = call("train", home.data, "--out", tmp_path / "m", "--from", tmp_path / "none")
+    assert (result.code, result.stdout) == (1, "")
+    assert "no such model" in result.errors[0]

@@ -1,0 +1,85 @@
+"""What several unit tests share: refusals, folders, examples, corpora, and WAVs byte by byte."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from speechcls.config import FeatureConfig
+from speechcls.corpus import load_corpus
+from speechcls.dataset import Example, find_examples
+from speechcls.splits import assign_splits
+
+LAYOUT_HELP = (
+    "; put the clips into one sub-folder a word (data/yes/1.wav), or say what flat file names mean"
+    " with --pattern '{label}_{speaker}_{take}', or name a manifest with columns path,label"
+)
+# Amplitudes that every format stores exactly.
+FIVE = [0.0, 0.5, -0.5, -1.0, 0.25]
+PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
+# The tail of every WAVEX sub-format: 0000-0010-8000-00AA00389B71.
+GUID_END = bytes.fromhex("000000001000800000aa00389b71")
+
+
+def refusal(error, make, *args, **kwargs):
+    """What ``make`` says is wrong, with the details, when it raises ``error``."""
+    with pytest.raises(error) as raised:
+        make(*args, **kwargs)
+    return "\n  ".join([str(raised.value), *raised.value.details])
+
+
+def touch(root, *names):
+    """Make files that are never opened."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def found(dataset):
+    """Name, label and speaker of each example."""
+    return [(dataset.name_of(e.path), e.label, e.speaker) for e in dataset.examples]
+
+
+def clips(speakers, labels=("no", "yes"), n=1, split=None):
+    """``n`` clips of each label by each speaker, every one of them a sound of its own."""
+    return [
+        Example(Path(f"{label}/{speaker}_nohash_{take}.wav"), label, speaker, split)
+        for speaker in speakers
+        for label in labels
+        for take in range(n)
+    ]
+
+
+def assign(examples, digests=None, **options):
+    """The splits of examples that stand for their own labels."""
+    if digests is None:
+        digests = [example.path.as_posix() for example in examples]
+    return assign_splits(examples, [e.label for e in examples], digests, **options)
+
+
+def load(root, **options):
+    """The corpus of a folder with default features."""
+    noise = options.pop("noise", None)
+    return load_corpus(find_examples(root, noise=noise), FeatureConfig(), **options)
+
+
+def labels_of(corpus):
+    """The label of each clip."""
+    return [corpus.labels[i] for i in corpus.label_index]
+
+
+def wav_bytes(data, bits=16, tag=PCM, rate=16_000, channels=1, size=None, extensible=False):
+    """A WAV written out by hand; ``size`` is what the header claims of ``data``."""
+    block = channels * bits // 8
+    head = (EXTENSIBLE if extensible else tag, channels, rate, rate * block, block, bits)
+    fmt = struct.pack("<HHIIHH", *head)
+    if extensible:
+        fmt += struct.pack("<HHIH", 22, bits, 0, tag) + GUID_END
+    claimed = len(data) if size is None else size
+    riff = min(20 + len(fmt) + claimed, 0xFFFF_FFFF)
+    return (
+        struct.pack("<4sI4s4sI", b"RIFF", riff, b"WAVE", b"fmt ", len(fmt))
+        + fmt
+        + struct.pack("<4sI", b"data", claimed)
+        + data
+    )

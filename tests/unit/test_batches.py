@@ -1,0 +1,178 @@
+"""What the training loop is dealt: which clips, how changed, and with which targets."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from common_training import CPU, FEATURES, PLAIN, make_corpus
+
+from speechcls.config import SILENCE, UNKNOWN, NetworkConfig, TrainConfig
+from speechcls.recogniser import build_recogniser
+from speechcls.training import _Batches, _mask
+
+LABELS = ("a", UNKNOWN, "b", SILENCE)
+WORDS = ("a", "b", SILENCE, "cat", "dog")  # 0, 2, 3, 1 and 1 of the labels
+
+
+def clip_numbers(samples: torch.Tensor) -> list[int]:
+    return [round(float(value) * 32_768) for value in samples[:, 0]]
+
+
+def test_an_epoch_holds_every_training_clip_once_in_a_new_order() -> None:
+    corpus = make_corpus()
+    batches = _Batches(corpus, TrainConfig(batch_size=7, **PLAIN), CPU)
+    orders = []
+    for epoch in (1, 2):
+        seen = [n for samples, _ in batches.training(epoch) for n in clip_numbers(samples)]
+        assert sorted(seen) == np.flatnonzero(corpus.split == "train").tolist()
+        orders.append(seen)
+    assert orders[0] != orders[1]
+    assert batches.n_steps == 7  # 48 clips by 7
+    repeated = _Batches(corpus, TrainConfig(batch_size=7, **PLAIN | {"epoch_clips": 97}), CPU)
+    seen = [n for samples, _ in repeated.training(1) for n in clip_numbers(samples)]
+    assert sorted(seen) == sorted(3 * np.flatnonzero(corpus.split == "train").tolist())
+    for samples, targets in batches.training(1):
+        assert targets.tolist() == [corpus.label_index[n] for n in clip_numbers(samples)]
+
+
+def test_unknown_is_sampled_anew_and_silence_is_cut_each_epoch() -> None:
+    corpus = make_corpus(LABELS, n_each=40)
+    # 32 training clips a label; cut short, so that _unknown_ has more than its share
+    config = TrainConfig(batch_size=16, unknown_share=0.5, silence_share=1.5, **PLAIN)
+    corpus.split[corpus.label_index == 3] = "unused"
+    batches = _Batches(corpus, config, CPU)
+    drawn = []
+    for epoch in (1, 2):
+        targets = torch.cat([targets for _, targets in batches.training(epoch)])
+        assert torch.bincount(targets).tolist() == [32, 16, 32, 48]
+        drawn.append({n for s, t in batches.training(epoch) for n in clip_numbers(s[t == 1])})
+    assert drawn[0] != drawn[1]
+    assert drawn[0] | drawn[1] <= set(np.flatnonzero(corpus.label_index == 1).tolist())
+
+
+def test_targets_are_words_in_training_and_labels_in_validation() -> None:
+    corpus = make_corpus(WORDS, LABELS, n_each=40)
+    corpus.split[corpus.word_index == 2] = "unused"  # _silence_ is cut from noise alone
+    config = TrainConfig(batch_size=16, unknown_share=1.0, silence_share=0.5, **PLAIN)
+    batches = _Batches(corpus, config, CPU)
+    n_seen = np.zeros(5, dtype=int)
+    for samples, targets in batches.training(1):
+        n_seen += np.bincount(targets, minlength=5)
+        spoken = targets != 2
+        numbers = clip_numbers(samples[spoken])
+        assert targets[spoken].tolist() == corpus.word_index[numbers].tolist()
+    # 32 of each command, as many of _unknown_ together, half as many of silence.
+    assert n_seen[:3].tolist() == [32, 32, 16]
+    assert n_seen[3] + n_seen[4] == 32 and min(n_seen[3:]) > 5
+    assert batches.n_steps == math.ceil(112 / 16)
+    held_out = np.flatnonzero(corpus.split == "validation")
+    found = [targets for _, targets in batches.validation()]
+    assert torch.cat(found).tolist() == corpus.label_index[held_out].tolist()
+    assert set(corpus.label_index[held_out]) == {0, 1, 2}
+
+
+def test_scrambled_commands_are_a_word_of_their_own() -> None:
+    words = ("a", "b", "_scrambled_", "cat")
+    corpus = make_corpus(words, ("a", UNKNOWN, "b"), n_each=40)
+    corpus.split[corpus.word_index == 2] = "unused"  # nobody records them
+    config = TrainConfig(batch_size=16, unknown_share=1.0, scramble_share=1.5, **PLAIN)
+    batches = _Batches(corpus, config, CPU)
+    original = torch.from_numpy(corpus.windows).float() / 32_768.0
+    n_seen = np.zeros(4, dtype=int)
+    for samples, targets in batches.training(1):
+        n_seen += np.bincount(targets, minlength=4)
+        for clip, target in zip(samples, targets, strict=True):
+            assert (clip == original).all(dim=1).any() == (target != 2)
+    assert n_seen.tolist() == [32, 32, 48, 32]
+    assert corpus.labels[int(batches._labels[corpus.word_index == 2][0])] == UNKNOWN
+
+
+def test_silence_is_the_word_of_that_name_and_noise_alone() -> None:
+    corpus = make_corpus(WORDS, LABELS)
+    corpus.split[corpus.word_index == 2] = "unused"
+    corpus.windows[:] = 30_000  # what is said is far louder than the noise
+    batches = _Batches(corpus, TrainConfig(batch_size=16, **PLAIN), CPU)
+    for samples, targets in batches.training(1):
+        is_loud = samples.abs().amax(dim=1) > 0.9
+        assert torch.equal(is_loud, targets != WORDS.index(SILENCE))
+
+
+def test_noise_is_what_was_recorded_and_four_pure_colours() -> None:
+    with_noise, without = make_corpus(WORDS, LABELS), make_corpus(("a", "b"))
+    for corpus in (with_noise, without):
+        noise = _Batches(corpus, TrainConfig(), CPU)._noise
+        recorded, pure = noise[: len(corpus.noise)], noise[len(corpus.noise) :]
+        assert recorded.tolist() == (corpus.noise / 32_768.0).astype(np.float32).tolist()
+        assert pure.shape == (4 * 10 * FEATURES.sample_rate,)  # 10 s each
+        levels = pure.reshape(4, -1).square().mean(dim=1).sqrt()
+        torch.testing.assert_close(levels, torch.full((4,), 0.05), atol=1e-6, rtol=0)
+
+
+def test_without_recorded_noise_nothing_is_silence() -> None:
+    corpus = make_corpus(("a", "b"))
+    config = TrainConfig(batch_size=16, silence_share=2.0, **PLAIN)
+    targets = torch.cat([targets for _, targets in _Batches(corpus, config, CPU).training(1)])
+    assert torch.bincount(targets).tolist() == [24, 24]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"speed_share": 0.2},
+        {"shift_share": 0.2},
+        {"equaliser_share": 1.0, "equaliser_db": 6.0},
+        {"reverb_share": 1.0},
+        {"noise_share": 1.0, "snr_low_db": 0.0, "snr_high_db": 0.0},
+        {"gain_db": 6.0},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_each_setting_changes_training_clips_and_no_validation_clip(
+    settings: dict[str, float],
+) -> None:
+    corpus = make_corpus(("a", "b", SILENCE), n_each=40)
+    original = torch.from_numpy(corpus.windows).float() / 32_768.0
+    plain = _Batches(corpus, TrainConfig(batch_size=64, **PLAIN), CPU)
+    changed = _Batches(corpus, TrainConfig(batch_size=64, **{**PLAIN, **settings}), CPU)
+    unchanged, _ = next(plain.training(1))
+    samples, targets = next(changed.training(1))
+    spoken = targets < 2
+    assert spoken.sum() > 30
+    # The first batch holds the same clips, since the order is drawn first.
+    differs = (samples - unchanged)[spoken].abs().amax(dim=1) > 1e-3
+    assert differs.float().mean() > 0.9
+    for clip in unchanged[spoken]:
+        assert (clip == original).all(dim=1).any()
+    validation = torch.cat([samples for samples, _ in changed.validation()])
+    assert torch.equal(validation, original[corpus.split == "validation"])
+
+
+def test_a_shift_brings_zeros_in_and_noise_does_not() -> None:
+    corpus = make_corpus(("a", "b"), n_each=40)
+    shifts = {"shift_share": 0.2, "noise_share": 0.0}
+    noise = {"shift_share": 0.0, "noise_share": 1.0}
+    for settings, is_shift in ((shifts, True), (noise, False)):
+        batches = _Batches(corpus, TrainConfig(batch_size=16, **{**PLAIN, **settings}), CPU)
+        samples, _ = next(batches.training(1))
+        assert bool((samples[:, :50] == 0).all(dim=1).any()) == is_shift
+
+
+@pytest.mark.parametrize("kind", ["mfcc", "log-mel"])
+def test_frames_are_masked_in_any_features_and_bands_only_where_there_are_some(kind: str) -> None:
+    features = dataclasses.replace(FEATURES, kind=kind)
+    recogniser = build_recogniser(features, NetworkConfig("gru", 8, 1), range(2), seed=0)
+    ones = torch.ones(300, 20, 10)
+
+    def masked(**settings: float) -> torch.Tensor:
+        config = TrainConfig(**{**PLAIN, **settings})  # type: ignore[arg-type]
+        return _mask(ones, recogniser, config, torch.Generator().manual_seed(0)) == 0
+
+    by_time = masked(time_masks=1, time_mask_share=0.3)
+    assert by_time.all(dim=2).sum(dim=1).max() == 6  # 0.3 of 20 frames
+    assert torch.equal(by_time.all(dim=2), by_time.any(dim=2))
+    by_band = masked(frequency_masks=1, frequency_mask_share=0.4)
+    n_bands = by_band.all(dim=1).sum(dim=1)
+    assert n_bands.max() == (4 if kind == "log-mel" else 0)
+    assert torch.equal(by_band.all(dim=1), by_band.any(dim=1))

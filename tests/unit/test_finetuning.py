@@ -1,0 +1,116 @@
+"""A new recogniser starts with all of a trained one but its last layer, or says what is wrong."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from common import refusal
+
+from speechcls.artifact import WEIGHTS, Artifact, save_artifact
+from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.errors import ArtifactError
+from speechcls.finetuning import take_body
+from speechcls.recogniser import Recogniser, build_recogniser
+
+FEATURES = FeatureConfig(kind="log-mel", n_mels=20)
+NETWORK = NetworkConfig("crnn", hidden_size=8, num_layers=2)
+
+
+def save_model(path: Path, network: NetworkConfig = NETWORK) -> tuple[Artifact, Recogniser]:
+    """Write a model of four words; return it and the recogniser in it."""
+    recogniser = build_recogniser(FEATURES, network, [0, 1, 2, 2], seed=1)
+    recogniser.feature_mean.copy_(torch.linspace(-50.0, -20.0, 20))
+    recogniser.feature_std.copy_(torch.linspace(5.0, 9.0, 20))
+    labels, words = ("yes", "no", "_unknown_"), ("yes", "no", "cat", "dog")
+    artifact = Artifact(path, FEATURES, network, labels, words)
+    weights = {name: value.numpy() for name, value in recogniser.state_dict().items()}
+    save_artifact(artifact, weights, b"graph", {}, [])
+    return artifact, recogniser
+
+
+def build(n_outputs: int, **changes: object) -> Recogniser:
+    network = dataclasses.replace(NETWORK, **changes)  # type: ignore[arg-type]
+    return build_recogniser(FEATURES, network, range(n_outputs), seed=2)
+
+
+@pytest.mark.parametrize("n_outputs", [2, 4, 9])
+def test_everything_but_the_last_layer_is_taken(n_outputs: int, tmp_path: Path) -> None:
+    source, trained = save_model(tmp_path / "model")
+    recogniser = build(n_outputs)
+    own = {name: value.clone() for name, value in recogniser.network.output.state_dict().items()}
+    take_body(recogniser, source)
+    taken = recogniser.state_dict()
+    assert taken.keys() == trained.state_dict().keys()
+    for name, value in trained.state_dict().items():
+        if name not in ("network.output.weight", "network.output.bias"):
+            assert torch.equal(taken[name], value), name
+    # The last layer stays as drawn, even one of the same size.
+    assert torch.equal(recogniser.network.output.weight, own["weight"])
+    assert torch.equal(recogniser.network.output.bias, own["bias"])
+    assert not torch.equal(own["weight"][:2], trained.network.output.weight[:2])
+
+
+def test_what_is_taken_is_heard_the_same(tmp_path: Path) -> None:
+    source, trained = save_model(tmp_path / "model")
+    recogniser = build(2)
+    take_body(recogniser, source)
+    samples = 0.1 * torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
+    heard = []
+    for each in (trained.eval(), recogniser.eval()):
+        features = each.network.front_end(each.standardised(samples))
+        heard.append(each.network.readout(each.network.recurrence(features)[0]))
+    torch.testing.assert_close(*heard)
+
+
+def test_what_is_taken_is_trained_on_alone(tmp_path: Path) -> None:
+    source, _ = save_model(tmp_path / "model")
+    first, second = build(2), build(2)
+    take_body(first, source)
+    take_body(second, source)
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(1.0)
+    for name, value in second.named_parameters():
+        assert not torch.equal(value, dict(first.named_parameters())[name]), name
+
+
+def test_a_larger_network_does_not_fit(tmp_path: Path) -> None:
+    source, _ = save_model(tmp_path / "model")
+    recogniser = build(2, hidden_size=12)
+    before = {name: value.clone() for name, value in recogniser.state_dict().items()}
+    assert refusal(ArtifactError, take_body, recogniser, source) == (
+        f"{tmp_path / 'model' / WEIGHTS}: does not fit config.json (network.front_end.project.bias,"
+        " network.front_end.project.weight, network.readout.project.bias); copy the model again"
+    )
+    for name, value in recogniser.state_dict().items():
+        assert torch.equal(value, before[name]), name  # nothing is taken in part
+
+
+def test_a_deeper_network_does_not_fit(tmp_path: Path) -> None:
+    source, _ = save_model(tmp_path / "model")
+    assert refusal(ArtifactError, take_body, build(2, num_layers=3), source) == (
+        f"{tmp_path / 'model' / WEIGHTS}: does not fit config.json (network.recurrence.bias_hh_l2,"
+        " network.recurrence.bias_ih_l2, network.recurrence.weight_hh_l2); copy the model again"
+    )
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"no weights")])
+def test_missing_or_damaged_weights_are_named(damage, tmp_path: Path) -> None:
+    source, _ = save_model(tmp_path / "model")
+    damage(source.path / WEIGHTS)
+    message = refusal(ArtifactError, take_body, build(2), source)
+    assert message.startswith(f"{source.path / WEIGHTS}: missing or damaged (")
+    assert message.endswith("); copy the model again")
+
+
+def test_the_last_layer_of_the_source_is_not_asked_for(tmp_path: Path) -> None:
+    source, trained = save_model(tmp_path / "model")
+    weights = {name: value.numpy() for name, value in trained.state_dict().items()}
+    del weights["network.output.weight"], weights["network.output.bias"]
+    headless = dataclasses.replace(source, path=tmp_path / "headless")
+    save_artifact(headless, weights, b"graph", {}, [])
+    recogniser = build(2)
+    take_body(recogniser, headless)
+    np.testing.assert_array_equal(recogniser.feature_mean, trained.feature_mean)
