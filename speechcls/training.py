@@ -306,7 +306,7 @@ class _Batches:
         is_command = (names != UNKNOWN) & (names != SILENCE)
         self._commands = torch.from_numpy(training[is_command])
         self._n_scrambled, self._scrambled = 0, 0
-        if SCRAMBLED in corpus.words:
+        if SCRAMBLED in corpus.words and len(self._commands):
             self._n_scrambled = round(config.scramble_share * n_command)
             self._scrambled = corpus.words.index(SCRAMBLED)
         n_clips = len(self._known) + self._n_unknown + self._n_scrambled + self._n_silence
@@ -336,8 +336,8 @@ class _Batches:
     def _draw(self, generator: torch.Generator) -> Tensor:
         """Return what an epoch consists of: ``_KINDS`` times the clip's index, plus what it is."""
         unknown = torch.randperm(len(self._unknown), generator=generator)[: self._n_unknown]
-        n_command = max(1, len(self._commands))
-        scrambled = torch.randint(n_command, (self._n_scrambled,), generator=generator)
+        n_clips = max(1, len(self._commands))
+        scrambled = torch.randint(n_clips, (self._n_scrambled,), generator=generator)
         return torch.cat(
             [
                 _KINDS * torch.cat([self._known, self._unknown[unknown]]) + _CLIP,

@@ -89,6 +89,14 @@ def test_scrambled_commands_are_a_word_of_their_own() -> None:
     assert corpus.labels[int(batches._labels[corpus.word_index == 2][0])] == UNKNOWN
 
 
+def test_speech_and_silence_alone_train_without_a_command_to_scramble() -> None:
+    corpus = make_corpus((SILENCE, "_scrambled_", UNKNOWN), (UNKNOWN, SILENCE), n_each=40)
+    corpus.split[corpus.word_index < 2] = "unused"
+    batches = _Batches(corpus, TrainConfig(batch_size=16, **PLAIN), CPU)
+    targets = torch.cat([targets for _, targets in batches.training(1)])
+    assert torch.bincount(targets).tolist() == [32, 0, 32]
+
+
 def test_silence_is_the_word_of_that_name_and_noise_alone() -> None:
     corpus = make_corpus(WORDS, LABELS)
     corpus.split[corpus.word_index == 2] = "unused"
