@@ -8,7 +8,7 @@ import json
 import shutil
 from typing import Any
 
-from results import MODELS, RESULTS
+from results import RESULTS, place_of
 
 BUNDLED = RESULTS.parent.parent / "models"
 
@@ -71,7 +71,7 @@ def main() -> None:
     arguments = parser.parse_args()
     place = BUNDLED / arguments.name
     shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(MODELS / arguments.run.replace(" ", "_"), place)
+    shutil.copytree(place_of(arguments.run), place)
     results = json.loads(RESULTS.read_text())
     card = write_card(arguments.name, arguments.run, arguments.about, results)
     (place / "README.md").write_text(card)
@@ -91,10 +91,9 @@ def write_card(name: str, run: str, about: str, results: dict[str, dict[str, Any
     if unseen:
         recall = 100 * unseen["unseen_recall"]
         text = (
-            f"A model trained the same way without the seventeen rarest words took {recall:.1f} %"
-            " of"
-            " their clips\nfor `_unknown_`, the others for a command. This one heard all 27 other"
-            " words of the data."
+            "A model trained the same way without the seventeen rarest words took"
+            f" {recall:.1f} % of their clips\nfor `_unknown_`, the others for a command."
+            " This one heard all 27 other words of the data."
         )
     return _CARD.format(
         name=name,

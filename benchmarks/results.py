@@ -27,10 +27,10 @@ from report import write_report
 
 from speechcls.artifact import ONNX, load_split
 from speechcls.audio import read_clip
-from speechcls.classifier import Classifier, open_session
+from speechcls.classifier import BATCH_SIZE, Classifier, open_session
 from speechcls.clipstore import read_example
 from speechcls.config import SILENCE, UNKNOWN
-from speechcls.dataset import Dataset, Example, find_examples
+from speechcls.dataset import NOISE_FOLDER, Dataset, Example, find_examples
 from speechcls.evaluation import evaluate
 from speechcls.splits import map_label, percentage
 
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="runs whose name holds this")
     arguments = parser.parse_args()
     for run in RUNS:
-        has_start = not run.start or (MODELS / run.start.replace(" ", "_") / ONNX).is_file()
+        has_start = not run.start or (place_of(run.start) / ONNX).is_file()
         if arguments.only in run.name and has_start:
             with claimed(run) as is_ours:
                 if is_ours:
@@ -151,6 +151,11 @@ def claimed(run: Run) -> Iterator[bool]:
         yield not RESULTS.exists() or run.name not in json.loads(RESULTS.read_text())
 
 
+def place_of(name: str) -> Path:
+    """Return the folder of the model of the run called ``name``."""
+    return MODELS / name.replace(" ", "_")
+
+
 def keep(name: str, result: dict[str, Any]) -> None:
     """Put one result into the file, whole."""
     with (MODELS / "results.lock").open("w") as lock:
@@ -164,7 +169,8 @@ def keep(name: str, result: dict[str, Any]) -> None:
 
 def measured(run: Run, data: Path, babble: Path) -> dict[str, Any]:
     """Train one model and return everything that the report says of it."""
-    place = MODELS / run.name.replace(" ", "_")
+    place = place_of(run.name)
+    noise = data / NOISE_FOLDER if run.data in ("frequent", "old") else None
     program = [str(Path(sys.executable).with_name("speechcls")), "train"]
     if run.arch.startswith("bc-resnet"):
         program = [sys.executable, str(HERE / "train_bcresnet.py"), "train"]
@@ -172,21 +178,24 @@ def measured(run: Run, data: Path, babble: Path) -> dict[str, Any]:
     source = data if run.data == "all" else write_manifest(run.data, everything)
     arguments = ["--arch", run.arch, *run.options, "--seed", str(run.seed)]
     if run.start:
-        arguments = ["--from", str(MODELS / run.start.replace(" ", "_")), *arguments[-2:]]
+        arguments = ["--from", str(place_of(run.start)), *arguments[-2:]]
     if run.data != "new":
         arguments = ["--commands", COMMANDS, *arguments]
-    if run.data in ("frequent", "old"):
-        arguments += ["--noise", str(data / "_background_noise_")]
+    if noise:
+        arguments += ["--noise", str(noise)]
     if not (place / ONNX).is_file():  # else trained, but not measured
         with (MODELS / f"{run.name}.log").open("w") as log:
             command = [*program, str(source), *arguments, "--out", str(place)]
             subprocess.run(command, stdout=log, stderr=log, check=True)
     classifier = Classifier.load(place)
-    noise = data / "_background_noise_" if run.data in ("frequent", "old") else None
     scores = evaluate(classifier, find_examples(source, noise=noise), "validation").scores
     about = json.loads((place / "metrics.json").read_text())
+    command = [Path(program[-2]).name, "train", source.name, *arguments]
+    places = {str(data): data.name, str(MODELS): "build/results"}  # not those of this machine
+    for here, anywhere in places.items():
+        command = [part.replace(here, anywhere) for part in command]
     result = {
-        "command": shlex.join([Path(program[-2]).name, "train", source.name, *arguments]),
+        "command": shlex.join(command),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "parameters": about["n_parameters"],
         "multiply_adds": about["multiply_adds"],
@@ -280,7 +289,7 @@ def accuracy_in_babble(classifier: Classifier, data: Path, babble: Path) -> dict
         gain = np.sqrt(power / noise_power) / 10 ** (snr_db / 20)
         noisy = (windows + gain * noise).astype(np.float32)
         predicted = [classifier.probabilities(part).argmax(axis=1) for part in np.split(
-            noisy, range(32, len(noisy), 32)
+            noisy, range(BATCH_SIZE, len(noisy), BATCH_SIZE)
         )]  # fmt: skip
         accuracy[str(snr_db)] = float((np.concatenate(predicted) == truth).mean())
     return accuracy

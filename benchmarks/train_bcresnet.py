@@ -16,7 +16,7 @@ def network_of(scale: int) -> type[Recurrent]:
     """Return a class that is built as those of the zoo are."""
 
     class _BCResNet(BCResNet):
-        feature_kind = "log-mel"
+        has_front_end = True
 
         def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
             super().__init__(scale, n_outputs)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from speechcls.cells import FastRNNLayers, MinGRULayers, ProjectedLSTM
-from speechcls.config import FEATURE_KINDS, NetworkConfig
+from speechcls.config import NetworkConfig
 from speechcls.errors import ConfigError
 
 
@@ -107,8 +107,6 @@ class Recurrent(nn.Module):
     bidirectional: ClassVar[bool] = False
     has_front_end: ClassVar[bool] = False
     n_heads: ClassVar[int] = 1
-    feature_kind: ClassVar[str] = "mfcc"
-    """The features that suit it."""
 
     def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
         super().__init__()
@@ -205,14 +203,12 @@ class CRNN(GRU):
     """Causal convolutions, then a GRU, Arik et al. 2017."""
 
     has_front_end = True
-    feature_kind = "log-mel"
 
 
 class AttBiGRU(BiGRU):
     """Convolutions, BiGRU, four heads of attention, after de Andrade et al. 2018."""
 
     has_front_end = True
-    feature_kind = "log-mel"
     n_heads = 4
 
 
@@ -220,7 +216,6 @@ class AttBiLSTM(BiLSTM):
     """Convolutions, BiLSTM, four heads of attention, after de Andrade et al. 2018."""
 
     has_front_end = True
-    feature_kind = "log-mel"
     n_heads = 4
 
 
@@ -263,5 +258,8 @@ def initialise_recurrence(recurrence: nn.RNNBase) -> None:
 
 
 def feature_kind(arch: str) -> str:
-    """Return the kind of features that suits an architecture; any kind for an unknown one."""
-    return NETWORKS[arch].feature_kind if arch in NETWORKS else FEATURE_KINDS[0]
+    """Return the kind of features that suits an architecture; any kind for an unknown one.
+
+    Convolutions look for shapes over neighbouring bands, and cepstral coefficients have none.
+    """
+    return "log-mel" if arch in NETWORKS and NETWORKS[arch].has_front_end else "mfcc"

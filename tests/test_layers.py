@@ -37,16 +37,7 @@ ORDER = [
     "cli",
 ]
 """A module imports only from modules before it."""
-OF_TORCH = {
-    "features",
-    "augment",
-    "cells",
-    "networks",
-    "recogniser",
-    "finetuning",
-    "training",
-    "export",
-}
+OF_TORCH = ORDER[ORDER.index("features") : ORDER.index("cli")]
 HEAVY = {"torch", "scipy", "librosa", "numba", "sklearn"}
 PREDICTION = ["cli", "classifier", "output", "audio", "dataset", "artifact", "readahead", "config"]
 

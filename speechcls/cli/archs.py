@@ -33,7 +33,7 @@ def archs(
     """
     import torch
 
-    from speechcls.networks import NETWORKS
+    from speechcls.networks import NETWORKS, feature_kind
     from speechcls.recogniser import (
         build_recogniser,
         count_multiply_adds,
@@ -44,7 +44,7 @@ def archs(
     rows = []
     for name, network_class in NETWORKS.items():
         config = NetworkConfig(arch=name, hidden_size=hidden_size, num_layers=num_layers)
-        features = FeatureConfig(kind=network_class.feature_kind)
+        features = FeatureConfig(kind=feature_kind(name))
         if size:
             config = fit_size(size, features, config, n_labels)  # of all its words
         network = build_recogniser(features, config, range(n_labels), seed=0).network.eval()

@@ -7,7 +7,7 @@ import torch
 
 from speechcls.config import SIZES, FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.networks import NETWORKS, Recurrent
+from speechcls.networks import NETWORKS, Recurrent, feature_kind
 from speechcls.recogniser import (
     Recogniser,
     build_recogniser,
@@ -194,7 +194,7 @@ def test_counting_leaves_no_hook_behind() -> None:
 @pytest.mark.parametrize("arch", NETWORKS)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_largest_network_below_each_size(arch: str, size: str) -> None:
-    kind = dataclasses.replace(FEATURES, kind=NETWORKS[arch].feature_kind)
+    kind = dataclasses.replace(FEATURES, kind=feature_kind(arch))
     start = NetworkConfig(arch=arch, num_layers=2, dropout=0.1, readout="attention")
     fitted = fit_size(size, kind, start, n_outputs=35)
     assert dataclasses.replace(fitted, hidden_size=start.hidden_size) == start
