@@ -16,7 +16,7 @@ def network_of(scale: int) -> type[Recurrent]:
     """Return a class that is built as those of the zoo are."""
 
     class _BCResNet(BCResNet):
-        has_front_end = True
+        front = BCResNet  # takes log-mel bands
 
         def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
             super().__init__(scale, n_outputs)

@@ -13,6 +13,8 @@ _SPEED_GROUP = 8
 _SPEED_STEPS = 200
 """Steps of length in a clip, so that most lengths have small factors and fast transforms."""
 _EQUALISER_GAINS = 8
+_OWN_SHARE = 0.2
+"""Scrambled clips that are made of one word."""
 _COLOURS = (-1.0, 0.0, 1.0, 2.0)
 """Power of blue, white, pink and brown noise falls with frequency to these powers."""
 
@@ -139,39 +141,64 @@ def reverberate(
     return samples.index_copy(0, chosen, heard)
 
 
-def scramble(samples: Tensor, words: Tensor, generator: torch.Generator) -> Tensor:
+def scramble(
+    samples: Tensor,
+    words: Tensor,
+    others: Tensor,
+    other_words: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
     """Return clips (batch, n_samples) of words made into sounds that are none.
 
-    A third each is played backwards, has its halves exchanged, or is the first half of the word
-    with the second half of that of the clip before, played backwards where that is the same word.
-    Words are halved where, of their energy, a share uniform in 0.35 to 0.65 has passed.
+    Most are the first part of one word with the second part of another, of which the clip is one
+    and its companion in ``others`` the other, made as loud. About ``_OWN_SHARE`` of the clips, and
+    those whose companion says the same word, are instead played backwards or have their own two
+    parts exchanged. Words are parted where, of their energy, a share uniform in 0.35 to 0.65 has
+    passed.
 
     Parameters
     ----------
     words : (batch,) integers, which word each clip is
+    others : (batch, n_samples) float32 amplitude, any clips
+    other_words : (batch,) integers, which words these are
     """
-    batch, n_samples = samples.shape
-    kind = torch.randint(3, (batch, 1), generator=generator).to(samples.device)
-    is_same = (words == words.roll(1)).unsqueeze(1)
-    kind = torch.where((kind == 2) & is_same, 0, kind)
-    share = 0.35 + 0.3 * torch.rand(batch, 1, generator=generator)
-    passed = samples.square().cumsum(dim=1)
-    passed = passed / passed[:, -1:].clamp(min=1e-12)  # share of the energy up to each sample
-    start, middle, end = (
-        (passed < limit).sum(dim=1, keepdim=True)
-        for limit in (0.02, share.to(samples.device), 0.98)
-    )
-    places = torch.arange(n_samples, device=samples.device).expand(batch, -1)
+    draws = torch.rand(4, len(samples), 1, generator=generator).to(samples.device)
+    share = 0.35 + 0.3 * draws[0]
+    is_own = (draws[1] < _OWN_SHARE) | (words == other_words).unsqueeze(1)
+    own = torch.where(draws[2] < 0.5, samples.flip(1), _exchange(samples, share))
+    power, other_power = (x.square().mean(dim=1, keepdim=True) for x in (samples, others))
+    others = others * (power / other_power.clamp(min=1e-10)).sqrt().clamp(max=10.0)
+    is_first = draws[3] < 0.5
+    first, second = torch.where(is_first, samples, others), torch.where(is_first, others, samples)
+    return torch.where(is_own, own, _splice(first, second, share))
+
+
+def _exchange(samples: Tensor, share: Tensor) -> Tensor:
+    """Return clips (batch, n_samples) whose words have their two parts in the other order."""
+    start, middle, end = (_passed(samples, limit) for limit in (0.02, share, 0.98))
+    places = torch.arange(samples.shape[1], device=samples.device).expand(len(samples), -1)
     exchanged = torch.where(
         places < start + end - middle, places - start + middle, places - end + middle
     )
-    exchanged = torch.where((places < start) | (places >= end), places, exchanged)
-    chosen = torch.where(kind == 0, n_samples - 1 - places, exchanged)
-    scrambled = samples.gather(1, chosen)
-    behind = places - middle + middle.roll(1, 0)  # where the other word goes on
-    other = samples.roll(1, 0).gather(1, behind.clamp(0, n_samples - 1))
-    other = torch.where(behind < n_samples, other, 0.0)
-    return torch.where(kind == 2, torch.where(places < middle, samples, other), scrambled)
+    is_outside = (places < start) | (places >= end)
+    return samples.gather(1, torch.where(is_outside, places, exchanged))
+
+
+def _splice(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+    """Return clips (batch, n_samples) that begin as ``first`` and go on as ``second``."""
+    n_samples = first.shape[1]
+    middle = _passed(first, share)
+    places = torch.arange(n_samples, device=first.device)
+    behind = places - middle + _passed(second, share)  # where the second word goes on
+    rest = second.gather(1, behind.clamp(0, n_samples - 1)) * (behind < n_samples)
+    return torch.where(places < middle, first, rest)
+
+
+def _passed(samples: Tensor, share: Tensor | float) -> Tensor:
+    """Return (batch, 1) samples that the share (batch, 1) of each clip's energy takes to pass."""
+    passed = samples.square().cumsum(dim=1)
+    passed = passed / passed[:, -1:].clamp(min=1e-12)
+    return (passed < share).sum(dim=1, keepdim=True)
 
 
 def _choose(samples: Tensor, share: float, generator: torch.Generator) -> Tensor:

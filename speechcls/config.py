@@ -189,7 +189,7 @@ class TrainConfig(Config):
     """Most ``_unknown_`` clips in an epoch (before it is repeated), in the mean command's clips."""
     silence_share: float = 1.0
     """``_silence_`` clips in an epoch, as a multiple of the mean command's clips."""
-    scramble_share: float = 1.0
+    scramble_share: float = 2.0
     """Scrambled commands in an epoch, as a multiple of the mean command's clips: ``_unknown_``."""
     epoch_clips: int = 2_000
     """Fewest clips in an epoch; a smaller set is repeated, each time changed anew."""

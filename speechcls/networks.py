@@ -47,7 +47,31 @@ class Readout(nn.Module):
         return torch.cat([forward[:, -1], backward[:, 0]], dim=1)
 
 
-class FrontEnd(nn.Module):
+class BlockFrontEnd(nn.Module):
+    """One linear layer over blocks of four frames, so that the recurrence has a quarter to go.
+
+    Block i ends with frame 4 i, whether or not the network may look ahead.
+
+    Source
+    ------
+    Sak et al. 2015, "Fast and accurate recurrent neural network acoustic models" (stacked frames);
+    Ioffe & Szegedy 2015 (batch norm).
+    """
+
+    def __init__(self, n_features: int, size: int, causal: bool) -> None:
+        super().__init__()
+        self.project = nn.Conv1d(n_features, size, 4, stride=4, padding=3, bias=False)
+        self.norm = nn.BatchNorm1d(size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (batch, (n_frames + 3) / 4, size) of ``features`` (batch, n_frames, n_features).
+
+        The number of blocks is rounded up.
+        """
+        return torch.relu(self.norm(self.project(features.transpose(1, 2)))).transpose(1, 2)
+
+
+class ConvFrontEnd(nn.Module):
     """Convolutions that learn local shapes and leave a quarter of the frames.
 
     Two stages halve time and frequency; each ends with a convolution whose input is added to its
@@ -105,15 +129,16 @@ class Recurrent(nn.Module):
 
     cell: ClassVar[type[nn.Module]]
     bidirectional: ClassVar[bool] = False
-    has_front_end: ClassVar[bool] = False
+    front: ClassVar[type[nn.Module] | None] = BlockFrontEnd
+    """What comes before the recurrence; None gives it the features as they are."""
     n_heads: ClassVar[int] = 1
 
     def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
         super().__init__()
         n_inputs = n_features
-        if self.has_front_end:
+        if self.front:
             n_inputs = config.hidden_size
-            self.front_end = FrontEnd(n_features, n_inputs, causal=not self.bidirectional)
+            self.front_end = self.front(n_features, n_inputs, causal=not self.bidirectional)
         settings: dict[str, Any] = {}
         if issubclass(self.cell, nn.RNNBase):
             settings = {"batch_first": True, "bidirectional": self.bidirectional}
@@ -139,16 +164,17 @@ class Recurrent(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (batch, n_outputs) of ``features`` (batch, n_frames, n_features)."""
-        if self.has_front_end:
+        if self.front:
             features = self.dropout(self.front_end(features))
         outputs, _ = self.recurrence(features)
         return self.output(self.dropout(self.readout(outputs)))  # type: ignore[no-any-return]
 
 
 class RNN(Recurrent):
-    """Elman 1990."""
+    """Elman 1990, frame by frame."""
 
     cell = nn.RNN
+    front = None  # the textbook's, to compare the others with
 
 
 class LSTM(Recurrent):
@@ -202,20 +228,20 @@ class MinGRU(Recurrent):
 class CRNN(GRU):
     """Causal convolutions, then a GRU, Arik et al. 2017."""
 
-    has_front_end = True
+    front = ConvFrontEnd
 
 
 class AttBiGRU(BiGRU):
     """Convolutions, BiGRU, four heads of attention, after de Andrade et al. 2018."""
 
-    has_front_end = True
+    front = ConvFrontEnd
     n_heads = 4
 
 
 class AttBiLSTM(BiLSTM):
     """Convolutions, BiLSTM, four heads of attention, after de Andrade et al. 2018."""
 
-    has_front_end = True
+    front = ConvFrontEnd
     n_heads = 4
 
 
@@ -260,6 +286,7 @@ def initialise_recurrence(recurrence: nn.RNNBase) -> None:
 def feature_kind(arch: str) -> str:
     """Return the kind of features that suits an architecture; any kind for an unknown one.
 
-    Convolutions look for shapes over neighbouring bands, and cepstral coefficients have none.
+    A front end learns its own way from bands to what the recurrence needs; without one, cepstral
+    coefficients do it.
     """
-    return "log-mel" if arch in NETWORKS and NETWORKS[arch].has_front_end else "mfcc"
+    return "log-mel" if arch in NETWORKS and NETWORKS[arch].front else "mfcc"

@@ -130,7 +130,7 @@ def count_multiply_adds(network: nn.Module, features: Tensor) -> int:
             n_uses = output.numel() // output.shape[1]  # once at each place of the map
         total += n_weights * n_uses
 
-    counted = (nn.RNNBase, FastRNNLayer, nn.Linear, nn.Conv2d)
+    counted = (nn.RNNBase, FastRNNLayer, nn.Linear, nn.Conv1d, nn.Conv2d)
     hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, counted)]
     try:
         with torch.no_grad():

@@ -341,7 +341,7 @@ def with_unknown(tmp_path_factory, make_tones, train):
     (data / "_background_noise_").mkdir()
     noise = 0.05 * np.random.default_rng(0).standard_normal(16_000 * 8)
     soundfile.write(data / "_background_noise_" / "hiss.wav", noise, 16_000)
-    options = ("--commands", "low,high", "--arch", "gru", "--epochs", "10")
+    options = ("--commands", "low,high", "--arch", "gru", "--epochs", "20")
     trained = train(data, folder / "model", *options)
     assert trained.code == 0, trained.stderr
     return folder / "model", data

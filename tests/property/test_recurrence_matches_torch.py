@@ -149,7 +149,7 @@ def test_recurrence_of_every_network(arch, num_layers):
     torch.manual_seed(0)
     config = NetworkConfig(arch=arch, hidden_size=8, num_layers=num_layers)
     recurrence = NETWORKS[arch](config, n_features=5, n_outputs=3).eval().recurrence
-    n_inputs = 8 if NETWORKS[arch].has_front_end else 5
+    n_inputs = 8 if NETWORKS[arch].front else 5
     features = torch.randn(2, 30, n_inputs)
     with torch.no_grad():
         for parameter in recurrence.parameters():

@@ -152,19 +152,28 @@ def test_gain_cuts_off_at_one_either_way() -> None:
 # Scrambled words
 
 
-def test_scrambled_words_are_backwards_exchanged_or_spliced() -> None:
-    # Each clip is a word of 60 samples at 20, of equal loudness, whose samples tell their place.
-    n = 100
-    clips = torch.zeros(300, n)
-    signs = torch.where(torch.arange(60) % 2 == 0, 1.0, -1.0)
-    clips[:, 20:80] = signs + torch.arange(60) * 1e-4
-    clips[:, 20:80] += torch.arange(300).unsqueeze(1) * 3e-7
-    kinds = [0, 0, 0]
-    for clip, own in zip(scramble(clips, torch.arange(300), generator()), clips, strict=True):
+def numbered_words(n_clips: int, start: int, first: int) -> torch.Tensor:
+    """Return clips of 100 samples with a word of 60 at ``start``, of equal loudness throughout.
+
+    Each sample tells its clip, counted from ``first``, and its place in the word.
+    """
+    clips = torch.zeros(n_clips, 100, dtype=torch.float64)
+    signs = torch.where(torch.arange(60) % 2 == 0, 1.0, -1.0).double()
+    number = torch.arange(60) * 1e-4 + (first + torch.arange(n_clips).unsqueeze(1)) * 1e-9
+    clips[:, start : start + 60] = signs * (1 + number)
+    return clips
+
+
+def test_scrambled_words_are_spliced_backwards_or_exchanged() -> None:
+    clips, others = numbered_words(500, 20, 0), -numbered_words(500, 30, 500)
+    words = torch.arange(500)
+    scrambled = scramble(clips, words, others, words + 500, generator())
+    kinds = {"backwards": 0, "exchanged": 0, "clip first": 0, "clip last": 0}
+    for clip, own, other in zip(scrambled, clips, others, strict=True):
         if torch.equal(clip, own.flip(0)):
-            kinds[0] += 1
+            kinds["backwards"] += 1
         elif torch.equal(clip.sort().values, own.sort().values):
-            kinds[1] += 1
+            kinds["exchanged"] += 1
             differs = (clip != own).nonzero()
             start, end = int(differs[0]), int(differs[-1]) + 1
             middle = int((own == clip[start]).nonzero()[0])
@@ -173,21 +182,38 @@ def test_scrambled_words_are_backwards_exchanged_or_spliced() -> None:
             assert 38 <= middle <= 62  # 35 to 65 % of the energy have passed
             assert start <= 23 and end >= 77
         else:
-            kinds[2] += 1
-            head = int((clip != own).nonzero()[0])
-            assert 38 <= head <= 62
-    assert min(kinds) > 70  # 100 each
+            is_first = torch.equal(clip[:38], own[:38])
+            kinds["clip first" if is_first else "clip last"] += 1
+            first, second = (own, other) if is_first else (other, own)
+            head = int((clip - first).abs().gt(1e-5).nonzero()[0])
+            start = int((first != 0).nonzero()[0])
+            assert 18 <= head - start <= 42  # 35 to 65 % of the energy have passed
+            # The second word goes on where as much of its energy has passed.
+            place = round((float(clip[head].abs()) - 1) * 1e4)
+            assert abs(place - (head - start)) <= 1
+            rest = clip[head : head + 60 - place]
+            begin = int((second != 0).nonzero()[0]) + place
+            torch.testing.assert_close(rest, second[begin : begin + len(rest)], atol=2e-6, rtol=0)
+            assert not clip[head + len(rest) :].any()
+    assert kinds["backwards"] + kinds["exchanged"] == pytest.approx(100, abs=30)  # a fifth
+    assert min(kinds.values()) > 30
+
+
+def test_a_companion_is_made_as_loud_as_the_clip() -> None:
+    clips, others = 0.1 * numbered_words(200, 20, 0), 0.5 * numbered_words(200, 20, 200)
+    scrambled = scramble(clips, torch.zeros(200), others, torch.ones(200), generator())
+    level = scrambled.abs()
+    assert level.amax() < 0.102 and level[level > 0].amin() > 0.098
 
 
 def test_scrambled_silence_is_silence() -> None:
-    assert not scramble(torch.zeros(9, 50), torch.arange(9), generator()).any()
+    silence, words = torch.zeros(9, 50), torch.arange(9)
+    assert not scramble(silence, words, torch.randn(9, 50), words + 9, generator()).any()
 
 
 def test_one_word_is_never_spliced_with_itself() -> None:
-    clips = torch.randn(200, 400, generator=generator(1))
-    scrambled = scramble(clips, torch.zeros(200), generator())
+    clips, others = torch.randn(2, 200, 400, generator=generator(1))
+    scrambled = scramble(clips, torch.zeros(200), others, torch.zeros(200), generator())
     # Every sample is one of the clip's own: no other clip comes in, and none stays as it is.
     assert torch.equal(scrambled.sort(dim=1).values, clips.sort(dim=1).values)
     assert not (scrambled == clips).all(dim=1).any()
-    (alone,) = scramble(clips[:1], torch.zeros(1), generator())
-    assert not torch.equal(alone, clips[0])

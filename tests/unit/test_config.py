@@ -59,7 +59,7 @@ TUNED = {
     "patience": 20,
     "unknown_share": 3.0,
     "silence_share": 1.0,
-    "scramble_share": 1.0,
+    "scramble_share": 2.0,
     "epoch_clips": 2_000,
     "speed_share": 0.15,
     "shift_share": 0.1,

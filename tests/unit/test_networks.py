@@ -8,11 +8,18 @@ from torch import Tensor, nn
 
 from speechcls.config import READOUTS, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.networks import NETWORKS, FrontEnd, Readout, Recurrent, feature_kind
+from speechcls.networks import (
+    NETWORKS,
+    BlockFrontEnd,
+    ConvFrontEnd,
+    Readout,
+    Recurrent,
+    feature_kind,
+)
 
 N_FEATURES = 40
 BOTH_WAYS = {"birnn", "bilstm", "bigru", "att-bigru", "att-bilstm"}
-WITH_FRONT_END = {"crnn", "att-bigru", "att-bilstm"}
+WITHOUT_FRONT_END = {"rnn", "birnn"}
 
 
 def build(arch: str, **settings: object) -> Recurrent:
@@ -45,7 +52,7 @@ def test_one_direction_never_looks_ahead_and_two_do(arch: str) -> None:
 
     def states(features: Tensor) -> Tensor:
         """What the readout is given."""
-        if network.has_front_end:
+        if arch not in WITHOUT_FRONT_END:
             features = network.front_end(features)
         return network.recurrence(features)[0]  # type: ignore[no-any-return]
 
@@ -53,7 +60,7 @@ def test_one_direction_never_looks_ahead_and_two_do(arch: str) -> None:
     changed = features.clone()
     changed[:, 21:] = random_features(2, 20, seed=1)
     # With a front end one state stands for four frames: state 5 for frame 20.
-    n_before = 6 if arch in WITH_FRONT_END else 21
+    n_before = 21 if arch in WITHOUT_FRONT_END else 6
     is_same = torch.isclose(states(features), states(changed), atol=1e-6, rtol=0).all(dim=2)
     assert bool(is_same[:, :n_before].all()) == (arch not in BOTH_WAYS)
     assert not is_same[:, n_before:].any()
@@ -98,25 +105,49 @@ def test_fastrnn_starts_leaking_slowly_and_mingru_taking_little() -> None:
     for number in (0, 1):
         layer = f"recurrence.layers.{number}."
         alpha, beta = (fastrnn[f"{layer}{x}_logit"].sigmoid().item() for x in ("alpha", "beta"))
-        assert (alpha, beta) == (pytest.approx(0.0474, abs=1e-4), pytest.approx(0.9526, abs=1e-4))
+        assert (alpha, beta) == (pytest.approx(0.2689, abs=1e-4), pytest.approx(0.8808, abs=1e-4))
         recurrent = fastrnn[f"{layer}weight_hh"].detach()
         torch.testing.assert_close(recurrent @ recurrent.T, torch.eye(6), atol=1e-5, rtol=0)
         assert mingru[f"{layer}update.bias"].tolist() == [-2.0] * 6
 
 
-# Front end
+# Front ends
+
+
+@pytest.mark.parametrize(("n_frames", "n_blocks"), [(1, 1), (2, 2), (5, 2), (6, 3), (101, 26)])
+def test_blocks_hold_every_frame(n_frames: int, n_blocks: int) -> None:
+    front_end = BlockFrontEnd(N_FEATURES, 10, causal=True).eval()
+    assert front_end(random_features(2, n_frames)).shape == (2, n_blocks, 10)
+
+
+def test_blocks_by_hand() -> None:
+    front_end = BlockFrontEnd(2, 2, causal=True).eval()
+    with torch.no_grad():
+        front_end.project.weight.copy_(
+            # (size, n_features, frame in the block)
+            torch.tensor([[[1.0, 2, 3, 4], [0, 0, 0, 10]], [[0, 0, 0, -1], [0, 0, 0, 0]]])
+        )
+        front_end.norm.running_mean.copy_(torch.tensor([1.0, 0.0]))
+        front_end.norm.running_var.fill_(1 - front_end.norm.eps)
+    frames = torch.tensor([[[1.0, 1], [2, 0], [3, 0], [4, 0], [5, -4], [6, 0]]])
+    # Blocks of frames (-, -, -, 0), (1, 2, 3, 4) and (5, -, -, -), less the mean of 1:
+    first = 4 * 1 + 10 * 1 - 1
+    second = 1 * 2 + 2 * 3 + 3 * 4 + 4 * 5 - 10 * 4 - 1  # -1, which ReLU makes 0
+    assert second == -1
+    expected = torch.tensor([[[first, 0.0], [0.0, 0.0], [6.0 - 1, 0.0]]])
+    torch.testing.assert_close(front_end(frames), expected)
 
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_a_front_end_leaves_a_quarter_of_the_frames(causal: bool) -> None:
-    front_end = FrontEnd(N_FEATURES, 10, causal).eval()
+    front_end = ConvFrontEnd(N_FEATURES, 10, causal).eval()
     for n_frames in (*range(1, 10), 100, 101):
         assert front_end(random_features(2, n_frames)).shape == (2, math.ceil(n_frames / 4), 10)
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 4, 5, 13, 40])
 def test_a_front_end_takes_any_number_of_bands(n_features: int) -> None:
-    front_end = FrontEnd(n_features, 10, causal=True).eval()
+    front_end = ConvFrontEnd(n_features, 10, causal=True).eval()
     # size 10: 4 maps, then 8, in each of n / 4 bands, rounded up
     assert front_end.project.in_features == 8 * math.ceil(n_features / 4)
     assert front_end(torch.ones(1, 9, n_features)).shape == (1, 3, 10)
@@ -127,7 +158,7 @@ def test_a_causal_front_end_never_looks_ahead(place: int) -> None:
     features = random_features(1, 33)
     for causal in (True, False):
         torch.manual_seed(0)
-        front_end = FrontEnd(N_FEATURES, 12, causal).eval()
+        front_end = ConvFrontEnd(N_FEATURES, 12, causal).eval()
         ahead, own = features.clone(), features.clone()
         ahead[:, 4 * place + 1 :] += 1.0
         own[:, 4 * place] += 1.0
@@ -140,7 +171,7 @@ def test_a_causal_front_end_never_looks_ahead(place: int) -> None:
 
 
 def test_a_convolution_adds_its_input_where_the_shapes_agree() -> None:
-    stages = FrontEnd(8, 16, causal=True).eval().stages
+    stages = ConvFrontEnd(8, 16, causal=True).eval().stages
     maps = torch.rand(1, 4, 6, 8)  # size 16: 4 maps, then 8
     with torch.no_grad():
         for stage in stages:
@@ -218,6 +249,6 @@ def test_one_unit_cannot_be_halved() -> None:
 
 
 def test_features_that_suit() -> None:
-    assert {arch for arch in NETWORKS if feature_kind(arch) == "log-mel"} == WITH_FRONT_END
+    assert {arch for arch in NETWORKS if feature_kind(arch) == "mfcc"} == WITHOUT_FRONT_END
     assert {feature_kind(arch) for arch in NETWORKS} == {"log-mel", "mfcc"}
     assert feature_kind("elstm") == "mfcc"

@@ -117,18 +117,21 @@ def make_network(
     return NETWORKS[arch](config, 40, 3)
 
 
-# Weights, biases and multiply-adds a frame of two layers of 8 units on 40 features, by hand: each
-# gate of a layer multiplies what it is given, and the 8 states but for mingru.
-FIRST, SECOND = 8 * (40 + 8), 8 * (8 + 8)
+# Weights, biases and multiply-adds a step of two layers of 8 units, by hand: each gate of a layer
+# multiplies the 8 values that it is given, and the 8 states but for mingru. Without a front end it
+# is given 40 features. Blocks of four frames: 8 rows of 4 * 40 weights, and scales and shifts.
+LAYER, FIRST = 8 * (8 + 8), 8 * (40 + 8)
+BLOCKS, NORM = 8 * 4 * 40, 2 * 8
 ONE_WAY = {
     # arch: (weights, other parameters)
-    "rnn": (FIRST + SECOND, 2 * 16),  # torch has two biases
-    "fastrnn": (FIRST + SECOND, 2 * (8 + 2)),  # one bias, alpha, beta
-    "lstm": (4 * (FIRST + SECOND), 2 * 4 * 16),
-    "gru": (3 * (FIRST + SECOND), 2 * 3 * 16),
-    "mingru": (2 * (8 * 40 + 8 * 8), 2 * 2 * 8),  # gate and candidate, from the input alone
-    # 32 rows on 40 or 4 inputs and 4 projected states, and 4 rows that project 8 to 4
-    "lstmp": (32 * (40 + 4) + 4 * 8 + 32 * (4 + 4) + 4 * 8, 2 * 4 * 16),
+    "rnn": (FIRST + LAYER, 2 * 16),  # torch has two biases
+    "fastrnn": (BLOCKS + 2 * LAYER, NORM + 2 * (8 + 2)),  # one bias, alpha, beta
+    "lstm": (BLOCKS + 4 * 2 * LAYER, NORM + 2 * 4 * 16),
+    "gru": (BLOCKS + 3 * 2 * LAYER, NORM + 2 * 3 * 16),
+    # gate and candidate, from the input alone
+    "mingru": (BLOCKS + 2 * (8 * 8 + 8 * 8), NORM + 2 * 2 * 8),
+    # 32 rows on 8 or 4 inputs and 4 projected states, and 4 rows that project 8 to 4
+    "lstmp": (BLOCKS + 32 * (8 + 4) + 4 * 8 + 32 * (4 + 4) + 4 * 8, NORM + 2 * 4 * 16),
 }
 
 
@@ -138,22 +141,27 @@ def test_one_direction_by_hand(arch: str) -> None:
     size = 4 if arch == "lstmp" else 8
     network = make_network(arch)
     assert count_parameters(network) == weights + others + 3 * size + 3
-    features = torch.zeros(1, 51, 40)
-    assert count_multiply_adds(network, features) == 51 * weights + 3 * size
-    # Attention: once a frame each state on each, and their score.
-    attention = make_network(arch, readout="attention")
+    features, n_steps = torch.zeros(1, 51, 40), 51 if arch == "rnn" else 14  # (51 + 3) / 4, up
+    network.eval()
+    assert count_multiply_adds(network, features) == n_steps * weights + 3 * size
+    # Attention: once a step each state on each, and their score.
+    attention = make_network(arch, readout="attention").eval()
     assert count_parameters(attention) == count_parameters(network) + size * size + 2 * size
-    total = 51 * (weights + size * size + size) + 3 * size
+    total = n_steps * (weights + size * size + size) + 3 * size
     assert count_multiply_adds(attention, features) == total
 
 
 @pytest.mark.parametrize(("arch", "n_gates"), [("birnn", 1), ("bilstm", 4), ("bigru", 3)])
 def test_two_directions_by_hand(arch: str, n_gates: int) -> None:
     # The second layer is given the 16 states of both directions.
-    weights = 2 * n_gates * 8 * ((40 + 8) + (16 + 8))
-    network = make_network(arch)
-    assert count_parameters(network) == weights + 2 * 2 * 2 * n_gates * 8 + 3 * 16 + 3
-    assert count_multiply_adds(network, torch.zeros(1, 51, 40)) == 51 * weights + 3 * 16
+    is_plain = arch == "birnn"
+    weights = 2 * n_gates * 8 * ((40 if is_plain else 8) + 8 + (16 + 8))
+    front, n_steps = (0, 51) if is_plain else (BLOCKS, 14)
+    others = 2 * 2 * 2 * n_gates * 8 + (0 if is_plain else NORM)
+    network = make_network(arch).eval()
+    assert count_parameters(network) == front + weights + others + 3 * 16 + 3
+    expected = n_steps * (front + weights) + 3 * 16
+    assert count_multiply_adds(network, torch.zeros(1, 51, 40)) == expected
 
 
 @pytest.mark.parametrize(
@@ -213,8 +221,8 @@ def test_more_layers_and_outputs_leave_less_room() -> None:
         network = NetworkConfig(arch="gru", num_layers=num_layers, readout="mean")
         return fit_size("tiny", FEATURES, network, n_outputs).hidden_size
 
-    # One layer of n: 3 (40 n + n**2 + 2 n) + 11 n + 11 is 29 275 at 76 and 32 091 at 80.
-    assert hidden_size(1, 10) == 76
+    # One layer of n: 162 n in front, 6 n**2 + 6 n, 10 n + 10 is 28 794 at 56 and 32 290 at 60.
+    assert hidden_size(1, 10) == 56
     assert 0 < hidden_size(3, 10) < hidden_size(1, 10)
     assert 0 < hidden_size(1, 200) < hidden_size(1, 10)
 
