@@ -213,11 +213,11 @@ class TrainConfig(Config):
     """A clip is made louder or fainter by up to this, dB."""
     time_masks: int = 2
     """Stretches of a clip's features that are blanked out."""
-    time_mask_share: float = 0.25
+    time_mask_share: float = 0.12
     """Longest such stretch, as a share of the window."""
     frequency_masks: int = 2
     """Ranges of a clip's mel bands that are blanked out; ``log-mel`` alone has bands."""
-    frequency_mask_share: float = 0.175
+    frequency_mask_share: float = 0.125
     """Widest such range, as a share of the bands."""
     seed: int = 0
     """Seed of the weights, the order of the clips and everything drawn at random."""
