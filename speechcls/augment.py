@@ -3,6 +3,8 @@
 Generators are on the processor whatever the device, so that one seed draws the same everywhere.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -30,9 +32,10 @@ def cut_noise(noise: Tensor, n_cuts: int, n_samples: int, generator: torch.Gener
     -------
     (n_cuts, n_samples) float32
     """
-    starts = torch.randint(len(noise), (n_cuts, 1), generator=generator)
-    places = (starts + torch.arange(n_samples)) % len(noise)  # (n_cuts, n_samples)
-    return noise[places.to(noise.device)]
+    if len(noise) < n_samples:
+        noise = noise.repeat(1 + math.ceil(n_samples / len(noise)))
+    starts = torch.randint(len(noise) - n_samples + 1, (n_cuts,), generator=generator)
+    return noise.unfold(0, n_samples, 1)[starts.to(noise.device)]
 
 
 def fade_noise(cuts: Tensor, generator: torch.Generator) -> Tensor:
@@ -212,10 +215,11 @@ def shift(samples: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
     Every whole number of samples from ``-most`` (earlier) to ``most`` (later) is as likely.
     """
-    n_samples = samples.shape[1]
-    offsets = torch.randint(-most, most + 1, (len(samples), 1), generator=generator)
-    places = (torch.arange(n_samples) - offsets + most).to(samples.device)
-    return nn.functional.pad(samples, (most, most)).gather(1, places)
+    batch, n_samples = samples.shape
+    offsets = torch.randint(-most, most + 1, (batch,), generator=generator)
+    padded = nn.functional.pad(samples, (most, most))
+    starts = padded.shape[1] * torch.arange(batch) + most - offsets  # of clips end to end
+    return padded.flatten().unfold(0, n_samples, 1)[starts.to(samples.device)]
 
 
 def add_noise(
