@@ -151,7 +151,7 @@ IMPOSSIBLE = {
     "device": (["train", "data/", "--device", "abacus"], ["abacus", "cpu"]),
     "hidden-size": (["train", "data/", "--hidden-size", "0"], ["hidden-size", "0", "positive"]),
     "n-mfcc": (
-        ["train", "data/", "--arch", "gru", "--n-mfcc", "81"],
+        ["train", "data/", "--features", "mfcc", "--n-mfcc", "81"],
         ["n-mfcc", "81", "at most n-mels (40)"],
     ),
     "fmax": (["train", "data/", "--sample-rate", "8000"], ["fmax", "7600", "4000 Hz"]),

@@ -66,7 +66,8 @@ def test_from_a_model_keeps_all_but_the_last_layer(home, tmp_path, make_tones, c
     for name, weight in after.items():
         if name.startswith("network.output."):
             assert len(weight) == 2 != len(before[name])
-        else:
+        elif not name.startswith("network.front_end.norm.") or name.endswith(("weight", "bias")):
+            # what batch norm counts of the clips follows the new ones
             np.testing.assert_allclose(weight, before[name], atol=1e-6, err_msg=name)
     artifact, source = load_artifact(model), load_artifact(home.model)
     assert artifact.labels == ("low", "rise")
