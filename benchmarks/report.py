@@ -55,7 +55,7 @@ Plain networks, 12 epochs, without the seventeen rarest words:
 
 In 40 epochs the LSTM with blocks came to 94.4 % with MFCC, which took silence for speech in 7 % of
 the cases, and to 95.8 % with log-mel. Longest masks of a quarter of the window and 7 bands took the
-LSTM to 93.8 % and the large `att-bigru` to 96.7 %; the tables have half of that.
+LSTM to 93.8 % and the large `att-bigru` to 96.7 %; in the tables it is 12 % and 5 bands.
 
 `_unknown_`, with attention, 12 epochs, without the seventeen rarest words, as the share of these
 words that come out as `_unknown_`, and accuracy:

@@ -178,7 +178,7 @@ def scramble(
 
 def _exchange(samples: Tensor, share: Tensor) -> Tensor:
     """Return clips (batch, n_samples) whose words have their two parts in the other order."""
-    start, middle, end = (_passed(samples, limit) for limit in (0.02, share, 0.98))
+    start, middle, end = _passed(samples, 0.02, share, 0.98)
     places = torch.arange(samples.shape[1], device=samples.device).expand(len(samples), -1)
     exchanged = torch.where(
         places < start + end - middle, places - start + middle, places - end + middle
@@ -190,18 +190,18 @@ def _exchange(samples: Tensor, share: Tensor) -> Tensor:
 def _splice(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
     """Return clips (batch, n_samples) that begin as ``first`` and go on as ``second``."""
     n_samples = first.shape[1]
-    middle = _passed(first, share)
+    (middle,), (begin,) = _passed(first, share), _passed(second, share)
     places = torch.arange(n_samples, device=first.device)
-    behind = places - middle + _passed(second, share)  # where the second word goes on
+    behind = places - middle + begin  # where the second word goes on
     rest = second.gather(1, behind.clamp(0, n_samples - 1)) * (behind < n_samples)
     return torch.where(places < middle, first, rest)
 
 
-def _passed(samples: Tensor, share: Tensor | float) -> Tensor:
-    """Return (batch, 1) samples that the share (batch, 1) of each clip's energy takes to pass."""
+def _passed(samples: Tensor, *shares: Tensor | float) -> list[Tensor]:
+    """Return the samples (batch, 1) that each share of a clip's energy takes to pass."""
     passed = samples.square().cumsum(dim=1)
     passed = passed / passed[:, -1:].clamp(min=1e-12)
-    return (passed < share).sum(dim=1, keepdim=True)
+    return [(passed < share).sum(dim=1, keepdim=True) for share in shares]
 
 
 def _choose(samples: Tensor, share: float, generator: torch.Generator) -> Tensor:
