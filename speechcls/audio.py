@@ -132,8 +132,8 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
 
 def to_pcm(samples: Samples) -> PCM:
     """Return ``samples`` in [-1, 1] as 16-bit integers, as a WAV stores them; louder ones clip."""
-    scaled = np.rint(np.clip(samples, -1.0, 1.0) * 32_768.0)
-    pcm: PCM = np.minimum(scaled, 32_767).astype(np.int16)
+    scaled = np.rint(samples * np.float32(32_768.0))
+    pcm: PCM = np.clip(scaled, -32_768, 32_767, out=scaled).astype(np.int16)
     return pcm
 
 

@@ -1,28 +1,27 @@
-"""All clips of a data set in memory, packed as 16-bit integers at the model's rate."""
+"""The clips of a data set as 16-bit integers at the model's rate, one after the other."""
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.audio import PCM, fit_length, read_clip, to_pcm
+from speechcls.audio import PCM, read_clip, to_pcm
 from speechcls.dataset import Example
-from speechcls.errors import SpeechclsError
-from speechcls.readahead import read_ahead
-
-_BATCH_SIZE = 64  # clips taken over at once
+from speechcls.errors import AudioError
 
 
 @dataclass(frozen=True)
 class ClipStore:
-    """The readable clips of a data set, one after the other."""
+    """The readable clips of a data set."""
 
     examples: list[Example]
     samples: PCM
-    """(total,) all clips in the order of ``examples``, at ``sample_rate`` Hz."""
+    """(total,) at ``sample_rate`` Hz, in memory or mapped from disk."""
+    starts: npt.NDArray[np.int64]
+    """(n_clips,) where in ``samples`` each clip of ``examples`` starts."""
     lengths: npt.NDArray[np.int64]
     """(n_clips,) samples of each clip."""
     digests: list[str]
@@ -31,13 +30,10 @@ class ClipStore:
     bad: list[str]
     """One line for each clip that could not be read."""
 
-    def windows(self, n_samples: int) -> PCM:
-        """Return (n_clips, n_samples): each clip's loudest window, short ones amid zeros."""
-        windows = np.empty((len(self.lengths), n_samples), dtype=np.int16)
-        ends = np.cumsum(self.lengths)
-        for i, (end, length) in enumerate(zip(ends, self.lengths, strict=True)):
-            windows[i] = fit_length(self.samples[end - length : end], n_samples)
-        return windows
+    def clips(self) -> Iterator[PCM]:
+        """Yield the samples (length,) of each clip."""
+        for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
+            yield self.samples[start : start + length]
 
     def usual_duration_s(self) -> float:
         """Return the 95th percentile of the clips' lengths, rounded up to 0.1 s, in 0.5 .. 4 s."""
@@ -59,25 +55,21 @@ def read_example(example: Example, sample_rate: int) -> PCM:
         When the recording cannot be used.
     """
     samples = read_clip(example.path, sample_rate, example.start_s, example.end_s)
-    return to_pcm(samples * np.float32(example.gain))
+    return to_pcm(samples if example.gain == 1 else samples * np.float32(example.gain))
 
 
-def read_clips(
-    examples: Sequence[Example],
-    sample_rate: int,
-    jobs: int,
-    on_clip: Callable[[], None] = lambda: None,
-) -> ClipStore:
-    """Read every clip once; those that cannot be read are listed in ``bad`` and left out."""
+def read_clips(examples: Sequence[Example], sample_rate: int) -> ClipStore:
+    """Read every clip into memory; those that cannot be read are listed in ``bad`` and left out."""
     kept, parts, bad = [], [], []
-    for batch in read_ahead(examples, lambda e: read_example(e, sample_rate), jobs, _BATCH_SIZE):
-        for example, outcome in batch:
-            if isinstance(outcome, SpeechclsError):
-                bad.append(str(outcome))
-            else:
-                parts.append(outcome)
-                kept.append(example)
-            on_clip()
+    for example in examples:
+        try:
+            parts.append(read_example(example, sample_rate))
+            kept.append(example)
+        except AudioError as error:
+            bad.append(str(error))
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
     samples = np.concatenate(parts) if parts else np.empty(0, dtype=np.int16)
-    return ClipStore(kept, samples, lengths, [digest_of(p) for p in parts], sample_rate, bad)
+    digests = [digest_of(part) for part in parts]
+    return ClipStore(
+        kept, samples, np.cumsum(lengths) - lengths, lengths, digests, sample_rate, bad
+    )

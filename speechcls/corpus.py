@@ -16,6 +16,7 @@ from speechcls.clipstore import ClipStore, read_clips
 from speechcls.config import SILENCE, UNKNOWN, FeatureConfig
 from speechcls.dataset import Dataset
 from speechcls.errors import AudioError, DatasetError
+from speechcls.packing import cut_windows, open_store
 from speechcls.silence import cut_silence, part_of
 from speechcls.splits import assign_splits, choose_labels, choose_words, map_label
 
@@ -58,6 +59,7 @@ def load_corpus(
     max_bad: float = 0.01,
     jobs: int = 1,
     on_clip: Callable[[], None] = lambda: None,
+    verify: bool = False,
 ) -> Corpus:
     """Read a data set and decide label, split and window of each clip.
 
@@ -65,7 +67,9 @@ def load_corpus(
     ----------
     duration_s : length of the window, seconds; None: the usual length of the clips
     max_bad : largest share of clips that may be unusable
+    jobs : processes that decode clips at once
     on_clip : called after each clip read
+    verify : decode every clip again, whatever the cache folder has
 
     Raises
     ------
@@ -76,7 +80,7 @@ def load_corpus(
     wanted = {name for name in dataset.empty_labels if name in commands or not commands}
     words = {example.label for example in dataset.examples} | wanted
     labels = choose_labels(words, commands, bool(noise))
-    store = read_clips(dataset.examples, features.sample_rate, jobs, on_clip)
+    store = open_store(dataset.root, dataset.examples, features.sample_rate, jobs, on_clip, verify)
     bad = dataset.problems + store.bad + bad_noise
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     readable = Counter(example.label for example in store.examples)
@@ -101,21 +105,19 @@ def load_corpus(
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
     silent = _held_out_silence(noise, features, mapped, splits.names)
-    everything = _join(store, silent)
+    examples = store.examples + silent.examples
     outputs = choose_words([example.label for example in store.examples], labels)
     return Corpus(
         labels=tuple(labels),
         features=features,
-        windows=everything.windows(features.n_samples),
+        windows=cut_windows([store, silent], features.n_samples),
         label_index=np.array(
             [labels.index(name) for name in mapped]
             + [labels.index(example.label) for example in silent.examples],
             dtype=np.int64,
         ),
         words=outputs,
-        word_index=np.array(
-            [outputs.index(example.label) for example in everything.examples], dtype=np.int64
-        ),
+        word_index=np.array([outputs.index(example.label) for example in examples], dtype=np.int64),
         split=np.array(splits.names + [str(example.split) for example in silent.examples]),
         noise=_training_noise(noise, features.sample_rate),
         rows=[
@@ -130,8 +132,8 @@ def load_corpus(
                 digest,
             )
             for example, digest, split in zip(
-                everything.examples,
-                everything.digests,
+                examples,
+                store.digests + silent.digests,
                 splits.names + [str(example.split) for example in silent.examples],
                 strict=True,
             )
@@ -192,7 +194,7 @@ def _held_out_silence(
             [name for name, own in zip(mapped, splits, strict=True) if own == split]
         )
         examples += cut_silence(durations_s, split, n_cuts, features.duration_s)
-    return read_clips(examples, rate, jobs=1)
+    return read_clips(examples, rate)
 
 
 def mean_command_count(labels: Sequence[str]) -> int:
@@ -200,14 +202,3 @@ def mean_command_count(labels: Sequence[str]) -> int:
     counts = Counter(label for label in labels if label not in (UNKNOWN, SILENCE))
     counts = counts or Counter(label for label in labels if label == UNKNOWN)
     return round(counts.total() / len(counts)) if counts else 0
-
-
-def _join(first: ClipStore, second: ClipStore) -> ClipStore:
-    return ClipStore(
-        first.examples + second.examples,
-        np.concatenate([first.samples, second.samples]),
-        np.concatenate([first.lengths, second.lengths]),
-        first.digests + second.digests,
-        first.sample_rate,
-        first.bad + second.bad,
-    )

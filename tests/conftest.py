@@ -15,6 +15,15 @@ NOISE_FOLDER = "_background_noise_"
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Packed clips go into a folder of the tests, not into that of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("SPEECHCLS_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def rng():
     """A generator of random numbers, the same in each run."""

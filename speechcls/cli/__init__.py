@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "Say how good a model is on recordings that it was not trained on.",
     "predict": "Say which word is spoken in each recording.",
     "archs": "List the networks with their size and cost.",
+    "cache": "List the clips that training has packed, or remove them.",
     "synth": "Speak words with many synthetic voices, as a first data set.",
 }
 """Name and help of each command; the module of the same name holds its function."""

@@ -213,6 +213,9 @@ def train(
     n_mfcc: Annotated[int, typer.Option(help="Cepstral coefficients.")] = FeatureConfig.n_mfcc,
     fmin: Annotated[float, typer.Option(help="Lowest frequency, Hz.")] = FeatureConfig.fmin,
     fmax: Annotated[float, typer.Option(help="Highest frequency, Hz.")] = FeatureConfig.fmax,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Decode all recordings again, changed or not.")
+    ] = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -290,6 +293,7 @@ def train(
             max_bad,
             jobs or default_jobs(),
             on_clip,
+            verify,
         )
     report_bad(messages, corpus.bad)
     for warning in corpus.warnings:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 FILES = {"config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv"}
 TINY = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "1")
+LARGE = ("--hidden-size", "640")  # the model is larger than the clips
 TINY += ("--epoch-clips", "1")
 
 
@@ -187,18 +188,18 @@ def test_no_model_at_all(home, tmp_path, call, monkeypatch):
     assert error.endswith("make one with: speechcls train DATA")
 
 
-def no_file_above_4_kib():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, 4_096))
+def no_file_above_4_mib():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, 2**22))
 
 
 def test_a_full_disk_leaves_no_half_model(home, tmp_path, run):
     (tmp_path / "tmp").mkdir()
     (tmp_path / "work").mkdir()
     result = run(
-        *("train", home.data, *TINY),
+        *("train", home.data, *TINY, *LARGE),
         cwd=tmp_path / "work",
         env={"TMPDIR": str(tmp_path / "tmp")},
-        preexec_fn=no_file_above_4_kib,
+        preexec_fn=no_file_above_4_mib,
     )
     assert (result.code, result.stdout) == (1, "")
     assert "Traceback" not in result.stderr
@@ -211,9 +212,9 @@ def test_a_full_disk_leaves_no_half_model(home, tmp_path, run):
 def test_a_full_disk_leaves_the_model_that_was_there(home, model, tmp_path, run):
     before = {path.name: path.read_bytes() for path in model.iterdir()}
     result = run(
-        *("train", home.data, *TINY, "--out", model, "--force"),
+        *("train", home.data, *TINY, *LARGE, "--out", model, "--force"),
         env={"TMPDIR": "/nowhere"},
-        preexec_fn=no_file_above_4_kib,
+        preexec_fn=no_file_above_4_mib,
     )
     assert (result.code, result.stdout) == (1, "")
     assert "Traceback" not in result.stderr

@@ -1,0 +1,106 @@
+"""The cache folder and the clip stores in it: where they are, how large, how to be rid of them."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechcls.errors import DatasetError
+
+CACHE_VARIABLE = "SPEECHCLS_CACHE"
+INDEX, SAMPLES, LOCK = "index.jsonl", "samples.pcm", "lock"
+"""The files of a store."""
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What is known of a store without opening it."""
+
+    path: Path
+    source: str
+    """The data set's folder."""
+    sample_rate: int
+    n_clips: int
+    n_bytes: int
+    used: float
+    """When it was last used, seconds since 1970."""
+
+
+def cache_folder() -> Path:
+    """Return where stores lie: ``$SPEECHCLS_CACHE``, else the user's cache folder."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    import platformdirs
+
+    return platformdirs.user_cache_path("speechcls", appauthor=False)
+
+
+def store_path(source: Path, sample_rate: int) -> Path:
+    """Return the folder of the store of the data set in folder ``source``."""
+    source = source.resolve()
+    text = f"{source}\0{sample_rate}".encode("utf-8", "surrogateescape")
+    return cache_folder() / f"{source.name}-{hashlib.blake2b(text, digest_size=6).hexdigest()}"
+
+
+def find_stores() -> list[StoreInfo]:
+    """Return what is in the cache folder, last used first.
+
+    Raises
+    ------
+    DatasetError
+        When it cannot be listed.
+    """
+    stores = []
+    with explain_failure(cache_folder()):
+        for index in cache_folder().glob(f"*/{INDEX}"):
+            header, *lines = index.read_bytes().split(b"\n")
+            try:
+                about = json.loads(header)
+                source, sample_rate = str(about["source"]), int(about["sample_rate"])
+            except (ValueError, TypeError, KeyError):
+                source, sample_rate = "damaged", 0
+            n_bytes = sum(file.stat().st_size for file in index.parent.iterdir())
+            used = index.stat().st_mtime
+            stores.append(
+                StoreInfo(index.parent, source, sample_rate, max(0, len(lines) - 1), n_bytes, used)
+            )
+    return sorted(stores, key=lambda store: -store.used)
+
+
+def remove_store(store: StoreInfo) -> None:
+    """Remove a store from disk.
+
+    Raises
+    ------
+    DatasetError
+        When it cannot be removed, or is being packed.
+    """
+    import filelock
+
+    with explain_failure(store.path):
+        try:
+            with filelock.FileLock(store.path / LOCK, timeout=0):
+                (store.path / INDEX).unlink()
+                (store.path / SAMPLES).unlink(missing_ok=True)
+        except filelock.Timeout as error:
+            raise DatasetError(
+                f"{store.path}: another process is packing it; try again when it is done"
+            ) from error
+        shutil.rmtree(store.path)
+
+
+@contextmanager
+def explain_failure(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses into advice."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DatasetError(
+            f"{folder}: {reason}; make room with 'speechcls cache clear', or name another folder"
+            f" in ${CACHE_VARIABLE}"
+        ) from error

@@ -1,0 +1,74 @@
+"""What training packs, as ``speechcls cache`` lists and removes it."""
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def packed(tmp_path, monkeypatch, make_tones, train):
+    """A folder of data that was trained on, with a cache of its own."""
+    monkeypatch.setenv("SPEECHCLS_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "tones"
+    make_tones(data)
+    assert train(data, tmp_path / "model", "--epochs", "1", "--arch", "gru").code == 0
+    return data
+
+
+def test_what_training_packed_is_listed(packed, call):
+    listed = call("cache", "--json")
+    [store] = [json.loads(line) for line in listed.stdout.splitlines()]
+    n_clips = len(list(packed.rglob("*.wav")))
+    assert (store["source"], store["clips"], store["sample_rate"]) == (str(packed), n_clips, 16_000)
+    assert store["bytes"] > 2 * 1_000 * n_clips
+    heading, line = call("cache", "list").stdout.splitlines()
+    assert heading.split() == ["data", "Hz", "clips", "MB", "days", "since", "use"]
+    assert line.split()[:3] == [str(packed), "16000", str(n_clips)]
+    assert line.split()[-1] == "0.0"
+
+
+def test_the_next_training_decodes_nothing(packed, train, tmp_path, monkeypatch):
+    from speechcls import packing
+
+    monkeypatch.setattr(packing, "read_example", None)
+    again = train(packed, tmp_path / "again", "--epochs", "1", "--arch", "gru")
+    assert again.code == 0, again.stderr
+    first, second = ((tmp_path / name / "model.onnx").read_bytes() for name in ("model", "again"))
+    assert first == second
+
+
+def test_clearing_removes_what_is_named(packed, call, tmp_path):
+    result = call("cache", "clear", str(tmp_path))
+    assert result.code == 0
+    assert "nothing of it is packed" in result.stderr
+    assert len(call("cache", "--json").stdout.splitlines()) == 1
+    assert "1 stores removed" in call("cache", "clear", str(packed)).stderr
+    assert call("cache", "--json").stdout == ""
+    assert "nothing is packed" in call("cache").stderr
+
+
+def test_clearing_without_a_name_removes_all(packed, call, tmp_path, train):
+    other = tmp_path / "other"
+    shutil.copytree(packed, other)
+    assert train(other, tmp_path / "second", "--epochs", "1", "--arch", "gru").code == 0
+    assert len(call("cache", "--json").stdout.splitlines()) == 2
+    assert "2 stores removed" in call("cache", "clear").stderr
+    assert call("cache", "--json").stdout == ""
+
+
+def test_a_damaged_store_ends_training_with_advice(packed, train, tmp_path):
+    [index] = (tmp_path / "cache").glob("*/index.jsonl")
+    lines = index.read_text().splitlines()
+    index.write_text("\n".join([lines[0], "nonsense"]) + "\n")
+    result = train(packed, tmp_path / "again", "--epochs", "1")
+    assert result.code == 1
+    [error] = result.errors
+    assert str(index.parent) in error
+    assert "delete this folder" in error
+
+
+def test_an_unknown_action_names_those_there_are(call):
+    result = call("cache", "empty")
+    assert result.code == 2
+    assert "list, clear" in result.stderr
