@@ -15,14 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from bench_training import training
 from rich.console import Console
 from rich.table import Table
 
+from speechcls.cache import CACHE_VARIABLE
 from speechcls.config import FeatureConfig, NetworkConfig
 
 SPEECHCLS = str(Path(sys.executable).with_name("speechcls"))
 N_STARTS = 11
 N_FEATURE_RUNS = 31
+N_EPOCHS = 3
 
 
 def main() -> None:
@@ -31,7 +34,9 @@ def main() -> None:
     for heading in ("what", "measured", "against", "ratio", "target"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     with tempfile.TemporaryDirectory() as scratch:
-        for what, of, against, target in (*start_up(Path(scratch)), features()):
+        os.environ[CACHE_VARIABLE] = scratch
+        rows = *start_up(Path(scratch)), *training(Path(scratch), N_EPOCHS), features()
+        for what, of, against, target in rows:
             ratio = statistics.median(of) / statistics.median(against)
             figures = (f"{1e3 * statistics.median(side):.2f} ms" for side in (of, against))
             table.add_row(what, *figures, f"{ratio:.2f}", f"<= {target:.2f}")

@@ -22,11 +22,13 @@ from speechcls.packing import cut_windows, open_store
 RATE = 16_000
 
 PACK = """
-import sys
+import sys, time
 from pathlib import Path
 from speechcls import packing
 from speechcls.dataset import find_examples
 packing._PART, packing._N_PARTS = 3, 1  # so that there are many moments to break off at
+read = packing.read_example
+packing.read_example = lambda *example: (time.sleep(0.01), read(*example))[1]
 examples = find_examples(Path(sys.argv[1])).examples
 print("ready", flush=True)
 store = packing.open_store(Path(sys.argv[1]), examples, 16_000, jobs=1)
@@ -274,18 +276,18 @@ def test_a_kill_at_any_moment_leaves_a_store_that_goes_on(tmp_path, write_wav, r
         write_wav(root / "yes" / f"{i}.wav", rng.uniform(-1, 1, 300))
     chance = random.Random(0)
     n_killed = 0
-    for _ in range(8):
+    for i in range(8):
         program = subprocess.Popen(
             [sys.executable, "-c", PACK, str(root)], stdout=subprocess.PIPE, text=True
         )
         assert program.stdout.readline() == "ready\n"
         try:
-            program.wait(chance.uniform(0.0, 0.3))
+            program.wait(chance.uniform(0.0, 0.5))
         except subprocess.TimeoutExpired:
             program.send_signal(signal.SIGKILL)
         program.communicate()
         n_killed += program.returncode == -signal.SIGKILL
-        some = find_examples(root).examples[: chance.randrange(150)]
+        some = find_examples(root).examples[: 5 * i]
         assert_is_what_reading_gives(open_store(root, some, RATE, 1))
     assert n_killed >= 2
     store = pack(root)

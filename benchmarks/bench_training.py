@@ -1,0 +1,133 @@
+"""What training takes beside the network's own steps, and beside the loop of the tutorials."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import librosa
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
+from speechcls.corpus import Corpus, load_corpus
+from speechcls.dataset import Example, find_examples
+from speechcls.networks import feature_kind
+from speechcls.recogniser import Recogniser, build_recogniser
+from speechcls.training import _logits, fit
+
+N_LABELS = 8
+N_CLIPS = 1_600
+SILENT = TrainConfig(
+    epochs=1, epoch_clips=1, speed_share=0, shift_share=0, equaliser_share=0, reverb_share=0,
+    noise_share=0, gain_db=0, time_masks=0, frequency_masks=0, scramble_share=0,
+)  # fmt: skip
+"""A recipe that changes no clip."""
+NETWORKS = {
+    "default bilstm": NetworkConfig(arch="bilstm"),
+    "gru, one layer of 64": NetworkConfig(arch="gru", hidden_size=64, num_layers=1),
+    "default att-bigru": NetworkConfig(),
+}
+
+
+def write_clips(folder: Path) -> Path:
+    """Write ``N_CLIPS`` WAVs of noise of one second, an eighth of them in each label."""
+    generator = np.random.default_rng(0)
+    for i in range(N_CLIPS):
+        place = folder / f"word{i % N_LABELS}" / f"{i}.wav"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(place, 0.1 * generator.standard_normal(16_000), 16_000)
+    return folder
+
+
+@dataclasses.dataclass
+class Loops:
+    """The ways to train one network for an epoch; each returns milliseconds a clip."""
+
+    config: NetworkConfig
+    corpus: Corpus
+    examples: list[Example]
+
+    def recogniser(self) -> Recogniser:
+        """Return the network, untrained."""
+        return build_recogniser(self.corpus.features, self.config, range(N_LABELS), seed=0)
+
+    def ours(self, recipe: TrainConfig) -> float:
+        """One epoch of ``speechcls train``."""
+        epoch = fit(self.recogniser(), self.corpus, recipe, torch.device("cpu")).history[0]
+        return 1e3 / epoch.clips_per_second
+
+    def bare(self) -> float:
+        """Forward, backward and step on features that are there."""
+        recogniser, config = self.recogniser().train(), self.corpus.features
+        optimizer = torch.optim.AdamW(recogniser.parameters())
+        size = TrainConfig().batch_size
+        features = torch.randn(size, config.n_frames, config.n_features)
+        targets = torch.randint(N_LABELS, (size,))
+        started, n_steps = time.perf_counter(), N_CLIPS // size
+        for _ in range(n_steps):
+            loss = nn.functional.cross_entropy(_logits(recogniser, features), targets)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(recogniser.parameters(), TrainConfig().max_grad_norm)
+            optimizer.step()
+        return 1e3 * (time.perf_counter() - started) / (n_steps * size)
+
+    def tutorial(self) -> float:
+        """Train by a Dataset that reads WAVs, librosa's features, a DataLoader with two workers."""
+        recogniser = self.recogniser().train()
+        optimizer = torch.optim.AdamW(recogniser.parameters())
+        started, n_clips = time.perf_counter(), 0
+        loader = DataLoader(_Files(self.examples), TrainConfig().batch_size, True, num_workers=2)
+        for features, targets in loader:
+            loss = nn.functional.cross_entropy(recogniser.network(features), targets)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            n_clips += len(targets)
+        return 1e3 * (time.perf_counter() - started) / n_clips
+
+
+class _Files(Dataset[tuple[Tensor, int]]):
+    def __init__(self, examples: list[Example]) -> None:
+        self._examples = examples
+        self._labels = sorted({example.label for example in examples})
+        self._config = FeatureConfig()
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        example, config = self._examples[i], self._config
+        samples, rate = soundfile.read(example.path, dtype="float32")
+        energies = librosa.feature.melspectrogram(
+            y=samples, sr=rate, n_fft=config.n_fft, win_length=config.win_length,
+            hop_length=config.hop_length, n_mels=config.n_mels, fmin=config.fmin, fmax=config.fmax,
+        )  # fmt: skip
+        features = librosa.power_to_db(energies).T
+        return torch.from_numpy(features).float(), self._labels.index(example.label)
+
+
+def training(scratch: Path, n_rounds: int) -> Iterator[tuple[str, list[float], list[float], float]]:
+    """Yield for each network what it takes against the bare steps, and the tutorial against it.
+
+    All in seconds a clip, the ways of each network in turns.
+    """
+    dataset = find_examples(write_clips(scratch / "clips"))
+    for name, config in NETWORKS.items():
+        features = FeatureConfig(kind=feature_kind(config.arch))
+        loops = Loops(config, load_corpus(dataset, features, 1.0), dataset.examples)
+        plain, recipe, bare, tutorial = [], [], [], []
+        for _ in range(n_rounds):
+            bare.append(loops.bare() / 1e3)
+            plain.append(loops.ours(SILENT) / 1e3)
+            recipe.append(loops.ours(dataclasses.replace(TrainConfig(), epochs=1)) / 1e3)
+            tutorial.append(loops.tutorial() / 1e3)
+        yield f"{name}: unchanged clips / bare steps", plain, bare, 1.1
+        yield f"{name}: recipe / bare steps", recipe, bare, 1.25
+        most = {"default bilstm": 1 / 1.5, "gru, one layer of 64": 1 / 4}.get(name)
+        if most:
+            yield f"{name}: recipe / the tutorials' loop", recipe, tutorial, most
