@@ -20,7 +20,7 @@ from speechcls.recogniser import Recogniser, build_recogniser
 from speechcls.training import _logits, fit
 
 N_LABELS = 8
-N_CLIPS = 1_600
+N_CLIPS = 640
 SILENT = TrainConfig(
     epochs=1, epoch_clips=1, speed_share=0, shift_share=0, equaliser_share=0, reverb_share=0,
     noise_share=0, gain_db=0, time_masks=0, frequency_masks=0, scramble_share=0,
