@@ -6,12 +6,9 @@ import io
 import platform
 import time
 import warnings
-from typing import Any
 
 import numpy as np
 import onnx
-import onnx.helper
-import onnx.numpy_helper
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -22,7 +19,6 @@ from speechcls.classifier import BATCH_SIZE, describe_graph, open_session
 from speechcls.config import TrainConfig
 from speechcls.corpus import Corpus
 from speechcls.errors import ArtifactError
-from speechcls.features import LogMel
 from speechcls.metrics import Scores, score
 from speechcls.recogniser import Recogniser, count_multiply_adds, count_parameters
 from speechcls.training import FitResult
@@ -78,7 +74,6 @@ def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
         )
         expected = model(samples).numpy()
     graph = onnx.load_from_string(buffer.getvalue())
-    _compute_fourier_kernels(graph.graph, recogniser.features)
     for key, value in describe_graph(labels, config.sample_rate).items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
@@ -90,59 +85,6 @@ def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
             f"model.onnx differs from torch by {difference:.2g}; please report this"
         )
     return content
-
-
-def _compute_fourier_kernels(graph: onnx.GraphProto, features: LogMel) -> None:
-    """Let the engine compute the kernels of the Fourier transform when it loads the graph.
-
-    Written out they fill a megabyte, more than most networks. The sign of the sines is another one,
-    which makes no difference to a power.
-    """
-    is_kernels = [
-        node.op_type == "Constant" and node.attribute[0].t.dims == list(features.fourier.shape)
-        for node in graph.node
-    ]
-    if not any(is_kernels):
-        return  # another release of the exporter wrote them elsewhere: larger, but right
-    at = is_kernels.index(True)
-    n_fft = features.config.n_fft
-    window = features.window.numpy().astype(np.float32)
-    constants = {
-        "bins": np.arange(1 + n_fft // 2)[:, None, None],
-        "samples": np.arange(n_fft)[None, None, :],
-        "n_fft": np.array(n_fft),
-        "turn": np.array(2 * np.pi / n_fft, dtype=np.float32),
-        "window": window,
-    }
-    steps = [  # whole turns go as whole numbers: float32 has no digits to spare for them
-        ("Mul", ["bins", "samples"], "products"),
-        ("Mod", ["products", "n_fft"], "remainders"),
-        ("Cast", ["remainders"], "floats"),
-        ("Mul", ["floats", "turn"], "phases"),
-        ("Cos", ["phases"], "cosines"),
-        ("Sin", ["phases"], "sines"),
-        ("Mul", ["cosines", "window"], "real"),
-        ("Mul", ["sines", "window"], "imaginary"),
-        ("Concat", ["real", "imaginary"], "kernels"),
-    ]
-    settings: dict[str, dict[str, Any]] = {
-        "Cast": {"to": onnx.TensorProto.FLOAT},
-        "Concat": {"axis": 0},
-    }
-    graph.initializer.extend(
-        onnx.numpy_helper.from_array(value, f"fourier/{key}") for key, value in constants.items()
-    )
-    nodes = [
-        onnx.helper.make_node(
-            kind, [f"fourier/{name}" for name in inputs], [f"fourier/{output}"],
-            **settings.get(kind, {}),
-        )
-        for kind, inputs, output in steps
-    ]  # fmt: skip
-    nodes[-1].output[0] = graph.node[at].output[0]
-    nodes = [*graph.node[:at], *nodes, *graph.node[at + 1 :]]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def save_trained(

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
+from speechcls.fourier import PowerSpectrum
 
 _DECIBELS = 10.0 / math.log(10.0)
 _BLOCK = 4
@@ -27,7 +28,7 @@ class LogMel(nn.Module):
     """
 
     filters: Tensor
-    fourier: Tensor
+    exported_filters: Tensor
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
@@ -53,7 +54,13 @@ class LogMel(nn.Module):
         window = functional.pad(window, (before, after))  # (n_fft,)
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
         self.window = window  # no buffer: a device without float64 could not take it
-        self.register_buffer("fourier", _fourier_kernels(window), persistent=False)
+        self.exported_power = PowerSpectrum(window, config.hop_length)
+        bins = self.exported_power.bins
+        exported_filters = self.filters[:, bins]
+        for i in range(len(bins)):
+            if bins[i] in bins[:i]:
+                exported_filters[:, i] = 0.0  # counted already
+        self.register_buffer("exported_filters", exported_filters, persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
         """Mel energies of a batch of clips.
@@ -69,14 +76,15 @@ class LogMel(nn.Module):
         ``i * hop_length``
         """
         if torch.onnx.is_in_onnx_export():
-            return self._decibels(self._power_by_matrix(samples))
+            padded = functional.pad(samples, (self._margin, self._margin))
+            return self._decibels(self.exported_power(padded), self.exported_filters)
         n_block = _BLOCK if samples.device.type == "cpu" else len(samples)
         blocks = torch.split(samples, n_block)
-        return torch.cat([self._decibels(self._power_by_fft(block)) for block in blocks])
+        return torch.cat([self._decibels(self._power(block), self.filters) for block in blocks])
 
-    def _decibels(self, power: Tensor) -> Tensor:
+    def _decibels(self, power: Tensor, filters: Tensor) -> Tensor:
         """Mel energies (batch, n_frames, n_mels) of a power spectrum (batch, n_frames, n_bins)."""
-        energy = functional.linear(power, self.filters)
+        energy = functional.linear(power, filters)
         energy = energy.clamp(min=self.config.power_floor)
         if not self.config.relative:
             return _DECIBELS * torch.log(energy)
@@ -85,8 +93,8 @@ class LogMel(nn.Module):
         mean = energy.mean(dim=(1, 2), keepdim=True)
         return (_DECIBELS * torch.log(energy / mean)).clamp(min=-self.config.range_db)
 
-    def _power_by_fft(self, samples: Tensor) -> Tensor:
-        """Power spectrum (batch, n_frames, n_bins) by the fast transform: for training."""
+    def _power(self, samples: Tensor) -> Tensor:
+        """Power spectrum (batch, n_frames, n_bins) of ``samples`` (batch, n_samples)."""
         # As librosa, in float64 where the device has it: a transform in float32 leaves rounding
         # errors of up to 0.1 dB in bands far below the loudest one.
         precision = torch.float32 if samples.device.type == "mps" else torch.float64
@@ -96,26 +104,10 @@ class LogMel(nn.Module):
         parts = torch.view_as_real(torch.fft.rfft(frames)).float().square()
         return parts[..., 0] + parts[..., 1]
 
-    def _power_by_matrix(self, samples: Tensor) -> Tensor:
-        """Power spectrum as a strided convolution, which every ONNX engine runs well."""
-        padded = functional.pad(samples, (self._margin, self._margin)).unsqueeze(1)
-        # (batch, 2 * n_bins, n_frames): all cosines, then all sines
-        spectrum = functional.conv1d(padded, self.fourier, stride=self.config.hop_length)
-        cosines, sines = spectrum.square().chunk(2, dim=1)
-        return (cosines + sines).transpose(1, 2)
-
     @property
     def _margin(self) -> int:
         """Zeros before the first sample, so that frame 0 is centred on it."""
         return self.config.n_fft // 2
-
-
-def _fourier_kernels(window: Tensor) -> Tensor:
-    """Windowed cosines and sines (2 * n_bins, 1, n_fft)."""
-    n_fft = len(window)
-    bins, time = torch.arange(1 + n_fft // 2).double(), torch.arange(n_fft).double()
-    phase = 2 * math.pi / n_fft * torch.outer(bins, time)
-    return torch.cat([phase.cos() * window, -phase.sin() * window]).unsqueeze(1).float()
 
 
 class MFCC(LogMel):

@@ -28,6 +28,7 @@ ORDER = [
     "evaluation",
     "output",
     "synth",
+    "fourier",
     "features",
     "augment",
     "cells",
@@ -39,7 +40,7 @@ ORDER = [
     "cli",
 ]
 """A module imports only from modules before it."""
-OF_TORCH = ORDER[ORDER.index("features") : ORDER.index("cli")]
+OF_TORCH = ORDER[ORDER.index("fourier") : ORDER.index("cli")]
 HEAVY = {"torch", "scipy", "librosa", "numba", "sklearn"}
 PREDICTION = ["cli", "classifier", "output", "audio", "dataset", "artifact", "readahead", "config"]
 
