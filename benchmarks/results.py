@@ -27,7 +27,7 @@ from report import write_report
 
 from speechcls.artifact import ONNX, load_split
 from speechcls.audio import read_clip
-from speechcls.classifier import BATCH_SIZE, Classifier, open_session
+from speechcls.classifier import Classifier, open_session
 from speechcls.clipstore import read_example
 from speechcls.config import SILENCE, UNKNOWN
 from speechcls.dataset import NOISE_FOLDER, Dataset, Example, find_examples
@@ -288,16 +288,14 @@ def accuracy_in_babble(classifier: Classifier, data: Path, babble: Path) -> dict
     for snr_db in SNRS_DB:
         gain = np.sqrt(power / noise_power) / 10 ** (snr_db / 20)
         noisy = (windows + gain * noise).astype(np.float32)
-        predicted = [classifier.probabilities(part).argmax(axis=1) for part in np.split(
-            noisy, range(BATCH_SIZE, len(noisy), BATCH_SIZE)
-        )]  # fmt: skip
-        accuracy[str(snr_db)] = float((np.concatenate(predicted) == truth).mean())
+        predicted = classifier.probabilities(noisy).argmax(axis=1)
+        accuracy[str(snr_db)] = float((predicted == truth).mean())
     return accuracy
 
 
 def milliseconds_a_clip(classifier: Classifier) -> float:
     """Return the median time of one clip from samples to probabilities on one thread."""
-    session = open_session(classifier.artifact.path / ONNX, n_threads=1)
+    session = open_session(classifier.artifact.path / ONNX)
     samples = np.zeros((1, classifier.artifact.features.n_samples), np.float32)
     times = []
     for _ in range(60):

@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -59,7 +58,7 @@ def read_clip(
             samples, rate = _decode(source, source, start_s, end_s)
         else:
             # By descriptor: soundfile takes fewer names than the system, and judges by the ending.
-            with Path(source).open("rb", buffering=0) as file:
+            with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - a tenth of the time
                 samples, rate = _decode(file, file.fileno(), start_s, end_s)
         samples = resample(samples, rate, sample_rate)
         if len(samples) == 0:
@@ -88,10 +87,14 @@ def _decode(
 
     ``source`` is what soundfile opens: the file or its descriptor. Errors say nothing of its name.
     """
-    if not file.read(1):
-        raise AudioError("is empty (0 bytes); record it again or delete it")
-    file.seek(0)
-    with soundfile.SoundFile(source, closefd=False) as recording:
+    try:
+        recording = soundfile.SoundFile(source, closefd=False)
+    except soundfile.SoundFileError as error:
+        file.seek(0)
+        if not file.read(1):
+            raise AudioError("is empty (0 bytes); record it again or delete it") from error
+        raise
+    with recording:
         rate, n_frames = recording.samplerate, recording.frames
         declared = _SIZE_IN_HEADER.search(recording.extra_info)
         if declared and int(declared[2]) < int(declared[1]) < _SIZE_UNKNOWN:
@@ -108,9 +111,12 @@ def _decode(
             )
         # An MP3 decoder that starts in the middle needs some frames to get into step.
         skipped = first if recording.format == "MP3" else 0
-        if not skipped:
+        if first > skipped:
             recording.seek(first)
-        samples = recording.read(last - first + skipped, dtype="float32", always_2d=True)[skipped:]
+        # What 16 bits hold is read as such, which is the same and takes half the time.
+        dtype = "int16" if recording.subtype == "PCM_16" else "float32"
+        read = recording.read(last - first + skipped, dtype=dtype, always_2d=True)[skipped:]
+        samples = to_float(read)
     if len(samples) < last - first:
         raise AudioError(f"truncated ({len(samples)} of {last - first} frames); copy it again")
     with np.errstate(over="ignore"):
@@ -135,6 +141,13 @@ def to_pcm(samples: Samples) -> PCM:
     scaled = np.rint(samples * np.float32(32_768.0))
     pcm: PCM = np.clip(scaled, -32_768, 32_767, out=scaled).astype(np.int16)
     return pcm
+
+
+def to_float(samples: PCM | Samples) -> Samples:
+    """Return 16-bit integers as float32 in [-1, 1), and float32 as it is."""
+    scale = 32_768.0 if samples.dtype == np.int16 else 1.0
+    floats: Samples = np.multiply(samples, np.float32(1 / scale), dtype=np.float32)
+    return floats
 
 
 def loudest_start(samples: Samples | PCM, n_samples: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,13 +12,14 @@ import numpy.typing as npt
 import onnxruntime
 
 from speechcls.artifact import ONNX, Artifact, load_artifact
-from speechcls.audio import Samples, fit_length, loudest_start, read_clip, resample
+from speechcls.audio import PCM, Samples, fit_length, loudest_start, read_clip, resample, to_float
 from speechcls.config import UNCERTAIN
 from speechcls.errors import ArtifactError, AudioError, ConfigError, SpeechclsError
-from speechcls.readahead import read_ahead
+from speechcls.readahead import work_ahead
 
-BATCH_SIZE = 32
-"""Most clips in one run of the network; more do not fit the processor's cache."""
+BATCH_SIZE = {"cpu": 8, "cuda": 256}
+"""Most clips in one run of the network, by device; more do not fit a processor's cache."""
+DEVICES = tuple(BATCH_SIZE)
 
 Clip = str | os.PathLike[str] | BinaryIO | npt.NDArray[Any]
 Probabilities = npt.NDArray[np.float32]
@@ -58,14 +60,23 @@ def describe_graph(labels: Sequence[str], sample_rate: int) -> dict[str, str]:
     return {"labels": text, "sample_rate": str(sample_rate)}
 
 
-def open_session(model: bytes | Path, n_threads: int) -> onnxruntime.InferenceSession:
-    """Return ONNX Runtime on the processor, ready to run ``model``.
+def open_session(
+    model: bytes | Path, n_threads: int = 1, device: str = "cpu"
+) -> onnxruntime.InferenceSession:
+    """Return ONNX Runtime, ready to run ``model``.
+
+    Parameters
+    ----------
+    n_threads : that share the work of one run; one thread each for several runs at once does more
 
     Raises
     ------
     ArtifactError
         When the graph is damaged.
+    ConfigError
+        When the device is not there.
     """
+    providers = _providers(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
@@ -73,7 +84,7 @@ def open_session(model: bytes | Path, n_threads: int) -> onnxruntime.InferenceSe
     name = "model.onnx" if isinstance(model, bytes) else str(model)
     try:
         content = model if isinstance(model, bytes) else model.read_bytes()
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ArtifactError(f"{name}: {reason}; mend that or name another model") from error
@@ -82,16 +93,64 @@ def open_session(model: bytes | Path, n_threads: int) -> onnxruntime.InferenceSe
             raise
         first_line = str(error).strip().splitlines()[0]
         raise ArtifactError(f"{name}: damaged ({first_line}); copy the model again") from error
+    if session.get_providers()[0] != providers[0]:  # it goes on without one that fails to start
+        raise ConfigError(f"--device {device}: {_CUDA_FAILED}")
+    return session
+
+
+_CUDA_FAILED = (
+    "ONNX Runtime could not start CUDA; install the CUDA and cuDNN that its release asks for,"
+    " or use --device cpu"
+)
+
+
+def _providers(device: str) -> list[str]:
+    """Return what ONNX Runtime calls a device, and what runs the rest of the graph there."""
+    if device not in DEVICES:
+        raise ConfigError(f"--device {device}: there are {', '.join(DEVICES)}")
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise ConfigError(
+            "--device cuda: this ONNX Runtime has no CUDA; pip install onnxruntime-gpu in place of"
+            " onnxruntime, or use --device cpu"
+        )
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def run_windows(
+    session: onnxruntime.InferenceSession,
+    windows: npt.NDArray[np.float32] | PCM,
+    jobs: int,
+    batch_size: int = BATCH_SIZE["cpu"],
+) -> Probabilities:
+    """Return (n, n_labels) for ``windows`` (n, n_samples), in batches on ``jobs`` threads.
+
+    Parameters
+    ----------
+    windows : float32 in [-1, 1], or 16-bit integers
+    """
+
+    def run(start: int) -> Probabilities:
+        batch = to_float(windows[start : start + batch_size])
+        answer: Probabilities = session.run(None, {"samples": batch})[0]
+        return answer
+
+    if len(windows) <= batch_size:
+        return run(0)
+    with ThreadPoolExecutor(jobs) as pool:
+        return np.concatenate(list(pool.map(run, range(0, len(windows), batch_size))))
 
 
 class Classifier:
     """A trained model, ready to label clips."""
 
-    def __init__(self, artifact: Artifact, jobs: int | None = None) -> None:
+    def __init__(self, artifact: Artifact, jobs: int | None = None, device: str = "cpu") -> None:
         self.artifact = artifact
         self.labels = artifact.labels
         self.jobs = jobs or default_jobs()
-        self._session = open_session(artifact.path / ONNX, self.jobs)
+        self._session = open_session(artifact.path / ONNX, device=device)
+        self.batch_size = BATCH_SIZE[device]
         self._check_graph()
 
     def _check_graph(self) -> None:
@@ -116,15 +175,24 @@ class Classifier:
             )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], jobs: int | None = None) -> "Classifier":
-        """Return the model in folder ``path``, to run on ``jobs`` threads (default: all cores).
+    def load(
+        cls, path: str | os.PathLike[str], jobs: int | None = None, device: str = "cpu"
+    ) -> "Classifier":
+        """Return the model in folder ``path``.
+
+        Parameters
+        ----------
+        jobs : threads that read and compute (default: all cores)
+        device : ``cpu`` or ``cuda``
 
         Raises
         ------
         ArtifactError
             When it is missing, damaged, foreign, or written by a newer speechcls.
+        ConfigError
+            When the device is not there.
         """
-        return cls(load_artifact(Path(path)), jobs)
+        return cls(load_artifact(Path(path)), jobs, device)
 
     @property
     def sample_rate(self) -> int:
@@ -155,8 +223,7 @@ class Classifier:
 
     def probabilities(self, windows: npt.NDArray[np.float32]) -> Probabilities:
         """Return (batch, n_labels) for ``windows`` (batch, n_samples) at the model's rate."""
-        answer: Probabilities = self._session.run(None, {"samples": windows})[0]
-        return answer
+        return run_windows(self._session, windows, self.jobs, self.batch_size)
 
     def predict(
         self, clip: Clip, sample_rate: int | None = None, threshold: float | None = None
@@ -198,21 +265,30 @@ class Classifier:
         threshold : see ``decide``
         """
 
-        def read(clip: tuple[str, str | BinaryIO | SpeechclsError]) -> Window:
-            name, source = clip
-            if isinstance(source, SpeechclsError):
-                raise source
-            return self.read_window(source, name)
-
-        for batch in read_ahead(clips, read, self.jobs, BATCH_SIZE):
-            windows = [window.samples for _, window in batch if isinstance(window, Window)]
+        def work(
+            batch: list[tuple[str, str | BinaryIO | SpeechclsError]],
+        ) -> list[tuple[str, Prediction | SpeechclsError, Window | None]]:
+            outcomes = [self._attempt(source, name) for name, source in batch]
+            windows = [window.samples for window in outcomes if isinstance(window, Window)]
             answers = iter(self.probabilities(np.stack(windows)) if windows else ())
-            yield [
-                (name, self.decide(next(answers), threshold), window)
-                if isinstance(window, Window)
-                else (name, window, None)
-                for (name, _), window in batch
+            return [
+                (name, self.decide(next(answers), threshold), outcome)
+                if isinstance(outcome, Window)
+                else (name, outcome, None)
+                for (name, _), outcome in zip(batch, outcomes, strict=True)
             ]
+
+        return work_ahead(clips, work, self.jobs, self.batch_size)
+
+    def _attempt(
+        self, source: str | BinaryIO | SpeechclsError, name: str
+    ) -> Window | SpeechclsError:
+        if isinstance(source, SpeechclsError):
+            return source
+        try:
+            return self.read_window(source, name)
+        except AudioError as error:
+            return error
 
     def decide(self, probabilities: Probabilities, threshold: float | None = None) -> Prediction:
         """Return the answer that ``probabilities`` (n_labels,) mean.

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechcls.artifact import load_split
-from speechcls.audio import read_clip
-from speechcls.classifier import BATCH_SIZE, Classifier, Window
+from speechcls.audio import read_clip, to_float
+from speechcls.classifier import Classifier, Window
 from speechcls.clipstore import digest_of, read_example
 from speechcls.config import SILENCE
 from speechcls.corpus import mean_command_count
 from speechcls.dataset import SPLITS, Dataset, Example
 from speechcls.errors import AudioError, ConfigError, DatasetError, SpeechclsError
 from speechcls.metrics import Scores, score
-from speechcls.readahead import read_ahead
+from speechcls.readahead import work_ahead
 from speechcls.silence import cut_silence
 from speechcls.splits import UNUSED, map_label
 
@@ -82,10 +82,12 @@ def evaluate(
     answers: list[_Answer] = []
     bad = list(dataset.problems)
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
-    for batch in read_ahead(
-        examples, lambda e: _read(e, classifier, known, wanted), classifier.jobs, BATCH_SIZE
-    ):
-        for outcome in _run(classifier, batch):
+
+    def work(batch: list[Example]) -> list[_Answer | SpeechclsError | None]:
+        return _run(classifier, [(e, _read(e, classifier, known, wanted)) for e in batch])
+
+    for outcomes in work_ahead(examples, work, classifier.jobs, classifier.batch_size):
+        for outcome in outcomes:
             if isinstance(outcome, SpeechclsError):
                 bad.append(str(outcome))
             elif outcome is not None:
@@ -150,32 +152,36 @@ def _silence(classifier: Classifier, dataset: Dataset) -> list[Example]:
 
 def _read(
     example: Example, classifier: Classifier, known: dict[str, str], wanted: set[str] | None
-) -> tuple[Window, str] | None:
+) -> tuple[Window, str] | SpeechclsError | None:
     """Return the window of an example and its split in training; None if it is not wanted."""
-    pcm = read_example(example, classifier.sample_rate)
+    try:
+        pcm = read_example(example, classifier.sample_rate)
+    except AudioError as error:
+        return error
     split = known.get(digest_of(pcm), NEW)
     if example.gain != 1 and (example.split is None or split != NEW):
         split = example.split or NEW  # all digital silence is alike, whatever its split
     if wanted is not None and split not in wanted:
         return None
-    return classifier.window(pcm.astype(np.float32) / 32_768.0), split
+    return classifier.window(to_float(pcm)), split
 
 
 def _run(
     classifier: Classifier, batch: list[tuple[Example, tuple[Window, str] | SpeechclsError | None]]
-) -> Iterator[_Answer | SpeechclsError | None]:
-    """Yield what became of each example of a batch; None for one that is not wanted."""
-    read = [outcome for _, outcome in batch if isinstance(outcome, tuple)]
-    predicted = iter(())  # type: Iterator[int]
-    if read:
-        windows = np.stack([window.samples for window, _ in read])
-        predicted = iter(classifier.probabilities(windows).argmax(axis=1).tolist())
+) -> list[_Answer | SpeechclsError | None]:
+    """Return what became of each example of a batch; None for one that is not wanted."""
+    windows = [outcome[0].samples for _, outcome in batch if isinstance(outcome, tuple)]
+    predicted: Iterator[int] = iter(())
+    if windows:
+        predicted = iter(classifier.probabilities(np.stack(windows)).argmax(axis=1).tolist())
+    outcomes: list[_Answer | SpeechclsError | None] = []
     for example, outcome in batch:
         if isinstance(outcome, tuple):
             truth = classifier.labels.index(str(map_label(example.label, classifier.labels)))
-            yield _Answer(truth, next(predicted), example.speaker or "", outcome[1])
+            outcomes.append(_Answer(truth, next(predicted), example.speaker or "", outcome[1]))
         else:
-            yield outcome
+            outcomes.append(outcome)
+    return outcomes
 
 
 def _describe(counts: Counter[str]) -> tuple[str, str]:

@@ -4,7 +4,8 @@ import torch
 
 from speechcls.artifact import WEIGHTS, Artifact, load_weights
 from speechcls.errors import ArtifactError
-from speechcls.recogniser import Recogniser
+from speechcls.recogniser import Recogniser, build_recogniser
+from speechcls.splits import label_of_words
 
 LAST_LAYER = "network.output."
 
@@ -30,3 +31,23 @@ def take_body(recogniser: Recogniser, source: Artifact) -> None:
     recogniser.load_state_dict(
         {name: torch.from_numpy(weights[name]) if name in body else state[name] for name in state}
     )
+
+
+def load_recogniser(artifact: Artifact) -> Recogniser:
+    """Return a trained recogniser with its weights, ready to run.
+
+    Raises
+    ------
+    ArtifactError
+        When the model's weights are missing, damaged or of another network.
+    """
+    label_of_output = label_of_words(artifact.words, artifact.labels)
+    recogniser = build_recogniser(artifact.features, artifact.network, label_of_output, seed=0)
+    weights = {name: torch.from_numpy(array) for name, array in load_weights(artifact).items()}
+    try:
+        recogniser.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{artifact.path / WEIGHTS}: does not fit config.json; copy the model again"
+        ) from error
+    return recogniser.eval()

@@ -1,18 +1,17 @@
-"""Read many things at once and hand them on in order, as soon as they are there."""
+"""Work on a stream of items by several threads, and hand on what comes of them in order."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
-from speechcls.errors import SpeechclsError
-
 T = TypeVar("T")
 R = TypeVar("R")
+Entry = TypeVar("Entry")
 
-_N_AHEAD = 256  # items read or waiting to be: enough for every core, and flat memory
-_POLL_S = 0.1  # how often a producer that is ahead looks whether it is still wanted
+_N_AHEAD = 256  # items that wait to be worked on: enough for every core, and flat memory
+_POLL_S = 0.1  # how often a thread that waits looks whether it is still wanted
 
 
 class _End:
@@ -22,75 +21,94 @@ class _End:
         self.error = error
 
 
-def read_ahead(
-    items: Iterable[T], read: Callable[[T], R], jobs: int, batch_size: int
-) -> Iterator[list[tuple[T, R | SpeechclsError]]]:
-    """Yield ``items`` in order with what ``read`` made of each, in lists of what is ready.
+class _Stopped(Exception):
+    """Nobody wants the rest."""
 
-    A list holds one to ``batch_size`` items: it never waits for a second item, so that a slow
+
+def work_ahead(
+    items: Iterable[T], work: Callable[[list[T]], R], jobs: int, batch_size: int
+) -> Iterator[R]:
+    """Yield what ``work`` makes of ``items``, batch by batch, in order, as soon as it is there.
+
+    A batch holds one to ``batch_size`` items: it never waits for a second item, so that a slow
     source gets its answers at once and a fast one full batches. ``items`` is taken from a thread
-    of its own. A SpeechclsError of ``read`` stands in the place of its result; any other error,
-    and any of ``items``, is raised here once everything before it has been yielded.
+    of its own. An error of ``work`` or of ``items`` is raised here once everything before it has
+    been yielded.
 
     Parameters
     ----------
-    jobs : how many reads run at once
+    work : called from ``jobs`` threads at once
     """
-    queue: Queue[tuple[T, Future[R | SpeechclsError]] | _End] = Queue(_N_AHEAD)
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="read")
-    stopped = threading.Event()
+    waiting: Queue[T | _End] = Queue(_N_AHEAD)
+    answers: Queue[Future[R] | _End] = Queue(2 * jobs)  # in the order in which batches were taken
+    stopped, taking = threading.Event(), threading.Lock()
 
-    def attempt(item: T) -> R | SpeechclsError:
-        try:
-            return read(item)
-        except SpeechclsError as error:
-            return error
-
-    def put(entry: tuple[T, Future[R | SpeechclsError]] | _End) -> None:
+    def put(queue: Queue[Entry], entry: Entry) -> None:
         while not stopped.is_set():
             try:
-                queue.put(entry, timeout=_POLL_S)
+                return queue.put(entry, timeout=_POLL_S)
             except Full:
                 continue
-            return
+        raise _Stopped
+
+    def get(queue: Queue[Entry]) -> Entry:
+        while not stopped.is_set():
+            try:
+                return queue.get(timeout=_POLL_S)
+            except Empty:
+                continue
+        raise _Stopped
 
     def produce() -> None:
+        end = _End(None)
         try:
             for item in items:
-                if stopped.is_set():
-                    return
-                put((item, pool.submit(attempt, item)))
+                put(waiting, item)
+        except _Stopped:
+            return
         except BaseException as error:
-            put(_End(error))
-        else:
-            put(_End(None))
+            end = _End(error)
+        put(waiting, end)
 
-    # A daemon, since a read from a silent pipe cannot be called off.
-    threading.Thread(target=produce, daemon=True).start()
+    def take() -> tuple[list[T], Future[R]]:
+        """Return the next batch, and where its answer is waited for."""
+        with taking:
+            entry, batch = get(waiting), []
+            while not isinstance(entry, _End):
+                batch.append(entry)
+                if len(batch) == batch_size or waiting.empty():
+                    answer: Future[R] = Future()
+                    put(answers, answer)
+                    return batch, answer
+                entry = waiting.get_nowait()
+            if batch:
+                put(answers, answer := Future())
+            put(answers, entry)
+            if not batch:
+                raise _Stopped
+            return batch, answer
+
+    def run() -> None:
+        while True:
+            batch, answer = take()
+            try:
+                answer.set_result(work(batch))
+            except BaseException as error:
+                answer.set_exception(error)
+
+    def until_stopped(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except _Stopped:
+            return
+
+    # Daemons, since a read from a silent pipe cannot be called off.
+    for task in (produce, *[run] * jobs):
+        threading.Thread(target=until_stopped, args=[task], daemon=True).start()
     try:
-        entry: tuple[T, Future[R | SpeechclsError]] | _End | None = queue.get()
-        while isinstance(entry, tuple):
-            batch = [(entry[0], entry[1].result())]
-            entry = _next_now(queue)
-            while len(batch) < batch_size and isinstance(entry, tuple) and _is_ready(entry[1]):
-                batch.append((entry[0], entry[1].result()))
-                entry = _next_now(queue)
-            yield batch
-            entry = queue.get() if entry is None else entry
-        if entry is not None and entry.error is not None:
+        while not isinstance(entry := answers.get(), _End):
+            yield entry.result()
+        if entry.error is not None:
             raise entry.error
     finally:
         stopped.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _next_now(queue: "Queue[T]") -> T | None:
-    try:
-        return queue.get_nowait()
-    except Empty:
-        return None
-
-
-def _is_ready(reading: "Future[R]") -> bool:
-    """Tell whether there is a result; an error is raised only when its turn has come."""
-    return reading.done() and reading.exception() is None

@@ -46,6 +46,8 @@ Jobs = Annotated[
     typer.Option(min=1, help="Threads that read and compute. [default: all cores]"),
 ]
 
+Device = Annotated[str, typer.Option(help="cpu, or cuda where ONNX Runtime has it.")]
+
 
 class Messages:
     """Lines for people, on stderr."""

@@ -9,6 +9,7 @@ import typer
 
 from speechcls.cli.common import (
     FAILED,
+    Device,
     Jobs,
     Messages,
     Model,
@@ -45,6 +46,7 @@ def evaluate(
         typer.Option(min=0.0, max=1.0, help="End with exit code 1 below this accuracy."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    device: Device = "cpu",
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -63,7 +65,7 @@ def evaluate(
 
     messages = Messages(quiet, verbose)
     path, how = find_artifact(model)
-    classifier = Classifier.load(path, jobs)
+    classifier = Classifier.load(path, jobs, device)
     messages.note(f"model {path} ({how})")
     dataset = find_examples(data, pattern, noise)
     with counting(messages, "evaluating", len(dataset.examples)) as on_clip:

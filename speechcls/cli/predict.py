@@ -11,7 +11,16 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from speechcls.cli.common import FAILED, Jobs, Messages, Model, Quiet, Verbose, reports_errors
+from speechcls.cli.common import (
+    FAILED,
+    Device,
+    Jobs,
+    Messages,
+    Model,
+    Quiet,
+    Verbose,
+    reports_errors,
+)
 from speechcls.errors import DatasetError, SpeechclsError
 
 
@@ -46,6 +55,7 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    device: Device = "cpu",
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -71,7 +81,7 @@ def predict(
 
     messages = Messages(quiet, verbose)
     path, how = find_artifact(model)
-    classifier = Classifier.load(path, jobs)
+    classifier = Classifier.load(path, jobs, device)
     messages.note(f"model {path} ({how})")
     write = open_writer("json" if as_json else "csv" if as_csv else "tsv", sys.stdout, top_k)
     n_failed = 0

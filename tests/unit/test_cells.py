@@ -188,7 +188,7 @@ def test_exported_graph_is_the_network_at_any_length(arch, num_layers, generator
             change = 0.3 * torch.randn(parameter.shape, generator=generator)
             parameter.add_(change / math.sqrt(n_inputs))
         recogniser.network.output.weight.mul_(5)
-    session = open_session(export_onnx(recogniser, ["down", "no", "yes"]), n_threads=1)
+    session = open_session(export_onnx(recogniser, ["down", "no", "yes"]))
     for duration_s in (0.2, 1.7):
         samples = clips(duration_s)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Reading ahead: order, errors in their place, no waiting, no hoarding, and an end."""
+"""Working ahead: order, errors in their place, no waiting, no hoarding, and an end."""
 
 import itertools
 import random
@@ -8,10 +8,14 @@ import time
 import pytest
 
 from speechcls import readahead
-from speechcls.errors import AudioError
-from speechcls.readahead import read_ahead
+from speechcls.readahead import work_ahead
 
 PATIENCE_S = 10  # after which a test gives up on another thread
+
+
+def read_ahead(items, read, jobs, batch_size):
+    """Batches of pairs of an item and what ``read`` makes of it."""
+    return work_ahead(items, lambda batch: [(i, read(i)) for i in batch], jobs, batch_size)
 
 
 def flat(batches):
@@ -62,26 +66,6 @@ def test_more_items_than_are_read_ahead():
     assert flat(read_ahead(range(n), str, 4, 50)) == [(i, str(i)) for i in range(n)]
 
 
-def test_an_error_stands_in_the_place_of_its_result():
-    def read(number):
-        if number % 3 == 1:
-            raise AudioError(f"clip {number} is bad")
-        return number
-
-    results = [result for _, result in flat(read_ahead(range(8), read, 3, 4))]
-    assert [str(result) for result in results] == [
-        "0",
-        "clip 1 is bad",
-        "2",
-        "3",
-        "clip 4 is bad",
-        "5",
-        "6",
-        "clip 7 is bad",
-    ]
-    assert [type(result) for result in results[:2]] == [int, AudioError]
-
-
 def test_an_error_of_the_source_comes_after_everything_before_it():
     def source():
         yield from range(5)
@@ -111,7 +95,7 @@ def test_an_unforeseen_error_of_a_read_comes_after_everything_before_it():
 
     got = []
     with pytest.raises(ZeroDivisionError):
-        for batch in read_ahead(range(8), read, 4, 64):
+        for batch in read_ahead(range(8), read, 4, 1):
             got += batch
     assert got == [(0, 0), (1, 1), (2, 2)]
 
@@ -132,31 +116,36 @@ def test_a_slow_source_gets_each_answer_before_it_goes_on():
     assert got == [[(number, str(number))] for number in range(4)]
 
 
-def test_a_slow_read_does_not_hold_up_what_is_ready():
+def test_a_slow_batch_does_not_hold_up_what_is_ready():
     first_out = threading.Event()
 
     def read(number):
         assert number == 0 or first_out.wait(PATIENCE_S), "number 0 waits for number 1"
         return number
 
-    batches = read_ahead(range(3), read, 2, 64)
+    batches = read_ahead(range(3), read, 2, 1)
     assert next(batches) == [(0, 0)]
     first_out.set()
     assert flat(batches) == [(1, 1), (2, 2)]
 
 
-def test_what_is_ready_comes_in_full_batches():
-    rest_done = threading.Event()
+def test_what_waits_is_taken_in_full_batches():
+    sizes, all_there = [], threading.Event()
 
-    def read(number):
-        if number == 9:
-            rest_done.set()
-        assert number > 0 or rest_done.wait(PATIENCE_S)
-        return number
+    def source():
+        yield from range(10)
+        all_there.set()
 
-    batches = read_ahead(range(10), read, 2, 4)
-    assert [number for number, _ in next(batches)] == [0, 1, 2, 3]
-    assert [number for number, _ in flat(batches)] == [4, 5, 6, 7, 8, 9]
+    def work(batch):
+        assert all_there.wait(PATIENCE_S)
+        sizes.append(len(batch))
+        return batch
+
+    numbers = [number for batch in work_ahead(source(), work, 1, 4) for number in batch]
+    assert numbers == list(range(10))
+    # The first batch is what was there so soon; all others but the last are full.
+    assert all(size == 4 for size in sizes[1:-1])
+    assert sum(sizes) == 10
 
 
 def test_as_many_reads_run_at_once_as_there_are_jobs():
@@ -173,7 +162,7 @@ def test_as_many_reads_run_at_once_as_there_are_jobs():
             running -= 1
         return number
 
-    assert len(flat(read_ahead(range(9), read, 3, 64))) == 9
+    assert len(flat(read_ahead(range(9), read, 3, 1))) == 9
     assert most == 3
 
 
@@ -191,15 +180,16 @@ def test_no_more_is_read_than_fits_ahead(n_ahead, monkeypatch):
     assert next(results) == [(0, 0)]
     wait_until(lambda: source.n_taken > n_ahead)
     time.sleep(3 * readahead._POLL_S)
-    # Number 0 is out, one waits to be next, one waits to be let into the full queue.
-    assert source.n_taken <= n_ahead + 3
-    assert len(read_so_far) <= n_ahead + 3
+    # Number 0 is out, four answers wait, each job holds one more that waits to be let in, and so
+    # does the source.
+    assert source.n_taken <= n_ahead + 8
+    assert len(read_so_far) <= 7
     # Taking some lets as many more in, and no more.
     for number in range(1, 6):
         assert next(results) == [(number, number)]
     wait_until(lambda: source.n_taken > n_ahead + 5)
     time.sleep(3 * readahead._POLL_S)
-    assert source.n_taken <= n_ahead + 8
+    assert source.n_taken <= n_ahead + 13
     results.close()
 
 
@@ -246,7 +236,7 @@ def test_what_waits_to_be_read_is_dropped_at_an_early_end():
     results.close()
     first_out.set()
     time.sleep(2 * readahead._POLL_S)
-    assert len(reads) <= 2  # the one handed out, and one already under way
+    assert len(reads) <= 4  # the one handed out, two that wait, and one already under way
 
 
 def test_threads_end_with_the_items():
