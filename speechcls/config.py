@@ -21,7 +21,7 @@ MODELS = Path("models")
 """Where ``train`` puts models and ``predict`` looks for them, in the current folder."""
 
 FEATURE_KINDS = ("mfcc", "log-mel")
-READOUTS = ("last", "mean", "attention")
+READOUTS = ("last", "mean", "attention", "stream")
 SIZES = {"tiny": 30_000, "small": 100_000, "base": 400_000}
 """Parameters that a network of each size stays below."""
 
@@ -101,6 +101,10 @@ class FeatureConfig(Config):
     """Upper edge of the mel bands, Hz."""
     relative: bool = True
     """Whether energies count from their mean in the clip, so that loud and faint are alike."""
+    running_s: float = 0.0
+    """Time constant, seconds, of the running mean that relative energies count from; 0: they count
+    from the mean of the whole clip, which a stream does not have. With it frames end where their
+    sound does, so that none waits for what comes later."""
     range_db: float = 70.0
     """How far below that mean energies are told apart; not used by absolute ones."""
     power_floor: float = 1e-10
@@ -120,6 +124,8 @@ class FeatureConfig(Config):
             "fmax", self.fmax <= nyquist, f"at most half the sample rate ({nyquist:g} Hz)"
         )
         self._require("fmin", 0 <= self.fmin < self.fmax, f"in 0 .. fmax ({self.fmax:g} Hz)")
+        running = math.isfinite(self.running_s) and self.running_s >= 0
+        self._require("running_s", running, "zero or more seconds")
         self._require("duration_s", self.duration_s <= 3_600, "at most an hour (3600 s)")
         self._require("duration_s", self.n_samples >= self.hop_length, "longer than one hop")
 
@@ -131,7 +137,7 @@ class FeatureConfig(Config):
     @property
     def n_frames(self) -> int:
         """Frames in the model's window."""
-        return 1 + self.n_samples // self.hop_length
+        return self.n_samples // self.hop_length + (0 if self.running_s else 1)
 
     @property
     def n_features(self) -> int:
@@ -152,7 +158,8 @@ class NetworkConfig(Config):
     dropout: float = 0.2
     """Share of values zeroed in training, between layers and before the output."""
     readout: str = "attention"
-    """How the frames become one vector: ``last``, ``mean`` or ``attention``."""
+    """How the frames become one vector: ``last``, ``mean``, ``attention``; or ``stream``: an answer
+    at each step, of which a clip's is the one at which a word is likeliest."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

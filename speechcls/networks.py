@@ -3,7 +3,6 @@
 A new architecture is a class with ``forward(features) -> logits`` and a line in ``NETWORKS``.
 """
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from speechcls.cells import FastRNNLayers, MinGRULayers, ProjectedLSTM
 from speechcls.config import NetworkConfig
 from speechcls.errors import ConfigError
+from speechcls.frontends import BlockFrontEnd, ConvFrontEnd, States
 
 
 class Readout(nn.Module):
@@ -20,7 +20,8 @@ class Readout(nn.Module):
     ``last`` takes the state after the whole clip: of the forward direction at the last frame, of
     the backward direction at the first. ``mean`` averages the frames. ``attention`` averages them
     with learnt weights that sum to 1 (Bahdanau et al. 2015, with learnt queries): each head weighs
-    its own share of the channels, so that heads may look at different moments.
+    its own share of the channels, so that heads may look at different moments. ``stream`` needs no
+    readout: each step has an answer.
     """
 
     def __init__(self, kind: str, size: int, bidirectional: bool, n_heads: int = 1) -> None:
@@ -47,94 +48,26 @@ class Readout(nn.Module):
         return torch.cat([forward[:, -1], backward[:, 0]], dim=1)
 
 
-class BlockFrontEnd(nn.Module):
-    """One linear layer over blocks of four frames, so that the recurrence has a quarter to go.
-
-    Block i ends with frame 4 i, whether or not the network may look ahead.
-
-    Source
-    ------
-    Sak et al. 2015, "Fast and accurate recurrent neural network acoustic models" (stacked frames);
-    Ioffe & Szegedy 2015 (batch norm).
-    """
-
-    def __init__(self, n_features: int, size: int, causal: bool) -> None:
-        super().__init__()
-        self.project = nn.Conv1d(n_features, size, 4, stride=4, padding=3, bias=False)
-        self.norm = nn.BatchNorm1d(size)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (batch, (n_frames + 3) / 4, size) of ``features`` (batch, n_frames, n_features).
-
-        The number of blocks is rounded up.
-        """
-        return torch.relu(self.norm(self.project(features.transpose(1, 2)))).transpose(1, 2)
-
-
-class ConvFrontEnd(nn.Module):
-    """Convolutions that learn local shapes and leave a quarter of the frames.
-
-    Two stages halve time and frequency; each ends with a convolution whose input is added to its
-    output. A ``causal`` one never looks at a later frame than its output stands for.
-
-    Source
-    ------
-    He et al. 2016 (residual); Ioffe & Szegedy 2015 (batch norm).
-    """
-
-    def __init__(self, n_features: int, size: int, causal: bool) -> None:
-        super().__init__()
-        unit = max(1, size // 12)
-        first, second = 4 * unit, 8 * unit  # channels; processors like multiples of four
-        self.stages = nn.ModuleList(
-            [
-                _Convolution(1, first, 5, 2, causal),
-                _Convolution(first, first, 3, 1, causal),
-                _Convolution(first, second, 3, 2, causal),
-                _Convolution(second, second, 3, 1, causal),
-            ]
-        )
-        n_bands = math.ceil(n_features / 4)
-        self.project = nn.Linear(second * n_bands, size)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (batch, n_frames / 4, size) of ``features`` (batch, n_frames, n_features)."""
-        maps = features.unsqueeze(1)  # (batch, 1, n_frames, n_features)
-        for stage in self.stages:
-            maps = stage(maps)
-        projected: Tensor = self.project(maps.transpose(1, 2).flatten(2))
-        return projected
-
-
-class _Convolution(nn.Module):
-    """One convolution with batch norm and ReLU, around which a map of equal shape is added."""
-
-    def __init__(
-        self, n_inputs: int, n_outputs: int, width: int, stride: int, causal: bool
-    ) -> None:
-        super().__init__()
-        before = width - 1 if causal else width // 2  # frames
-        self.padding = (width // 2, width // 2, before, width - 1 - before)
-        self.convolution = nn.Conv2d(n_inputs, n_outputs, width, stride, bias=False)
-        self.norm = nn.BatchNorm2d(n_outputs)
-        self.is_residual = n_inputs == n_outputs and stride == 1
-
-    def forward(self, maps: Tensor) -> Tensor:
-        changed = self.norm(self.convolution(nn.functional.pad(maps, self.padding)))
-        return torch.relu(changed + maps if self.is_residual else changed)
-
-
 class Recurrent(nn.Module):
     """Recurrent layers, a readout and one linear layer; its children choose what is in them."""
 
     cell: ClassVar[type[nn.Module]]
     bidirectional: ClassVar[bool] = False
-    front: ClassVar[type[nn.Module] | None] = BlockFrontEnd
+    front: ClassVar[type[BlockFrontEnd] | type[ConvFrontEnd] | None] = BlockFrontEnd
     """What comes before the recurrence; None gives it the features as they are."""
     n_heads: ClassVar[int] = 1
 
+    @classmethod
+    def streams(cls) -> bool:
+        """Tell whether it can go on where it was, and needs nothing of what comes later."""
+        return cls.cell in (nn.RNN, nn.LSTM, nn.GRU) and not cls.bidirectional
+
     def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
         super().__init__()
+        if config.readout == "stream" and not self.streams():
+            able = ", ".join(name for name, network in NETWORKS.items() if network.streams())
+            raise ConfigError(f"arch: {config.arch} cannot run on a stream; {able} can")
+        self.num_layers, self.hidden_size = config.num_layers, config.hidden_size
         n_inputs = n_features
         if self.front:
             n_inputs = config.hidden_size
@@ -163,11 +96,50 @@ class Recurrent(nn.Module):
             initialise_recurrence(self.recurrence)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (batch, n_outputs) of ``features`` (batch, n_frames, n_features)."""
+        """Return logits (batch, n_outputs) of ``features`` (batch, n_frames, n_features).
+
+        With the readout ``stream`` they are (batch, n_steps, n_outputs).
+        """
+        if self.readout.kind == "stream":
+            features = features[:, : features.shape[1] // self.frames_a_step * self.frames_a_step]
+            return self.step(features, self.states(features.shape[0], features.device))[0]
         if self.front:
             features = self.dropout(self.front_end(features))
         outputs, _ = self.recurrence(features)
         return self.output(self.dropout(self.readout(outputs)))  # type: ignore[no-any-return]
+
+    @property
+    def frames_a_step(self) -> int:
+        """Frames that become one step of the recurrence."""
+        return 4 if self.front else 1
+
+    def states(self, batch: int, device: torch.device | None = None) -> States:
+        """Return what ``step`` starts from."""
+        hidden = torch.zeros(self.num_layers, batch, self.hidden_size)
+        of_cells = [hidden] * (2 if self.cell is nn.LSTM else 1)
+        of_front = self.front_end.states(batch) if self.front else []
+        return [state.to(device) for state in (*of_front, *of_cells)]
+
+    def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
+        """Return logits of each step, and what to go on from.
+
+        Parameters
+        ----------
+        features : (batch, n_frames, n_features), what comes after that of which ``states`` know;
+            ``n_frames`` is a multiple of ``frames_a_step``
+
+        Returns
+        -------
+        (batch, n_frames / frames_a_step, n_outputs), and the new states
+        """
+        n_cells = 2 if self.cell is nn.LSTM else 1
+        of_front, of_cells = states[:-n_cells], states[-n_cells:]
+        if self.front:
+            features, of_front = self.front_end.step(features, of_front)
+            features = self.dropout(features)
+        outputs, cells = self.recurrence(features, tuple(of_cells) if n_cells > 1 else of_cells[0])
+        logits = self.output(self.dropout(outputs))
+        return logits, [*of_front, *(cells if n_cells > 1 else [cells])]
 
 
 class RNN(Recurrent):

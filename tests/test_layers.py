@@ -32,6 +32,7 @@ ORDER = [
     "features",
     "augment",
     "cells",
+    "frontends",
     "networks",
     "recogniser",
     "finetuning",

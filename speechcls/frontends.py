@@ -1,0 +1,135 @@
+"""What comes before the recurrence: layers that leave a quarter of the frames."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+States = list[Tensor]
+"""What a network has to know of the sound so far; all zeros where it begins."""
+
+
+class BlockFrontEnd(nn.Module):
+    """One linear layer over blocks of four frames, so that the recurrence has a quarter to go.
+
+    Block i ends with frame 4 i, whether or not the network may look ahead.
+
+    Source
+    ------
+    Sak et al. 2015, "Fast and accurate recurrent neural network acoustic models" (stacked frames);
+    Ioffe & Szegedy 2015 (batch norm).
+    """
+
+    def __init__(self, n_features: int, size: int, causal: bool) -> None:
+        super().__init__()
+        self.project = nn.Conv1d(n_features, size, 4, stride=4, padding=3, bias=False)
+        self.norm = nn.BatchNorm1d(size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (batch, (n_frames + 3) / 4, size) of ``features`` (batch, n_frames, n_features).
+
+        The number of blocks is rounded up.
+        """
+        return torch.relu(self.norm(self.project(features.transpose(1, 2)))).transpose(1, 2)
+
+    def states(self, batch: int) -> States:
+        """Return the last frames of nothing."""
+        return [torch.zeros(batch, self.project.in_channels, 3)]
+
+    def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
+        """Return the blocks (batch, n_frames / 4, size) that end in ``features``, and what is left.
+
+        Parameters
+        ----------
+        features : (batch, n_frames, n_features), ``n_frames`` a multiple of 4
+        """
+        frames = torch.cat([states[0], features.transpose(1, 2)], dim=2)
+        blocks = nn.functional.conv1d(frames, self.project.weight, stride=4)
+        return torch.relu(self.norm(blocks)).transpose(1, 2), [frames[:, :, -3:]]
+
+
+class ConvFrontEnd(nn.Module):
+    """Convolutions that learn local shapes and leave a quarter of the frames.
+
+    Two stages halve time and frequency; each ends with a convolution whose input is added to its
+    output. A ``causal`` one never looks at a later frame than its output stands for.
+
+    Source
+    ------
+    He et al. 2016 (residual); Ioffe & Szegedy 2015 (batch norm).
+    """
+
+    def __init__(self, n_features: int, size: int, causal: bool) -> None:
+        super().__init__()
+        self.n_features = n_features
+        unit = max(1, size // 12)
+        first, second = 4 * unit, 8 * unit  # channels; processors like multiples of four
+        self.stages = nn.ModuleList(
+            [
+                _Convolution(1, first, 5, 2, causal),
+                _Convolution(first, first, 3, 1, causal),
+                _Convolution(first, second, 3, 2, causal),
+                _Convolution(second, second, 3, 1, causal),
+            ]
+        )
+        n_bands = math.ceil(n_features / 4)
+        self.project = nn.Linear(second * n_bands, size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (batch, n_frames / 4, size) of ``features`` (batch, n_frames, n_features)."""
+        maps = features.unsqueeze(1)  # (batch, 1, n_frames, n_features)
+        for stage in self.stages:
+            maps = stage(maps)
+        projected: Tensor = self.project(maps.transpose(1, 2).flatten(2))
+        return projected
+
+    def states(self, batch: int) -> States:
+        """Return the last frames of nothing, before each convolution."""
+        states, bands = [], self.n_features
+        for stage in self._in_order():
+            states.append(torch.zeros(batch, stage.n_inputs, stage.width - 1, bands))
+            bands = math.ceil(bands / stage.stride)
+        return states
+
+    def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
+        """Return (batch, n_frames / 4, size) of what comes after that of which ``states`` know.
+
+        Parameters
+        ----------
+        features : (batch, n_frames, n_features), ``n_frames`` a multiple of 4
+        """
+        maps, after = features.unsqueeze(1), []
+        for stage, state in zip(self._in_order(), states, strict=True):
+            maps, state = stage.step(maps, state)
+            after.append(state)
+        projected: Tensor = self.project(maps.transpose(1, 2).flatten(2))
+        return projected, after
+
+    def _in_order(self) -> "list[_Convolution]":
+        return list(self.stages)  # type: ignore[arg-type]
+
+
+class _Convolution(nn.Module):
+    """One convolution with batch norm and ReLU, around which a map of equal shape is added."""
+
+    def __init__(
+        self, n_inputs: int, n_outputs: int, width: int, stride: int, causal: bool
+    ) -> None:
+        super().__init__()
+        before = width - 1 if causal else width // 2  # frames
+        self.n_inputs, self.width, self.stride = n_inputs, width, stride
+        self.padding = (width // 2, width // 2, before, width - 1 - before)
+        self.convolution = nn.Conv2d(n_inputs, n_outputs, width, stride, bias=False)
+        self.norm = nn.BatchNorm2d(n_outputs)
+        self.is_residual = n_inputs == n_outputs and stride == 1
+
+    def forward(self, maps: Tensor) -> Tensor:
+        changed = self.norm(self.convolution(nn.functional.pad(maps, self.padding)))
+        return torch.relu(changed + maps if self.is_residual else changed)
+
+    def step(self, maps: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what ``forward`` does of maps that come after ``before``, and the last of them."""
+        frames = torch.cat([before, maps], dim=2)
+        changed = self.norm(self.convolution(nn.functional.pad(frames, self.padding[:2])))
+        changed = torch.relu(changed + maps if self.is_residual else changed)
+        return changed, frames[:, :, -before.shape[2] :]
