@@ -62,12 +62,13 @@ class LogMel(nn.Module):
                 exported_filters[:, i] = 0.0  # counted already
         self.register_buffer("exported_filters", exported_filters, persistent=False)
 
-    def forward(self, samples: Tensor) -> Tensor:
+    def forward(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
         """Mel energies of a batch of clips.
 
         Parameters
         ----------
         samples : (batch, n_samples) amplitude in [-1, 1] at ``config.sample_rate`` Hz
+        precision : of the Fourier transform
 
         Returns
         -------
@@ -80,7 +81,9 @@ class LogMel(nn.Module):
             return self._decibels(self.exported_power(padded), self.exported_filters)
         n_block = _BLOCK if samples.device.type == "cpu" else len(samples)
         blocks = torch.split(samples, n_block)
-        return torch.cat([self._decibels(self._power(block), self.filters) for block in blocks])
+        return torch.cat(
+            [self._decibels(self._power(block, precision), self.filters) for block in blocks]
+        )
 
     def _decibels(self, power: Tensor, filters: Tensor) -> Tensor:
         """Mel energies (batch, n_frames, n_mels) of a power spectrum (batch, n_frames, n_bins)."""
@@ -93,11 +96,11 @@ class LogMel(nn.Module):
         mean = energy.mean(dim=(1, 2), keepdim=True)
         return (_DECIBELS * torch.log(energy / mean)).clamp(min=-self.config.range_db)
 
-    def _power(self, samples: Tensor) -> Tensor:
+    def _power(self, samples: Tensor, precision: torch.dtype) -> Tensor:
         """Power spectrum (batch, n_frames, n_bins) of ``samples`` (batch, n_samples)."""
         # As librosa, in float64 where the device has it: a transform in float32 leaves rounding
         # errors of up to 0.1 dB in bands far below the loudest one.
-        precision = torch.float32 if samples.device.type == "mps" else torch.float64
+        precision = torch.float32 if samples.device.type == "mps" else precision
         window = self.window.to(samples.device, precision)
         padded = functional.pad(samples.to(precision), (self._margin, self._margin))
         frames = padded.unfold(1, self.config.n_fft, self.config.hop_length) * window
@@ -127,18 +130,19 @@ class MFCC(LogMel):
         dct = librosa.feature.mfcc(S=np.eye(config.n_mels), n_mfcc=config.n_mfcc)
         self.register_buffer("dct", torch.from_numpy(dct).float(), persistent=False)
 
-    def forward(self, samples: Tensor) -> Tensor:
+    def forward(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
         """Mel-frequency cepstral coefficients of a batch of clips.
 
         Parameters
         ----------
         samples : (batch, n_samples) amplitude in [-1, 1] at ``config.sample_rate`` Hz
+        precision : of the Fourier transform
 
         Returns
         -------
         (batch, n_frames, n_mfcc) float32, earliest frame first
         """
-        return functional.linear(super().forward(samples), self.dct)
+        return functional.linear(super().forward(samples, precision), self.dct)
 
 
 FEATURES = {"mfcc": MFCC, "log-mel": LogMel}

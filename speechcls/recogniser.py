@@ -44,7 +44,10 @@ class Recogniser(nn.Module):
 
     def standardised(self, samples: Tensor) -> Tensor:
         """Return features (batch, n_frames, n_features) of ``samples`` (batch, n_samples)."""
-        features: Tensor = self.features(samples)
+        return self.standardise(self.features(samples))
+
+    def standardise(self, features: Tensor) -> Tensor:
+        """Return ``features`` (batch, n_frames, n_features) in deviations from their means."""
         return (features - self.feature_mean) / self.feature_std
 
     def by_label(self, logits: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ ORDER = [
     "networks",
     "recogniser",
     "finetuning",
+    "batches",
     "training",
     "export",
     "cli",

@@ -8,12 +8,12 @@ import pytest
 import torch
 from common_training import CPU, NETWORK, PLAIN, build, make_corpus, train
 
+from speechcls.batches import Batches
 from speechcls.config import SILENCE, UNKNOWN, NetworkConfig, TrainConfig
 from speechcls.errors import ConfigError
 from speechcls.recogniser import Recogniser
 from speechcls.training import (
     Epoch,
-    _Batches,
     choose_device,
     evaluate_loss,
     fit,
@@ -82,7 +82,7 @@ def follow(recogniser: Recogniser, **settings: object) -> tuple[list[dict], list
 
     config = TrainConfig(**{"batch_size": 16, "lr": 0.02, "epoch_clips": 1, **settings})  # type: ignore[arg-type]
     corpus = make_corpus()
-    set_feature_statistics(recogniser, _Batches(corpus, config, CPU))
+    set_feature_statistics(recogniser, Batches(corpus, config, CPU))
     keep(recogniser.state_dict())
     result = fit(
         recogniser, corpus, config, CPU, on_step=lambda done: keep(recogniser.state_dict())
@@ -119,7 +119,7 @@ def test_without_an_average_the_model_is_the_weights() -> None:
 def test_what_is_validated_is_the_average() -> None:
     recogniser = build(make_corpus())
     states, (epoch,) = follow(recogniser, epochs=1, average_decay=0.9)
-    batches = _Batches(make_corpus(), TrainConfig(), CPU)
+    batches = Batches(make_corpus(), TrainConfig(), CPU)
     loss, accuracy = evaluate_loss(recogniser, batches)
     assert (epoch.validation_loss, epoch.validation_accuracy) == (
         pytest.approx(loss, rel=1e-5),
@@ -132,7 +132,7 @@ def test_what_is_validated_is_the_average() -> None:
 def test_validation_sums_the_words_of_a_label() -> None:
     corpus = make_corpus(("a", "cat", "dog"), ("a", UNKNOWN))
     recogniser = build(corpus)
-    batches = _Batches(corpus, TrainConfig(batch_size=7), CPU)
+    batches = Batches(corpus, TrainConfig(batch_size=7), CPU)
     held_out = corpus.split == "validation"
     with torch.no_grad():
         samples = torch.from_numpy(corpus.windows[held_out]).float() / 32_768.0
@@ -188,7 +188,7 @@ def test_statistics_come_from_the_training_clips_alone() -> None:
     corpus = make_corpus()
     corpus.windows[corpus.split == "validation"] = 30_000
     recogniser = build(corpus)
-    set_feature_statistics(recogniser, _Batches(corpus, TrainConfig(), CPU))
+    set_feature_statistics(recogniser, Batches(corpus, TrainConfig(), CPU))
     training = torch.from_numpy(corpus.windows[corpus.split == "train"]).float() / 32_768.0
     frames = recogniser.features(training).flatten(0, 1)
     torch.testing.assert_close(recogniser.feature_mean, frames.mean(0), atol=1e-3, rtol=1e-4)
