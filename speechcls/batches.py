@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from speechcls.augment import (
     add_noise,
@@ -52,6 +53,9 @@ class Batches:
     Features (batch, n_frames, n_features) are not standardised. Targets are words in training and
     labels in validation. Clips lie on the device if it has room for them, else on the host.
     """
+
+    clips_a_row = 1
+    """Clips that one row of a batch is made of."""
 
     def __init__(self, corpus: Corpus, config: TrainConfig, device: torch.device) -> None:
         self.device, self._config = device, config
@@ -107,6 +111,11 @@ class Batches:
                 made = made.to(self.device)
                 features[made], targets[made] = self._features(samples), words
             yield features, targets
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy of a batch of logits (batch, n_outputs)."""
+        smoothing = self._config.label_smoothing
+        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
 
     def training_samples(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the samples (batch, n_samples) that ``training`` makes features of, and targets."""

@@ -248,9 +248,15 @@ class TrainConfig(Config):
         self._require("seed", 0 <= self.seed < 2**63, "a whole number from 0")
 
 
+STREAM = "stream"
+"""Name of the recipe for running sound."""
+STREAM_FEATURES: dict[str, Any] = {"running_s": 1.0}
+STREAM_NETWORK: dict[str, Any] = {"arch": "crnn", "readout": "stream"}
+"""What ``train --streaming`` takes where nothing else is said."""
 RECIPES = {
     "fast": TrainConfig("fast", epochs=4, average_decay=0.99),
     "standard": TrainConfig(),
+    STREAM: TrainConfig(STREAM),
     "best": TrainConfig("best", epochs=120, equaliser_share=0.5, reverb_share=0.3),
 }
 """Training settings by name: for a first look, for every day, for a night."""

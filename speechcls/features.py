@@ -74,27 +74,63 @@ class LogMel(nn.Module):
         -------
         (batch, n_frames, n_mels) float32 dB, above the clip's mean energy if
         ``config.relative``, earliest frame first; the middle of frame ``i`` is at sample
-        ``i * hop_length``
+        ``i * hop_length``, with a running mean its end at ``(i + 1) * hop_length``
         """
+        padded = functional.pad(samples, self._margins)
         if torch.onnx.is_in_onnx_export():
-            padded = functional.pad(samples, (self._margin, self._margin))
-            return self._decibels(self.exported_power(padded), self.exported_filters)
+            return self.decibels(self.energies(padded))
         n_block = _BLOCK if samples.device.type == "cpu" else len(samples)
-        blocks = torch.split(samples, n_block)
-        return torch.cat(
-            [self._decibels(self._power(block, precision), self.filters) for block in blocks]
-        )
+        blocks = torch.split(padded, n_block)
+        return torch.cat([self.decibels(self.energies(block, precision)) for block in blocks])
 
-    def _decibels(self, power: Tensor, filters: Tensor) -> Tensor:
-        """Mel energies (batch, n_frames, n_mels) of a power spectrum (batch, n_frames, n_bins)."""
-        energy = functional.linear(power, filters)
-        energy = energy.clamp(min=self.config.power_floor)
+    def energies(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
+        """Return mel energies (batch, n_frames, n_mels) of every whole frame in ``samples``."""
+        if torch.onnx.is_in_onnx_export():
+            energy = functional.linear(self.exported_power(samples), self.exported_filters)
+        else:
+            energy = functional.linear(self._power(samples, precision), self.filters)
+        return energy.clamp(min=self.config.power_floor)
+
+    def decibels(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return mel energies (batch, n_frames, n_mels) in dB, by the configuration's measure.
+
+        Parameters
+        ----------
+        level : (batch, n_frames or 1, 1) energies that they count from, if they are relative; by
+            default those of these frames
+        """
         if not self.config.relative:
             return _DECIBELS * torch.log(energy)
-        # Over all frames and bands, so that distance to the microphone makes no difference; the
-        # zeros that a short clip is filled up with move a mean of energies by a few dB only.
-        mean = energy.mean(dim=(1, 2), keepdim=True)
-        return (_DECIBELS * torch.log(energy / mean)).clamp(min=-self.config.range_db)
+        if level is None and self.config.running_s:
+            level, _ = self.running_level(energy)
+        elif level is None:
+            # Over all frames and bands, so that distance to the microphone makes no difference; the
+            # zeros that a short clip is filled up with move a mean of energies by a few dB only.
+            level = energy.mean(dim=(1, 2), keepdim=True)
+        return (_DECIBELS * torch.log(energy / level)).clamp(min=-self.config.range_db)
+
+    def running_level(self, energy: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean energy until each frame, in which the past fades out.
+
+        Parameters
+        ----------
+        energy : (batch, n_frames, n_mels)
+        sums : (batch, 2) what an earlier call returned, of the frames before; None: there are none
+
+        Returns
+        -------
+        (batch, n_frames, 1) levels, and sums to go on from: of energies and of their weights
+        """
+        config = self.config
+        keep = math.exp(-config.hop_length / (config.sample_rate * config.running_s))
+        frames = torch.arange(energy.shape[1], device=energy.device)
+        lags = frames[:, None] - frames[None, :]
+        weights = (lags >= 0) * keep ** lags.clamp(min=0).to(energy.dtype)
+        means = energy.mean(dim=2)
+        faded = torch.stack([means, torch.ones_like(means)], dim=1) @ weights.T  # (batch, 2, n)
+        if sums is not None:
+            faded = faded + sums.unsqueeze(2) * keep ** (1 + frames).to(energy.dtype)
+        return (faded[:, 0] / faded[:, 1]).unsqueeze(2), faded[:, :, -1]
 
     def _power(self, samples: Tensor, precision: torch.dtype) -> Tensor:
         """Power spectrum (batch, n_frames, n_bins) of ``samples`` (batch, n_samples)."""
@@ -102,15 +138,21 @@ class LogMel(nn.Module):
         # errors of up to 0.1 dB in bands far below the loudest one.
         precision = torch.float32 if samples.device.type == "mps" else precision
         window = self.window.to(samples.device, precision)
-        padded = functional.pad(samples.to(precision), (self._margin, self._margin))
-        frames = padded.unfold(1, self.config.n_fft, self.config.hop_length) * window
+        samples = samples.to(precision)
+        frames = samples.unfold(1, self.config.n_fft, self.config.hop_length) * window
         parts = torch.view_as_real(torch.fft.rfft(frames)).float().square()
         return parts[..., 0] + parts[..., 1]
 
     @property
-    def _margin(self) -> int:
-        """Zeros before the first sample, so that frame 0 is centred on it."""
-        return self.config.n_fft // 2
+    def _margins(self) -> tuple[int, int]:
+        """Zeros before the first sample and after the last one.
+
+        Frame 0 is centred on the first sample; with a running mean it ends a hop after it.
+        """
+        config = self.config
+        if config.running_s:
+            return config.n_fft - config.hop_length, 0
+        return config.n_fft // 2, config.n_fft // 2
 
 
 class MFCC(LogMel):
@@ -130,19 +172,9 @@ class MFCC(LogMel):
         dct = librosa.feature.mfcc(S=np.eye(config.n_mels), n_mfcc=config.n_mfcc)
         self.register_buffer("dct", torch.from_numpy(dct).float(), persistent=False)
 
-    def forward(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
-        """Mel-frequency cepstral coefficients of a batch of clips.
-
-        Parameters
-        ----------
-        samples : (batch, n_samples) amplitude in [-1, 1] at ``config.sample_rate`` Hz
-        precision : of the Fourier transform
-
-        Returns
-        -------
-        (batch, n_frames, n_mfcc) float32, earliest frame first
-        """
-        return functional.linear(super().forward(samples, precision), self.dct)
+    def decibels(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return cepstral coefficients (batch, n_frames, n_mfcc) of mel energies."""
+        return functional.linear(super().decibels(energy, level), self.dct)
 
 
 FEATURES = {"mfcc": MFCC, "log-mel": LogMel}

@@ -33,6 +33,8 @@ class Recogniser(nn.Module):
         super().__init__()
         if network.arch not in NETWORKS:
             raise ConfigError(f"arch: no {network.arch!r}; there are {', '.join(NETWORKS)}")
+        if network.readout == "stream" and features.relative and not features.running_s:
+            raise ConfigError("readout: a stream has no mean of the whole clip; give --running 1")
         self.features = FEATURES[features.kind](features)
         n_outputs = len(label_of_output)
         self.network = NETWORKS[network.arch](network, features.n_features, n_outputs)
@@ -51,15 +53,32 @@ class Recogniser(nn.Module):
         return (features - self.feature_mean) / self.feature_std
 
     def by_label(self, logits: Tensor) -> Tensor:
-        """Return logits (batch, n_labels) of the network's logits (batch, n_outputs)."""
+        """Return logits (..., n_labels) of the network's logits (..., n_outputs)."""
         if not self.sums:
             return logits
         # The logarithm of a probability is a logit of it.
-        return (logits.softmax(dim=1) @ self.members).clamp(min=1e-30).log()
+        return (logits.softmax(dim=-1) @ self.members).clamp(min=1e-30).log()
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return logits (batch, n_labels) of ``samples`` (batch, n_samples)."""
-        return self.by_label(self.network(self.standardised(samples)))
+        return self.logits_of(self.standardised(samples))
+
+    def logits_of(self, features: Tensor) -> Tensor:
+        """Return logits (batch, n_labels) of standardised features."""
+        logits = self.by_label(self.network(features))
+        return at_best_step(logits) if logits.dim() == 3 else logits
+
+
+def at_best_step(logits: Tensor) -> Tensor:
+    """Return logits (batch, n_labels) of the step at which a word is likeliest.
+
+    Parameters
+    ----------
+    logits : (batch, n_steps, n_labels), of which the last label stands for no word
+    """
+    likeliest = logits.softmax(dim=2)[:, :, :-1].amax(dim=2).argmax(dim=1)
+    index = likeliest[:, None, None].expand(-1, 1, logits.shape[2])
+    return logits.gather(1, index).squeeze(1)
 
 
 def build_recogniser(

@@ -16,6 +16,7 @@ from speechcls.config import TrainConfig
 from speechcls.corpus import Corpus
 from speechcls.errors import ConfigError
 from speechcls.recogniser import Recogniser
+from speechcls.running import RunningBatches
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def fit(
     clipping: Pascanu et al. 2013; label smoothing: Szegedy et al. 2016; running average of the
     weights: Polyak & Juditsky 1992, Tarvainen & Valpola 2017.
     """
-    batches = Batches(corpus, config, device)
+    batches = _batches_for(recogniser, corpus, config, device)
     recogniser.to(device)
     if not keeps_statistics:
         set_feature_statistics(recogniser, batches)
@@ -122,6 +123,16 @@ def fit(
     recogniser.load_state_dict(best_state)
     recogniser.to("cpu").eval()
     return result
+
+
+def _batches_for(
+    recogniser: Recogniser, corpus: Corpus, config: TrainConfig, device: torch.device
+) -> Batches:
+    """Return the corpus in batches of what the network has to answer: clips, or running sound."""
+    network = recogniser.network
+    if network.readout.kind == "stream":
+        return RunningBatches(corpus, config, device, network.frames_a_step)
+    return Batches(corpus, config, device)
 
 
 def learning_rate_factor(step: int, n_steps: int, warmup_share: float) -> float:
@@ -175,21 +186,20 @@ def _run_epoch(
     """Train once over all clips, then validate the average."""
     recogniser = average.recogniser.train()
     started, total_loss, n_clips = time.perf_counter(), torch.zeros((), device=batches.device), 0
-    loss_of = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     generator = torch.Generator().manual_seed(seed_of(config.seed, number))
     parameters = list(recogniser.parameters())
     for step, (features, targets) in enumerate(batches.training(number), start=1):
         with torch.no_grad():
             features = _mask(recogniser.standardise(features), recogniser, config, generator)
-        loss = loss_of(_logits(recogniser, features), targets)
+        loss = batches.loss(_logits(recogniser, features), targets)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         optimizer.step()
         schedule.step()
         average.step()
-        total_loss += loss.detach() * len(targets)
-        n_clips += len(targets)
+        total_loss += loss.detach() * len(targets) * batches.clips_a_row
+        n_clips += len(targets) * batches.clips_a_row
         on_step(step / batches.n_steps)
     duration_s = time.perf_counter() - started
     validation_loss, accuracy = evaluate_loss(average.model, batches)
@@ -211,8 +221,10 @@ def _mask(
 ) -> Tensor:
     """Return features (batch, n_frames, n_features) blanked out in part."""
     _, n_frames, n_features = features.shape
-    longest = round(config.time_mask_share * n_frames)
-    features = mask(features, 1, config.time_masks, longest, generator)
+    clip_frames = recogniser.features.config.n_frames
+    n_clips = max(1, round(n_frames / clip_frames))
+    longest = round(config.time_mask_share * clip_frames)
+    features = mask(features, 1, n_clips * config.time_masks, longest, generator)
     if recogniser.features.config.kind == "log-mel":
         widest = round(config.frequency_mask_share * n_features)
         features = mask(features, 2, config.frequency_masks, widest, generator)
@@ -247,7 +259,7 @@ def evaluate_loss(recogniser: Recogniser, batches: Batches) -> tuple[float, floa
     with torch.no_grad():
         for features, targets in batches.validation():
             # With all digits, as it will be used.
-            logits = recogniser.by_label(recogniser.network(recogniser.standardise(features)))
+            logits = recogniser.logits_of(recogniser.standardise(features))
             loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
             n_right += (logits.argmax(dim=1) == targets).sum()
             n_clips += len(targets)

@@ -37,6 +37,7 @@ ORDER = [
     "recogniser",
     "finetuning",
     "batches",
+    "running",
     "training",
     "export",
     "cli",

@@ -2,8 +2,6 @@
 
 import dataclasses
 import shlex
-import signal
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,16 +21,21 @@ from speechcls.cli.common import (
     split_names,
 )
 from speechcls.cli.progress import counting, training_display
+from speechcls.cli.rescue import save_or_rescue
 from speechcls.config import (
     MODELS,
     RECIPES,
+    SILENCE,
     SIZES,
+    STREAM,
+    STREAM_FEATURES,
+    STREAM_NETWORK,
     Config,
     FeatureConfig,
     NetworkConfig,
     TrainConfig,
 )
-from speechcls.errors import ArtifactError, ConfigError
+from speechcls.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
     from speechcls.corpus import Corpus
@@ -83,15 +86,27 @@ def train(
         float, typer.Option(help="Share of values zeroed in training.")
     ] = NetworkConfig.dropout,
     readout: Annotated[
-        str, typer.Option(help="How frames become one vector: last, mean or attention.")
+        str,
+        typer.Option(
+            help="How frames become one vector: last, mean or attention; stream: one a step."
+        ),
     ] = NetworkConfig.readout,
     recipe: Annotated[
         str,
         typer.Option(
-            help="fast, standard or best: where the settings of training start from; those given"
-            " here override it, and the defaults shown are those of standard."
+            help="fast, standard, best, or stream (with --streaming): where the settings of"
+            " training start from; those given here override it, and the defaults shown are those"
+            " of standard."
         ),
     ] = TrainConfig.recipe,
+    streaming: Annotated[
+        bool,
+        typer.Option(
+            "--streaming",
+            help="Train on running sound, for detect and listen, a network that never waits: crnn,"
+            " gru, lstm or rnn.",
+        ),
+    ] = False,
     epochs: Annotated[int, typer.Option(help="Most passes over the clips.")] = TrainConfig.epochs,
     patience: Annotated[
         int, typer.Option(help="End after so many epochs without a better one.")
@@ -197,6 +212,14 @@ def train(
             help="Whether energies count from the clip's mean: loud and faint are alike.",
         ),
     ] = FeatureConfig.relative,
+    running_s: Annotated[
+        float,
+        typer.Option(
+            "--running",
+            help="Count energies from a running mean that fades out over so many seconds; 0: from"
+            " the clip's mean. [with --streaming: 1]",
+        ),
+    ] = FeatureConfig.running_s,
     range_db: Annotated[
         float, typer.Option(help="Tell relative energies apart down to this, dB below the mean.")
     ] = FeatureConfig.range_db,
@@ -231,8 +254,11 @@ def train(
         raise ConfigError(f"recipe: no {recipe!r}; there are {', '.join(RECIPES)}")
     train_config = dataclasses.replace(RECIPES[recipe], **_given(ctx, TrainConfig))
     # What suits the network is known later; until then the kind that asks for least.
-    feature_config = FeatureConfig(**{"kind": "log-mel"} | _given(ctx, FeatureConfig))
-    network_config = NetworkConfig(**_given(ctx, NetworkConfig))
+    streaming = streaming or recipe == STREAM
+    on_stream = STREAM_FEATURES if streaming else {}
+    feature_config = FeatureConfig(**{"kind": "log-mel"} | on_stream | _given(ctx, FeatureConfig))
+    on_stream = STREAM_NETWORK if streaming else {}
+    network_config = NetworkConfig(**on_stream | _given(ctx, NetworkConfig))
     if size and "hidden_size" in _given(ctx, NetworkConfig):
         raise ConfigError("--size chooses the hidden size; leave out --hidden-size or --size")
     if size and size not in SIZES:
@@ -256,9 +282,10 @@ def train(
             _given(ctx, FeatureConfig)
             | _given(ctx, NetworkConfig)
             | ({"size": size} if size else {})
+            | ({"streaming": True} if streaming else {})
         )
         if fixed:
-            options = {"kind": "features", "duration_s": "duration"}
+            options = {"kind": "features", "duration_s": "duration", "running_s": "running"}
             names = ", ".join(sorted("--" + options.get(n, n).replace("_", "-") for n in fixed))
             raise ConfigError(
                 f"--from {from_model}: its features and network stay; leave out {names}"
@@ -295,6 +322,10 @@ def train(
             on_clip,
             verify,
         )
+    if network_config.readout == "stream" and corpus.labels[-1] != SILENCE:
+        raise DatasetError(
+            f"{data}: no background sound to train a stream on; name a folder of it with --noise"
+        )
     report_bad(messages, corpus.bad)
     for warning in corpus.warnings:
         messages.warn(warning)
@@ -328,22 +359,8 @@ def train(
             force,
         ).accuracy
 
-    # A second Ctrl-C must not lose what the first one promises to keep.
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        accuracy, code = save(place), INTERRUPTED if result.interrupted else 0
-    except ArtifactError as error:
-        # Hours of training must not be lost to a full disk.
-        messages.error(str(error))
-        refuge = Path(tempfile.mkdtemp(prefix="speechcls-"))
-        place = refuge / place.name
-        try:
-            accuracy, code = save(place), FAILED
-        except ArtifactError:
-            refuge.rmdir()
-            raise
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    place, accuracy, failed = save_or_rescue(save, place, messages)
+    code = FAILED if failed else INTERRUPTED if result.interrupted else 0
     if result.interrupted:
         messages.note("interrupted; the best model so far is kept")
     messages.note(
