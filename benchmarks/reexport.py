@@ -1,4 +1,4 @@
-"""Write ``model.onnx`` of models again from their weights, as this release exports it.
+"""Write the graphs of models again from their weights, as this release exports them.
 
 ``reexport.py MODEL...``; nothing is trained, and the probabilities are the same within 1e-4.
 """
@@ -6,8 +6,8 @@
 import sys
 from pathlib import Path
 
-from speechcls.artifact import ONNX, load_artifact
-from speechcls.export import export_onnx
+from speechcls.artifact import ONNX, STREAM, load_artifact
+from speechcls.export import export_onnx, export_stream
 from speechcls.finetuning import load_recogniser
 
 
@@ -15,11 +15,13 @@ def main() -> None:
     """Write each graph whole or not at all."""
     for place in map(Path, sys.argv[1:]):
         artifact = load_artifact(place)
-        graph = export_onnx(load_recogniser(artifact), list(artifact.labels))
-        scratch = place / f".{ONNX}"
-        scratch.write_bytes(graph)
-        scratch.rename(place / ONNX)
-        print(f"{place / ONNX}: {len(graph) / 1e6:.2f} MB")
+        recogniser, labels = load_recogniser(artifact), list(artifact.labels)
+        for name, export in ((ONNX, export_onnx), (STREAM, export_stream)):
+            graph = export(recogniser, labels)
+            scratch = place / f".{name}"
+            scratch.write_bytes(graph)
+            scratch.rename(place / name)
+            print(f"{place / name}: {len(graph) / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,15 @@ import numpy.typing as npt
 from speechcls.config import MODELS, FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ENVIRONMENT = "SPEECHCLS_MODEL"
 BUNDLED = "commands"
 """Name of the model that comes with speechcls."""
 
-CONFIG, WEIGHTS, ONNX = "config.json", "weights.safetensors", "model.onnx"
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+ONNX, STREAM = "model.onnx", "stream.onnx"
 METRICS, SPLIT = "metrics.json", "split.csv"
 CARD = "README.md"
-_FILES = (CONFIG, WEIGHTS, ONNX, METRICS, SPLIT)
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -66,8 +66,13 @@ def save_artifact(
     metrics: Mapping[str, Any],
     split: Sequence[SplitRow],
     force: bool = False,
+    stream: bytes | None = None,
 ) -> None:
     """Write a model to ``artifact.path``, whole or not at all.
+
+    Parameters
+    ----------
+    onnx, stream : the graphs that hear clips, and running sound
 
     Raises
     ------
@@ -89,6 +94,7 @@ def save_artifact(
         # safetensors writes arrays that are not contiguous scrambled (its issue 825).
         WEIGHTS: save({name: np.asarray(array, order="C") for name, array in weights.items()}),
         ONNX: onnx,
+        **({STREAM: stream} if stream else {}),
         METRICS: _as_json(metrics),
         SPLIT: _as_csv(split),
     }
@@ -165,13 +171,18 @@ def load_artifact(path: Path) -> Artifact:
             )
         labels = config["labels"]
         words = config["words"]
-        if version != FORMAT_VERSION or len(set(labels)) != len(labels) or len(labels) < 2:
-            raise ValueError("impossible format_version or labels")
+        features = config["features"]
+        if version == 1:  # which knew no running sound
+            features = {"running_s": 0.0} | features
+        elif version != FORMAT_VERSION:
+            raise ValueError("impossible format_version")
+        if len(set(labels)) != len(labels) or len(labels) < 2:
+            raise ValueError("impossible labels")
         if len(set(words)) != len(words) or len(words) < len(labels):
             raise ValueError("impossible words")
         return Artifact(
             path,
-            FeatureConfig.from_dict(config["features"]),
+            FeatureConfig.from_dict(features),
             NetworkConfig.from_dict(config["network"]),
             tuple(str(label) for label in labels),
             tuple(str(word) for word in words),

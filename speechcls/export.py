@@ -7,22 +7,25 @@ import platform
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
 
 import speechcls
-from speechcls.artifact import Artifact, save_artifact
+from speechcls.artifact import ONNX, STREAM, Artifact, save_artifact
 from speechcls.classifier import default_jobs, describe_graph, open_session, run_windows
 from speechcls.config import TrainConfig
 from speechcls.corpus import Corpus
 from speechcls.errors import ArtifactError
 from speechcls.metrics import Scores, score
 from speechcls.recogniser import Recogniser, count_multiply_adds, count_parameters
+from speechcls.steps import CausalStep, WindowStep
 from speechcls.training import FitResult
 
 OPSET = 17
@@ -56,37 +59,104 @@ def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
     generator = torch.Generator().manual_seed(0)
     samples = 0.1 * torch.randn(3, config.n_samples, generator=generator)
     samples[2] = 0.0  # digital silence, the extreme that every set of recordings holds
+    with torch.no_grad():
+        expected = model(samples).numpy()
+    free = {"samples": {0: "batch", 1: "n_samples"}, "probabilities": {0: "batch"}}
+    content = _trace(model, (samples[:2],), ["samples"], ["probabilities"], free)
+    content = _finish(content, describe_graph(labels, config.sample_rate))
+    answer = open_session(content).run(None, {"samples": samples.numpy()})[0]
+    _compare(ONNX, answer, expected)
+    return content
+
+
+def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
+    """Return the ONNX graph that hears running sound block by block, compared with torch.
+
+    Inputs are ``samples`` (1, n_samples), a multiple of ``step`` in the metadata, and states, all
+    zeros where the sound begins; outputs ``probabilities`` and, each with ``_next`` behind its
+    name, what to give as states with the next block. A causal network has an answer for each step
+    (n_steps, n_labels), any other one for the window that ends with the block (1, n_labels).
+
+    Raises
+    ------
+    ArtifactError
+        When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
+    """
+    is_causal = recogniser.network.readout.kind == "stream"
+    kind = CausalStep if is_causal else WindowStep
+    model = kind(recogniser.to("cpu").eval()).eval()
+    states = model.states()
+    generator = torch.Generator().manual_seed(0)
+    blocks = 0.1 * torch.randn(4, 1, 3 * model.n_samples, generator=generator)
+    blocks[2] = 0.0
+    names = ["probabilities", *(f"{name}_next" for name in states)]
+    with torch.no_grad():
+        expected = run_blocks(model, blocks)
+        content = _trace(
+            model, (blocks[0], *states.values()), ["samples", *states], names, {"samples": {1: "n"}}
+        )
+    about = describe_graph(labels, recogniser.features.config.sample_rate)
+    content = _finish(content, about | {"step": str(model.n_samples)})
+    session, answers = open_session(content), []
+    held = {name: state.numpy() for name, state in states.items()}
+    for block in blocks:
+        answer, *after = session.run(None, {"samples": block.numpy()} | held)
+        answers.append(answer)
+        held = dict(zip(held, after, strict=True))
+    _compare(STREAM, np.concatenate(answers), expected.numpy())
+    return content
+
+
+def run_blocks(model: CausalStep | WindowStep, blocks: Tensor) -> Tensor:
+    """Return the probabilities of blocks (n_blocks, 1, n_samples) that follow each other."""
+    states: Sequence[Tensor] = list(model.states().values())
+    answers = []
+    for block in blocks:
+        answer, *states = model(block, *states)
+        answers.append(answer)
+    return torch.cat(answers)
+
+
+def _trace(
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    input_names: list[str],
+    output_names: list[str],
+    free: dict[str, dict[int, str]],
+) -> bytes:
+    """Return the graph of a module, with axes ``free`` by name of input or output and number."""
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The exporter by tracing is the one that keeps batch and length free for recurrent
-        # layers; it calls itself deprecated and warns of the batch size, which is tested below.
+        # layers; it calls itself deprecated and warns of the batch size, which is tested.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (samples[:2],),
+            inputs,
             buffer,  # type: ignore[arg-type]  # the exporter by tracing takes a stream
             dynamo=False,
             opset_version=OPSET,
-            input_names=["samples"],
-            output_names=["probabilities"],
-            dynamic_axes={
-                "samples": {0: "batch", 1: "n_samples"},
-                "probabilities": {0: "batch"},
-            },
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_axes=free,
         )
-        expected = model(samples).numpy()
-    graph = _simplify(buffer.getvalue())
-    for key, value in describe_graph(labels, config.sample_rate).items():
+    return buffer.getvalue()
+
+
+def _finish(content: bytes, about: dict[str, str]) -> bytes:
+    """Return a graph made simple, with ``about`` as its metadata."""
+    graph = _simplify(content)
+    for key, value in about.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
-    content: bytes = graph.SerializeToString()
-    answer = open_session(content).run(None, {"samples": samples.numpy()})[0]
+    finished: bytes = graph.SerializeToString()
+    return finished
+
+
+def _compare(name: str, answer: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> None:
     difference = float(np.abs(answer - expected).max())
     if not difference <= TOLERANCE:
-        raise ArtifactError(
-            f"model.onnx differs from torch by {difference:.2g}; please report this"
-        )
-    return content
+        raise ArtifactError(f"{name} differs from torch by {difference:.2g}; please report this")
 
 
 def _simplify(content: bytes) -> onnx.ModelProto:
@@ -132,7 +202,8 @@ def save_trained(
     ArtifactError
         When the graph is not equal to the network, or the place cannot be written.
     """
-    graph = export_onnx(recogniser, list(artifact.labels))
+    labels = list(artifact.labels)
+    graph, stream = export_onnx(recogniser, labels), export_stream(recogniser, labels)
     scores = _score_validation(graph, corpus)
     data_hash = hashlib.sha256()
     for row in sorted(f"{row.label}\0{row.digest}" for row in corpus.rows):
@@ -167,7 +238,7 @@ def save_trained(
         },
     }
     weights = {name: tensor.numpy() for name, tensor in recogniser.state_dict().items()}
-    save_artifact(artifact, weights, graph, metrics, corpus.rows, force)
+    save_artifact(artifact, weights, graph, metrics, corpus.rows, force, stream)
     return scores
 
 

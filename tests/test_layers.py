@@ -23,6 +23,7 @@ ORDER = [
     "artifact",
     "recurrence",
     "classifier",
+    "streaming",
     "metrics",
     "corpus",
     "evaluation",
@@ -39,6 +40,7 @@ ORDER = [
     "batches",
     "running",
     "training",
+    "steps",
     "export",
     "cli",
 ]
