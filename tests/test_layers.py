@@ -24,6 +24,7 @@ ORDER = [
     "recurrence",
     "classifier",
     "streaming",
+    "events",
     "metrics",
     "corpus",
     "evaluation",

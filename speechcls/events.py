@@ -1,0 +1,225 @@
+"""From a model's answers on running sound to words with a beginning and an end."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechcls.artifact import Artifact
+from speechcls.audio import Samples
+from speechcls.classifier import Probabilities
+from speechcls.config import SILENCE, UNKNOWN, Config
+from speechcls.errors import ConfigError
+from speechcls.streaming import Answers, Stream
+
+DEFAULT_THRESHOLD = 0.8
+"""Least probability of an event where the model is not calibrated."""
+_WORD_S = 0.4
+"""Length of a word where it is not known."""
+_SHORTEST_S, _LONGEST_S = 0.2, 0.8
+"""Of a word."""
+_CAUSAL_LAG_S = 0.05
+"""How long after a word's end a causal network is sure of it."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One word that was heard."""
+
+    start_s: float
+    """Seconds from the beginning of the sound."""
+    end_s: float
+    label: str
+    probability: float
+    """The highest that the label reached, smoothed."""
+
+    @property
+    def centre_s(self) -> float:
+        """The middle of the word."""
+        return (self.start_s + self.end_s) / 2
+
+
+@dataclass(frozen=True)
+class EventSettings(Config):
+    """How answers become events."""
+
+    smoothing_s: float = 0.2
+    """Probabilities are averaged over so long."""
+    min_s: float = 0.1
+    """A word's probability has to stay above the threshold for so long."""
+    refractory_s: float = 0.5
+    """Of words whose middles are nearer to each other only the likeliest counts."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("smoothing_s", "min_s", "refractory_s"):
+            self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60 seconds")
+
+
+class EventFinder:
+    """Turns the answers of one stream into events, in order of time.
+
+    A label's smoothed probability rises above its threshold and falls again; the stretch in
+    between is one word. A model of windows is sure of a word for as long as the window holds all
+    of it, so that the word's middle is the stretch's, half a window before, and its length is what
+    the stretch lacks of the window. A causal one is sure of it when it has just ended.
+
+    Parameters
+    ----------
+    thresholds : least probability by label; labels that are not in it are never events
+    eager : report a word as soon as it is sure instead of when its probability has fallen again
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        thresholds: Mapping[str, float],
+        settings: EventSettings | None = None,
+        eager: bool = False,
+    ) -> None:
+        settings = settings or EventSettings()
+        self._labels = list(thresholds)
+        self._columns = [stream.labels.index(label) for label in thresholds]
+        self._thresholds = np.array([thresholds[label] for label in thresholds])
+        self._is_causal, self._eager = stream.is_causal, eager
+        self._every_s = stream.every_s
+        self._window_s = stream.artifact.features.duration_s
+        self._refractory_s = settings.refractory_s
+        n_smoothed = max(1, round(settings.smoothing_s / stream.every_s))
+        self._recent: deque[Probabilities] = deque(maxlen=n_smoothed)
+        self._delay_s = stream.every_s * (n_smoothed - 1) / 2
+        self._n_least = max(1, round(settings.min_s / stream.every_s))
+        self._open: list[_Stretch | None] = [None] * len(self._labels)
+        self._waiting: list[Event] = []
+        self._last: Event | None = None
+
+    def push(self, answers: Answers) -> list[Event]:
+        """Return the events that are sure after these answers."""
+        found = []
+        for time_s, row in zip(answers.times_s.tolist(), answers.probabilities, strict=True):
+            found += self._step(time_s, row[self._columns])
+        return found
+
+    def finish(self) -> list[Event]:
+        """Return the events that the end of the sound makes sure."""
+        for i, stretch in enumerate(self._open):
+            if stretch is not None:
+                self._close(i, stretch)
+        return self._release(np.inf)
+
+    def _step(self, time_s: float, row: Probabilities) -> list[Event]:
+        """Take in the probabilities (n_labels,) of one answer."""
+        self._recent.append(row)
+        smooth = np.mean(self._recent, axis=0)
+        heard_s = time_s - self._delay_s
+        for i, probability in enumerate(smooth.tolist()):
+            stretch = self._open[i]
+            if probability >= self._thresholds[i]:
+                if stretch is None:
+                    stretch = self._open[i] = _Stretch(heard_s)
+                stretch.add(heard_s, probability)
+                if self._eager and stretch.n_answers == self._n_least:
+                    self._waiting.append(self._event(i, stretch))
+            elif stretch is not None:
+                self._close(i, stretch)
+        return self._release(heard_s)
+
+    def _close(self, i: int, stretch: "_Stretch") -> None:
+        self._open[i] = None
+        if not self._eager and stretch.n_answers >= self._n_least:
+            self._waiting.append(self._event(i, stretch))
+
+    def _event(self, i: int, stretch: "_Stretch") -> Event:
+        """Return the word that a stretch means."""
+        if self._is_causal or self._eager:
+            lag_s = _CAUSAL_LAG_S if self._is_causal else (self._window_s - _WORD_S) / 2
+            end_s = max(0.0, stretch.first_s - lag_s)
+            return Event(max(0.0, end_s - _WORD_S), end_s, self._labels[i], stretch.highest)
+        middle_s = stretch.centre_s - self._window_s / 2
+        width_s = stretch.last_s - stretch.first_s + self._every_s
+        half_s = min(max(self._window_s - width_s, _SHORTEST_S), _LONGEST_S) / 2
+        start_s = max(0.0, middle_s - half_s)
+        return Event(start_s, max(start_s, middle_s + half_s), self._labels[i], stretch.highest)
+
+    def _release(self, heard_s: float) -> list[Event]:
+        """Return the waiting events that nothing to come can outdo."""
+        opened = [stretch.first_s for stretch in self._open if stretch is not None]
+        if not self._eager and heard_s < np.inf:
+            # A stretch that is open now may turn out to be the likelier word.
+            limit_s = min([heard_s, *opened]) - self._window_s
+        else:
+            limit_s = np.inf
+        ready = [event for event in self._waiting if event.centre_s < limit_s - self._refractory_s]
+        found = []
+        for event in sorted(ready, key=lambda event: event.centre_s):
+            if event not in self._waiting:
+                continue
+            rivals = [
+                other
+                for other in self._waiting
+                if abs(other.centre_s - event.centre_s) < self._refractory_s
+            ]
+            best = max(rivals, key=lambda other: other.probability)
+            for rival in rivals:
+                self._waiting.remove(rival)
+            is_echo = self._last and best.centre_s - self._last.centre_s < self._refractory_s
+            if not is_echo:
+                self._last = best
+                found.append(best)
+        return found
+
+
+class _Stretch:
+    """The answers in a row in which one label is likely enough."""
+
+    def __init__(self, first_s: float) -> None:
+        self.first_s = self.last_s = first_s
+        self.highest = 0.0
+        self.n_answers = 0
+        self._moment = self._weight = 0.0
+
+    def add(self, time_s: float, probability: float) -> None:
+        """Take in one more answer."""
+        self.last_s = time_s
+        self.highest = max(self.highest, probability)
+        self.n_answers += 1
+        self._moment += time_s * probability
+        self._weight += probability
+
+    @property
+    def centre_s(self) -> float:
+        """The middle, weighed by probability."""
+        return self._moment / self._weight
+
+
+def find_events(stream: Stream, blocks: Iterable[Samples], finder: EventFinder) -> Iterator[Event]:
+    """Yield the events in sound that comes in ``blocks`` (n,) at the stream's rate, as it comes."""
+    for block in blocks:
+        yield from finder.push(stream.feed(block))
+    yield from finder.push(stream.finish())
+    yield from finder.finish()
+
+
+def choose_thresholds(
+    artifact: Artifact, threshold: float | None = None, labels: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Return the least probability of an event for each label that may be one.
+
+    Parameters
+    ----------
+    threshold : for all of them; None: the model's own
+    labels : those that are asked for; None: all but ``_unknown_`` and ``_silence_``
+
+    Raises
+    ------
+    ConfigError
+        When the model does not know a label.
+    """
+    asked = labels or [label for label in artifact.labels if label not in (UNKNOWN, SILENCE)]
+    if strangers := [label for label in asked if label not in artifact.labels]:
+        raise ConfigError(
+            f"labels: the model does not know {', '.join(strangers)};"
+            f" it has {', '.join(artifact.labels)}"
+        )
+    return dict.fromkeys(asked, DEFAULT_THRESHOLD if threshold is None else threshold)
