@@ -21,6 +21,8 @@ _SHORTEST_S, _LONGEST_S = 0.2, 0.8
 """Of a word."""
 _CAUSAL_LAG_S = 0.05
 """How long after a word's end a causal network is sure of it."""
+_WINDOW_BIAS_S = 0.02
+"""How much earlier than a word's middle windows are surest of it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class EventSettings(Config):
     """Probabilities are averaged over so long."""
     min_s: float = 0.1
     """A word's probability has to stay above the threshold for so long."""
-    refractory_s: float = 0.5
+    refractory_s: float = 0.8
     """Of words whose middles are nearer to each other only the likeliest counts."""
 
     def __post_init__(self) -> None:
@@ -136,7 +138,7 @@ class EventFinder:
             lag_s = _CAUSAL_LAG_S if self._is_causal else (self._window_s - _WORD_S) / 2
             end_s = max(0.0, stretch.first_s - lag_s)
             return Event(max(0.0, end_s - _WORD_S), end_s, self._labels[i], stretch.highest)
-        middle_s = stretch.centre_s - self._window_s / 2
+        middle_s = stretch.centre_s - self._window_s / 2 + _WINDOW_BIAS_S
         width_s = stretch.last_s - stretch.first_s + self._every_s
         half_s = min(max(self._window_s - width_s, _SHORTEST_S), _LONGEST_S) / 2
         start_s = max(0.0, middle_s - half_s)
