@@ -27,6 +27,7 @@ ORDER = [
     "corpus",
     "evaluation",
     "output",
+    "speed",
     "synth",
     "fourier",
     "features",
