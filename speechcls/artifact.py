@@ -273,6 +273,32 @@ def find_artifact(named: Path | None) -> tuple[Path, str]:
     return newest, f"newest in ./{MODELS}/"
 
 
+def find_artifacts(folder: Path) -> list[Path]:
+    """Return ``folder`` if it is a model, else the models in it, by name; damaged ones as well.
+
+    Raises
+    ------
+    ArtifactError
+        When there is none.
+    """
+
+    def is_meant(path: Path) -> bool:
+        return (path / CONFIG).is_file() or (path / ONNX).is_file()
+
+    try:
+        if is_meant(folder) or not folder.is_dir():
+            return [folder]
+        found = sorted(path for path in folder.iterdir() if path.is_dir() and is_meant(path))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ArtifactError(f"{folder}: {reason}; mend that or name another folder") from error
+    if not found:
+        raise ArtifactError(
+            f"{folder}: neither a model nor a folder of models; name one that speechcls train wrote"
+        )
+    return found
+
+
 def find_bundled() -> Path | None:
     """Return the model that comes with speechcls, if this installation holds it."""
     package = Path(__file__).parent

@@ -29,6 +29,7 @@ ORDER = [
     "corpus",
     "evaluation",
     "output",
+    "speed",
     "synth",
     "fourier",
     "features",

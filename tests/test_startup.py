@@ -66,6 +66,12 @@ def test_predict_loads_nothing_heavy(model: Path, tmp_path: Path) -> None:
     assert {"onnxruntime", "soundfile"} <= modules
 
 
+def test_bench_loads_nothing_heavy(model: Path) -> None:
+    modules = modules_after("bench", str(model), "--json")
+    assert not modules & set(HEAVY)
+    assert "onnxruntime" in modules
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     script = "import sys, speechcls; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run(

@@ -26,7 +26,7 @@ def example_of(command, call):
 
 
 def test_the_commands_are_these():
-    assert {"archs", "evaluate", "predict", "synth", "train"} <= set(COMMANDS)
+    assert {"archs", "bench", "evaluate", "predict", "synth", "train"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -94,6 +94,9 @@ def test_the_examples_run(workplace, call, monkeypatch):
     [[path, label, _]] = results["predict"].rows
     assert (path, label) == ("clip.wav", "no")
     assert results["archs"].stdout.split()[:2] == ["arch", "hidden"]
+    [heading, line] = results["bench"].stdout.splitlines()
+    assert heading.split()[:2] == ["model", "parameters"]
+    assert line.split()[0] == trained.stdout.strip()
 
 
 def test_the_example_of_synth_runs(tmp_path, call, run):
@@ -124,6 +127,7 @@ WRONG = {
     "max-bad 2": ["train", "data/", "--max-bad", "2"],
     "nothing to evaluate": ["evaluate"],
     "min-accuracy 90": ["evaluate", "data/", "--min-accuracy", "90"],
+    "bench on 0 threads": ["bench", "--jobs", "0"],
     "layers of 0": ["archs", "--num-layers", "0"],
 }
 
