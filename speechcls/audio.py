@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -26,6 +28,11 @@ _SIZE_IN_HEADER = re.compile(
 )
 # Programs that write a WAV into a pipe cannot know its size and put about 2 or 4 GiB.
 _SIZE_UNKNOWN = 0x7FFF_0000
+_BLOCK_S = 1.0
+# Of find_speech, as speechcls.running has it.
+_FRAME_S = 0.01
+_RANGE_DB = 40.0
+_SPEECH_SHARE = 0.4
 
 
 def read_clip(
@@ -165,3 +172,86 @@ def fit_length(samples: T, n_samples: int) -> T:
         return np.pad(samples, (missing // 2, missing - missing // 2))
     start = loudest_start(samples, n_samples)
     return samples[start : start + n_samples]
+
+
+def duration_of(path: str | os.PathLike[str]) -> float:
+    """Return how long a recording lasts, seconds, as its header has it.
+
+    Raises
+    ------
+    AudioError
+        When it is missing or not readable.
+    """
+    with _open(path) as recording:
+        return float(recording.frames / recording.samplerate)
+
+
+def read_blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[Samples]:
+    """Yield a recording of any length in blocks (n,) of about a second, mono at ``sample_rate`` Hz.
+
+    Raises
+    ------
+    AudioError
+        When the recording is missing, unreadable, empty or not finite.
+    """
+    with _open(path) as recording:
+        rate = recording.samplerate
+        if recording.frames == 0:
+            raise AudioError(f"{path}: no audio data (0 frames); record it again or delete it")
+        resampler = None
+        if rate != sample_rate:
+            import soxr
+
+            resampler = soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ")
+        is_last = False
+        while not is_last:
+            block = recording.read(round(_BLOCK_S * rate), dtype="float32", always_2d=True)
+            mono: Samples = block.mean(axis=1)
+            if not np.isfinite(mono).all():
+                raise AudioError(f"{path}: NaN or infinite samples; export it again")
+            is_last = len(mono) == 0
+            if resampler is not None:
+                mono = resampler.resample_chunk(mono, last=is_last)
+            if len(mono):
+                yield mono
+
+
+@contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
+    """Open a recording, and say what is wrong with it."""
+    try:
+        with open(path, "rb", buffering=0) as file, soundfile.SoundFile(file) as recording:  # noqa: PTH123
+            yield recording
+    except soundfile.SoundFileError as error:
+        reason = getattr(error, "error_string", str(error)).rstrip(".")
+        raise AudioError(
+            f"{path}: not readable audio ({reason}); convert it to WAV or delete it"
+        ) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise AudioError(f"{path}: {reason}; mend that or leave it out") from error
+
+
+def find_speech(samples: Samples, sample_rate: int) -> tuple[int, int]:
+    """Return where the word in a clip (n_samples,) begins and ends, samples.
+
+    A tenth of the word's loudness comes before its middle eight tenths, a tenth after them;
+    loudness is what a frame has, in dB, above a level between the quiet and the loud ones. It is
+    what training goes by (``running.find_speech``); a clip of one level is word as a whole.
+    """
+    hop = max(1, round(_FRAME_S * sample_rate))
+    n_frame = min(2 * hop, len(samples))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, n_frame)[::hop]
+    level = 10 * np.log10(np.maximum(np.square(frames).mean(axis=1), np.float32(1e-10)))
+    loud, quiet = np.quantile(level, 0.95), np.quantile(level, 0.1)
+    floor = max(quiet, loud - _RANGE_DB)
+    floor += _SPEECH_SHARE * (loud - floor)
+    total = np.cumsum(np.maximum(level - floor, 0))
+    if total[-1] <= 0:
+        return 0, len(samples)
+    share = total / max(total[-1], 1e-10)
+    low, high = int((share < 0.1).sum()), int((share < 0.9).sum())
+    beyond = (high - low) / 8  # the ends are as long as they would be if it were as loud there
+    first = max(0, round((low - beyond) * hop))
+    last = min(len(samples), round((high + beyond) * hop) + n_frame)
+    return first, last

@@ -12,6 +12,8 @@ COMMANDS = {
     "train": "Train a recogniser on a folder of recordings.",
     "evaluate": "Say how good a model is on recordings that it was not trained on.",
     "predict": "Say which word is spoken in each recording.",
+    "mix": "Lay held-out words over background sound, to test running recognition.",
+    "calibrate": "Choose how sure a model has to be by the false alarms it makes.",
     "bench": "Measure how fast models run on this machine and what they need.",
     "archs": "List the networks with their size and cost.",
     "cache": "List the clips that training has packed, or remove them.",

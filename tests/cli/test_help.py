@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 
+import numpy as np
 import pytest
 import soundfile
 import typer
@@ -26,7 +27,9 @@ def example_of(command, call):
 
 
 def test_the_commands_are_these():
-    assert {"archs", "bench", "evaluate", "predict", "synth", "train"} <= set(COMMANDS)
+    assert {"archs", "bench", "calibrate", "evaluate", "mix", "predict", "synth", "train"} <= set(
+        COMMANDS
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -75,6 +78,9 @@ def workplace(home, tmp_path_factory, make_tones):
     (data / "low").rename(data / "no")
     (data / "high").rename(data / "yes")
     shutil.copy(home.clip("low"), folder / "clip.wav")
+    (folder / "noise").mkdir()
+    hiss = np.random.default_rng(0).normal(0.0, 0.01, 20 * 16_000)
+    soundfile.write(folder / "noise" / "hiss.wav", hiss, 16_000)
     return folder
 
 
@@ -94,6 +100,8 @@ def test_the_examples_run(workplace, call, monkeypatch):
     [[path, label, _]] = results["predict"].rows
     assert (path, label) == ("clip.wav", "no")
     assert results["archs"].stdout.split()[:2] == ["arch", "hidden"]
+    assert results["mix"].stdout == "stream/recording.wav\n"
+    assert [row[0] for row in results["calibrate"].rows] == ["yes", "no"]
     [heading, line] = results["bench"].stdout.splitlines()
     assert heading.split()[:2] == ["model", "parameters"]
     assert line.split()[0] == trained.stdout.strip()
@@ -126,6 +134,13 @@ WRONG = {
     "text for a number": ["train", "data/", "--epochs", "many"],
     "max-bad 2": ["train", "data/", "--max-bad", "2"],
     "nothing to evaluate": ["evaluate"],
+    "evaluating two things": ["evaluate", "data/", "--stream", "clip.wav", "--truth", "t.csv"],
+    "no truth": ["evaluate", "--stream", "clip.wav"],
+    "an accuracy of a stream": [
+        *("evaluate", "--stream", "clip.wav", "--truth", "t.csv", "--min-accuracy", "0.5")
+    ],
+    "nothing to mix with": ["mix", "data/"],
+    "nothing to calibrate on": ["calibrate"],
     "min-accuracy 90": ["evaluate", "data/", "--min-accuracy", "90"],
     "bench on 0 threads": ["bench", "--jobs", "0"],
     "layers of 0": ["archs", "--num-layers", "0"],
