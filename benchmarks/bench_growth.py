@@ -1,6 +1,6 @@
 """How time and memory grow from 1,000 to 100,000 clips: packing, prediction, and an epoch.
 
-Run it with ``make bench`` on an idle machine with Linux; it takes about four minutes and 7 GB of
+Run it with ``make bench`` on an idle machine with Linux; it takes minutes, and 3.3 GB of
 disk for a while. Clips are a few hundred WAVs of one second under many names (hard links), all of
 which are opened and decoded. They are in the system's cache, so that no disk is measured but the
 one that is written to.
