@@ -23,7 +23,7 @@ LABELS = ("yes", "no", "_silence_")
 CAUSAL = {
     "rnn": FeatureConfig(running_s=1.0),  # MFCC
     "lstm": FeatureConfig(kind="log-mel", running_s=0.5),
-    "gru": FeatureConfig(kind="log-mel", relative=False),  # which needs no running mean
+    "gru": FeatureConfig(kind="log-mel", relative=False, running_s=1.0),
     "crnn": FeatureConfig(kind="log-mel", running_s=2.0),
 }
 WINDOWED = {
@@ -112,7 +112,7 @@ def test_other_networks_say_of_each_window_what_predict_does(
     expected = Classifier(artifact, jobs=1).probabilities(windows)
     np.testing.assert_allclose(rows, expected, atol=1e-4)
     assert len(rows) == int(N_SAMPLES / RATE / stream.every_s + 1e-9)
-    assert rows[n_window * 2 // 1_600 :].std(axis=0).max() > 1e-3 or every_s == 1.5
+    assert every_s > 1 or rows.std(axis=0).max() > 1e-3  # the sound matters
 
 
 def test_a_stream_ends_with_what_was_left_over() -> None:
@@ -129,6 +129,8 @@ def test_a_stream_ends_with_what_was_left_over() -> None:
 
 def test_artifacts_of_clips_alone_and_impossible_steps_are_refused() -> None:
     artifact, _ = make("fastrnn")
+    with pytest.raises(ConfigError, match="a stream has no mean of the whole clip"):
+        build_recogniser(FeatureConfig(), NetworkConfig("gru", readout="stream"), [0, 1], seed=0)
     with pytest.raises(ConfigError, match="every: 0 s is not possible"):
         Stream(artifact, 0.0)
     (artifact.path / "stream.onnx").rename(artifact.path / "away")

@@ -1,4 +1,4 @@
-"""Answers become events: when a word was, how sure, one for each, and none that is not asked for."""
+"""Answers become events: when a word was, how sure, one for each, none that is not asked for."""
 
 from types import SimpleNamespace
 

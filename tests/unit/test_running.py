@@ -16,7 +16,7 @@ from speechcls.training import fit
 RATE, STEP = 8_000, 320  # Hz, and samples of a step: 40 ms
 HOLD = 8  # steps
 LABELS = ("low", "high", "_silence_")
-ON_STREAM = dataclasses.replace(FEATURES, running_s=1.0)
+ON_STREAM = dataclasses.replace(FEATURES, kind="log-mel", running_s=1.0)
 
 
 def word(start_s: float, end_s: float, duration_s: float = 1.0) -> Tensor:
@@ -101,8 +101,8 @@ def test_noise_lies_under_the_whole_row() -> None:
         for share in (0.0, 1.0)
     )
     # Gaps are digital silence, 70 dB below the mean, unless there is noise in them.
-    assert (quiet <= -69).float().mean() > 0.01
-    assert (noisy <= -69).float().mean() == 0
+    assert (quiet <= -69).float().mean() > 0.05
+    assert (noisy <= -69).float().mean() < 0.01
 
 
 def test_a_loss_counts_words_and_silence_alike() -> None:
