@@ -77,7 +77,8 @@ def at_best_step(logits: Tensor) -> Tensor:
     logits : (batch, n_steps, n_labels), of which the last label stands for no word
     """
     likeliest = logits.softmax(dim=2)[:, :, :-1].amax(dim=2).argmax(dim=1)
-    index = likeliest[:, None, None].expand(-1, 1, logits.shape[2])
+    n_labels = int(logits.shape[2])  # a number, so that the exported graph says how many
+    index = likeliest[:, None, None].expand(-1, 1, n_labels)
     return logits.gather(1, index).squeeze(1)
 
 

@@ -57,7 +57,8 @@ class Stream:
             for node in self._session.get_inputs()[1:]
         }
         self._rest = np.empty(0, dtype=np.float32)
-        self._n_heard = 0
+        self.n_heard = 0
+        """Samples that have been answered to."""
 
     def feed(self, samples: Samples) -> Answers:
         """Return the answers that fall within ``samples`` (n,) at the model's rate.
@@ -74,8 +75,8 @@ class Stream:
             answers.append(answer)
         self._rest = waiting[n_whole:]
         probabilities = np.concatenate(answers)
-        ends = self._n_heard + self._block * np.arange(1, 1 + len(probabilities))
-        self._n_heard += n_whole
+        ends = self.n_heard + self._block * np.arange(1, 1 + len(probabilities))
+        self.n_heard += n_whole
         return Answers(ends / self.sample_rate, probabilities)
 
     def finish(self) -> Answers:
