@@ -212,7 +212,7 @@ def _read_wav_header(file: BinaryIO) -> _Wav:
         if size > _MOST_HEADER:
             raise AudioError("not readable audio (damaged header); convert it to WAV again")
         content = _read_exactly(file, size + size % 2)
-        if kind == b"fmt " and size >= 16:
+        if kind == b"fmt " and len(content) >= 16:
             tag, n_channels, rate, _, frame_bytes, bits = struct.unpack("<HHIIHH", content[:16])
             if tag == _EXTENSIBLE and size >= 26:
                 tag = int.from_bytes(content[24:26], "little")
