@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from bench_detect import detection, detection_growth
 from bench_growth import growth
 from bench_prediction import prediction
 from bench_report import Row, write_report
@@ -42,7 +43,11 @@ def main() -> None:
         scratch = Path(name)
         os.environ[CACHE_VARIABLE] = str(scratch / "cache")
         for row in chain(
-            start_up(scratch), prediction(scratch), training(scratch, N_ROUNDS), [features()]
+            start_up(scratch),
+            prediction(scratch),
+            detection(scratch),
+            training(scratch, N_ROUNDS),
+            [features()],
         ):
             what, of, against, target = row
             ratio = statistics.median(of) / statistics.median(against)
@@ -50,7 +55,7 @@ def main() -> None:
             lines.append((what, measured, limit, f"{ratio:.2f}", f"<= {target:.2f}"))
             table.add_row(*lines[-1])
         Console(width=120).print(table)
-        sizes = list(growth(scratch))
+        sizes = [*growth(scratch), *detection_growth(scratch)]
     write_report(lines, sizes)
 
 

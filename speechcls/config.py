@@ -257,3 +257,23 @@ RECIPES = {
     "best": TrainConfig("best", epochs=120, equaliser_share=0.5, reverb_share=0.3),
 }
 """Training settings by name: for a first look, for every day, for a night."""
+
+DEFAULT_EVERY_S = 0.1
+"""Seconds from one answer on running sound to the next, of a model of windows."""
+
+
+@dataclass(frozen=True)
+class EventSettings(Config):
+    """How answers become events."""
+
+    smoothing_s: float = 0.2
+    """Probabilities are averaged over so long."""
+    min_s: float = 0.1
+    """A word's probability has to stay above the threshold for so long."""
+    refractory_s: float = 0.8
+    """Of words whose middles are nearer to each other only the likeliest counts."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("smoothing_s", "min_s", "refractory_s"):
+            self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60 seconds")

@@ -9,7 +9,7 @@ import numpy as np
 from speechcls.artifact import Artifact
 from speechcls.audio import Samples
 from speechcls.classifier import Probabilities
-from speechcls.config import SILENCE, UNKNOWN, Config
+from speechcls.config import SILENCE, UNKNOWN, EventSettings
 from speechcls.errors import ConfigError
 from speechcls.streaming import Answers, Stream
 
@@ -40,23 +40,6 @@ class Event:
     def centre_s(self) -> float:
         """The middle of the word."""
         return (self.start_s + self.end_s) / 2
-
-
-@dataclass(frozen=True)
-class EventSettings(Config):
-    """How answers become events."""
-
-    smoothing_s: float = 0.2
-    """Probabilities are averaged over so long."""
-    min_s: float = 0.1
-    """A word's probability has to stay above the threshold for so long."""
-    refractory_s: float = 0.8
-    """Of words whose middles are nearer to each other only the likeliest counts."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values."""
-        for name in ("smoothing_s", "min_s", "refractory_s"):
-            self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60 seconds")
 
 
 class EventFinder:

@@ -8,11 +8,11 @@ import numpy.typing as npt
 from speechcls.artifact import STREAM, Artifact
 from speechcls.audio import Samples
 from speechcls.classifier import Probabilities, open_session
+from speechcls.config import DEFAULT_EVERY_S
 from speechcls.errors import ArtifactError, ConfigError
 
 _MOST_S = 1.0
 """Longest piece of sound in one run of a causal network."""
-DEFAULT_EVERY_S = 0.1
 
 
 class Answers(NamedTuple):

@@ -12,6 +12,7 @@ COMMANDS = {
     "train": "Train a recogniser on a folder of recordings.",
     "evaluate": "Say how good a model is on recordings that it was not trained on.",
     "predict": "Say which word is spoken in each recording.",
+    "detect": "Find the words in long recordings.",
     "bench": "Measure how fast models run on this machine and what they need.",
     "archs": "List the networks with their size and cost.",
     "cache": "List the clips that training has packed, or remove them.",

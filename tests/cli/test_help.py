@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 
+import numpy as np
 import pytest
 import soundfile
 import typer
@@ -75,6 +76,8 @@ def workplace(home, tmp_path_factory, make_tones):
     (data / "low").rename(data / "no")
     (data / "high").rename(data / "yes")
     shutil.copy(home.clip("low"), folder / "clip.wav")
+    clips = [soundfile.read(home.clip("low", f"s{n:02}_nohash_0"))[0] for n in (0, 1, 8)]
+    soundfile.write(folder / "recording.wav", np.concatenate(clips), 16_000)
     return folder
 
 
@@ -90,6 +93,7 @@ def test_the_examples_run(workplace, call, monkeypatch):
     assert {command: result.code for command, result in results.items()} == dict.fromkeys(
         examples, 0
     ), results
+    results.pop("detect")  # a model of so few clips is too unsure to tell anything
     assert all(result.stdout for result in results.values())
     [[path, label, _]] = results["predict"].rows
     assert (path, label) == ("clip.wav", "no")
