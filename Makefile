@@ -53,7 +53,6 @@ types: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py
-	$(BIN)/python benchmarks/bench_growth.py
 
 # Hours: every model of docs/RESULTS.md. What stands in docs/results.json is not done again.
 results: $(INSTALLED)

@@ -27,8 +27,7 @@ _SIZE_IN_HEADER = re.compile(
     r"(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)"
 )
 # Programs that write a WAV into a pipe cannot know its size and put about 2 or 4 GiB.
-_SIZE_UNKNOWN = 0x7FFF_0000
-_BLOCK_S = 1.0
+SIZE_UNKNOWN = 0x7FFF_0000
 # Of find_speech, as speechcls.running has it.
 _FRAME_S = 0.01
 _RANGE_DB = 40.0
@@ -59,8 +58,7 @@ def read_clip(
     AudioError
         When the recording is missing, unreadable, truncated, empty or not finite.
     """
-    name = name or str(source)
-    try:
+    with naming_errors(name or str(source)):
         if not isinstance(source, str | os.PathLike):
             samples, rate = _decode(source, source, start_s, end_s)
         else:
@@ -70,6 +68,17 @@ def read_clip(
         samples = resample(samples, rate, sample_rate)
         if len(samples) == 0:
             raise AudioError(f"shorter than one sample at {sample_rate} Hz; record it again")
+    return samples
+
+
+@contextmanager
+def naming_errors(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong with the recording called ``name`` into an AudioError that says so.
+
+    An AudioError of the inside has no subject of its own.
+    """
+    try:
+        yield
     except AudioError as error:
         raise AudioError(f"{name}: {error}") from error
     except soundfile.SoundFileError as error:
@@ -84,7 +93,6 @@ def read_clip(
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise AudioError(f"{name}: {reason}; mend that or leave it out") from error
-    return samples
 
 
 def _decode(
@@ -94,20 +102,9 @@ def _decode(
 
     ``source`` is what soundfile opens: the file or its descriptor. Errors say nothing of its name.
     """
-    try:
-        recording = soundfile.SoundFile(source, closefd=False)
-    except soundfile.SoundFileError as error:
-        file.seek(0)
-        if not file.read(1):
-            raise AudioError("is empty (0 bytes); record it again or delete it") from error
-        raise
-    with recording:
+    with open_file(file, source) as recording:
         rate, n_frames = recording.samplerate, recording.frames
-        declared = _SIZE_IN_HEADER.search(recording.extra_info)
-        if declared and int(declared[2]) < int(declared[1]) < _SIZE_UNKNOWN:
-            raise AudioError(f"truncated ({declared[2]} of {declared[1]} bytes); copy it again")
-        if n_frames == 0:
-            raise AudioError("no audio data (0 frames); record it again or delete it")
+        check_size(recording)
         first = min(round(start_s * rate), n_frames)
         last = n_frames if end_s is None else min(round(end_s * rate), n_frames)
         if not 0 <= first < last:
@@ -120,17 +117,58 @@ def _decode(
         skipped = first if recording.format == "MP3" else 0
         if first > skipped:
             recording.seek(first)
-        # What 16 bits hold is read as such, which is the same and takes half the time.
-        dtype = "int16" if recording.subtype == "PCM_16" else "float32"
-        read = recording.read(last - first + skipped, dtype=dtype, always_2d=True)[skipped:]
-        samples = to_float(read)
+        samples = read_frames(recording, last - first + skipped)[skipped:]
     if len(samples) < last - first:
         raise AudioError(f"truncated ({len(samples)} of {last - first} frames); copy it again")
+    return to_mono(samples), rate
+
+
+def open_file(file: BinaryIO, source: BinaryIO | int) -> soundfile.SoundFile:
+    """Return the recording in ``source``, which is ``file`` or its descriptor."""
+    try:
+        return soundfile.SoundFile(source, closefd=False)
+    except soundfile.SoundFileError as error:
+        file.seek(0)
+        if not file.read(1):
+            raise AudioError("is empty (0 bytes); record it again or delete it") from error
+        raise
+
+
+def check_size(recording: soundfile.SoundFile) -> None:
+    """Refuse a recording of which the header says more than there is, or that has no sound."""
+    declared = _SIZE_IN_HEADER.search(recording.extra_info)
+    if declared and int(declared[2]) < int(declared[1]) < SIZE_UNKNOWN:
+        raise AudioError(f"truncated ({declared[2]} of {declared[1]} bytes); copy it again")
+    if recording.frames == 0:
+        raise AudioError("no audio data (0 frames); record it again or delete it")
+
+
+def read_frames(recording: soundfile.SoundFile, n_frames: int) -> Samples:
+    """Return the next (n_frames, n_channels) of a recording, fewer at its end."""
+    # What 16 bits hold is read as such, which is the same and takes half the time.
+    dtype = "int16" if recording.subtype == "PCM_16" else "float32"
+    return to_float(recording.read(n_frames, dtype=dtype, always_2d=True))
+
+
+def to_mono(samples: Samples, channel: int | None = None) -> Samples:
+    """Return one channel, from 1 on, of ``samples`` (n, n_channels), or their mean (n,).
+
+    Raises
+    ------
+    AudioError
+        When there is no such channel, or the result is not finite.
+    """
+    n_channels = samples.shape[1]
+    if channel is not None and not 1 <= channel <= n_channels:
+        raise AudioError(f"has no channel {channel}; name one of 1 to {n_channels}")
     with np.errstate(over="ignore"):
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        if channel or n_channels == 1:
+            mono = samples[:, (channel or 1) - 1]
+        else:
+            mono = samples.mean(axis=1)
     if not np.isfinite(mono).all():
         raise AudioError("NaN or infinite samples; export it again")
-    return mono, rate
+    return mono
 
 
 def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
@@ -172,64 +210,6 @@ def fit_length(samples: T, n_samples: int) -> T:
         return np.pad(samples, (missing // 2, missing - missing // 2))
     start = loudest_start(samples, n_samples)
     return samples[start : start + n_samples]
-
-
-def duration_of(path: str | os.PathLike[str]) -> float:
-    """Return how long a recording lasts, seconds, as its header has it.
-
-    Raises
-    ------
-    AudioError
-        When it is missing or not readable.
-    """
-    with _open(path) as recording:
-        return float(recording.frames / recording.samplerate)
-
-
-def read_blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[Samples]:
-    """Yield a recording of any length in blocks (n,) of about a second, mono at ``sample_rate`` Hz.
-
-    Raises
-    ------
-    AudioError
-        When the recording is missing, unreadable, empty or not finite.
-    """
-    with _open(path) as recording:
-        rate = recording.samplerate
-        if recording.frames == 0:
-            raise AudioError(f"{path}: no audio data (0 frames); record it again or delete it")
-        resampler = None
-        if rate != sample_rate:
-            import soxr
-
-            resampler = soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ")
-        is_last = False
-        while not is_last:
-            block = recording.read(round(_BLOCK_S * rate), dtype="float32", always_2d=True)
-            mono: Samples = block.mean(axis=1)
-            if not np.isfinite(mono).all():
-                raise AudioError(f"{path}: NaN or infinite samples; export it again")
-            is_last = len(mono) == 0
-            if resampler is not None:
-                mono = resampler.resample_chunk(mono, last=is_last)
-            if len(mono):
-                yield mono
-
-
-@contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
-    """Open a recording, and say what is wrong with it."""
-    try:
-        with open(path, "rb", buffering=0) as file, soundfile.SoundFile(file) as recording:  # noqa: PTH123
-            yield recording
-    except soundfile.SoundFileError as error:
-        reason = getattr(error, "error_string", str(error)).rstrip(".")
-        raise AudioError(
-            f"{path}: not readable audio ({reason}); convert it to WAV or delete it"
-        ) from error
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise AudioError(f"{path}: {reason}; mend that or leave it out") from error
 
 
 def find_speech(samples: Samples, sample_rate: int) -> tuple[int, int]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from speechcls.artifact import Artifact, load_split
-from speechcls.audio import Samples, read_blocks, to_float
+from speechcls.audio import Samples, to_float
 from speechcls.classifier import Classifier, Probabilities, apply_temperature
 from speechcls.clipstore import ClipStore
 from speechcls.config import Calibration
 from speechcls.errors import DatasetError
 from speechcls.events import Event, EventFinder, find_events
+from speechcls.recording import open_recording
 from speechcls.splits import map_label
 from speechcls.stream_metrics import expected_calibration_error, fit_temperature, upper_rate
 from speechcls.streaming import Answers, Stream
@@ -90,9 +91,10 @@ def calibrate(
         stream = _open_stream(artifact, temperature)
         n_samples = 0
         parts = []
-        for block in read_blocks(path, stream.sample_rate):
-            n_samples += len(block)
-            parts.append(stream.feed(block))
+        with open_recording(path, stream.sample_rate) as recording:
+            for block in recording.blocks():
+                n_samples += len(block)
+                parts.append(stream.feed(block))
         parts.append(stream.finish())
         answers.append((stream, parts))  # a megabyte or two an hour
         hours += n_samples / stream.sample_rate / 3_600

@@ -103,9 +103,7 @@ class FeatureConfig(Config):
     relative: bool = True
     """Whether energies count from their mean in the clip, so that loud and faint are alike."""
     running_s: float = 0.0
-    """Time constant, seconds, of the running mean that relative energies count from; 0: they count
-    from the mean of the whole clip, which a stream does not have. With it frames end where their
-    sound does, so that none waits for what comes later."""
+    """Time constant, seconds, of a running mean in place of the clip's, for streams; 0: none."""
     range_db: float = 70.0
     """How far below that mean energies are told apart; not used by absolute ones."""
     power_floor: float = 1e-10
@@ -159,8 +157,7 @@ class NetworkConfig(Config):
     dropout: float = 0.2
     """Share of values zeroed in training, between layers and before the output."""
     readout: str = "attention"
-    """How the frames become one vector: ``last``, ``mean``, ``attention``; or ``stream``: an answer
-    at each step, of which a clip's is the one at which a word is likeliest."""
+    """How frames become one vector: ``last``, ``mean``, ``attention``; ``stream``: each answers."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -297,3 +294,23 @@ RECIPES = {
     "best": TrainConfig("best", epochs=120, equaliser_share=0.5, reverb_share=0.3),
 }
 """Training settings by name: for a first look, for every day, for a night."""
+
+DEFAULT_EVERY_S = 0.1
+"""Seconds from one answer on running sound to the next, of a model of windows."""
+
+
+@dataclass(frozen=True)
+class EventSettings(Config):
+    """How answers become events."""
+
+    smoothing_s: float = 0.2
+    """Probabilities are averaged over so long."""
+    min_s: float = 0.1
+    """A word's probability has to stay above the threshold for so long."""
+    refractory_s: float = 0.8
+    """Of words whose middles are nearer to each other only the likeliest counts."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("smoothing_s", "min_s", "refractory_s"):
+            self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60 seconds")

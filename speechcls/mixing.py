@@ -10,11 +10,12 @@ import numpy as np
 import soundfile
 
 from speechcls.artifact import SplitRow
-from speechcls.audio import Samples, duration_of, find_speech, read_clip, to_float, to_pcm
+from speechcls.audio import Samples, find_speech, read_clip, to_float, to_pcm
 from speechcls.clipstore import ClipStore
 from speechcls.config import SILENCE, UNKNOWN, Config
 from speechcls.dataset import Dataset
 from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.recording import open_recording
 from speechcls.splits import assign_splits
 from speechcls.truth import Word, write_truth
 
@@ -132,10 +133,13 @@ class Background:
         ceiling_db: float,
         generator: np.random.Generator,
     ) -> None:
-        self._recordings = [(path, duration_of(path)) for path in recordings]
-        for path, duration_s in self._recordings:
+        self._recordings: list[tuple[Path, float]] = []
+        for path in recordings:
+            with open_recording(path, sample_rate) as recording:
+                duration_s = recording.duration_s or 0.0
             if duration_s < _SHORTEST_CUT_S:
                 raise AudioError(f"{path}: shorter than {_SHORTEST_CUT_S:g} s; leave it out")
+            self._recordings.append((path, duration_s))
         self._sample_rate, self._generator = sample_rate, generator
         self._ceiling = 10 ** (ceiling_db / 10)
         self._ready = self._tail = np.empty(0, dtype=np.float32)

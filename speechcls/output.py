@@ -1,13 +1,20 @@
-"""Predictions as lines: tab-separated, CSV or JSON."""
+"""Predictions and events as lines: tab-separated, CSV, JSON, a label track or subtitles."""
 
 import csv
+import itertools
 import json
 from collections.abc import Callable
 from typing import TextIO
 
 from speechcls.classifier import Prediction
+from speechcls.events import Event
 
 WritePrediction = Callable[[str, Prediction], None]
+WriteEvent = Callable[[str, Event], None]
+
+FORMATS_OF_ONE = ("audacity", "srt")
+"""Formats of events that have no place for the name of a recording."""
+EVENT_FORMATS = ("tsv", "csv", "jsonl", *FORMATS_OF_ONE)
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -36,6 +43,8 @@ def open_writer(kind: str, stream: TextIO, top_k: int | None) -> WritePrediction
 
 def _columns(prediction: Prediction, n_labels: int) -> list[str]:
     columns = [prediction.label, f"{prediction.probability:.4f}"]
+    if n_labels == 1:
+        return columns
     others = [item for item in prediction.probabilities.items() if item[0] != prediction.label]
     if prediction.label not in prediction.probabilities:
         others = others[1:]  # the likeliest one stands under _uncertain_ already
@@ -53,3 +62,52 @@ def _write_json(stream: TextIO, path: str, prediction: Prediction, top_k: int | 
         "probabilities": {label: round(probability, 6) for label, probability in ranked},
     }
     print(json.dumps(line), file=stream)
+
+
+def open_event_writer(kind: str, stream: TextIO) -> WriteEvent:
+    """Return a function that writes one event of the recording at a path.
+
+    Parameters
+    ----------
+    kind : ``tsv`` (path, start and end in seconds, label, probability), ``csv`` (the same under a
+        header), ``jsonl`` (an object a line), ``audacity`` (start, end, label: a label track) or
+        ``srt`` (subtitles)
+    """
+    if kind == "csv":
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["path", "start_s", "end_s", "label", "probability"])
+        return lambda path, event: writer.writerow([path, *_event_columns(event)])
+    if kind == "jsonl":
+        return lambda path, event: print(json.dumps(_event_object(path, event)), file=stream)
+    if kind == "audacity":
+        return lambda path, event: print(*_event_columns(event)[:3], sep="\t", file=stream)
+    if kind == "srt":
+        numbers = itertools.count(1)
+        return lambda path, event: print(
+            f"{next(numbers)}\n{_srt_time(event.start_s)} --> {_srt_time(event.end_s)}"
+            f"\n{event.label}\n",
+            file=stream,
+        )
+    return lambda path, event: print(
+        path.translate(_ESCAPES), *_event_columns(event), sep="\t", file=stream
+    )
+
+
+def _event_columns(event: Event) -> list[str]:
+    times = f"{event.start_s:.3f}", f"{event.end_s:.3f}"
+    return [*times, event.label, f"{event.probability:.4f}"]
+
+
+def _event_object(path: str, event: Event) -> dict[str, str | float]:
+    return {
+        "path": path,
+        "start_s": round(event.start_s, 3),
+        "end_s": round(event.end_s, 3),
+        "label": event.label,
+        "probability": round(event.probability, 6),
+    }
+
+
+def _srt_time(seconds: float) -> str:
+    whole, ms = divmod(round(1e3 * seconds), 1_000)
+    return f"{whole // 3_600:02}:{whole // 60 % 60:02}:{whole % 60:02},{ms:03}"

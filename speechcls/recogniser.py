@@ -33,7 +33,7 @@ class Recogniser(nn.Module):
         super().__init__()
         if network.arch not in NETWORKS:
             raise ConfigError(f"arch: no {network.arch!r}; there are {', '.join(NETWORKS)}")
-        if network.readout == "stream" and features.relative and not features.running_s:
+        if network.readout == "stream" and not features.running_s:
             raise ConfigError("readout: a stream has no mean of the whole clip; give --running 1")
         self.features = FEATURES[features.kind](features)
         n_outputs = len(label_of_output)
@@ -77,7 +77,8 @@ def at_best_step(logits: Tensor) -> Tensor:
     logits : (batch, n_steps, n_labels), of which the last label stands for no word
     """
     likeliest = logits.softmax(dim=2)[:, :, :-1].amax(dim=2).argmax(dim=1)
-    index = likeliest[:, None, None].expand(-1, 1, logits.shape[2])
+    n_labels = int(logits.shape[2])  # a number, so that the exported graph says how many
+    index = likeliest[:, None, None].expand(-1, 1, n_labels)
     return logits.gather(1, index).squeeze(1)
 
 

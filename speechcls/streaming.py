@@ -8,11 +8,11 @@ import numpy.typing as npt
 from speechcls.artifact import STREAM, Artifact
 from speechcls.audio import Samples
 from speechcls.classifier import Probabilities, apply_temperature, open_session, temperature_of
+from speechcls.config import DEFAULT_EVERY_S
 from speechcls.errors import ArtifactError, ConfigError
 
 _MOST_S = 1.0
 """Longest piece of sound in one run of a causal network."""
-DEFAULT_EVERY_S = 0.1
 
 
 class Answers(NamedTuple):
@@ -58,7 +58,8 @@ class Stream:
             for node in self._session.get_inputs()[1:]
         }
         self._rest = np.empty(0, dtype=np.float32)
-        self._n_heard = 0
+        self.n_heard = 0
+        """Samples that have been answered to."""
 
     def feed(self, samples: Samples) -> Answers:
         """Return the answers that fall within ``samples`` (n,) at the model's rate.
@@ -75,8 +76,8 @@ class Stream:
             answers.append(answer)
         self._rest = waiting[n_whole:]
         probabilities = apply_temperature(np.concatenate(answers), self.temperature)
-        ends = self._n_heard + self._block * np.arange(1, 1 + len(probabilities))
-        self._n_heard += n_whole
+        ends = self.n_heard + self._block * np.arange(1, 1 + len(probabilities))
+        self.n_heard += n_whole
         return Answers(ends / self.sample_rate, probabilities)
 
     def finish(self) -> Answers:

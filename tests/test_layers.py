@@ -13,6 +13,7 @@ ORDER = [
     "errors",
     "config",
     "audio",
+    "recording",
     "readahead",
     "dataset",
     "silence",

@@ -58,6 +58,11 @@ def test_command_help_loads_nothing_heavy() -> None:
     assert not modules_after("train", "--help") & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
 
 
+def test_help_of_detect_loads_nothing_heavy() -> None:
+    modules = modules_after("detect", "--help")
+    assert not modules & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
+
+
 def test_predict_loads_nothing_heavy(model: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip.wav"
     soundfile.write(clip, 0.1 * np.sin(np.arange(8_000) * 0.1), 16_000)
@@ -70,6 +75,15 @@ def test_bench_loads_nothing_heavy(model: Path) -> None:
     modules = modules_after("bench", str(model), "--json")
     assert not modules & set(HEAVY)
     assert "onnxruntime" in modules
+
+
+def test_detect_loads_nothing_heavy(tmp_path: Path) -> None:
+    recording = tmp_path / "recording.wav"
+    soundfile.write(recording, 0.1 * np.sin(np.arange(44_100) * 0.1), 44_100)
+    bundled = Path(__file__).parents[1] / "models" / "commands-tiny"
+    modules = modules_after("detect", str(recording), "--model", str(bundled))
+    assert not modules & set(HEAVY)
+    assert {"onnxruntime", "soundfile", "soxr"} <= modules
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "predict": "Say which word is spoken in each recording.",
     "mix": "Lay held-out words over background sound, to test running recognition.",
     "calibrate": "Choose how sure a model has to be by the false alarms it makes.",
+    "detect": "Find the words in long recordings.",
     "bench": "Measure how fast models run on this machine and what they need.",
     "archs": "List the networks with their size and cost.",
     "cache": "List the clips that training has packed, or remove them.",

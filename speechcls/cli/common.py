@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
@@ -140,3 +141,8 @@ def report_bad(messages: Messages, bad: list[str]) -> None:
     """Name each clip that was left out."""
     for line in bad:
         messages.error(line)
+
+
+def open_stdin() -> BufferedReader:
+    """Open stdin beside ``sys.stdin``, whose lock Python waits for at its end, after Ctrl-C too."""
+    return open(0, "rb", closefd=False)

@@ -25,8 +25,8 @@ def evaluate_stream(
 ) -> None:
     """Print how well the words in a recording are found."""
     from speechcls.artifact import find_artifact, load_artifact
-    from speechcls.audio import read_blocks
     from speechcls.events import choose_thresholds
+    from speechcls.recording import open_recording
     from speechcls.stream_evaluation import evaluate_stream as evaluate
     from speechcls.streaming import Stream
     from speechcls.truth import read_truth
@@ -36,8 +36,9 @@ def evaluate_stream(
     messages.note(f"model {path} ({how})")
     words = read_truth(truth)
     running = Stream(artifact)
-    blocks = read_blocks(recording, running.sample_rate)
-    evaluation = evaluate(running, blocks, words, choose_thresholds(artifact, threshold))
+    thresholds = choose_thresholds(artifact, threshold)
+    with open_recording(recording, running.sample_rate) as sound:
+        evaluation = evaluate(running, sound.blocks(), words, thresholds)
     for warning in evaluation.warnings:
         messages.warn(warning)
     if as_json:

@@ -5,7 +5,6 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -19,6 +18,7 @@ from speechcls.cli.common import (
     Model,
     Quiet,
     Verbose,
+    open_stdin,
     reports_errors,
 )
 from speechcls.errors import DatasetError, SpeechclsError
@@ -109,7 +109,7 @@ def _sources(
     """Yield name and place of every recording that is named, or an error for what names none."""
     for clip in clips:
         if clip == "-":
-            with _open_stdin() as stdin:
+            with open_stdin() as stdin:
                 yield "-", io.BytesIO(stdin.read())
         elif os.path.isdir(clip):  # noqa: PTH112 - pathlib's raises for some names
             yield from _in_folder(clip)
@@ -137,7 +137,7 @@ def _in_folder(folder: str) -> Iterator[tuple[str, str | SpeechclsError]]:
 
 def _listed(files_from: str, end: str) -> Iterator[str]:
     """Yield the paths in a list as they come in."""
-    with _open_stdin() if files_from == "-" else Path(files_from).open("rb") as file:
+    with open_stdin() if files_from == "-" else Path(files_from).open("rb") as file:
         if end == "\n":
             for number, line in enumerate(file):
                 line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
@@ -150,8 +150,3 @@ def _listed(files_from: str, end: str) -> Iterator[str]:
             yield from (os.fsdecode(path) for path in whole if path)
         if rest:
             yield os.fsdecode(rest)
-
-
-def _open_stdin() -> BufferedReader:
-    """Open stdin beside ``sys.stdin``, whose lock Python waits for at its end, after Ctrl-C too."""
-    return open(0, "rb", closefd=False)

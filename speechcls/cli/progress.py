@@ -34,6 +34,38 @@ def counting(messages: Messages, what: str, total: int | None) -> Iterator[Calla
 
 
 @contextmanager
+def listening(name: str, duration_s: float | None) -> Iterator[Callable[[float], None]]:
+    """Show how much of a recording is heard; give a function to call with each further second."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[heard]}")
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # it would end on stderr
+    ) as progress:
+        task = progress.add_task(escape(name), total=duration_s, heard="")
+        total = "" if duration_s is None else f" of {_clock(duration_s)}"
+        heard_s = 0.0
+
+        def advance(seconds: float) -> None:
+            nonlocal heard_s
+            heard_s += seconds
+            progress.update(task, completed=heard_s, heard=f"{_clock(heard_s)}{total}")
+
+        yield advance
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{second:02}"
+
+
+@contextmanager
 def training_display(
     messages: Messages, n_epochs: int
 ) -> Iterator[tuple[Callable[["Epoch"], None], Callable[[float], None]]]:

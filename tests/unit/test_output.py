@@ -7,7 +7,8 @@ import json
 import pytest
 
 from speechcls.classifier import Prediction
-from speechcls.output import open_writer
+from speechcls.events import Event
+from speechcls.output import EVENT_FORMATS, open_event_writer, open_writer
 
 YES = Prediction("yes", 0.91239, {"yes": 0.91239, "no": 0.08, "go": 0.00761})
 UNSURE = Prediction("_uncertain_", 0.5, {"yes": 0.5, "no": 0.4, "go": 0.1})
@@ -65,3 +66,29 @@ def test_json_is_read_back(top_k: int | None, n_labels: int) -> None:
     read = json.loads(line)
     assert (read["path"], read["label"], read["probability"]) == ("a\n\udcff.wav", "yes", 0.91239)
     assert list(read["probabilities"]) == ["yes", "no", "go"][:n_labels]
+
+
+EVENT = Event(3_661.5, 3_662.0604, "yes", 0.91239)
+EVENT_TEXTS = {
+    "tsv": "a b.wav\t3661.500\t3662.060\tyes\t0.9124\n",
+    "csv": "path,start_s,end_s,label,probability\na b.wav,3661.500,3662.060,yes,0.9124\n",
+    "jsonl": '{"path": "a b.wav", "start_s": 3661.5, "end_s": 3662.06, "label": "yes",'
+    ' "probability": 0.91239}\n',
+    "audacity": "3661.500\t3662.060\tyes\n",
+    "srt": "1\n01:01:01,500 --> 01:01:02,060\nyes\n\n",
+}
+
+
+@pytest.mark.parametrize("kind", EVENT_FORMATS)
+def test_an_event_in_every_format(kind: str) -> None:
+    stream = io.StringIO()
+    open_event_writer(kind, stream)("a b.wav", EVENT)
+    assert stream.getvalue() == EVENT_TEXTS[kind]
+
+
+def test_subtitles_are_counted() -> None:
+    stream = io.StringIO()
+    write = open_event_writer("srt", stream)
+    write("a.wav", EVENT)
+    write("a.wav", Event(0.0, 0.9996, "no", 0.9))
+    assert stream.getvalue() == EVENT_TEXTS["srt"] + "2\n00:00:00,000 --> 00:00:01,000\nno\n\n"

@@ -1,0 +1,67 @@
+"""How much a network loses from clips to a stream: the same clips alone and in a row."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from speechcls.artifact import load_split
+from speechcls.audio import Samples, to_float
+from speechcls.classifier import Classifier
+from speechcls.clipstore import read_example
+from speechcls.config import SILENCE
+from speechcls.dataset import Example
+from speechcls.splits import map_label
+from speechcls.streaming import Stream
+
+GAP_S = 0.25, 0.75
+"""Shortest and longest pause between two clips."""
+FAINT = 1e-3
+"""RMS of the noise in the pauses."""
+LAG_S = 0.3
+"""How long after a clip its answer may come."""
+
+
+def accuracies(classifier: Classifier, data: Path) -> tuple[float, float]:
+    """Return the accuracy on the validation clips alone, and in a stream of all of them.
+
+    A clip's answer in the stream is the step at which a word is likeliest, between the clip's
+    beginning and ``LAG_S`` after its end; alone it is the same step of the network's own.
+    """
+    rows = [row for row in load_split(classifier.artifact) if row.split == "validation"]
+    order = np.random.default_rng(0).permutation(len(rows))
+    rows = [rows[i] for i in order]
+    labels = classifier.labels
+    truth = np.array([labels.index(str(map_label(row.label, labels))) for row in rows])
+    examples = [
+        Example(data / row.path, row.label, None, None, row.start_s, row.end_s, row.gain)
+        for row in rows
+    ]
+    read = (to_float(read_example(example, classifier.sample_rate)) for example in examples)
+    windows = np.stack([classifier.window(samples).samples for samples in read])
+    alone = classifier.probabilities(windows).argmax(axis=1)
+    silence = labels.index(SILENCE)
+    in_stream = np.array(list(_in_stream(classifier, windows, silence)))
+    return float((alone == truth).mean()), float((in_stream == truth).mean())
+
+
+def _in_stream(
+    classifier: Classifier, windows: npt.NDArray[np.float32], silence: int
+) -> Iterator[int]:
+    """Yield the index of the label that each window has in the stream."""
+    rng, rate = np.random.default_rng(0), classifier.sample_rate
+    stream = Stream(classifier.artifact)
+    for window in windows:
+        before, after = (_pause(rng, rate) for _ in range(2))
+        start_s = (stream.n_heard + len(before)) / rate
+        times_s, rows = stream.feed(np.concatenate([before, window, after]))
+        end_s = start_s + len(window) / rate + LAG_S
+        rows = rows[(times_s > start_s) & (times_s <= end_s)]
+        words = np.delete(rows, silence, axis=1).max(axis=1)
+        yield int(rows[words.argmax()].argmax())
+
+
+def _pause(rng: np.random.Generator, rate: int) -> Samples:
+    n_samples = round(rng.uniform(*GAP_S) * rate)
+    return (FAINT * rng.standard_normal(n_samples)).astype(np.float32)

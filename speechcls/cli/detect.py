@@ -1,0 +1,224 @@
+"""``speechcls detect``."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from speechcls.cli.common import (
+    FAILED,
+    Messages,
+    Model,
+    Quiet,
+    Verbose,
+    open_stdin,
+    reports_errors,
+    split_names,
+)
+from speechcls.cli.progress import listening
+from speechcls.config import DEFAULT_EVERY_S, EventSettings
+from speechcls.errors import AudioError, ConfigError
+
+if TYPE_CHECKING:
+    from speechcls.events import Event, EventFinder
+    from speechcls.recording import Recording
+    from speechcls.streaming import Stream
+
+DEFAULTS = EventSettings()
+
+
+@reports_errors
+def detect(
+    recordings: Annotated[
+        list[str], typer.Argument(help="Recordings, or - for one on stdin.", metavar="RECORDING...")
+    ],
+    model: Model = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Words to look for, as yes,no. [default: all, but not _unknown_ and _silence_]",
+            metavar="LABELS",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Least probability of a word. [default: the model's own]"
+        ),
+    ] = None,
+    every: Annotated[
+        float,
+        typer.Option(
+            help="Seconds from one answer of the model to the next; one that was trained with"
+            " --streaming has its own."
+        ),
+    ] = DEFAULT_EVERY_S,
+    smoothing_s: Annotated[
+        float, typer.Option(help="Seconds over which probabilities are averaged.")
+    ] = DEFAULTS.smoothing_s,
+    min_s: Annotated[
+        float, typer.Option(help="Seconds for which a word has to stay above its threshold.")
+    ] = DEFAULTS.min_s,
+    refractory_s: Annotated[
+        float,
+        typer.Option(help="Of words fewer seconds apart than this only the likeliest counts."),
+    ] = DEFAULTS.refractory_s,
+    channel: Annotated[
+        int | None,
+        typer.Option(min=1, help="Which channel to hear, from 1 on. [default: the mean of all]"),
+    ] = None,
+    raw: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Recordings have no header: 16-bit little-endian samples, one channel, of this"
+            " rate in Hz.",
+            metavar="RATE",
+        ),
+    ] = None,
+    format: Annotated[
+        str, typer.Option(help="tsv, csv, jsonl, audacity (a label track) or srt (subtitles).")
+    ] = "tsv",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write instead of stdout.", metavar="FILE")
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find the words in long recordings.
+
+    Prints path, start and end in seconds, label and probability, separated by tabs, one line a
+    word, as soon as it is found. Recordings may have any length, rate and channels. One that cannot
+    be used, or not to its end, is reported on stderr; the others are done all the same, and the
+    exit code is 1.
+
+    Example: speechcls detect recording.wav
+    """
+    _check_usage(recordings, format, out)
+
+    from speechcls.artifact import find_artifact, load_artifact
+    from speechcls.events import EventFinder, choose_thresholds
+    from speechcls.output import open_event_writer
+    from speechcls.recording import open_recording
+    from speechcls.streaming import Stream
+
+    messages = Messages(quiet, verbose)
+    settings = EventSettings(smoothing_s, min_s, refractory_s)
+    path, how = find_artifact(model)
+    artifact = load_artifact(path)
+    thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels) or None)
+    messages.note(f"model {path} ({how})")
+    n_failed = 0
+    unseen = nullcontext(lambda seconds: None)
+    with _open_output(out) as (stream, keep):
+        write_event = open_event_writer(format, stream)
+        for name in recordings:
+
+            def write(events: "list[Event]", name: str = name) -> None:
+                for event in events:
+                    write_event(name, event)
+                if events:
+                    stream.flush()
+
+            heard = Stream(artifact, every)
+            finder = EventFinder(heard, thresholds, settings)
+            try:
+                with (
+                    open_stdin() if name == "-" else nullcontext(name) as source,
+                    open_recording(source, heard.sample_rate, channel, raw, name) as recording,
+                ):
+                    # In a terminal the words themselves show how far it is.
+                    shows = messages.shows_progress and (out or not sys.stdout.isatty())
+                    with listening(name, recording.duration_s) if shows else unseen as advance:
+                        keep()
+                        _hear(recording, heard, finder, write, advance)
+            except AudioError as error:
+                n_failed += 1
+                messages.error(str(error))
+    if n_failed:
+        raise typer.Exit(FAILED)
+
+
+def _check_usage(recordings: list[str], format: str, out: Path | None) -> None:
+    from speechcls.output import EVENT_FORMATS, FORMATS_OF_ONE
+
+    if format not in EVENT_FORMATS:
+        raise ConfigError(f"--format {format}: there are {', '.join(EVENT_FORMATS)}")
+    if format in FORMATS_OF_ONE and len(recordings) > 1:
+        raise typer.BadParameter(f"--format {format} describes one recording; name only one")
+    if recordings.count("-") > 1:
+        raise typer.BadParameter("stdin is one recording; name - once")
+    if out is not None and out.is_dir():
+        raise typer.BadParameter(f"--out {out} is a folder; name a file")
+    if out is not None and any(_is_same(out, name) for name in recordings):
+        raise typer.BadParameter(f"--out {out} is one of the recordings; name another file")
+
+
+def _is_same(out: Path, recording: str) -> bool:
+    try:
+        return out.samefile(recording)
+    except (OSError, ValueError):  # either of them is absent
+        return False
+
+
+def _hear(
+    recording: "Recording",
+    stream: "Stream",
+    finder: "EventFinder",
+    write: "Callable[[list[Event]], None]",
+    advance: Callable[[float], None],
+) -> None:
+    """Write the events of a recording as they are found, also those before it breaks."""
+    fault = None
+    try:
+        for block in recording.blocks():
+            write(finder.push(stream.feed(block)))
+            advance(len(block) / stream.sample_rate)
+    except KeyboardInterrupt:
+        write(finder.finish())
+        raise
+    except AudioError as error:
+        fault = error
+    write(finder.push(stream.finish()) + finder.finish())
+    if fault:
+        raise fault
+
+
+@contextmanager
+def _open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]:
+    """Give where events go, and what to call once there is something worth keeping.
+
+    A file gets its name at the end, with what was found until then if something breaks; where
+    nothing was heard at all, what bore the name before is left alone.
+    """
+    if out is None:
+        yield sys.stdout, lambda: None
+        return
+    part = out.with_name(f".{out.name}.part")
+    is_worth = False
+
+    def keep() -> None:
+        nonlocal is_worth
+        is_worth = True
+
+    try:
+        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            try:
+                yield file, keep
+            except KeyboardInterrupt:
+                _finish(file, part, out if is_worth else None)
+                raise
+            _finish(file, part, out if is_worth else None)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _finish(file: TextIO, part: Path, place: Path | None) -> None:
+    if place is not None:
+        file.flush()
+        os.fsync(file.fileno())
+        part.replace(place)
