@@ -13,6 +13,8 @@ COMMANDS = {
     "evaluate": "Say how good a model is on recordings that it was not trained on.",
     "predict": "Say which word is spoken in each recording.",
     "bench": "Measure how fast models run on this machine and what they need.",
+    "listen": "Say which words are spoken, as they are spoken.",
+    "record": "Record a data set of your own, one word at a time.",
     "archs": "List the networks with their size and cost.",
     "cache": "List the clips that training has packed, or remove them.",
     "synth": "Speak words with many synthetic voices, as a first data set.",
