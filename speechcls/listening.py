@@ -21,7 +21,7 @@ class Heard:
     """What became of one block."""
 
     time_s: float
-    """Seconds from the beginning to what was heard last, what was lost included."""
+    """Seconds from the beginning to the end of the block, what was lost included."""
     level_db: float
     label: str | None
     """The likeliest label now, ``_silence_`` and ``_unknown_`` apart; None where none is known."""
@@ -38,8 +38,14 @@ def hear(stream: Stream, finder: EventFinder, blocks: Iterable[Block]) -> Iterat
     """
     rate = stream.sample_rate
     shown = [i for i, label in enumerate(stream.labels) if label not in (SILENCE, UNKNOWN)]
-    skipped_s, n_heard = 0.0, 0
+    time_s = skipped_s = 0.0
     label, probability = None, 0.0
+
+    def timed() -> Iterator[Block]:
+        nonlocal time_s
+        for block in blocks:
+            time_s += block.lost_s + len(block.samples) / block.rate
+            yield block
 
     def take_in(samples: Samples, is_end: bool = False) -> tuple[Event, ...]:
         nonlocal label, probability
@@ -53,17 +59,14 @@ def hear(stream: Stream, finder: EventFinder, blocks: Iterable[Block]) -> Iterat
             for event in found
         )
 
-    for block in at_rate(blocks, rate):
+    for block in at_rate(timed(), rate):
         events: tuple[Event, ...] = ()
         if block.lost_s:
             n_lost = round(block.lost_s * rate)
             n_silent = min(n_lost, stream.artifact.features.n_samples)
             events += take_in(np.zeros(n_silent, dtype=np.float32))
-            n_heard += n_silent
             skipped_s += (n_lost - n_silent) / rate
-        n_heard += len(block.samples)
         events += take_in(block.samples)
-        time_s = n_heard / rate + skipped_s
         yield Heard(time_s, level_db(block.samples), label, probability, events, block.news)
     events = take_in(np.empty(0, dtype=np.float32), is_end=True)
-    yield Heard(n_heard / rate + skipped_s, FLOOR_DB, label, probability, events, ())
+    yield Heard(time_s, FLOOR_DB, label, probability, events, ())

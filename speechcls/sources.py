@@ -89,29 +89,33 @@ class Recording:
     def blocks(self) -> Iterator[Block]:
         """Yield the file's sound, each piece when it would have been spoken."""
         rate, n_read, started = self._recording.samplerate, 0, self._clock()
-        with self._file, self._recording:
-            n_frames = self._recording.frames
-            while True:
-                try:
-                    read = self._recording.read(
-                        max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True
-                    )
-                except soundfile.SoundFileError as error:
-                    raise AudioError(f"{self._path}: damaged ({error}); export it again") from error
-                if len(read) == 0:
-                    break
-                samples = read.mean(axis=1)
-                if not np.isfinite(samples).all():
-                    raise AudioError(f"{self._path}: NaN or infinite samples; export it again")
-                n_read += len(read)
-                if self._speed:
-                    early_s = n_read / rate / self._speed - (self._clock() - started)
-                    if early_s > 0:
-                        self._sleep(early_s)
-                yield Block(samples, rate)
+        n_frames = self._recording.frames
+        while True:
+            try:
+                read = self._recording.read(
+                    max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True
+                )
+            except soundfile.SoundFileError as error:
+                raise AudioError(f"{self._path}: damaged ({error}); export it again") from error
+            if len(read) == 0:
+                break
+            samples = read.mean(axis=1)
+            if not np.isfinite(samples).all():
+                raise AudioError(f"{self._path}: NaN or infinite samples; export it again")
+            n_read += len(read)
+            if self._speed:
+                early_s = n_read / rate / self._speed - (self._clock() - started)
+                if early_s > 0:
+                    self._sleep(early_s)
+            yield Block(samples, rate)
         if n_read < n_frames:
             news = f"{self._path}: truncated ({n_read} of {n_frames} frames); copy it again"
             yield Block(_NOTHING, rate, news=(news,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._recording.close()
+        self._file.close()
 
 
 class Pipe:

@@ -55,7 +55,9 @@ def open_source(
     from speechcls.sources import Recording
 
     if file is not None:
-        return Recording(file, speed), str(file)
+        recording = Recording(file, speed)
+        stack.callback(recording.close)
+        return recording, str(file)
     if pipe is not None:
         return PCMPipe(0, rate), "stdin"
     from speechcls.microphone import Microphone
