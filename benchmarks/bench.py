@@ -29,7 +29,7 @@ from speechcls.config import FeatureConfig, NetworkConfig
 SPEECHCLS = str(Path(sys.executable).with_name("speechcls"))
 N_STARTS = 11
 N_FEATURE_RUNS = 31
-N_EPOCHS = 3
+N_ROUNDS = 3
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         scratch = Path(name)
         os.environ[CACHE_VARIABLE] = str(scratch / "cache")
         for row in chain(
-            start_up(scratch), prediction(scratch), training(scratch, N_EPOCHS), [features()]
+            start_up(scratch), prediction(scratch), training(scratch, N_ROUNDS), [features()]
         ):
             what, of, against, target = row
             ratio = statistics.median(of) / statistics.median(against)

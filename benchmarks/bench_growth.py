@@ -1,6 +1,6 @@
 """How time and memory grow from 1,000 to 100,000 clips: packing, prediction, and an epoch.
 
-Run it with ``make bench`` on an idle machine with Linux; it takes about four minutes and 7 GB of
+Run it with ``make bench`` on an idle machine with Linux; it takes minutes, and 3.3 GB of
 disk for a while. Clips are a few hundred WAVs of one second under many names (hard links), all of
 which are opened and decoded. They are in the system's cache, so that no disk is measured but the
 one that is written to.
@@ -176,7 +176,7 @@ def pack(folder: Path) -> float:
 def train(n_clips: int) -> float:
     """Return the seconds of an epoch on ``n_clips`` windows, which lie in a nameless file."""
     import torch
-    from bench_training import SILENT
+    from bench_training import UNCHANGED
 
     from speechcls.config import FeatureConfig, NetworkConfig
     from speechcls.corpus import Corpus
@@ -209,7 +209,7 @@ def train(n_clips: int) -> float:
             bad=[],
         )
     recogniser = build_recogniser(corpus.features, config, range(N_LABELS), seed=0)
-    recipe, device = dataclasses.replace(SILENT, epochs=1), torch.device("cpu")
+    recipe, device = dataclasses.replace(UNCHANGED, epochs=1), torch.device("cpu")
     # Statistics of the features are of the first epoch alone.
     result = fit(recogniser, corpus, recipe, device, keeps_statistics=True)
     return result.history[0].duration_s

@@ -14,16 +14,20 @@ from torch.utils.data import DataLoader, Dataset
 
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.corpus import Corpus, load_corpus
+from speechcls.dataset import Dataset as ClipSet
 from speechcls.dataset import Example, find_examples
 from speechcls.networks import feature_kind
 from speechcls.recogniser import Recogniser, build_recogniser
 from speechcls.training import _logits, fit
 
 N_LABELS = 8
-N_CLIPS = 640
-SILENT = TrainConfig(
-    epochs=1, epoch_clips=1, speed_share=0, shift_share=0, equaliser_share=0, reverb_share=0,
-    noise_share=0, gain_db=0, time_masks=0, frequency_masks=0, scramble_share=0,
+N_TRAINING = 640
+SHARE = 10
+"""Clips that train for each one that validates."""
+RECIPE = TrainConfig(epochs=2, epoch_clips=1)
+UNCHANGED = dataclasses.replace(
+    RECIPE, speed_share=0, shift_share=0, equaliser_share=0, reverb_share=0, noise_share=0,
+    gain_db=0, time_masks=0, frequency_masks=0, scramble_share=0,
 )  # fmt: skip
 """A recipe that changes no clip."""
 NETWORKS = {
@@ -34,18 +38,25 @@ NETWORKS = {
 
 
 def write_clips(folder: Path) -> Path:
-    """Write ``N_CLIPS`` WAVs of noise of one second, an eighth of them in each label."""
+    """Write WAVs of noise of one second, an eighth of them in each label."""
     generator = np.random.default_rng(0)
-    for i in range(N_CLIPS):
+    for i in range(N_TRAINING + N_TRAINING // SHARE):
         place = folder / f"word{i % N_LABELS}" / f"{i}.wav"
         place.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(place, 0.1 * generator.standard_normal(16_000), 16_000)
     return folder
 
 
+def read_corpus(dataset: ClipSet, config: NetworkConfig) -> Corpus:
+    """Return the clips ready for training, one in ``SHARE + 1`` of them held out."""
+    corpus = load_corpus(dataset, FeatureConfig(kind=feature_kind(config.arch)), 1.0)
+    is_held_out = np.arange(len(corpus.split)) % (SHARE + 1) == 0
+    return dataclasses.replace(corpus, split=np.where(is_held_out, "validation", "train"))
+
+
 @dataclasses.dataclass
 class Loops:
-    """The ways to train one network for an epoch; each returns milliseconds a clip."""
+    """The ways to train one network for an epoch; each returns seconds a clip."""
 
     config: NetworkConfig
     corpus: Corpus
@@ -55,40 +66,49 @@ class Loops:
         """Return the network, untrained."""
         return build_recogniser(self.corpus.features, self.config, range(N_LABELS), seed=0)
 
-    def ours(self, recipe: TrainConfig) -> float:
-        """One epoch of ``speechcls train``."""
-        epoch = fit(self.recogniser(), self.corpus, recipe, torch.device("cpu")).history[0]
-        return 1e3 / epoch.clips_per_second
+    def ours(self, recipe: TrainConfig) -> tuple[float, float]:
+        """Return what training takes in an epoch of ``fit``, and what validation does."""
+        ends: list[float] = []
+        result = fit(
+            self.recogniser(),
+            self.corpus,
+            recipe,
+            torch.device("cpu"),
+            on_epoch=lambda epoch: ends.append(time.perf_counter()),
+        )
+        trained_s = result.history[-1].duration_s  # the first epoch warms up
+        return trained_s / N_TRAINING, (ends[-1] - ends[-2] - trained_s) / N_TRAINING
 
     def bare(self) -> float:
         """Forward, backward and step on features that are there."""
         recogniser, config = self.recogniser().train(), self.corpus.features
-        optimizer = torch.optim.AdamW(recogniser.parameters())
-        size = TrainConfig().batch_size
-        features = torch.randn(size, config.n_frames, config.n_features)
-        targets = torch.randint(N_LABELS, (size,))
-        started, n_steps = time.perf_counter(), N_CLIPS // size
-        for _ in range(n_steps):
-            loss = nn.functional.cross_entropy(_logits(recogniser, features), targets)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(recogniser.parameters(), TrainConfig().max_grad_norm)
-            optimizer.step()
-        return 1e3 * (time.perf_counter() - started) / (n_steps * size)
+        optimizer = torch.optim.AdamW(recogniser.parameters(), fused=True)
+        features = torch.randn(RECIPE.batch_size, config.n_frames, config.n_features)
+        targets = torch.randint(N_LABELS, (RECIPE.batch_size,))
+        for _ in range(RECIPE.epochs):
+            started = time.perf_counter()
+            for _ in range(N_TRAINING // RECIPE.batch_size):
+                loss = nn.functional.cross_entropy(_logits(recogniser, features), targets)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+        return (time.perf_counter() - started) / N_TRAINING
 
     def tutorial(self) -> float:
         """Train by a Dataset that reads WAVs, librosa's features, a DataLoader with two workers."""
         recogniser = self.recogniser().train()
         optimizer = torch.optim.AdamW(recogniser.parameters())
+        files = _Files(self.examples)
+        files[0]  # librosa loads its parts when they are used, and not in each worker anew
         started, n_clips = time.perf_counter(), 0
-        loader = DataLoader(_Files(self.examples), TrainConfig().batch_size, True, num_workers=2)
+        loader = DataLoader(files, RECIPE.batch_size, shuffle=True, num_workers=2)
         for features, targets in loader:
             loss = nn.functional.cross_entropy(recogniser.network(features), targets)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             n_clips += len(targets)
-        return 1e3 * (time.perf_counter() - started) / n_clips
+        return (time.perf_counter() - started) / n_clips
 
 
 class _Files(Dataset[tuple[Tensor, int]]):
@@ -112,22 +132,25 @@ class _Files(Dataset[tuple[Tensor, int]]):
 
 
 def training(scratch: Path, n_rounds: int) -> Iterator[tuple[str, list[float], list[float], float]]:
-    """Yield for each network what it takes against the bare steps, and the tutorial against it.
+    """Yield for each network what it takes against the bare steps, and against the tutorials.
 
     All in seconds a clip, the ways of each network in turns.
     """
     dataset = find_examples(write_clips(scratch / "clips"))
     for name, config in NETWORKS.items():
-        features = FeatureConfig(kind=feature_kind(config.arch))
-        loops = Loops(config, load_corpus(dataset, features, 1.0), dataset.examples)
-        plain, recipe, bare, tutorial = [], [], [], []
-        for _ in range(n_rounds):
-            bare.append(loops.bare() / 1e3)
-            plain.append(loops.ours(SILENT) / 1e3)
-            recipe.append(loops.ours(dataclasses.replace(TrainConfig(), epochs=1)) / 1e3)
-            tutorial.append(loops.tutorial() / 1e3)
-        yield f"{name}: unchanged clips / bare steps", plain, bare, 1.1
-        yield f"{name}: recipe / bare steps", recipe, bare, 1.25
+        loops = Loops(config, read_corpus(dataset, config), dataset.examples)
         most = {"default bilstm": 1 / 1.5, "gru, one layer of 64": 1 / 4}.get(name)
+        unchanged, recipe, validation, bare, tutorial = [], [], [], [], []
+        for _ in range(n_rounds):
+            bare.append(loops.bare())
+            unchanged.append(loops.ours(UNCHANGED)[0])
+            trained_s, validated_s = loops.ours(RECIPE)
+            recipe.append(trained_s)
+            validation.append(validated_s)
+            if most:
+                tutorial.append(loops.tutorial())
+        yield f"{name}: unchanged clips / bare steps", unchanged, bare, 1.1
+        yield f"{name}: recipe / bare steps", recipe, bare, 1.25
+        yield f"{name}: validation / recipe", validation, recipe, 0.05
         if most:
             yield f"{name}: recipe / the tutorials' loop", recipe, tutorial, most

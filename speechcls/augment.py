@@ -64,6 +64,27 @@ def coloured_noise(n_samples: int, generator: torch.Generator) -> Tensor:
     return torch.cat(parts)
 
 
+def babble(clips: Tensor, n_voices: int) -> Tensor:
+    """Return many voices at once, none of them understood, with an RMS of 0.05.
+
+    Parameters
+    ----------
+    clips : (n_clips, n_samples) of speech; each voice says its share of them, one after the other,
+        all equally loud
+
+    Returns
+    -------
+    (n_clips // n_voices * n_samples,)
+    """
+    loudness = torch.linalg.vector_norm(clips, dim=1, keepdim=True).clamp(min=1e-6)
+    n_each = len(clips) // n_voices
+    voices = (clips / loudness)[: n_voices * n_each].reshape(n_voices, -1)
+    # Else all of them would pause at once, between their clips.
+    step = clips.shape[1] // n_voices
+    mixed = sum((voice.roll(i * step) for i, voice in enumerate(voices)), torch.zeros(1))
+    return 0.05 * mixed / mixed.square().mean().sqrt().clamp(min=1e-9)
+
+
 def change_speed(samples: Tensor, most: float, generator: torch.Generator) -> Tensor:
     """Return clips (batch, n_samples) played up to the share ``most`` faster or slower.
 

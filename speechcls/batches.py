@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from speechcls.augment import (
     add_noise,
+    babble,
     change_gain,
     change_speed,
     coloured_noise,
@@ -29,6 +30,8 @@ from speechcls.features import FEATURES
 _CLIP, _SCRAMBLED, _NOISE = range(3)  # a clip as it is, one scrambled, fresh background noise
 _KINDS = 3
 _COLOURED_S = 10  # of each pure colour of noise, beside what was recorded
+_BABBLE_S = 20  # of each number of voices
+_VOICES = (6, 12, 24)
 _FEATURE_BATCH = 32  # clips whose spectra fit the processor's cache
 _MOST_KEPT = 2**29
 """Bytes of features that are kept from one epoch to the next: 512 MB, 33,000 clips of a second."""
@@ -73,7 +76,6 @@ class Batches:
         generator = torch.Generator().manual_seed(config.seed)
         coloured = coloured_noise(_COLOURED_S * self._sample_rate, generator)
         recorded = torch.from_numpy(corpus.noise).float() / 32_768.0
-        self._noise = torch.cat([recorded, coloured]).to(device)
         training = np.flatnonzero(corpus.split == "train")
         self._validation = torch.from_numpy(np.flatnonzero(corpus.split == "validation"))
         names = np.array(corpus.labels)[corpus.label_index[training]]
@@ -84,6 +86,7 @@ class Batches:
         self._n_unknown = min(len(self._unknown), max(1, round(config.unknown_share * n_command)))
         self._n_silence = round(config.silence_share * n_command) if len(recorded) else 0
         self._silence = corpus.words.index(SILENCE) if self._n_silence else 0
+        self._noise = torch.cat([recorded, coloured, *self._babble(generator)]).to(device)
         is_command = (names != UNKNOWN) & (names != SILENCE)
         self._commands = torch.from_numpy(training[is_command])
         self._n_scrambled, self._scrambled = 0, 0
@@ -93,6 +96,14 @@ class Batches:
         n_clips = len(self._known) + self._n_unknown + self._n_scrambled + self._n_silence
         self._n_repeats = math.ceil(config.epoch_clips / n_clips)
         self.n_steps = math.ceil(self._n_repeats * n_clips / config.batch_size)
+
+    def _babble(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """Yield the voices of those who train, many at once."""
+        n_each = max(1, round(_BABBLE_S * self._sample_rate / self._windows.shape[1]))
+        for n_voices in _VOICES:
+            chosen = torch.randint(len(self._spoken), (n_voices * n_each,), generator=generator)
+            clips = self._windows[self._spoken[chosen].to(self._windows.device)]
+            yield babble(_amplitudes(clips).cpu(), n_voices)
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch, augmented, in an order of its own."""

@@ -297,11 +297,12 @@ class Classifier:
         this order, it is the second one from ``threshold`` on. With more it is the likeliest one,
         or ``_uncertain_`` where that stays below ``threshold``.
         """
-        order = np.argsort(-probabilities, kind="stable")
-        ranked = {self.labels[i]: float(probabilities[i]) for i in order}
+        values = probabilities.tolist()  # so few are sorted faster without NumPy
+        order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
+        ranked = {self.labels[i]: values[i] for i in order}
         label, probability = next(iter(ranked.items()))
         if threshold is not None and len(self.labels) == 2:
-            label = self.labels[int(probabilities[1] >= threshold)]
+            label = self.labels[int(values[1] >= threshold)]
             probability = ranked[label]
         elif threshold is not None and probability < threshold:
             label = UNCERTAIN

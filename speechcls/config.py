@@ -102,9 +102,7 @@ class FeatureConfig(Config):
     relative: bool = True
     """Whether energies count from their mean in the clip, so that loud and faint are alike."""
     running_s: float = 0.0
-    """Time constant, seconds, of the running mean that relative energies count from; 0: they count
-    from the mean of the whole clip, which a stream does not have. With it frames end where their
-    sound does, so that none waits for what comes later."""
+    """Time constant, seconds, of a running mean in place of the clip's, for streams; 0: none."""
     range_db: float = 70.0
     """How far below that mean energies are told apart; not used by absolute ones."""
     power_floor: float = 1e-10
@@ -158,8 +156,7 @@ class NetworkConfig(Config):
     dropout: float = 0.2
     """Share of values zeroed in training, between layers and before the output."""
     readout: str = "attention"
-    """How the frames become one vector: ``last``, ``mean``, ``attention``; or ``stream``: an answer
-    at each step, of which a clip's is the one at which a word is likeliest."""
+    """How frames become one vector: ``last``, ``mean``, ``attention``; ``stream``: each answers."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -15,12 +15,12 @@ from speechcls.streaming import Answers, Stream
 
 DEFAULT_THRESHOLD = 0.8
 """Least probability of an event where the model is not calibrated."""
-_WORD_S = 0.4
+_WORD_S = 0.34
 """Length of a word where it is not known."""
 _SHORTEST_S, _LONGEST_S = 0.2, 0.8
 """Of a word."""
-_CAUSAL_LAG_S = 0.05
-"""How long after a word's end a causal network is sure of it."""
+_CAUSAL_FIRST_S, _CAUSAL_MIDDLE_S = 0.14, 0.41
+"""How long after a word's middle a causal network is first sure of it, and surest."""
 _WINDOW_BIAS_S = 0.02
 """How much earlier than a word's middle windows are surest of it."""
 
@@ -134,13 +134,19 @@ class EventFinder:
 
     def _event(self, i: int, stretch: "_Stretch") -> Event:
         """Return the word that a stretch means."""
-        if self._is_causal or self._eager:
-            lag_s = _CAUSAL_LAG_S if self._is_causal else (self._window_s - _WORD_S) / 2
-            end_s = max(0.0, stretch.first_s - lag_s)
-            return Event(max(0.0, end_s - _WORD_S), end_s, self._labels[i], stretch.highest)
-        middle_s = stretch.centre_s - self._window_s / 2 + _WINDOW_BIAS_S
-        width_s = stretch.last_s - stretch.first_s + self._every_s
-        half_s = min(max(self._window_s - width_s, _SHORTEST_S), _LONGEST_S) / 2
+        half_s = _WORD_S / 2
+        if self._is_causal:
+            middle_s = (
+                stretch.first_s - _CAUSAL_FIRST_S
+                if self._eager
+                else stretch.centre_s - _CAUSAL_MIDDLE_S
+            )
+        elif self._eager:  # the window has just taken in the end of the word
+            middle_s = stretch.first_s - half_s
+        else:
+            middle_s = stretch.centre_s - self._window_s / 2 + _WINDOW_BIAS_S
+            width_s = stretch.last_s - stretch.first_s + self._every_s
+            half_s = min(max(self._window_s - width_s, _SHORTEST_S), _LONGEST_S) / 2
         start_s = max(0.0, middle_s - half_s)
         return Event(start_s, max(start_s, middle_s + half_s), self._labels[i], stretch.highest)
 

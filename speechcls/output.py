@@ -36,6 +36,8 @@ def open_writer(kind: str, stream: TextIO, top_k: int | None) -> WritePrediction
 
 def _columns(prediction: Prediction, n_labels: int) -> list[str]:
     columns = [prediction.label, f"{prediction.probability:.4f}"]
+    if n_labels == 1:
+        return columns
     others = [item for item in prediction.probabilities.items() if item[0] != prediction.label]
     if prediction.label not in prediction.probabilities:
         others = others[1:]  # the likeliest one stands under _uncertain_ already

@@ -33,7 +33,7 @@ class Recogniser(nn.Module):
         super().__init__()
         if network.arch not in NETWORKS:
             raise ConfigError(f"arch: no {network.arch!r}; there are {', '.join(NETWORKS)}")
-        if network.readout == "stream" and features.relative and not features.running_s:
+        if network.readout == "stream" and not features.running_s:
             raise ConfigError("readout: a stream has no mean of the whole clip; give --running 1")
         self.features = FEATURES[features.kind](features)
         n_outputs = len(label_of_output)

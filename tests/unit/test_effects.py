@@ -10,7 +10,7 @@ import torch
 from common_training import generator
 from torch import Tensor
 
-from speechcls.augment import change_speed, coloured_noise, equalise, reverberate
+from speechcls.augment import babble, change_speed, coloured_noise, equalise, reverberate
 
 RATE = 16_000  # Hz
 
@@ -79,7 +79,7 @@ def test_eight_clips_share_a_speed_and_the_next_eight_have_another() -> None:
 def test_speeds_are_uniform_within_their_range() -> None:
     clips = tones(400, 4_000, n_clips=8 * 150)
     speeds = pitch(change_speed(clips, 0.2, generator())[::8]) / 0.1
-    # The length is rounded to one of a fast transform: 0.6 % either way at most.
+    # The length is rounded to one of a fast transform: 0.8 % either way at most.
     assert 0.79 < speeds.min() < 0.82 and 1.18 < speeds.max() < 1.21
     assert speeds.mean() == pytest.approx(1.0, abs=0.03)
     assert speeds.std() == pytest.approx(0.4 / math.sqrt(12), abs=0.015)
@@ -288,3 +288,20 @@ def test_little_noise_is_noise_too(n_samples: int) -> None:
     torch.testing.assert_close(
         parts.square().mean(dim=1).sqrt(), torch.full((4,), 0.05), atol=1e-6, rtol=0
     )
+
+
+def test_voices_of_babble_are_equally_loud_and_speak_in_turns_of_their_own() -> None:
+    clips = torch.zeros(7, 400)  # two voices with three clips each; one clip is left over
+    clips[:3] = 0.9 * tones(40, 400)
+    clips[3:6] = 0.01 * tones(80, 400)
+    clips[:, 200:] = 0.0
+    clips[1] = 0.0  # digital silence is no reason to divide by zero
+    noise = babble(clips, 2)
+    assert noise.shape == (3 * 400,)
+    assert noise.square().mean().sqrt().item() == pytest.approx(0.05)
+    spectrum = torch.fft.rfft(noise).abs().square()
+    low, high = spectrum[100:140].sum(), spectrum[220:260].sum()
+    assert (low / high).item() == pytest.approx(2 / 3, rel=0.05)  # of two clips and of three
+    halves = noise.reshape(6, 200).abs().amax(dim=1)
+    # The second voice is half a clip later, where the first one pauses.
+    assert (halves[:2] > 0).all() and halves[2] == 0 and (halves[3:] > 0).all()

@@ -35,7 +35,7 @@ def random_features(n_clips: int, n_frames: int, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
-@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("readout", [name for name in READOUTS if name != "stream"])
 def test_logits_of_every_network(arch: str, readout: str) -> None:
     network = build(arch, readout=readout).eval()
     features = random_features(4, 11)
@@ -43,6 +43,50 @@ def test_logits_of_every_network(arch: str, readout: str) -> None:
     assert logits.shape == (4, 3)
     torch.testing.assert_close(logits[1:2], network(features[1:2]), atol=1e-6, rtol=1e-5)
     assert logits.std(dim=0).min() > 1e-4  # the clip matters
+
+
+STREAMING = {"rnn": 1, "lstm": 4, "gru": 4, "crnn": 4}  # frames a step
+
+
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_who_runs_on_a_stream_and_who_refuses(arch: str) -> None:
+    if arch not in STREAMING:
+        with pytest.raises(ConfigError) as raised:
+            build(arch, readout="stream")
+        assert str(raised.value) == (
+            f"arch: {arch} cannot run on a stream; rnn, lstm, gru, crnn can"
+        )
+        return
+    network = build(arch, readout="stream").eval()
+    assert network.frames_a_step == STREAMING[arch]
+    # What is left over of a whole step at the end is not heard.
+    assert network(random_features(4, 11)).shape == (4, 11 // STREAMING[arch], 3)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("arch", STREAMING)
+def test_a_stream_ends_as_the_clip_does(arch: str, num_layers: int) -> None:
+    stream = build(arch, readout="stream", num_layers=num_layers).eval()
+    clip = build(arch, readout="last", num_layers=num_layers).eval()
+    clip.load_state_dict(stream.state_dict())
+    features = random_features(2, 28)
+    # The last block of a clip begins with frame 4 i and is filled up; that of a stream ends there.
+    n_frames = 28 if arch in WITHOUT_FRONT_END else 25
+    torch.testing.assert_close(stream(features)[:, -1], clip(features[:, :n_frames]))
+
+
+@pytest.mark.parametrize("cuts", [(4,), (4, 8, 12), (20, 24)])
+@pytest.mark.parametrize("arch", STREAMING)
+def test_pieces_of_a_stream_are_the_whole(arch: str, cuts: tuple[int, ...]) -> None:
+    network = build(arch, readout="stream").eval()
+    features = random_features(2, 28)
+    states, pieces = network.states(2), []
+    for start, end in zip((0, *cuts), (*cuts, 28), strict=True):
+        piece, states = network.step(features[:, start:end], states)
+        pieces.append(piece)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), network(features), atol=1e-6, rtol=1e-5)
+    # A stream does remember: from nothing the second piece is another.
+    assert not torch.allclose(network(features[:, cuts[0] :])[:, 0], network(features)[:, -1])
 
 
 @pytest.mark.parametrize("arch", NETWORKS)

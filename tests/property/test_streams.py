@@ -1,0 +1,150 @@
+"""Running sound in any pieces gives what the whole gives, and what ``predict`` says of a window."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechcls.artifact import Artifact, load_artifact, save_artifact
+from speechcls.classifier import Classifier
+from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.errors import ArtifactError, ConfigError
+from speechcls.export import export_onnx, export_stream
+from speechcls.recogniser import Recogniser, build_recogniser
+from speechcls.streaming import Stream
+
+RATE, N_SAMPLES = 16_000, 40_000
+LABELS = ("yes", "no", "_silence_")
+CAUSAL = {
+    "rnn": FeatureConfig(running_s=1.0),  # MFCC
+    "lstm": FeatureConfig(kind="log-mel", running_s=0.5),
+    "gru": FeatureConfig(kind="log-mel", relative=False, running_s=1.0),
+    "crnn": FeatureConfig(kind="log-mel", running_s=2.0),
+}
+WINDOWED = {
+    "bigru": FeatureConfig(kind="log-mel"),
+    "att-bigru": FeatureConfig(duration_s=0.73, n_fft=400, win_length=400, hop_length=150),
+    "fastrnn": FeatureConfig(kind="log-mel", relative=False),
+}
+
+
+@functools.cache
+def sound() -> np.ndarray:
+    """Noise that comes and goes, so that levels and states matter."""
+    rng = np.random.default_rng(0)
+    swell = 0.2 * np.abs(np.sin(np.arange(N_SAMPLES) / 5_000)) ** 3
+    return (swell * rng.standard_normal(N_SAMPLES)).astype(np.float32)
+
+
+@functools.cache
+def make(arch: str) -> tuple[Artifact, Recogniser]:
+    """Save an untrained model; the same weights make each answer depend on all of the sound."""
+    is_causal = arch in CAUSAL
+    features = (CAUSAL if is_causal else WINDOWED)[arch]
+    network = NetworkConfig(
+        arch=arch, hidden_size=12, readout="stream" if is_causal else "attention"
+    )
+    recogniser = build_recogniser(features, network, range(len(LABELS)), seed=0).eval()
+    recogniser.feature_std.fill_(10.0)
+    for parameter in recogniser.network.output.parameters():
+        parameter.data *= 5
+    place = Path(tempfile.mkdtemp(), arch)
+    artifact = Artifact(place, features, network, LABELS, LABELS)
+    graphs = (make_graph(recogniser, list(LABELS)) for make_graph in (export_onnx, export_stream))
+    graph, stream = graphs
+    save_artifact(artifact, {}, graph, {}, [], stream=stream)
+    return load_artifact(place), recogniser
+
+
+def feed(stream: Stream, cuts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """All answers on the sound cut into pieces at ``cuts``, without the end."""
+    parts = [stream.feed(piece) for piece in np.split(sound(), sorted(cuts))]
+    times, rows = zip(*parts, strict=True)
+    return np.concatenate(times), np.concatenate(rows)
+
+
+cuts = st.lists(st.integers(0, N_SAMPLES), max_size=12)
+
+
+@pytest.mark.parametrize("arch", CAUSAL)
+@settings(max_examples=15, deadline=None)
+@given(cuts=cuts)
+def test_a_causal_stream_in_pieces_is_the_whole_recording(arch: str, cuts: list[int]) -> None:
+    artifact, recogniser = make(arch)
+    with torch.no_grad():
+        features = recogniser.standardised(torch.from_numpy(sound())[None])
+        whole = recogniser.network(features).softmax(dim=2)[0].numpy()
+    times, rows = feed(Stream(artifact), cuts)
+    assert rows.std(axis=0).max() > 0.01  # the sound matters
+    np.testing.assert_allclose(rows, whole[: len(rows)], atol=1e-4)
+    step = artifact.features.hop_length * recogniser.network.frames_a_step
+    assert len(rows) == N_SAMPLES // step
+    np.testing.assert_allclose(times, step * np.arange(1, len(rows) + 1) / RATE)
+
+
+@pytest.mark.parametrize("piece", [160, 592, 16_000])  # 10 ms, 37 ms, 1 s
+@pytest.mark.parametrize("arch", CAUSAL)
+def test_pieces_of_one_length_make_no_difference(arch: str, piece: int) -> None:
+    artifact, _ = make(arch)
+    _, whole = feed(Stream(artifact), [])
+    _, rows = feed(Stream(artifact), list(range(piece, N_SAMPLES, piece)))
+    np.testing.assert_allclose(rows, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("arch", WINDOWED)
+@settings(max_examples=8, deadline=None)
+@given(cuts=cuts, every_s=st.sampled_from([0.05, 0.1, 0.25, 1.5]))
+def test_other_networks_say_of_each_window_what_predict_does(
+    arch: str, cuts: list[int], every_s: float
+) -> None:
+    artifact, _ = make(arch)
+    stream = Stream(artifact, every_s)
+    times, rows = feed(stream, cuts)
+    n_window = artifact.features.n_samples
+    before = np.concatenate([np.zeros(n_window, np.float32), sound()])
+    ends = np.rint(times * RATE).astype(int)
+    windows = np.stack([before[end : end + n_window] for end in ends])
+    expected = Classifier(artifact, jobs=1).probabilities(windows)
+    np.testing.assert_allclose(rows, expected, atol=1e-4)
+    assert len(rows) == int(N_SAMPLES / RATE / stream.every_s + 1e-9)
+    assert every_s > 1 or rows.std(axis=0).max() > 1e-3  # the sound matters
+
+
+def test_a_stream_ends_with_what_was_left_over() -> None:
+    artifact, _ = make("crnn")
+    stream = Stream(artifact)
+    assert len(stream.feed(sound()[:1_000]).times_s) == 1  # a step of 640
+    times, rows = stream.finish()
+    assert times.tolist() == [2 * 640 / RATE] and rows.shape == (1, 3)
+    windowed = Stream(make("bigru")[0])
+    assert len(windowed.feed(sound()[:500]).times_s) == 0
+    times, _ = windowed.finish()  # until the last samples are in the window's middle
+    assert times[-1] == pytest.approx(0.6)
+
+
+def test_artifacts_of_clips_alone_and_impossible_steps_are_refused() -> None:
+    artifact, _ = make("fastrnn")
+    with pytest.raises(ConfigError, match="a stream has no mean of the whole clip"):
+        build_recogniser(FeatureConfig(), NetworkConfig("gru", readout="stream"), [0, 1], seed=0)
+    with pytest.raises(ConfigError, match="every: 0 s is not possible"):
+        Stream(artifact, 0.0)
+    (artifact.path / "stream.onnx").rename(artifact.path / "away")
+    with pytest.raises(ArtifactError, match=r"stream.onnx: no such file; .* train it again"):
+        Stream(artifact)
+    (artifact.path / "away").rename(artifact.path / "stream.onnx")
+
+
+def test_version_1_knew_no_running_mean(tmp_path: Path) -> None:
+    artifact, _ = make("bigru")
+    config = (artifact.path / "config.json").read_text()
+    old = config.replace('"format_version": 2', '"format_version": 1')
+    old = old.replace('    "running_s": 0.0,\n', "")
+    assert old.count("running_s") == 0
+    (tmp_path / "config.json").write_text(old)
+    (tmp_path / "model.onnx").write_bytes(b"")
+    assert load_artifact(tmp_path).features == artifact.features
