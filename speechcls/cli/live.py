@@ -73,7 +73,8 @@ class CtrlC:
 
     def __enter__(self) -> Self:
         self._before: Any = None
-        if threading.current_thread() is threading.main_thread():
+        is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in the background
+        if not is_ignored and threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._on_signal)
         return self
 

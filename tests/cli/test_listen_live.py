@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from speechcls.cli.live import CtrlC
+
 RATE = 16_000
 SAID = [(1.0, "low"), (2.5, "high"), (4.0, "low"), (6.0, "high")]
 STUB = '''
@@ -133,6 +135,29 @@ def test_ctrl_c_is_the_way_to_end_it(hearer, make_running, start):
     assert (code, stdout) == (0, "")
     assert "Traceback" not in stderr
     assert stderr.splitlines()[-1].endswith(" s, heard 2 events")
+
+
+def test_ctrl_c_lets_be_finished_what_is_being_done():
+    with CtrlC() as ctrl_c:
+        done = []
+        for block in ctrl_c.until(iter([1, 2, 3])):
+            signal.raise_signal(signal.SIGINT)
+            done.append(block)
+        assert (done, ctrl_c.came) == ([1], True)
+        with pytest.raises(KeyboardInterrupt):  # the second one waits for nothing
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):  # and all is as it was
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does with "listen &"
+    try:
+        with CtrlC() as ctrl_c:
+            signal.raise_signal(signal.SIGINT)
+        assert not ctrl_c.came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_after_ctrl_c_commands_that_wait_are_told_not_to_run(hearer, make_running, tmp_path, start):
