@@ -16,6 +16,8 @@ COMMANDS = {
     "calibrate": "Choose how sure a model has to be by the false alarms it makes.",
     "detect": "Find the words in long recordings.",
     "bench": "Measure how fast models run on this machine and what they need.",
+    "listen": "Say which words are spoken, as they are spoken.",
+    "record": "Record a data set of your own, one word at a time.",
     "archs": "List the networks with their size and cost.",
     "cache": "List the clips that training has packed, or remove them.",
     "synth": "Speak words with many synthetic voices, as a first data set.",
