@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from speechcls.audio import Samples
-from speechcls.config import SILENCE, UNKNOWN
-from speechcls.events import Event, EventFinder, EventSettings
+from speechcls.config import SILENCE, UNKNOWN, EventSettings
+from speechcls.events import Event, EventFinder
 from speechcls.levels import FLOOR_DB, level_db
 from speechcls.sources import Block, at_rate
 from speechcls.streaming import Stream

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def run():
 @pytest.fixture
 def start():
     """Start the command line with pipes to all its streams; it is gone when the test ends."""
-    processes = []
+    processes, timers = [], []
 
     def begin(*arguments, cwd=None, env=None):
         process = subprocess.Popen(
@@ -103,9 +104,16 @@ def start():
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         processes.append(process)
+        # Whoever waits in vain for a line of it gets the end of its output instead.
+        timer = threading.Timer(TIMEOUT_S, process.kill)
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
         return process
 
     yield begin
+    for timer in timers:
+        timer.cancel()
     for process in processes:
         process.kill()
         for stream in (process.stdin, process.stdout, process.stderr):
@@ -228,7 +236,7 @@ def hearer(tmp_path_factory, train):
     (path / "beeps" / "_background_noise_").mkdir()
     noise = path / "beeps" / "_background_noise_" / "hiss.wav"
     soundfile.write(noise, _make_running([], 20.0), RATE)
-    trained = train(path / "beeps", path / "model", "--streaming", "--epochs", "10")
+    trained = train(path / "beeps", path / "model", "--streaming", "--epochs", "24")
     assert trained.code == 0, trained.stderr
     return path / "model"
 
