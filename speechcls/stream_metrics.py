@@ -1,7 +1,8 @@
 """How good events are against what was said: plain functions of words and events."""
 
 import heapq
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +31,10 @@ class EventCounts:
     n_words: int
     hits: int
     """Words that an event of their label was matched with."""
+    confused: int
+    """Events in the place of a word of another label, which is missed for that."""
     false_alarms: int
-    """Events that no word was left for."""
+    """Events where no such word was said."""
 
     @property
     def misses(self) -> int:
@@ -90,6 +93,7 @@ def _as_dict(counts: EventCounts) -> dict[str, Any]:
         "words": counts.n_words,
         "hits": counts.hits,
         "misses": counts.misses,
+        "confused": counts.confused,
         "false_alarms": counts.false_alarms,
         "miss_rate": counts.miss_rate,
     }
@@ -137,6 +141,25 @@ def match_events(words: Sequence[Word], events: Sequence[Event]) -> list[tuple[i
     return sorted(pairs, key=lambda pair: events[pair[1]].centre_s)
 
 
+def count_confused(
+    words: Sequence[Word], events: Sequence[Event], pairs: Sequence[tuple[int, int]]
+) -> dict[str, int]:
+    """Return, by label, how many events that hit nothing lie in the place of another label's word.
+
+    In its place is where an event of its own label would have hit it.
+    """
+    starts, ends = (np.array([getattr(w, name) for w in words]) for name in ("start_s", "end_s"))
+    said = np.array([word.label for word in words])
+    hits = {j for _, j in pairs}
+    counts: Counter[str] = Counter()
+    for j, event in enumerate(events):
+        if j in hits or not len(words):
+            continue
+        is_there = (starts - TOLERANCE_S <= event.centre_s) & (event.centre_s <= ends + TOLERANCE_S)
+        counts[event.label] += bool((is_there & (said != event.label)).any())
+    return counts
+
+
 def score_events(
     words: Sequence[Word], events: Sequence[Event], labels: Sequence[str], hours: float
 ) -> StreamScores:
@@ -147,18 +170,19 @@ def score_events(
     words, events : of ``labels`` alone
     """
     pairs = match_events(words, events)
-    hit = [words[i].label for i, _ in pairs]
-    said = [word.label for word in words]
-    heard = [event.label for event in events]
+    hit = Counter(words[i].label for i, _ in pairs)
+    said = Counter(word.label for word in words)
+    heard = Counter(event.label for event in events)
+    confused = count_confused(words, events, pairs)
+
+    def counts(of: Callable[[Mapping[str, int]], int]) -> EventCounts:
+        n_hits, n_confused = of(hit), of(confused)
+        return EventCounts(of(said), n_hits, n_confused, of(heard) - n_hits - n_confused)
+
     return StreamScores(
         hours,
-        EventCounts(len(words), len(pairs), len(events) - len(pairs)),
-        {
-            label: EventCounts(
-                said.count(label), hit.count(label), heard.count(label) - hit.count(label)
-            )
-            for label in labels
-        },
+        counts(lambda by_label: sum(by_label.values())),
+        {label: counts(lambda by_label: by_label.get(label, 0)) for label in labels},  # noqa: B023
         np.array([events[j].centre_s - words[i].centre_s for i, j in pairs], dtype=np.float64),
     )
 
@@ -177,9 +201,8 @@ def trade_off(words: Sequence[Word], events: Sequence[Event], hours: float) -> l
     points = []
     for threshold in THRESHOLDS:
         kept = [event for event in events if event.probability >= threshold]
-        hits = len(match_events(words, kept))
-        misses = EventCounts(len(words), hits, len(kept) - hits).miss_rate
-        points.append(CurvePoint(threshold, misses, (len(kept) - hits) / hours))
+        total = score_events(words, kept, (), hours).total
+        points.append(CurvePoint(threshold, total.miss_rate, total.false_alarms / hours))
     return points
 
 

@@ -61,6 +61,7 @@ def _print_totals(scores: "StreamScores") -> None:
         f"hits          {total.hits}, {100 * (1 - total.miss_rate):.1f} % of the words (middle in"
         f" the word or up to {TOLERANCE_S:g} s beside it)"
     )
+    typer.echo(f"confused      {total.confused}, heard as another word where one was said")
     typer.echo(
         f"false alarms  {total.false_alarms}, {scores.false_alarms_an_hour:.1f} an hour (95 % upper"
         f" bound {upper:.1f})"
@@ -78,10 +79,11 @@ def _print_tables(evaluation: "StreamEvaluation") -> None:
     labels = evaluation.scores.per_label
     by_label = Table(box=None, pad_edge=False, header_style="")
     by_label.add_column("label", no_wrap=True)
-    for heading in ("threshold", "words", "hits", "misses", "false alarms"):
+    for heading in ("threshold", "words", "hits", "misses", "confused", "false alarms"):
         by_label.add_column(heading, justify="right", no_wrap=True)
     for label, counts in labels.items():
-        figures = counts.n_words, counts.hits, counts.misses, counts.false_alarms
+        of_words = counts.n_words, counts.hits, counts.misses
+        figures = *of_words, counts.confused, counts.false_alarms
         threshold = f"{evaluation.thresholds[label]:.4f}"
         by_label.add_row(label, threshold, *(str(figure) for figure in figures))
     curve = Table(box=None, pad_edge=False, header_style="")

@@ -38,16 +38,28 @@ EVENTS = [
 def test_events_are_matched_one_to_one_by_label_and_place():
     assert match_events(WORDS, EVENTS) == [(0, 0), (1, 2), (3, 4)]
     scores = score_events(WORDS, EVENTS, ["yes", "no"], hours=0.5)
-    counts = {k: (c.n_words, c.hits, c.misses, c.false_alarms) for k, c in scores.per_label.items()}
-    assert counts == {"yes": (2, 2, 0, 2), "no": (2, 1, 1, 0)}
-    assert (scores.total.hits, scores.total.misses, scores.total.false_alarms) == (3, 1, 2)
+    counts = {
+        k: (c.n_words, c.hits, c.misses, c.confused, c.false_alarms)
+        for k, c in scores.per_label.items()
+    }
+    # The yes at 4.25 s is in the place of a no, that at 1.7 s in that of a yes already hit.
+    assert counts == {"yes": (2, 2, 0, 1, 1), "no": (2, 1, 1, 0, 0)}
+    total = scores.total
+    assert (total.hits, total.misses, total.confused, total.false_alarms) == (3, 1, 1, 1)
     assert scores.total.miss_rate == 0.25
-    assert scores.false_alarms_an_hour == 4.0
+    assert scores.false_alarms_an_hour == 2.0
     np.testing.assert_allclose(scores.offsets_s, [0.05, 0.45, 0.0], atol=1e-9)
     assert scores.median_distance_s == pytest.approx(0.05)
     assert scores.near_share == pytest.approx(2 / 3)
     as_json = scores.to_dict()
     assert (as_json["hits"], as_json["per_label"]["no"]["misses"]) == (3, 1)
+
+
+def test_far_from_any_word_nothing_is_confused():
+    words = [Word(1.0, 1.5, "yes")]
+    scores = score_events(words, [event(1.2, "no"), event(1.8, "no"), event(9, "no")], ["no"], 1.0)
+    assert (scores.total.confused, scores.total.false_alarms, scores.total.misses) == (1, 2, 1)
+    assert score_events([], [event(1.0)], ["yes"], 1.0).total.false_alarms == 1
 
 
 @pytest.mark.parametrize(("centre_s", "is_hit"), [(0.74, 0), (0.76, 1), (1.74, 1), (1.76, 0)])
@@ -91,7 +103,7 @@ def test_no_other_matching_has_more_hits(words, centres):
 
 def test_the_curve_sweeps_over_the_probabilities():
     points = {point.threshold: point for point in trade_off(WORDS, EVENTS, hours=0.5)}
-    expected = {0.5: (1, 2), 0.6: (1, 1), 0.7: (1, 0), 0.8: (2, 0), 0.9: (3, 0), 0.96: (4, 0)}
+    expected = {0.5: (1, 1), 0.6: (1, 0), 0.7: (1, 0), 0.8: (2, 0), 0.9: (3, 0), 0.96: (4, 0)}
     for threshold, (misses, alarms) in expected.items():
         point = points[threshold]
         assert (point.miss_rate, point.false_alarms_an_hour) == (misses / 4, alarms / 0.5)
