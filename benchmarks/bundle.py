@@ -39,6 +39,7 @@ name the data set when you pass it on.
 On the 1,624 validation clips, by 193 speakers it was not trained on; the epoch was chosen on them,
 so that the figures flatter a bit: **{accuracy:.2f} %** of the clips right.
 
+{stream}
 | label | recall % |
 | --- | ---: |
 {recalls}
@@ -57,8 +58,8 @@ trained with:
 * One second, one word, English, mostly adults with a close microphone; nobody measured children,
   other languages or accents. Train your own with `speechcls train`, or go on from this model with
   `--from`.
-* It does not find words in running speech, and is no wake word: words it does not know come out as
-  a command too often for that.
+* It is no wake word: in running speech, words it does not know come out as a command too often for
+  that. `speechcls calibrate` says how often in your sound.
 """
 
 
@@ -87,6 +88,12 @@ def write_card(name: str, run: str, about: str, results: dict[str, dict[str, Any
         if key.startswith(f"{family} seed=")
     ]
     unseen = results.get(f"unseen {family.split(' ', 1)[1]} seed=0")
+    stream = ""
+    if "stream_accuracy" in result:
+        stream = (
+            f"Heard in one running sound, one after the other, **{100 * result['stream_accuracy']:.2f}"
+            " %** of the same\nclips are right.\n"
+        )
     text = ""
     if unseen:
         recall = 100 * unseen["unseen_recall"]
@@ -110,6 +117,7 @@ def write_card(name: str, run: str, about: str, results: dict[str, dict[str, Any
         recalls="\n".join(f"| {k} | {100 * v:.1f} |" for k, v in result["recall"].items()),
         babble="\n".join(f"| {k} dB | {100 * v:.1f} |" for k, v in result["in_babble"].items()),
         unseen=text,
+        stream=stream,
     )
 
 

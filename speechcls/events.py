@@ -13,13 +13,13 @@ from speechcls.config import SILENCE, UNKNOWN, EventSettings
 from speechcls.errors import ConfigError
 from speechcls.streaming import Answers, Stream
 
-DEFAULT_THRESHOLD = 0.8
+DEFAULT_THRESHOLD = 0.6
 """Least probability of an event where the model is not calibrated."""
 _WORD_S = 0.34
 """Length of a word where it is not known."""
 _SHORTEST_S, _LONGEST_S = 0.2, 0.8
 """Of a word."""
-_CAUSAL_FIRST_S, _CAUSAL_MIDDLE_S = 0.14, 0.41
+_CAUSAL_FIRST_S, _CAUSAL_MIDDLE_S = 0.10, 0.35
 """How long after a word's middle a causal network is first sure of it, and surest."""
 _WINDOW_BIAS_S = 0.02
 """How much earlier than a word's middle windows are surest of it."""

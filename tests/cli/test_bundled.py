@@ -7,7 +7,7 @@ import pytest
 
 from speechcls.artifact import BUNDLED, find_bundled, load_artifact
 
-LIMITS = {"commands": 500_000, "commands-tiny": 100_000}
+LIMITS = {"commands": 500_000, "commands-tiny": 100_000, "commands-stream": 100_000}
 LABELS = ("yes", "no", "up", "down", "left", "right", "stop", "go", "_unknown_", "_silence_")
 every_model = pytest.mark.parametrize("name", LIMITS)
 

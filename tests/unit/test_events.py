@@ -69,9 +69,9 @@ def test_a_word_lies_in_the_middle_of_the_windows_that_hold_it():
 
 def test_a_causal_word_has_ended_when_it_is_heard():
     [event] = find([("no", 19, 25, 0.9)], is_causal=True)
-    assert event.centre_s == pytest.approx(2.3 - 0.41)
+    assert event.centre_s == pytest.approx(2.3 - 0.35)
     [eager] = find([("no", 19, 25, 0.9)], is_causal=True, eager=True)
-    assert eager.centre_s == pytest.approx(2.0 - 0.14)
+    assert eager.centre_s == pytest.approx(2.0 - 0.10)
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 60])
