@@ -13,6 +13,8 @@ COMMANDS = {
     "evaluate": "Say how good a model is on recordings that it was not trained on.",
     "predict": "Say which word is spoken in each recording.",
     "detect": "Find the words in long recordings.",
+    "explain": "Draw what a network does while a clip goes by.",
+    "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
     "bench": "Measure how fast models run on this machine and what they need.",
     "archs": "List the networks with their size and cost.",
     "cache": "List the clips that training has packed, or remove them.",
