@@ -83,7 +83,7 @@ class Explanation:
     frame_times_s: Array
     """(n_frames,) the middle of each frame, or with a running mean its end."""
     step_times_s: Array
-    """(n_steps,) the last frame of each step of the recurrence."""
+    """(n_steps,) the last frame of each step of the recurrence; the last step may lack some."""
     layers: tuple[Layer, ...]
     attention: Array | None
     """(n_steps, n_heads), each head summing to 1, if the network has attention."""
@@ -146,11 +146,12 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
     probabilities = answers[answers[:, :-1].max(axis=1).argmax()] if is_stream else answers
     _compare(classifier, samples, probabilities)
 
-    frame_times_s = np.arange(config.n_frames) * config.hop_length / config.sample_rate
-    if config.running_s:
-        frame_times_s += config.hop_length / config.sample_rate
-    every = network.frames_a_step
-    step_times_s = frame_times_s[every - 1 if is_stream else 0 :: every]
+    frame_s = config.hop_length / config.sample_rate
+    first_s = frame_s if config.running_s else 0.0
+    frame_times_s = first_s + frame_s * np.arange(config.n_frames)
+    step_s = frame_s * network.frames_a_step
+    first_step_s = step_s if is_stream else first_s
+    step_times_s = first_step_s + step_s * np.arange(len(inputs))
     label_index = int(probabilities.argmax())
     moments_s = _moments_s(config)
     unfolding = Curve(step_times_s, answers)

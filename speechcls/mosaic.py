@@ -40,6 +40,15 @@ def fit_cells(values: Array, n_rows: int, n_columns: int) -> Array:
     return scaled
 
 
+def spread(values: Array) -> Array:
+    """Return ``values`` (n_times, n_bands) with each band in deviations from its own mean.
+
+    The first cepstral coefficient is so large that beside it all others look alike.
+    """
+    deviations: Array = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
+    return deviations
+
+
 def _resize(values: Array, size: int) -> Array:
     """Return (size, ...) of ``values`` (n, ...): each the mean of the part that falls to it."""
     edges = np.linspace(0, len(values), size + 1)

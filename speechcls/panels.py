@@ -143,7 +143,8 @@ def _stack(figure: "Figure | SubFigure", panels: Sequence[_Panel], about: Explan
         if about.occlusion.values.max() >= _LEAST_LOSS:
             axes.axvline(about.decisive_s, color=GREY, linewidth=0.8, linestyle=":")
     stacked[-1, 0].set_xlabel("seconds")
-    stacked[-1, 0].set_xlim(0, len(about.samples) / about.config.sample_rate)
+    end_s = len(about.samples) / about.config.sample_rate
+    stacked[-1, 0].set_xlim(0, max(end_s, about.step_times_s[-1]))
 
 
 def _draw_waveform(axes: "Axes", about: Explanation) -> None:

@@ -37,8 +37,9 @@ def features(
     """Draw the spectrogram, log-mel energies or MFCCs of a clip.
 
     They are drawn as text, time to the right and low frequencies or coefficients below: in colour
-    on a terminal, in shades of characters (the lightest is the lowest) elsewhere. With --out they
-    go into a picture, whose name is printed. The whole clip is taken, at 16 kHz.
+    on a terminal, in shades of characters (the lightest is the lowest) elsewhere; each MFCC in
+    deviations from its mean. With --out they go into a picture, whose name is printed. The whole
+    clip is taken, at 16 kHz.
 
     Example: speechcls features clip.wav
     """
@@ -67,15 +68,16 @@ def features(
     Messages(quiet, verbose).note(
         f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values from below"
     )
-    _print(values)
+    _print(values, kind)
 
 
-def _print(values: "Array") -> None:
+def _print(values: "Array", kind: str) -> None:
     """Print (n_times, n_bands) as text."""
     from rich.console import Console
 
-    from speechcls.mosaic import as_blocks, as_shades, fit_cells
+    from speechcls.mosaic import as_blocks, as_shades, fit_cells, spread
 
+    values = spread(values) if kind == "mfcc" else values
     console = Console(file=sys.stdout, highlight=False, markup=False)
     n_columns, n_lines = min(console.width, len(values)), 20
     if console.is_terminal and not console.no_color:
