@@ -5,6 +5,7 @@ All sounds are synthetic (espeak-ng). Small networks are trained on them first, 
 """
 
 import io
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,9 +48,9 @@ def train(arch: str) -> Classifier:
     """Return a network of one layer that answers from its last state."""
     path = SCRATCH / arch
     if not path.is_dir():
-        sizes = ("--hidden-size", HIDDEN_SIZE, "--num-layers", 1, "--epochs", EPOCHS, "--seed", 0)
-        options = ("--arch", arch, "--readout", "last", "--out", path, *map(str, sizes))
-        run("train", speech(), *options)
+        sizes = f"--hidden-size {HIDDEN_SIZE} --num-layers 1 --epochs {EPOCHS} --seed 0"
+        options = f"--arch {arch} --readout last {sizes}".split()
+        run("train", speech(), "--out", path, *options)
     return Classifier(load_artifact(path), jobs=1)
 
 
@@ -101,9 +102,10 @@ def draw_memory() -> Figure:
             cells.append(float(state[1][0, 0]))
         left.plot(steps, cells, color=colour, label=f"f = {forget:g}")
     left.set_title("an LSTM cell of 1, its input gate closed: c = f·c")
-    for u, start, colour in (
-        (0.9, 1.0, PALETTE[0]), (0.9, 0.2, PALETTE[0]), (1.5, 1.0, PALETTE[1]), (1.5, 0.2, PALETTE[1])
-    ):  # fmt: skip
+    for u, start, colour in itertools.chain(
+        ((0.9, start, PALETTE[0]) for start in (1.0, 0.2)),
+        ((1.5, start, PALETTE[1]) for start in (1.0, 0.2)),
+    ):
         hidden = {"hidden": GateWeights(zero, nothing, zero + u, nothing)}
         states = [start]
         for _ in steps[1:]:
@@ -135,7 +137,11 @@ def save_small(figure: Figure, path: Path) -> None:
     """Write a PNG of 256 colours, a third of the size of one with all of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_figure(figure, path)
-    picture = Image.open(io.BytesIO(path.read_bytes())).convert("RGB").quantize(256, dither=0)
+    picture = (
+        Image.open(io.BytesIO(path.read_bytes()))
+        .convert("RGB")
+        .quantize(256, dither=Image.Dither.NONE)
+    )
     picture.save(path, optimize=True)
     if path.stat().st_size > MOST_BYTES:
         raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")

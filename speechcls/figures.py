@@ -5,6 +5,7 @@ matplotlib is imported when a figure is made: it takes half a second, and few co
 
 import io
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ SHARES, SIGNED, LEVELS = "cividis", "PuOr_r", "magma"
 FORMATS = (".png", ".svg")
 _DPI = 120
 _STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "axes.prop_cycle": f"cycler('color', {list(PALETTE)})",
     "axes.titlesize": 9,
@@ -36,6 +35,7 @@ _STYLE: Any = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "image.interpolation": "nearest",
+    "text.parse_math": False,  # a $ in a name is a $
     "svg.fonttype": "none",  # text stays text, to be searched and read aloud
     "svg.hashsalt": "speechcls",  # the same figure gives the same file
 }
@@ -53,14 +53,15 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def check_figure_path(path: Path) -> None:
-    """Refuse a name that does not say which kind of picture it is.
+def as_text(name: str) -> str:
+    """Return a label or file name as a figure can show it, lone surrogates spelled out."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    # A legend leaves out what starts with _.
+    return f"\u200b{text}" if text.startswith("_") else text
 
-    Raises
-    ------
-    ConfigError
-        When it ends neither in .png nor in .svg.
-    """
+
+def check_figure_path(path: Path) -> None:
+    """Raise a ``ConfigError`` for a name that ends neither in .png nor in .svg."""
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"{path}: no kind of picture; give a name ending in .png or .svg")
 
@@ -71,7 +72,10 @@ def save_figure(figure: "Figure", path: Path) -> None:
     kind = path.suffix.lower().removeprefix(".")
     buffer = io.BytesIO()
     # Without the date, so that the same figure gives the same file.
-    figure.savefig(buffer, format=kind, dpi=_DPI, metadata={"Date": None} if kind == "svg" else {})
+    metadata = {"Date": None} if kind == "svg" else {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
+        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
         whole = Path(scratch, path.name)
         whole.write_bytes(buffer.getvalue())

@@ -18,7 +18,7 @@ from speechcls.explaining import (
     gate_panels,
     spectrogram,
 )
-from speechcls.figures import GREY, LEVELS, PALETTE, SIGNED, new_figure
+from speechcls.figures import GREY, LEVELS, PALETTE, SIGNED, as_text, new_figure
 from speechcls.figures import SHARES as SHARES_MAP
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ _GATE_TITLES = {
     "update": "update gate z: the share of the old state that stays",
 }
 _STATE_TITLES = {
-    "rnn": "state h = tanh(W x + U h + b)",
-    "fastrnn": "state h = β·h + α·tanh(W x + U h + b)",
+    "rnn": "state h = tanh(W_x x + W_h h + b)",
+    "fastrnn": "state h = β·h + α·tanh(W_x x + W_h h + b)",
     "lstm": "state h = o·tanh(c)",
     "lstmp": "state h = P (o·tanh(c)), in units of its own",
     "gru": "state h = z·h + (1 - z)·candidate",
@@ -67,7 +67,7 @@ def draw_explanation(explanation: Explanation, title: str, layer: int) -> "Figur
         _Panel(1.2, _draw_occlusion),
     ]
     figure = new_figure(14.0, 9.5)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=12)
     heard, inside = figure.subfigures(1, 2, wspace=0.02, squeeze=False)[0]
     _stack(heard, left, explanation)
     inside.suptitle(_layer_title(explanation, layer), x=0.02, ha="left", fontsize=10)
@@ -79,7 +79,7 @@ def draw_gates(explanation: Explanation, title: str, layer: int) -> "Figure":
     """Return the waveform over the gates of a layer."""
     panels = [_Panel(0.6, _draw_waveform), *_gates(explanation, layer)]
     figure = new_figure(7.5, 1.5 + 1.2 * len(panels))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=10)
     _stack(figure, panels, explanation)
     return figure
 
@@ -96,7 +96,7 @@ def draw_features(
     kind : ``spectrogram``, ``log-mel`` or ``mfcc``
     """
     figure = new_figure(8.0, 4.5)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=10)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2.5])
     _plot_waveform(top, samples, config.sample_rate)
     times_s = np.arange(len(values)) * config.hop_length / config.sample_rate
@@ -193,7 +193,7 @@ def _draw_unfolding(axes: "Axes", about: Explanation) -> None:
         width = 2.0 if label_index == about.label_index else 1.0
         name = about.labels[label_index]
         axes.plot(
-            times_s, values[:, label_index], color=colour, linewidth=width, label=_plain(name)
+            times_s, values[:, label_index], color=colour, linewidth=width, label=as_text(name)
         )
     how = "at each step of the network"
     if not about.unfolds_by_steps:
@@ -220,7 +220,7 @@ def _draw_occlusion(axes: "Axes", about: Explanation) -> None:
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.fill_between(times_s, lost, color=PALETTE[1], alpha=0.5, linewidth=0)
     axes.plot(times_s, lost, color=PALETTE[1], linewidth=1.2)
-    label = _plain(about.labels[about.label_index])
+    label = as_text(about.labels[about.label_index])
     axes.set_title(
         f"what decides, by occlusion: probability of {label} lost when {OCCLUDED_S:g} s is silence"
     )
@@ -277,9 +277,3 @@ def _plot_image(
     bar = axes.inset_axes((1.01, 0.0, 0.015, 1.0))
     axes.figure.colorbar(image, cax=bar)
     bar.tick_params(labelsize=7)
-
-
-def _plain(label: str) -> str:
-    """Return a label as matplotlib shows it: one that starts with _ would be left out."""
-    text = label.replace("$", r"\$")
-    return f"\u200b{text}" if text.startswith("_") else text

@@ -69,7 +69,7 @@ def test_a_network_without_gates_is_said_to_have_none(rnn, home, run, tmp_path):
     text = texts_of(out)
     assert "birnn has no gates" in text
     assert "layer 1 of 2, forward and reverse" in text
-    assert "state h = tanh(W x + U h + b)" in text
+    assert "state h = tanh(W_x x + W_h h + b)" in text
     assert " gate " not in text
     assert "lasts 0.50 s" in result.stderr  # longer than the window of 0.3 s
 
