@@ -30,6 +30,8 @@ TOLERANCE = 1e-4
 """Largest difference of a probability from that of ``model.onnx``."""
 OCCLUDED_S = 0.1
 """How much of the clip is silenced at a time."""
+LEAST_LOSS = 0.05
+"""A smaller loss of probability decides nothing."""
 SPECTROGRAM_DB = 80.0
 """How far below its loudest point a spectrogram goes."""
 SHARES = ("forget", "input", "output", "reset", "update")
@@ -108,9 +110,10 @@ class Explanation:
         return bool(self.layers[0]["forward"].gates)
 
     @property
-    def decisive_s(self) -> float:
-        """The moment whose silencing costs most."""
-        return float(self.occlusion.times_s[self.occlusion.values.argmax()])
+    def decisive_s(self) -> float | None:
+        """The moment whose silencing costs most, if it costs ``LEAST_LOSS`` at all."""
+        times_s, lost = self.occlusion
+        return float(times_s[lost.argmax()]) if lost.max() >= LEAST_LOSS else None
 
 
 def explain(classifier: Classifier, samples: Samples) -> Explanation:

@@ -43,8 +43,6 @@ _STATE_TITLES = {
     "mingru": "state h = (1 - z)·h + z·candidate",
 }
 _MOST_CURVES = 6
-_LEAST_LOSS = 0.05
-"""A smaller loss of probability decides nothing."""
 
 Draw = Callable[["Axes", Explanation], None]
 
@@ -140,7 +138,7 @@ def _stack(figure: "Figure | SubFigure", panels: Sequence[_Panel], about: Explan
     stacked = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)
     for axes, panel in zip(stacked[:, 0], panels, strict=True):
         panel.draw(axes, about)
-        if about.occlusion.values.max() >= _LEAST_LOSS:
+        if about.decisive_s is not None:
             axes.axvline(about.decisive_s, color=GREY, linewidth=0.8, linestyle=":")
     stacked[-1, 0].set_xlabel("seconds")
     end_s = len(about.samples) / about.config.sample_rate

@@ -66,8 +66,9 @@ def explain(
         messages.note(f"{explanation.arch} has no gates; the picture shows its states alone")
     title = f"{Path(clip).name}: {answer}, {100 * probability:.1f} % ({path.name})"
     save_figure(draw_explanation(explanation, title, layer or n_layers), out)
-    messages.note(
-        f"{clip}: {answer} ({probability:.4f}); most depends on {explanation.decisive_s:.2f} s,"
-        f" without which it loses {explanation.occlusion.values.max():.2f}"
-    )
+    what = "no tenth of a second decides alone"
+    if explanation.decisive_s is not None:
+        lost = explanation.occlusion.values.max()
+        what = f"most depends on {explanation.decisive_s:.2f} s, without which it loses {lost:.2f}"
+    messages.note(f"{clip}: {answer} ({probability:.4f}); {what}")
     typer.echo(out)

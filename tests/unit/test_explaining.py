@@ -1,5 +1,6 @@
 """The arrays behind every panel: equal to the running model, and by hand where the net is tiny."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from speechcls.classifier import Classifier
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
 from speechcls.explaining import (
+    Curve,
     clip_features,
     explain,
     gate_panels,
@@ -153,6 +155,7 @@ def test_a_network_of_one_unit_by_hand(tmp_path):
     powers = [math.exp(third), math.exp(-third), math.exp(0.3) + math.exp(2 * third)]
     np.testing.assert_allclose(explanation.probabilities, np.array(powers) / sum(powers), atol=1e-6)
     np.testing.assert_allclose(explanation.occlusion.values, 0.0, atol=1e-6)
+    assert explanation.decisive_s is None
     np.testing.assert_allclose(explanation.step_times_s, [0.0, 0.01, 0.02])
     np.testing.assert_allclose(explanation.unfolding.times_s, [0.0, 0.02])
 
@@ -285,3 +288,13 @@ def test_features_of_a_whole_clip(tone):
     mels, cepstra = (clip_features(samples, kind, config) for kind in ("log-mel", "mfcc"))
     # The first coefficient of an orthonormal DCT is the sum over the root of the number of bands.
     np.testing.assert_allclose(cepstra[:, 0], mels.sum(axis=1) / math.sqrt(40), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("lost", "decisive_s"), [(0.3, 0.4), (0.05, 0.4), (0.04, None)])
+def test_the_decisive_moment_costs_most(lost, decisive_s, tmp_path, rng):
+    features = FeatureConfig(kind="log-mel", duration_s=0.2)
+    network = NetworkConfig(arch="gru", hidden_size=4, num_layers=1)
+    classifier, _ = make_model(tmp_path / "model", features, network)
+    explanation = explain(classifier, noise_and_tone(features.n_samples, rng))
+    curve = Curve(np.array([0.0, 0.2, 0.4, 0.6]), np.array([-0.5, 0.0, lost, 0.01]))
+    assert dataclasses.replace(explanation, occlusion=curve).decisive_s == decisive_s
