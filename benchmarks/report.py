@@ -72,6 +72,15 @@ words that come out as `_unknown_`, and accuracy:
 Rows that are not here have not been run with the recipe as it stands; `make results` does them.
 """
 _TABLES = {
+    "babble": (
+        "## The recipe as it stands\n\nWith babble of the training voices among the backgrounds."
+        " The tables after the next one are of the recipe without it."
+    ),
+    "stream": (
+        "## Running sound\n\nCausal networks trained with `--streaming`; `in a stream` is the"
+        " accuracy on the same validation clips, one after the other in one running sound, with"
+        " pauses of 0.25 to 0.75 s."
+    ),
     "full": "## The recipe `standard`\n\nThe mean of the seeds, ± their standard deviation.",
     "unseen": (
         "## Words never heard\n\nTrained without the seventeen words that have fewest clips; `new"
@@ -102,7 +111,9 @@ def write_report(results: Results, path: Path) -> None:
 
 def _table(groups: dict[str, list[dict[str, Any]]]) -> str:
     unseen = any("unseen_recall" in runs[0] for runs in groups.values())
-    heads = ["network", "parameters", "multiply-adds", "accuracy %", "seeds", "`_unknown_`"]
+    streams = any("stream_accuracy" in runs[0] for runs in groups.values())
+    heads = ["network", "parameters", "multiply-adds", "accuracy %"]
+    heads += ["in a stream"] * streams + ["seeds", "`_unknown_`"]
     heads += ["new words"] * unseen
     heads += [
         "`_silence_`",
@@ -129,6 +140,7 @@ def _table(groups: dict[str, list[dict[str, Any]]]) -> str:
                 f"{first['parameters']:,}",
                 f"{first['multiply_adds'] / 1e6:.1f} M",
                 f"{statistics.mean(accuracies):.2f}{spread}",
+                *([f"{100 * _mean(runs, 'stream_accuracy'):.2f}"] if streams else []),
                 str(len(runs)),
                 _percent(recalls.get("_unknown_")),
                 *([f"{100 * _mean(runs, 'unseen_recall'):.1f}"] if unseen else []),

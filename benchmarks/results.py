@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from report import write_report
+from stream_accuracy import accuracies
 
 from speechcls.artifact import ONNX, load_split
 from speechcls.audio import read_clip
@@ -93,6 +94,11 @@ FULL = [
         ("bilstm", ("--size", "base")),
     )
 ]
+BABBLE = [Run("babble", "att-bigru", ("--size", "base"), seed) for seed in SEEDS]
+STREAM = [
+    Run("stream", arch, ("--streaming", "--size", size, "--epochs", epochs))
+    for arch, size, epochs in (("crnn", "small", "30"), ("gru", "base", "24"))
+]
 UNSEEN = [
     Run("unseen", "att-bigru", ("--size", size), data="frequent") for size in ("base", "small")
 ]
@@ -119,7 +125,7 @@ FINETUNE = [
         for seed in SEEDS
     ),
 ]
-RUNS = [*FULL, *UNSEEN, *FINETUNE, *ZOO, *ABLATION]
+RUNS = [*BABBLE, *STREAM, *FULL, *UNSEEN, *FINETUNE, *ZOO, *ABLATION]
 
 
 def main() -> None:
@@ -208,6 +214,8 @@ def measured(run: Run, data: Path, babble: Path) -> dict[str, Any]:
         "model_bytes": (place / ONNX).stat().st_size,
         "clip_ms": milliseconds_a_clip(classifier),
     }
+    if run.table == "stream":
+        _, result["stream_accuracy"] = accuracies(classifier, data)
     if run.data == "frequent":
         result["unseen_recall"] = recall_of_unseen(classifier, everything)
     return result

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.config import MODELS, FeatureConfig, NetworkConfig
+from speechcls.config import MODELS, Calibration, FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
 
 FORMAT_VERSION = 2
@@ -25,6 +25,7 @@ BUNDLED = "commands"
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 ONNX, STREAM = "model.onnx", "stream.onnx"
 METRICS, SPLIT = "metrics.json", "split.csv"
+CALIBRATION = "calibration.json"
 CARD = "README.md"
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -241,6 +242,52 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise ArtifactError(
             f"{path}: missing or damaged ({error}); copy the model again"
+        ) from error
+
+
+def load_calibration(artifact: Artifact) -> Calibration | None:
+    """Return how sure the model has to be; None where nobody has calibrated it.
+
+    Raises
+    ------
+    ArtifactError
+        When ``calibration.json`` is damaged, or of another model.
+    """
+    path = artifact.path / CALIBRATION
+    if not path.is_file():
+        return None
+    try:
+        calibration = Calibration.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        if strangers := sorted(calibration.thresholds.keys() - set(artifact.labels)):
+            raise ValueError(f"the model has no label {', '.join(strangers)}")
+        return calibration
+    except (ValueError, TypeError, AttributeError, ConfigError) as error:
+        raise ArtifactError(
+            f"{path}: damaged or of another model ({error}); calibrate again or delete it"
+        ) from error
+
+
+def save_calibration(artifact: Artifact, calibration: Calibration) -> None:
+    """Write ``calibration.json`` into the model's folder, whole or not at all.
+
+    Raises
+    ------
+    ArtifactError
+        When it cannot be written.
+    """
+    path = artifact.path / CALIBRATION
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".calibration-") as scratch:
+            whole = Path(scratch, path.name)
+            with whole.open("wb") as file:
+                file.write(_as_json(calibration.to_dict()))
+                file.flush()
+                os.fsync(file.fileno())
+            whole.rename(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ArtifactError(
+            f"{path}: not written ({reason}); copy the model to where you may write"
         ) from error
 
 

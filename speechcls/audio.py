@@ -28,6 +28,10 @@ _SIZE_IN_HEADER = re.compile(
 )
 # Programs that write a WAV into a pipe cannot know its size and put about 2 or 4 GiB.
 SIZE_UNKNOWN = 0x7FFF_0000
+# Of find_speech, as speechcls.running has it.
+_FRAME_S = 0.01
+_RANGE_DB = 40.0
+_SPEECH_SHARE = 0.4
 
 
 def read_clip(
@@ -206,3 +210,28 @@ def fit_length(samples: T, n_samples: int) -> T:
         return np.pad(samples, (missing // 2, missing - missing // 2))
     start = loudest_start(samples, n_samples)
     return samples[start : start + n_samples]
+
+
+def find_speech(samples: Samples, sample_rate: int) -> tuple[int, int]:
+    """Return where the word in a clip (n_samples,) begins and ends, samples.
+
+    A tenth of the word's loudness comes before its middle eight tenths, a tenth after them;
+    loudness is what a frame has, in dB, above a level between the quiet and the loud ones. It is
+    what training goes by (``running.find_speech``); a clip of one level is word as a whole.
+    """
+    hop = max(1, round(_FRAME_S * sample_rate))
+    n_frame = min(2 * hop, len(samples))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, n_frame)[::hop]
+    level = 10 * np.log10(np.maximum(np.square(frames).mean(axis=1), np.float32(1e-10)))
+    loud, quiet = np.quantile(level, 0.95), np.quantile(level, 0.1)
+    floor = max(quiet, loud - _RANGE_DB)
+    floor += _SPEECH_SHARE * (loud - floor)
+    total = np.cumsum(np.maximum(level - floor, 0))
+    if total[-1] <= 0:
+        return 0, len(samples)
+    share = total / max(total[-1], 1e-10)
+    low, high = int((share < 0.1).sum()), int((share < 0.9).sum())
+    beyond = (high - low) / 8  # the ends are as long as they would be if it were as loud there
+    first = max(0, round((low - beyond) * hop))
+    last = min(len(samples), round((high + beyond) * hop) + n_frame)
+    return first, last

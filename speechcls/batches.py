@@ -32,6 +32,7 @@ _KINDS = 3
 _COLOURED_S = 10  # of each pure colour of noise, beside what was recorded
 _BABBLE_S = 20  # of each number of voices
 _VOICES = (6, 12, 24)
+_RECORDED_SHARE = 16  # each stays below this part of what was recorded: it may hold words after all
 _FEATURE_BATCH = 32  # clips whose spectra fit the processor's cache
 _MOST_KEPT = 2**29
 """Bytes of features that are kept from one epoch to the next: 512 MB, 33,000 clips of a second."""
@@ -86,7 +87,8 @@ class Batches:
         self._n_unknown = min(len(self._unknown), max(1, round(config.unknown_share * n_command)))
         self._n_silence = round(config.silence_share * n_command) if len(recorded) else 0
         self._silence = corpus.words.index(SILENCE) if self._n_silence else 0
-        self._noise = torch.cat([recorded, coloured, *self._babble(generator)]).to(device)
+        noises = recorded, coloured, *self._babble(len(recorded), generator)
+        self._noise = torch.cat(noises).to(device)
         is_command = (names != UNKNOWN) & (names != SILENCE)
         self._commands = torch.from_numpy(training[is_command])
         self._n_scrambled, self._scrambled = 0, 0
@@ -97,10 +99,11 @@ class Batches:
         self._n_repeats = math.ceil(config.epoch_clips / n_clips)
         self.n_steps = math.ceil(self._n_repeats * n_clips / config.batch_size)
 
-    def _babble(self, generator: torch.Generator) -> Iterator[Tensor]:
-        """Yield the voices of those who train, many at once."""
-        n_each = max(1, round(_BABBLE_S * self._sample_rate / self._windows.shape[1]))
-        for n_voices in _VOICES:
+    def _babble(self, n_recorded: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Yield the voices of those who train, many at once, beside ``n_recorded`` samples."""
+        n_most = min(_BABBLE_S * self._sample_rate, n_recorded // _RECORDED_SHARE)
+        n_each = n_most // self._windows.shape[1]
+        for n_voices in _VOICES if n_each else ():
             chosen = torch.randint(len(self._spoken), (n_voices * n_each,), generator=generator)
             clips = self._windows[self._spoken[chosen].to(self._windows.device)]
             yield babble(_amplitudes(clips).cpu(), n_voices)

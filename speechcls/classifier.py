@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from speechcls.artifact import ONNX, Artifact, load_artifact
+from speechcls.artifact import ONNX, Artifact, load_artifact, load_calibration
 from speechcls.audio import PCM, Samples, fit_length, loudest_start, read_clip, resample, to_float
 from speechcls.config import UNCERTAIN
 from speechcls.errors import ArtifactError, AudioError, ConfigError, SpeechclsError
@@ -142,6 +142,30 @@ def run_windows(
         return np.concatenate(list(pool.map(run, range(0, len(windows), batch_size))))
 
 
+def temperature_of(artifact: Artifact) -> float:
+    """Return the temperature that the model's calibration found; 1 where there is none."""
+    calibration = load_calibration(artifact)
+    return 1.0 if calibration is None else calibration.temperature
+
+
+def apply_temperature(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """Return ``probabilities`` (n, n_labels) less sure if the temperature is above 1.
+
+    Their logarithms are logits but for a constant, which the sum takes out.
+
+    Source
+    ------
+    Guo et al. 2017, On Calibration of Modern Neural Networks.
+    """
+    if temperature == 1:
+        return probabilities
+    # From the largest one on, so that nothing vanishes where all would.
+    largest = probabilities.max(axis=1, keepdims=True, initial=0)
+    powers = (probabilities / largest) ** np.float32(1 / temperature)
+    tempered: Probabilities = powers / powers.sum(axis=1, keepdims=True)
+    return tempered
+
+
 class Classifier:
     """A trained model, ready to label clips."""
 
@@ -151,6 +175,7 @@ class Classifier:
         self.jobs = jobs or default_jobs()
         self._session = open_session(artifact.path / ONNX, device=device)
         self.batch_size = BATCH_SIZE[device]
+        self.temperature = temperature_of(artifact)
         self._check_graph()
 
     def _check_graph(self) -> None:
@@ -223,7 +248,8 @@ class Classifier:
 
     def probabilities(self, windows: npt.NDArray[np.float32]) -> Probabilities:
         """Return (batch, n_labels) for ``windows`` (batch, n_samples) at the model's rate."""
-        return run_windows(self._session, windows, self.jobs, self.batch_size)
+        answers = run_windows(self._session, windows, self.jobs, self.batch_size)
+        return apply_temperature(answers, self.temperature)
 
     def predict(
         self, clip: Clip, sample_rate: int | None = None, threshold: float | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechcls.artifact import Artifact
+from speechcls.artifact import Artifact, load_calibration
 from speechcls.audio import Samples
 from speechcls.classifier import Probabilities
 from speechcls.config import SILENCE, UNKNOWN, EventSettings
@@ -199,7 +199,7 @@ def choose_thresholds(
 
     Parameters
     ----------
-    threshold : for all of them; None: the model's own
+    threshold : for all of them; None: the model's calibrated ones, else ``DEFAULT_THRESHOLD``
     labels : those that are asked for; None: all but ``_unknown_`` and ``_silence_``
 
     Raises
@@ -213,4 +213,8 @@ def choose_thresholds(
             f"labels: the model does not know {', '.join(strangers)};"
             f" it has {', '.join(artifact.labels)}"
         )
-    return dict.fromkeys(asked, DEFAULT_THRESHOLD if threshold is None else threshold)
+    if threshold is not None:
+        return dict.fromkeys(asked, threshold)
+    calibration = load_calibration(artifact)
+    own = calibration.thresholds if calibration else {}
+    return {label: own.get(label, DEFAULT_THRESHOLD) for label in asked}

@@ -18,7 +18,7 @@ from torch import nn
 from speechcls.artifact import ONNX, WEIGHTS, load_weights
 from speechcls.audio import Samples
 from speechcls.cells import FastRNNLayers, MinGRULayers, ProjectedLSTM
-from speechcls.classifier import Classifier
+from speechcls.classifier import Classifier, apply_temperature
 from speechcls.config import FeatureConfig
 from speechcls.errors import ArtifactError, ConfigError
 from speechcls.features import FEATURES
@@ -146,7 +146,9 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
     by_word = softmax(vectors @ output["weight"].T + output["bias"], axis=-1)
     answers = by_word @ recogniser.members.numpy()  # (n_labels,) or (n_steps, n_labels)
     is_stream = network.readout.kind == "stream"
-    probabilities = answers[answers[:, :-1].max(axis=1).argmax()] if is_stream else answers
+    best = answers[:, :-1].max(axis=1).argmax() if is_stream else 0
+    answers = apply_temperature(np.atleast_2d(answers).astype(np.float32), classifier.temperature)
+    probabilities = answers[best]
     _compare(classifier, samples, probabilities)
 
     frame_s = config.hop_length / config.sample_rate

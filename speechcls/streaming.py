@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from speechcls.artifact import STREAM, Artifact
 from speechcls.audio import Samples
-from speechcls.classifier import Probabilities, open_session
+from speechcls.classifier import Probabilities, apply_temperature, open_session, temperature_of
 from speechcls.config import DEFAULT_EVERY_S
 from speechcls.errors import ArtifactError, ConfigError
 
@@ -42,6 +42,7 @@ class Stream:
         self.labels = artifact.labels
         self.sample_rate = artifact.features.sample_rate
         self.is_causal = artifact.network.readout == "stream"
+        self.temperature = temperature_of(artifact)
         self._session = open_session(path)
         step = int(self._session.get_modelmeta().custom_metadata_map["step"])
         if every_s <= 0:
@@ -74,7 +75,7 @@ class Stream:
             self._states = dict(zip(self._states, after, strict=True))
             answers.append(answer)
         self._rest = waiting[n_whole:]
-        probabilities = np.concatenate(answers)
+        probabilities = apply_temperature(np.concatenate(answers), self.temperature)
         ends = self.n_heard + self._block * np.arange(1, 1 + len(probabilities))
         self.n_heard += n_whole
         return Answers(ends / self.sample_rate, probabilities)

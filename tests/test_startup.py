@@ -27,7 +27,7 @@ print(json.dumps([code or 0, sorted({name.split(".")[0] for name in sys.modules}
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from speechcls.export import export_onnx
+    from speechcls.export import export_onnx, export_stream
     from speechcls.recogniser import build_recogniser
 
     features = FeatureConfig(duration_s=0.5)
@@ -35,8 +35,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     artifact = Artifact(
         tmp_path_factory.mktemp("m") / "model", features, network, ("no", "yes"), ("no", "yes")
     )
-    graph = export_onnx(build_recogniser(features, network, range(2), seed=0), ["no", "yes"])
-    save_artifact(artifact, {}, graph, {}, [])
+    recogniser = build_recogniser(features, network, range(2), seed=0)
+    graphs = [export(recogniser, ["no", "yes"]) for export in (export_onnx, export_stream)]
+    save_artifact(artifact, {}, graphs[0], {}, [], stream=graphs[1])
     return artifact.path
 
 
@@ -70,6 +71,16 @@ def test_predict_loads_nothing_heavy(model: Path, tmp_path: Path) -> None:
     modules = modules_after("predict", str(clip), "--model", str(model))
     assert not modules & set(HEAVY)
     assert {"onnxruntime", "soundfile"} <= modules
+
+
+def test_listen_and_record_load_nothing_heavy(model: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.wav"
+    soundfile.write(clip, 0.1 * np.sin(np.arange(16_000) * 0.1), 44_100)
+    source = ("--from", str(clip), "--speed", "0")
+    modules = modules_after("listen", *source, "--model", str(model), "--exec", "true {label}")
+    assert not modules & {*HEAVY, "sounddevice"}
+    modules = modules_after("record", "yes", *source, "--speaker", "ann", "--out", str(tmp_path))
+    assert not modules & {*HEAVY, "sounddevice", "onnxruntime"}
 
 
 def test_bench_loads_nothing_heavy(model: Path) -> None:

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 @reports_errors
 def evaluate(
     data: Annotated[
-        Path, typer.Argument(help="Folder of recordings, or a manifest.", metavar="DATA")
-    ],
+        Path | None,
+        typer.Argument(
+            help="Folder of recordings, or a manifest; not with --stream.", metavar="[DATA]"
+        ),
+    ] = None,
     model: Model = None,
     split: Annotated[
         str,
@@ -45,6 +48,25 @@ def evaluate(
         float | None,
         typer.Option(min=0.0, max=1.0, help="End with exit code 1 below this accuracy."),
     ] = None,
+    stream: Annotated[
+        Path | None,
+        typer.Option(help="Score words found in this recording instead.", metavar="RECORDING"),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="What is said in it: labels of Audacity, or a CSV with start_s,end_s,label.",
+            metavar="LABELS",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Least probability of a word in --stream. [default: the model's own]",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     device: Device = "cpu",
     jobs: Jobs = None,
@@ -54,10 +76,22 @@ def evaluate(
     """Say how good a model is on recordings that it was not trained on.
 
     Prints accuracy with a 95 % interval, macro F1, precision, recall and F1 of each label, and the
-    pairs that are most confused.
+    pairs that are most confused. With --stream: words found, missed and imagined in a long
+    recording, by label, and how misses go with false alarms an hour over one threshold for all.
 
     Example: speechcls evaluate data/ --min-accuracy 0.9
     """
+    if (data is None) == (stream is None):
+        raise typer.BadParameter("name DATA, or a recording with --stream")
+    if (stream is None) != (truth is None):
+        raise typer.BadParameter("--stream and --truth belong together")
+    if stream is not None and min_accuracy is not None:
+        raise typer.BadParameter("--min-accuracy is for DATA, not for --stream")
+    if stream is not None and truth is not None:
+        from speechcls.cli.evaluate_stream import evaluate_stream
+
+        evaluate_stream(stream, truth, model, threshold, as_json, Messages(quiet, verbose))
+        return
     from speechcls.artifact import find_artifact
     from speechcls.classifier import Classifier
     from speechcls.dataset import find_examples
@@ -67,6 +101,7 @@ def evaluate(
     path, how = find_artifact(model)
     classifier = Classifier.load(path, jobs, device)
     messages.note(f"model {path} ({how})")
+    assert data is not None
     dataset = find_examples(data, pattern, noise)
     with counting(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate_model(classifier, dataset, split, on_clip)

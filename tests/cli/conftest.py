@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import soundfile
 
 RATE = 16_000
 SWEEPS_HZ = {"low": (400, 400), "high": (1_600, 1_600), "rise": (300, 2_400), "fall": (2_400, 300)}
+BEEPS_HZ = {"high": 1_600, "low": 400}
 # Networks of the defaults' size would cost minutes; these cost a second.
 SMALL = ("--hidden-size", "16", "--num-layers", "1", "--batch-size", "16", "--lr", "0.01")
 SMALL += ("--epoch-clips", "1", "--average-decay", "0")
@@ -88,7 +90,7 @@ def run():
 @pytest.fixture
 def start():
     """Start the command line with pipes to all its streams; it is gone when the test ends."""
-    processes = []
+    processes, timers = [], []
 
     def begin(*arguments, cwd=None, env=None):
         process = subprocess.Popen(
@@ -102,9 +104,16 @@ def start():
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         processes.append(process)
+        # Whoever waits in vain for a line of it gets the end of its output instead.
+        timer = threading.Timer(TIMEOUT_S, process.kill)
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
         return process
 
     yield begin
+    for timer in timers:
+        timer.cancel()
     for process in processes:
         process.kill()
         for stream in (process.stdin, process.stdout, process.stderr):
@@ -190,6 +199,46 @@ def at_home(home, monkeypatch):
     """The same as the current folder."""
     monkeypatch.chdir(home.path)
     return home
+
+
+def _make_beep(label, seed=0):
+    """(4_000,) of a quarter of a second at 16 kHz, of random pitch and level."""
+    rng = np.random.default_rng([seed, *label.encode()])
+    cycles = BEEPS_HZ[label] * rng.uniform(0.95, 1.05) * np.arange(4_000) / RATE
+    return rng.uniform(0.1, 0.5) * np.sin(2 * np.pi * cycles)
+
+
+def _make_running(said, duration_s):
+    """(n_samples,) float32 of noise in which ``said``, pairs of seconds and label, begin."""
+    running = np.random.default_rng(7).normal(0.0, 0.005, round(duration_s * RATE))
+    for n, (start_s, label) in enumerate(said):
+        start = round(start_s * RATE)
+        running[start : start + 4_000] += _make_beep(label, n)
+    return running.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def make_running():
+    """Beeps in noise."""
+    return _make_running
+
+
+@pytest.fixture(scope="session")
+def hearer(tmp_path_factory, train):
+    """A causal network that hears beeps in running sound."""
+    path = tmp_path_factory.mktemp("hearer")
+    for label in BEEPS_HZ:
+        (path / "beeps" / label).mkdir(parents=True)
+        for n in range(48):
+            clip = _make_running([], 0.6)
+            clip[2_800:6_800] += _make_beep(label, 1_000 + n)
+            soundfile.write(path / "beeps" / label / f"s{n // 2:02}_nohash_{n % 2}.wav", clip, RATE)
+    (path / "beeps" / "_background_noise_").mkdir()
+    noise = path / "beeps" / "_background_noise_" / "hiss.wav"
+    soundfile.write(noise, _make_running([], 20.0), RATE)
+    trained = train(path / "beeps", path / "model", "--streaming", "--epochs", "24")
+    assert trained.code == 0, trained.stderr
+    return path / "model"
 
 
 @pytest.fixture(scope="session")

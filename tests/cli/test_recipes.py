@@ -18,14 +18,37 @@ def metrics_of(model):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_number_of_a_recipe_is_in_the_artifact_and_can_be_overridden(
-    recipe, home, tmp_path, call
+    recipe, home, tmp_path, call, rng, write_wav
 ):
     model = tmp_path / "model"
+    write_wav(tmp_path / "noise" / "hiss.wav", 0.01 * rng.standard_normal(32_000))
     options = ("--arch", "gru", "--hidden-size", "8", *QUICK, "--noise-share", "0.25")
+    options += ("--noise", tmp_path / "noise")
     trained = call("train", home.data, "--out", model, "--recipe", recipe, *options)
     assert trained.code == 0, trained.stderr
     given = {"epochs": 1, "epoch_clips": 1, "batch_size": 16, "noise_share": 0.25}
     assert metrics_of(model)["training"] == RECIPES[recipe].to_dict() | given
+
+
+def test_streaming_says_what_it_needs_and_what_it_is(home, tmp_path, call, rng, write_wav):
+    options = ("--streaming", "--hidden-size", "12", *QUICK)
+    refused = call("train", home.data, "--out", tmp_path / "model", *options)
+    assert (refused.code, refused.stdout) == (1, "")
+    assert refused.errors == [
+        f"{home.data}: no background sound to train a stream on; name a folder of it with --noise"
+    ]
+    write_wav(tmp_path / "noise" / "hiss.wav", 0.01 * rng.standard_normal(32_000))
+    options += ("--noise", tmp_path / "noise")
+    trained = call("train", home.data, "--out", tmp_path / "model", *options)
+    assert trained.code == 0, trained.stderr
+    artifact = load_artifact(tmp_path / "model")
+    assert (artifact.network.arch, artifact.network.readout) == ("crnn", "stream")
+    assert artifact.features.running_s == 1.0
+    clip = call("predict", home.clip("low"), "--model", tmp_path / "model")
+    assert clip.code == 0 and len(clip.rows) == 1
+    wrong = call("train", home.data, "--out", tmp_path / "m", "--streaming", "--arch", "bilstm")
+    assert wrong.code == 2
+    assert wrong.errors == ["arch: bilstm cannot run on a stream; rnn, lstm, gru, crnn can"]
 
 
 def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
@@ -39,7 +62,7 @@ def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--recipe", "slow"], "recipe: no 'slow'; there are fast, standard, best"),
+        (["--recipe", "slow"], "recipe: no 'slow'; there are fast, standard, stream, best"),
         (["--size", "huge"], "size: no 'huge'; there are tiny, small, base"),
         (["--size", "tiny", "--hidden-size", "9"], "--size chooses the hidden size"),
         (["--from", "MODEL", "--arch", "gru"], "its features and network stay; leave out --arch"),

@@ -118,14 +118,15 @@ def test_other_networks_say_of_each_window_what_predict_does(
 @pytest.mark.parametrize("arch", CAUSAL)
 def test_a_clip_has_the_answer_of_the_step_at_which_a_word_is_likeliest(arch: str) -> None:
     artifact, recogniser = make(arch)
-    clips = sound()[:32_000].reshape(2, RATE)
+    clips = sound().reshape(5, -1)
     with torch.no_grad():
         features = recogniser.standardised(torch.from_numpy(clips))
         steps = recogniser.network(features).softmax(dim=2).numpy()
     best = steps[:, :, :2].max(axis=2).argmax(axis=1)  # the third label is silence
-    assert best[0] != best[1]
+    expected = steps[np.arange(5), best]
+    assert not np.allclose(expected, steps[:, -1], atol=1e-3)
     answers = Classifier(artifact, jobs=1).probabilities(clips)
-    np.testing.assert_allclose(answers, steps[[0, 1], best], atol=1e-4)
+    np.testing.assert_allclose(answers, expected, atol=1e-4)
 
 
 def test_a_stream_ends_with_what_was_left_over() -> None:

@@ -298,3 +298,18 @@ def test_the_decisive_moment_costs_most(lost, decisive_s, tmp_path, rng):
     explanation = explain(classifier, noise_and_tone(features.n_samples, rng))
     curve = Curve(np.array([0.0, 0.2, 0.4, 0.6]), np.array([-0.5, 0.0, lost, 0.01]))
     assert dataclasses.replace(explanation, occlusion=curve).decisive_s == decisive_s
+
+
+@pytest.mark.parametrize("readout", ["attention", "stream"])
+def test_a_calibrated_model_is_explained_as_it_answers(readout, tmp_path, rng):
+    running_s = 1.0 if readout == "stream" else 0.0
+    features = FeatureConfig(kind="log-mel", duration_s=0.4, running_s=running_s)
+    network = NetworkConfig(arch="gru", hidden_size=8, num_layers=1, readout=readout)
+    classifier, _ = make_model(tmp_path / "model", features, network, make_lively)
+    samples = noise_and_tone(features.n_samples, rng)
+    before = explain(classifier, samples).probabilities
+    classifier.temperature = 3.0
+    explanation = explain(classifier, samples)
+    answer = classifier.probabilities(samples[None])[0]
+    np.testing.assert_allclose(explanation.probabilities, answer, rtol=0, atol=1e-4)
+    assert explanation.probabilities.max() < before.max() - 0.01

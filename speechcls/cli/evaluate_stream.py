@@ -1,0 +1,99 @@
+"""``speechcls evaluate --stream``."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from speechcls.cli.common import Messages
+
+if TYPE_CHECKING:
+    from speechcls.stream_evaluation import StreamEvaluation
+    from speechcls.stream_metrics import StreamScores
+
+
+def evaluate_stream(
+    recording: Path,
+    truth: Path,
+    model: Path | None,
+    threshold: float | None,
+    as_json: bool,
+    messages: Messages,
+) -> None:
+    """Print how well the words in a recording are found."""
+    from speechcls.artifact import find_artifact, load_artifact
+    from speechcls.events import choose_thresholds
+    from speechcls.recording import open_recording
+    from speechcls.stream_evaluation import evaluate_stream as evaluate
+    from speechcls.streaming import Stream
+    from speechcls.truth import read_truth
+
+    path, how = find_artifact(model)
+    artifact = load_artifact(path)
+    messages.note(f"model {path} ({how})")
+    words = read_truth(truth)
+    running = Stream(artifact)
+    thresholds = choose_thresholds(artifact, threshold)
+    with open_recording(recording, running.sample_rate) as sound:
+        evaluation = evaluate(running, sound.blocks(), words, thresholds)
+    for warning in evaluation.warnings:
+        messages.warn(warning)
+    if as_json:
+        head = {"model": str(path), "recording": str(recording), "truth": str(truth)}
+        curve = [dataclasses.asdict(point) for point in evaluation.curve]
+        result = head | evaluation.scores.to_dict()
+        typer.echo(json.dumps(result | {"thresholds": evaluation.thresholds, "curve": curve}))
+    else:
+        _print_totals(evaluation.scores)
+        _print_tables(evaluation)
+
+
+def _print_totals(scores: "StreamScores") -> None:
+    from speechcls.stream_metrics import NEAR_S, TOLERANCE_S, upper_rate
+
+    total = scores.total
+    upper = upper_rate(total.false_alarms, scores.hours)
+    typer.echo(f"heard         {scores.hours:.3f} hours, {total.n_words} words")
+    typer.echo(
+        f"hits          {total.hits}, {100 * (1 - total.miss_rate):.1f} % of the words (middle in"
+        f" the word or up to {TOLERANCE_S:g} s beside it)"
+    )
+    typer.echo(f"confused      {total.confused}, heard as another word where one was said")
+    typer.echo(
+        f"false alarms  {total.false_alarms}, {scores.false_alarms_an_hour:.1f} an hour (95 % upper"
+        f" bound {upper:.1f})"
+    )
+    typer.echo(
+        f"middles       {scores.median_distance_s:.2f} s apart (median),"
+        f" {100 * scores.near_share:.1f} % within {NEAR_S:g} s\n"
+    )
+
+
+def _print_tables(evaluation: "StreamEvaluation") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    labels = evaluation.scores.per_label
+    by_label = Table(box=None, pad_edge=False, header_style="")
+    by_label.add_column("label", no_wrap=True)
+    for heading in ("threshold", "words", "hits", "misses", "confused", "false alarms"):
+        by_label.add_column(heading, justify="right", no_wrap=True)
+    for label, counts in labels.items():
+        of_words = counts.n_words, counts.hits, counts.misses
+        figures = *of_words, counts.confused, counts.false_alarms
+        threshold = f"{evaluation.thresholds[label]:.4f}"
+        by_label.add_row(label, threshold, *(str(figure) for figure in figures))
+    curve = Table(box=None, pad_edge=False, header_style="")
+    for heading in ("threshold for all", "missed %", "false alarms an hour"):
+        curve.add_column(heading, justify="right", no_wrap=True)
+    for point in evaluation.curve:
+        misses, alarms = f"{100 * point.miss_rate:.1f}", f"{point.false_alarms_an_hour:.1f}"
+        curve.add_row(f"{point.threshold:.2f}", misses, alarms)
+    # Wide enough for any label: a pipe has no width to fit into.
+    console = Console(file=sys.stdout, width=max(80, 60 + max(map(len, labels))), markup=False)
+    console.print(by_label)
+    console.print("\nfrom the events found once at the lowest threshold:", highlight=False)
+    console.print(curve)

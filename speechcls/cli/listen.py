@@ -1,0 +1,142 @@
+"""``speechcls listen``."""
+
+import json
+from collections import deque
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechcls.cli.common import Model, Quiet, Verbose, reports_errors, split_names
+from speechcls.cli.live import (
+    CtrlC,
+    From,
+    InputDevice,
+    Pipe,
+    Rate,
+    Screen,
+    Speed,
+    meter,
+    open_source,
+)
+
+if TYPE_CHECKING:
+    from speechcls.events import Event
+    from speechcls.listening import Heard
+
+
+@reports_errors
+def listen(
+    pipe: Pipe = None,
+    file: From = None,
+    model: Model = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Least probability of an event. [default: the model's own]"
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels that may be events. [default: all but _unknown_ and _silence_]",
+            metavar="A,B",
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            "--exec",
+            help="Command to run for each event, one after the other, without a shell; {label},"
+            " {probability} and {time_s} in its words are replaced.",
+            metavar="COMMAND",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    device: InputDevice = None,
+    list_devices: Annotated[
+        bool,
+        typer.Option("--list-devices", help="List the microphones: number, name, channels, Hz."),
+    ] = False,
+    rate: Rate = 16_000,
+    speed: Speed = 1.0,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say which words are spoken, as they are spoken.
+
+    Prints the time of each word's middle in seconds, label and probability, separated by tabs, a
+    line a word, from the microphone (pip install 'speechcls[mic]'), a pipe as of arecord -f
+    S16_LE -r 16000, or a file. Sound that is lost and commands that fail are reported on stderr.
+    Ctrl-C is the way to end it, so that the exit code is 0 then, too; a second one ends what is
+    still being done, with 130.
+
+    Example: speechcls listen --from clip.wav
+    """
+    if list_devices:
+        from speechcls.microphone import list_devices as find_devices
+
+        for number, name, n_channels, device_rate, is_default in find_devices():
+            columns = [number, name, n_channels, device_rate, *(["default"] if is_default else [])]
+            typer.echo("\t".join(map(str, columns)))
+        return
+
+    from speechcls.reactions import Reactions, parse_command
+
+    words = None if command is None else parse_command(command)
+    screen = Screen(quiet, verbose)
+    with CtrlC() as ctrl_c, ExitStack() as stack:
+        source, name = open_source(stack, pipe, file, device, rate, speed)
+
+        from speechcls.artifact import find_artifact, load_artifact
+        from speechcls.events import EventFinder, choose_thresholds
+        from speechcls.listening import CAUSAL_SETTINGS, hear
+        from speechcls.streaming import Stream
+
+        path, how = find_artifact(model)
+        artifact = load_artifact(path)
+        thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels))
+        stream = Stream(artifact)
+        settings = CAUSAL_SETTINGS if stream.is_causal else None
+        finder = EventFinder(stream, thresholds, settings, eager=True)
+        screen.note(f"model {path} ({how})")
+        screen.note(f"listening to {name}; Ctrl-C ends it")
+        reactions = None if words is None else Reactions(words, screen.error)
+        last: deque[str] = deque(maxlen=3)
+        n_events, time_s = 0, 0.0
+        with screen.watching():
+            for heard in hear(stream, finder, ctrl_c.until(source.blocks())):
+                time_s = heard.time_s
+                for line in heard.news:
+                    screen.warn(line)
+                for event in heard.events:
+                    n_events += 1
+                    last.append(event.label)
+                    with screen.above():
+                        _print_event(event, heard, as_json)
+                    if reactions is not None:
+                        reactions.start(event)
+                screen.show(_line(heard, last))
+        if reactions is not None:
+            reactions.finish(give_up=ctrl_c.came)
+        screen.note(f"listened for {time_s:.1f} s, heard {n_events} events")
+
+
+def _print_event(event: "Event", heard: "Heard", as_json: bool) -> None:
+    if as_json:
+        line = {
+            "time_s": round(event.centre_s, 3),
+            "start_s": round(event.start_s, 3),
+            "end_s": round(event.end_s, 3),
+            "label": event.label,
+            "probability": round(event.probability, 6),
+            "heard_s": round(heard.time_s, 3),
+        }
+        typer.echo(json.dumps(line))  # which flushes
+    else:
+        typer.echo(f"{event.centre_s:.2f}\t{event.label}\t{event.probability:.4f}")
+
+
+def _line(heard: "Heard", last: deque[str]) -> str:
+    best = f"{heard.label} {heard.probability:.2f}" if heard.label is not None else ""
+    return f"{meter(heard.level_db)} {heard.level_db:4.0f} dB  {best:<16}  {' '.join(last)}"

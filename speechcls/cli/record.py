@@ -1,0 +1,178 @@
+"""``speechcls record``."""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechcls.cli.common import FAILED, INTERRUPTED, Quiet, Verbose, reports_errors
+from speechcls.cli.live import (
+    CtrlC,
+    From,
+    InputDevice,
+    Pipe,
+    Rate,
+    Screen,
+    Speed,
+    meter,
+    open_source,
+)
+from speechcls.errors import ConfigError
+
+if TYPE_CHECKING:
+    from speechcls.levels import Utterance, UtteranceFinder
+    from speechcls.sources import Block
+
+_N_TAKES = 10
+_ROOM_S, _LOUD_ROOM_DB = 1.0, -40.0
+_COUNT_S, _COUNTS = 0.6, ("3", "2", "1")
+_WAIT_S = 4.0
+
+
+@reports_errors
+def record(
+    label: Annotated[str, typer.Argument(help="The word to record.", metavar="LABEL")],
+    pipe: Pipe = None,
+    file: From = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")] = Path("data"),
+    speaker: Annotated[
+        str | None,
+        typer.Option(help="Who speaks. [default: your login name]", metavar="NAME"),
+    ] = None,
+    takes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"Clips to record. [default: {_N_TAKES}, of a pipe or file all that there are]",
+        ),
+    ] = None,
+    duration: Annotated[
+        float, typer.Option(min=0.1, max=5.0, help="Length of each clip, seconds.")
+    ] = 1.0,
+    device: InputDevice = None,
+    rate: Rate = 16_000,
+    speed: Speed = 0.0,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Record a data set of your own, one word at a time.
+
+    Counts down, records the word, cuts it out and writes it to DIR/LABEL/NAME_nohash_0.wav (16 kHz,
+    16 bits) and so on after what is there, in the layout of which train keeps speakers apart. What
+    is clipped, too faint or too long is not written but taken again. From a pipe or a file it
+    takes what is said between pauses. Prints the path of each clip. The microphone needs
+    pip install 'speechcls[mic]'.
+
+    Example: speechcls record yes --speaker ann --from clip.wav
+    """
+    from speechcls.levels import UtteranceFinder, fault_of
+    from speechcls.sources import at_rate
+    from speechcls.takes import SAMPLE_RATE, Takes
+
+    screen = Screen(quiet, verbose)
+    place = Takes(out, label, speaker or _login_name())
+    is_live = pipe is None and file is None
+    n_wanted = _N_TAKES if takes is None and is_live else takes
+    n_written = n_found = 0
+    with CtrlC() as ctrl_c, ExitStack() as stack:
+        source, name = open_source(stack, pipe, file, device, rate, speed)
+        blocks = at_rate(ctrl_c.until(source.blocks()), SAMPLE_RATE)
+        with screen.watching():
+            if is_live:
+                utterances = _prompted(blocks, label, SAMPLE_RATE, duration, screen)
+            else:
+                finder = UtteranceFinder(SAMPLE_RATE, duration)
+                utterances = _spoken(blocks, finder, screen)
+            for utterance in utterances:
+                n_found += 1
+                if fault := fault_of(utterance.samples, utterance.speech_s, duration):
+                    screen.warn(f"the word at {utterance.start_s:.1f} s is {fault}; not written")
+                    continue
+                path = place.write(utterance.samples)
+                n_written += 1
+                with screen.above():
+                    typer.echo(path)
+                if n_written == n_wanted:
+                    break
+    screen.note(f"wrote {n_written} clips of {label} to {place.folder}")
+    if ctrl_c.came:
+        screen.error("interrupted")
+        raise typer.Exit(INTERRUPTED)
+    if n_written == 0 or n_written < (n_wanted or 0):
+        wanted = f"{n_wanted} clips were asked for" if n_wanted else "no clip was written"
+        screen.error(f"{name}: {wanted}, {n_found} utterances were heard; record more")
+        raise typer.Exit(FAILED)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError) as error:
+        raise ConfigError("speaker: you have no login name; give --speaker NAME") from error
+
+
+def _spoken(
+    blocks: Iterator["Block"], finder: "UtteranceFinder", screen: Screen
+) -> Iterator["Utterance"]:
+    """Yield all that is said."""
+    for block in _reported(blocks, screen):
+        yield from finder.push(block.samples)
+    yield from finder.finish()
+
+
+def _prompted(
+    blocks: Iterator["Block"], label: str, rate: int, duration_s: float, screen: Screen
+) -> Iterator["Utterance"]:
+    """Ask for the word again and again; yield what is said after each count-down."""
+    from speechcls.levels import UtteranceFinder
+
+    screen.note("listening to the room; be quiet for a moment")
+    finder = UtteranceFinder(rate, duration_s)
+    blocks = _reported(blocks, screen)
+    for _ in _for_seconds(blocks, _ROOM_S, rate, finder, screen):
+        pass
+    level = f"the room is at {finder.noise_db:.0f} dB"
+    if finder.noise_db > _LOUD_ROOM_DB:
+        screen.warn(f"{level}; a quieter one is better")
+    else:
+        screen.note(level)
+    while True:
+        for count in _COUNTS:
+            screen.note(f"{label} in {count}")
+            for _ in _for_seconds(blocks, _COUNT_S, rate, finder, screen):
+                pass  # what is said too early
+        screen.note(f"say {label} now")
+        n_blocks, utterance = 0, None
+        for utterance in _for_seconds(blocks, _WAIT_S, rate, finder, screen):
+            n_blocks += 1
+            if utterance is not None:
+                yield utterance
+                break
+        if n_blocks == 0:
+            return  # the microphone, or its user, has ended
+        if utterance is None:
+            screen.warn("nothing was heard; once more")
+
+
+def _for_seconds(
+    blocks: Iterator["Block"], seconds: float, rate: int, finder: "UtteranceFinder", screen: Screen
+) -> Iterator["Utterance | None"]:
+    """Yield, for each block of so many seconds of sound, what was said by its end."""
+    from speechcls.levels import level_db
+
+    n_left = round(seconds * rate)
+    while n_left > 0 and (block := next(blocks, None)) is not None:
+        n_left -= len(block.samples)
+        screen.show(f"{meter(level_db(block.samples))} {level_db(block.samples):4.0f} dB")
+        yield next(finder.push(block.samples), None)
+
+
+def _reported(blocks: Iterator["Block"], screen: Screen) -> Iterator["Block"]:
+    """Yield ``blocks``, telling what went wrong before each."""
+    for block in blocks:
+        for line in block.news:
+            screen.warn(line)
+        yield block

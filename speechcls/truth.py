@@ -1,0 +1,101 @@
+"""What is said in a recording and when: read from, and written as, labels of Audacity or CSV."""
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from speechcls.errors import DatasetError
+
+LABELS, TABLE = "truth.txt", "truth.csv"
+_COLUMNS = ("start_s", "end_s", "label", "path", "speaker")
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word that is said in a recording."""
+
+    start_s: float
+    """Seconds from the beginning of the recording to that of the word, not of its clip."""
+    end_s: float
+    label: str
+    path: str = ""
+    """The clip it was taken from, where it was."""
+    speaker: str = ""
+
+    @property
+    def centre_s(self) -> float:
+        """The middle of the word."""
+        return (self.start_s + self.end_s) / 2
+
+
+def read_truth(path: Path) -> list[Word]:
+    """Return the words that a file names, by their beginning.
+
+    It is a CSV with columns ``start_s,end_s,label`` (and, if you like, ``path,speaker``), or what
+    Audacity exports as labels: start, end and label of each, separated by tabs.
+
+    Raises
+    ------
+    DatasetError
+        When it is missing or something else.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = _table_rows(path, file) if path.suffix.lower() == ".csv" else _label_rows(file)
+            words = [_as_word(f"{path}:{number}", row) for number, row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DatasetError(
+            f"{path}: no readable truth ({reason.lower()}); give Audacity's labels or a CSV"
+        ) from error
+    if not words:
+        raise DatasetError(f"{path}: names no word; give a line for each: start, end, label")
+    return sorted(words, key=lambda word: word.start_s)
+
+
+def _table_rows(path: Path, file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.DictReader(file)
+    if missing := [name for name in _COLUMNS[:3] if name not in (reader.fieldnames or [])]:
+        raise DatasetError(
+            f"{path}:1: no column {' and '.join(missing)}; the first line names the columns:"
+            f" {','.join(_COLUMNS)} (the last two may be left out)"
+        )
+    for row in reader:
+        yield reader.line_num, [row.get(name) or "" for name in _COLUMNS]
+
+
+def _label_rows(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(file, start=1):
+        # A line that begins with a backslash gives the frequencies of the label above it.
+        if line.strip() and not line.startswith("\\"):
+            yield number, line.rstrip("\r\n").split("\t")[:3]
+
+
+def _as_word(where: str, row: list[str]) -> Word:
+    try:
+        start_s, end_s, label = float(row[0]), float(row[1]), row[2].strip()
+    except (ValueError, IndexError):
+        start_s, end_s, label = math.nan, math.nan, ""
+    if not (0 <= start_s <= end_s < math.inf and label):
+        raise DatasetError(f"{where}: not start, end (seconds) and label of a word; mend the line")
+    return Word(start_s, end_s, label, *row[3:])
+
+
+def write_truth(words: Sequence[Word], folder: Path) -> None:
+    """Write ``truth.txt``, labels that Audacity imports, and ``truth.csv``, which says more."""
+    with _create(folder / LABELS) as file:
+        for word in words:
+            file.write(f"{word.start_s:.3f}\t{word.end_s:.3f}\t{word.label}\n")
+    with _create(folder / TABLE) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for word in words:
+            times = f"{word.start_s:.3f}", f"{word.end_s:.3f}"
+            writer.writerow([*times, word.label, word.path, word.speaker])
+
+
+def _create(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")

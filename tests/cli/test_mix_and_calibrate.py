@@ -1,0 +1,130 @@
+"""From clips to a recording, to its score, to thresholds, and what these change."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, make_tones, train):
+    """A folder with data/, noise/, model/ and a recording in stream/."""
+    folder = tmp_path_factory.mktemp("place")
+    make_tones(folder / "data")
+    (folder / "noise").mkdir()
+    hiss = np.random.default_rng(0).normal(0.0, 0.01, 60 * RATE)
+    soundfile.write(folder / "noise" / "hiss.wav", hiss, RATE)
+    options = "--arch", "gru", "--noise", folder / "noise", "--epochs", "15"
+    trained = train(folder / "data", folder / "model", *options)
+    assert trained.code == 0, trained.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mixed(place, run):
+    options = "--noise", "noise", "--minutes", "1", "--rate", "20", "--snr", "20"
+    result = run("mix", "data", *options, "--model", "model", cwd=place)
+    assert (result.code, result.stdout) == (0, "stream/recording.wav\n"), result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def calibrated(place, mixed, run):
+    """The score before, the calibration, and a prediction before it."""
+    arguments = "--stream", "stream/recording.wav", "--truth", "stream/truth.txt", "-m", "model"
+    before = run("evaluate", *arguments, "--json", cwd=place)
+    assert before.code == 0, before.stderr
+    clip = "data/low/s00_nohash_0.wav"
+    predicted = run("predict", clip, "-m", "model", "--json", cwd=place)
+    options = "--noise", "noise", "--data", "data", "--model", "model", "--json"
+    result = run("calibrate", *options, cwd=place)
+    assert result.code == 0, result.stderr
+    return json.loads(before.stdout), result, predicted
+
+
+def test_nobody_in_the_recording_trained_the_model(place, mixed):
+    with (place / "model" / "split.csv").open() as file:
+        trained = {row["speaker"] for row in csv.DictReader(file) if row["split"] == "train"}
+    with (place / "stream" / "truth.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    assert {row["speaker"] for row in rows} <= {"s00", "s01", "s08", "s14", "s19", "s23"}
+    assert trained.isdisjoint(row["speaker"] for row in rows)
+    assert "20 words by" in mixed.stderr and "of the test split" in mixed.stderr
+
+
+def test_the_words_are_found(calibrated):
+    scores, _, _ = calibrated
+    assert scores["words"] == 20
+    assert scores["hits"] + scores["misses"] == 20
+    assert scores["hits"] >= 14
+    assert scores["hours"] == pytest.approx(1 / 60)
+    assert set(scores["per_label"]) == {"high", "low", "rise"}
+    curve = scores["curve"]
+    alarms = [point["false_alarms_an_hour"] for point in curve]
+    misses = [point["miss_rate"] for point in curve]
+    assert misses == sorted(misses)
+    assert alarms == sorted(alarms, reverse=True)
+
+
+def test_calibration_says_what_it_is_worth(place, calibrated):
+    _, result, _ = calibrated
+    answer = json.loads(result.stdout)
+    assert answer["hours"] == pytest.approx(1 / 60)
+    assert answer["false_alarms"] == 0
+    assert answer["upper_fa_per_hour"] == pytest.approx(179.7, abs=0.1)  # 3.0 in a minute
+    assert "0 false alarms in 0.02 hours" in result.stderr
+    assert "takes 6.0 hours or more" in result.stderr
+    assert answer["n_clips"] == 12  # two speakers, three words, two takes
+    assert "calibration error" in result.stderr
+    stored = json.loads((place / "model" / "calibration.json").read_text())
+    assert stored == {k: v for k, v in answer.items() if k != "model"}
+
+
+def test_thresholds_and_temperature_are_used_from_then_on(place, calibrated, run):
+    before, result, predicted = calibrated
+    answer = json.loads(result.stdout)
+    arguments = "--stream", "stream/recording.wav", "--truth", "stream/truth.csv", "-m", "model"
+    after = json.loads(run("evaluate", *arguments, "--json", cwd=place).stdout)
+    assert after["thresholds"] == answer["thresholds"] != before["thresholds"]
+    again = run("predict", "data/low/s00_nohash_0.wav", "-m", "model", "--json", cwd=place)
+    was, now = (json.loads(r.stdout)["probabilities"] for r in (predicted, again))
+    powers = {label: p ** (1 / answer["temperature"]) for label, p in was.items()}
+    expected = {label: p / sum(powers.values()) for label, p in powers.items()}
+    assert now == pytest.approx(expected, abs=1e-3)
+    assert now != was
+    table = run("evaluate", *arguments, cwd=place)
+    assert table.code == 0, table.stderr
+    assert table.stdout.startswith("heard         0.017 hours, 20 words\nhits ")
+    low = next(line.split() for line in table.stdout.splitlines() if line.startswith("low "))
+    assert low[1] == f"{answer['thresholds']['low']:.4f}"
+
+
+def test_words_by_speakers_who_trained_are_told(place, calibrated, run, tmp_path):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("start_s,end_s,label,path,speaker\n1,2,low,a.wav,s05\n3,4,go,b.wav,x\n")
+    arguments = "--stream", place / "stream" / "recording.wav", "--truth", truth
+    result = run("evaluate", *arguments, "-m", place / "model")
+    assert result.code == 0
+    assert "warning: 1 words are by speakers who trained the model" in result.stderr
+    assert "do not count: go" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mix", "data", "--noise", "nowhere"], "nowhere: no folder with recordings"),
+        (["mix", "data", "--noise", "noise", "--out", "stream"], "recording.wav: exists"),
+        (["calibrate", "-m", "model", "--noise", "nowhere"], "nowhere: no folder"),
+        (["calibrate", "-m", "model", "--noise", "noise", "--data", "noise"], "noise"),
+    ],
+)
+def test_what_is_missing_is_named(place, mixed, call, monkeypatch, arguments, message):
+    monkeypatch.chdir(place)
+    result = call(*arguments)
+    assert (result.code, result.stdout) == (1, "")
+    assert message in result.stderr

@@ -1,0 +1,95 @@
+"""``speechcls record`` from files and pipes."""
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE = 16_000
+SAID = [(0.6, "low"), (1.8, "high"), (3.1, "low")]
+
+
+@pytest.fixture
+def words(make_running, tmp_path):
+    path = tmp_path / "words.wav"
+    soundfile.write(path, make_running(SAID, 4.5), RATE)
+    return path
+
+
+def test_each_utterance_of_a_file_is_a_take(words, tmp_path, call):
+    options = ("record", "yes", "--from", words, "--speaker", "ann", "--out", tmp_path / "data")
+    first = call(*options)
+    assert first.code == 0, first.stderr
+    folder = tmp_path / "data" / "yes"
+    assert first.stdout.splitlines() == [str(folder / f"ann_nohash_{n}.wav") for n in range(3)]
+    before = [(folder / f"ann_nohash_{n}.wav").read_bytes() for n in range(3)]
+    sound, _ = soundfile.read(words)
+    for n, (start_s, _) in enumerate(SAID):
+        samples, rate = soundfile.read(folder / f"ann_nohash_{n}.wav")
+        assert (rate, len(samples)) == (RATE, RATE)
+        # the quarter of a second of the word is in the middle
+        begin = round((start_s + 0.125 - 0.5) * RATE)
+        assert np.argmax(np.correlate(sound, samples[4_000:12_000])) == pytest.approx(
+            begin + 4_000, abs=250
+        )
+    again = call(*options, "--takes", "2", "--duration", "0.5")
+    assert [line[-5] for line in again.stdout.splitlines()] == ["3", "4"]
+    assert [(folder / f"ann_nohash_{n}.wav").read_bytes() for n in range(3)] == before
+    assert soundfile.info(folder / "ann_nohash_4.wav").frames == RATE // 2
+
+
+def test_a_pipe_does_as_well(words, make_running, tmp_path, call, run):
+    options = ("--speaker", "ann", "--out")
+    raw = (make_running(SAID, 4.5) * 32_768).astype("<i2").tobytes()
+    for name, content in (("raw", raw), ("wav", words.read_bytes())):
+        result = run("record", "yes", "-", *options, tmp_path / name, stdin=content)
+        assert (result.code, len(result.rows)) == (0, 3), result.stderr
+
+
+def test_what_is_clipped_faint_or_long_is_left_for_the_next(make_running, tmp_path, call):
+    sound = make_running([(0.6, "low"), (2.0, "high"), (3.5, "low"), (5.0, "low")], 9.0)
+    parts = [slice(round(a * RATE), round((a + 0.4) * RATE)) for a in (0.5, 1.9)]
+    sound[parts[0]] = np.clip(40 * sound[parts[0]], -1, 1)
+    sound *= np.where(np.arange(len(sound)) < 1.6 * RATE, 1.0, 0.3)
+    sound[round(6.5 * RATE) : round(7.9 * RATE)] += 0.1
+    soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")
+    options = ("--speaker", "ann", "--out", tmp_path / "data")
+    result = call("record", "yes", "--from", tmp_path / "a.wav", *options, "--takes", "2")
+    assert result.code == 0
+    assert len(result.rows) == 2
+    assert [line for line in result.stderr.splitlines() if "warning" in line] == [
+        "speechcls: warning: the word at 0.5 s is clipped; speak softer or turn the microphone"
+        " down; not written"
+    ]
+    more = call("record", "yes", "--from", tmp_path / "a.wav", *options, "--takes", "4")
+    assert more.code == 1
+    assert "4 clips were asked for, 5 utterances were heard" in more.errors[0]
+    assert "1.4 s long" in more.stderr
+
+
+def test_silence_gives_no_take(tmp_path, call):
+    soundfile.write(tmp_path / "a.wav", np.zeros(2 * RATE), RATE)
+    result = call("record", "yes", "--from", tmp_path / "a.wav", "--out", tmp_path / "data")
+    assert (result.code, result.stdout) == (1, "")
+    assert not (tmp_path / "data").exists()
+
+
+def test_names_that_are_none_are_refused_before_anything_is_heard(tmp_path, words, call):
+    for label, speaker in (("../x", "ann"), ("yes", "a/b")):
+        options = ("--speaker", speaker, "--out", tmp_path / "data")
+        result = call("record", label, "--from", words, *options)
+        assert (result.code, result.stdout) == (2, "")
+    assert not (tmp_path / "data").exists()
+
+
+def test_train_reads_what_was_recorded(make_running, tmp_path, call):
+    from speechcls.dataset import find_examples
+
+    for label in ("low", "high"):
+        for speaker in ("ann", "bob"):
+            soundfile.write(tmp_path / "a.wav", make_running([(0.6, label)], 2.0), RATE)
+            options = ("--speaker", speaker, "--out", tmp_path / "data")
+            assert call("record", label, "--from", tmp_path / "a.wav", *options).code == 0
+    found = find_examples(tmp_path / "data").examples
+    assert sorted((e.label, e.speaker) for e in found) == [
+        *(("high", "ann"), ("high", "bob"), ("low", "ann"), ("low", "bob"))
+    ]

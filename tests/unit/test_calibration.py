@@ -1,0 +1,126 @@
+"""Thresholds by hand, the temperature in every engine, and calibration.json."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from speechcls.artifact import Artifact, load_calibration, save_calibration
+from speechcls.calibration import Heard, best_threshold, raise_thresholds
+from speechcls.classifier import apply_temperature
+from speechcls.config import Calibration, FeatureConfig, NetworkConfig
+from speechcls.errors import ArtifactError, ConfigError
+from speechcls.events import DEFAULT_THRESHOLD, Event, choose_thresholds
+
+CALIBRATION = Calibration({"yes": 0.7, "no": 0.9}, 0.5, 2.0, 1, 2.4, 1.5, 10, 0.1, 0.02)
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    labels = ("yes", "no", "_unknown_")
+    return Artifact(tmp_path, FeatureConfig(), NetworkConfig(), labels, labels)
+
+
+def alarms(**probabilities):
+    return [Event(0, 1, label, p) for label, values in probabilities.items() for p in values]
+
+
+def test_the_best_threshold_lies_between_the_two_kinds():
+    assert best_threshold(Heard((0.8, 0.9), (0.3, 0.4), 2)) == pytest.approx(0.6)
+    # with nothing wrong: between the least likely word and the least at which one is looked for
+    assert best_threshold(Heard((0.8, 0.9), (), 2)) == pytest.approx(0.45)
+
+
+def test_the_best_threshold_takes_what_is_wrong_where_that_gains_more():
+    # 0.9 | 0.8 wrong | 0.7 0.6: F1 of the first alone 2/4, of all 6/7
+    assert best_threshold(Heard((0.6, 0.7, 0.9), (0.8,), 3)) == pytest.approx(0.35)
+    # two wrong above one that is right: F1 without it 2/3, with it 4/6
+    assert best_threshold(Heard((0.6, 0.9), (0.7, 0.8, 0.65), 2)) == pytest.approx(0.85)
+    assert best_threshold(Heard((), (0.3,), 4)) == 0.5
+
+
+def test_without_clips_all_labels_get_one_threshold():
+    found = alarms(yes=[0.6, 0.7, 0.8], no=[0.65, 0.95])
+    for n_allowed, (yes, no) in {
+        5: (0.5, 0.5),
+        3: (0.6001, 0.6501),
+        1: (0.8001, 0.6501),
+        0: (0.8001, 0.9501),
+    }.items():
+        raised = raise_thresholds({"yes": 0.5, "no": 0.5}, found, {}, n_allowed)
+        assert raised == pytest.approx({"yes": yes, "no": no})
+        left = [alarm for alarm in found if alarm.probability >= raised[alarm.label]]
+        assert len(left) == n_allowed
+
+
+def test_the_label_that_loses_fewer_words_is_raised():
+    heard = {
+        "yes": Heard((0.55, 0.58, 0.9), (), 3),  # would lose two
+        "no": Heard((0.95, 0.96, 0.97), (), 3),  # would lose none
+    }
+    found = alarms(yes=[0.6], no=[0.9])
+    raised = raise_thresholds({"yes": 0.5, "no": 0.5}, found, heard, 1)
+    assert raised == pytest.approx({"yes": 0.5, "no": 0.9001})
+
+
+def test_an_alarm_that_is_certain_stays():
+    raised = raise_thresholds({"yes": 0.5}, alarms(yes=[0.7, 1.0]), {}, 0)
+    assert raised == {"yes": 0.7001}
+
+
+def test_temperature_by_hand():
+    probabilities = np.array([[0.8, 0.2], [0.5, 0.5]], dtype=np.float32)
+    assert apply_temperature(probabilities, 1.0) is probabilities
+    # square roots: 2 to 1
+    expected = [[2 / 3, 1 / 3], [0.5, 0.5]]
+    np.testing.assert_allclose(apply_temperature(probabilities, 2.0), expected, rtol=1e-6)
+    tempered = apply_temperature(np.array([[1.0, 0.0], [0.9, 0.1]], dtype=np.float32), 0.05)
+    assert tempered.dtype == np.float32
+    np.testing.assert_allclose(tempered, [[1, 0], [1, 0]], atol=1e-6)
+    assert apply_temperature(np.empty((0, 2), dtype=np.float32), 2.0).shape == (0, 2)
+
+
+def test_a_calibration_comes_back(artifact):
+    assert load_calibration(artifact) is None
+    save_calibration(artifact, CALIBRATION)
+    assert load_calibration(artifact) == CALIBRATION
+    save_calibration(artifact, dataclasses.replace(CALIBRATION, ece_before=None, hours=3.0))
+    assert load_calibration(artifact).hours == 3.0
+    assert [path.name for path in artifact.path.iterdir()] == ["calibration.json"]
+
+
+def test_the_thresholds_of_events_are_the_calibrated_ones(artifact):
+    assert choose_thresholds(artifact) == {"yes": DEFAULT_THRESHOLD, "no": DEFAULT_THRESHOLD}
+    save_calibration(artifact, CALIBRATION)
+    assert choose_thresholds(artifact) == {"yes": 0.7, "no": 0.9}
+    assert choose_thresholds(artifact, labels=["no"]) == {"no": 0.9}
+    assert choose_thresholds(artifact, 0.6) == {"yes": 0.6, "no": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"thresholds": {"go": 0.5}}, "the model has no label go"),
+        ({"thresholds": {"yes": 1.5}}, "thresholds"),
+        ({"thresholds": {"yes": "0.5"}}, "thresholds"),
+        ({"thresholds": 0.5}, "wrong type"),
+        ({"temperature": 0}, "temperature: 0 is not possible"),
+        ({"extra": 1}, "unknown extra"),
+    ],
+)
+def test_a_damaged_calibration_is_refused(artifact, change, message):
+    path = artifact.path / "calibration.json"
+    path.write_text(json.dumps(CALIBRATION.to_dict() | change))
+    with pytest.raises(ArtifactError, match=message):
+        load_calibration(artifact)
+    path.write_text("[]")
+    with pytest.raises(ArtifactError, match="damaged or of another model"):
+        load_calibration(artifact)
+
+
+def test_a_missing_key_is_refused():
+    values = CALIBRATION.to_dict()
+    del values["hours"]
+    with pytest.raises(ConfigError, match="missing hours"):
+        Calibration.from_dict(values)

@@ -1,0 +1,189 @@
+"""The microphone, at the boundary of sounddevice: what it gives, loses, and says about it."""
+
+import sys
+import types
+from collections import deque
+
+import numpy as np
+import pytest
+
+from speechcls import microphone
+from speechcls.errors import AudioError, ConfigError
+from speechcls.microphone import Microphone, list_devices, load_sounddevice
+
+RATE = 16_000
+N = 640  # samples of a block
+
+
+class PortAudioError(Exception):
+    pass
+
+
+class Fake(types.ModuleType):
+    """sounddevice with one device that plays a script: samples, (samples, True), or an error."""
+
+    PortAudioError = PortAudioError
+
+    def __init__(self, script, refusals=0):
+        super().__init__("sounddevice")
+        self.script, self.refusals = deque(script), refusals
+        self.default = types.SimpleNamespace(device=[1, 0])
+        self.n_opened = 0
+        self.now = 0.0
+        self.rates = deque([RATE])
+
+    def query_devices(self, device=None, kind=None):
+        devices = [
+            {"name": "out", "max_input_channels": 0, "default_samplerate": 44_100.0},
+            {"name": "USB mic", "max_input_channels": 2, "default_samplerate": 48_000.0},
+        ]
+        if kind is None:
+            return devices
+        if device not in (None, 1, "USB"):
+            raise ValueError(f"No input device matching {device!r}")
+        rate = self.rates.popleft() if len(self.rates) > 1 else self.rates[0]
+        return devices[1] | {"default_samplerate": float(rate)}
+
+    def _terminate(self):
+        pass
+
+    _initialize = _terminate
+
+    def InputStream(self, **options):
+        if self.n_opened and self.refusals:
+            self.refusals -= 1
+            self.now += 1.0
+            raise PortAudioError("Device unavailable")
+        assert options["channels"] == 1
+        self.n_opened += 1
+        return self
+
+    def start(self):
+        pass
+
+    close = start
+
+    def read(self, n):
+        if not self.script:
+            raise Ended
+        step = self.script.popleft()
+        if isinstance(step, Exception):
+            raise step
+        samples, has_overflowed = step if isinstance(step, tuple) else (step, False)
+        self.now += len(samples) / RATE
+        if callable(getattr(self, "on_read", None)):
+            self.on_read()
+        return samples[:, None], has_overflowed
+
+
+class Ended(PortAudioError):
+    """The script is over."""
+
+
+@pytest.fixture
+def plug(monkeypatch):
+    """``plug(*script)``: put a fake in sounddevice's place."""
+
+    def put(*script, **options):
+        fake = Fake(script, **options)
+        monkeypatch.setitem(sys.modules, "sounddevice", fake)
+        return fake
+
+    monkeypatch.setattr(microphone, "_RETRY_S", 0.0)
+    return put
+
+
+def block(value):
+    return np.full(N, value, dtype=np.float32)
+
+
+def hear(fake, n_blocks, device=None):
+    with Microphone(device, clock=lambda: fake.now) as source:
+        blocks = source.blocks()
+        return [next(blocks) for _ in range(n_blocks)]
+
+
+def test_what_the_device_gives_comes_in_order(plug):
+    heard = hear(plug(block(0.1), block(0.2), block(0.3)), 3)
+    assert [b.samples[0] for b in heard] == pytest.approx([0.1, 0.2, 0.3])
+    assert [(b.rate, b.lost_s, b.news, len(b.samples)) for b in heard] == [(RATE, 0, (), N)] * 3
+
+
+def test_an_overrun_is_told_with_what_it_cost(plug):
+    fake = plug(block(0.1), (block(0.2), True), block(0.3))
+    step = iter([0.0, 0.5, 0.0])
+    fake.on_read = lambda: setattr(fake, "now", fake.now + next(step))
+    heard = hear(fake, 3)
+    assert [b.lost_s for b in heard] == pytest.approx([0, 0.5, 0])
+    assert heard[1].news == ("microphone: overrun; about 0.50 s were not heard",)
+
+
+def test_an_unplugged_device_is_opened_again(plug):
+    fake = plug(block(0.1), PortAudioError("Device gone"), block(0.2), refusals=3)
+    fake.rates = deque([RATE, RATE, RATE, RATE, 8_000])
+    heard = hear(fake, 4)
+    assert [len(b.samples) for b in heard] == [N, 0, 0, N]
+    assert heard[1].news == ("microphone: lost (Device gone); opening it again every 0 s",)
+    assert heard[2].news == ("microphone: back after 3.0 s in which nothing was heard",)
+    assert [b.lost_s for b in heard] == [0, 0, 3.0, 0]
+    assert heard[3].samples[0] == pytest.approx(0.2)
+    assert heard[3].rate == 8_000  # what the system took for the lost one
+    assert fake.n_opened >= 2
+
+
+def test_what_cannot_wait_is_lost_and_told(plug, monkeypatch):
+    monkeypatch.setattr(microphone, "WAITING_S", 3 * 0.04)
+    fake = plug(*(block(k / 10) for k in range(6)))
+    source = Microphone(clock=lambda: fake.now)
+    with pytest.raises(Ended):
+        source._read_on()  # nobody listens: three blocks wait, three are lost
+    fake.script.append(block(0.9))
+    blocks = source.blocks()
+    heard = [next(blocks) for _ in range(3)]
+    with pytest.raises(Ended):
+        source._read_on()
+    heard.append(next(blocks))
+    assert [b.samples[0] for b in heard] == pytest.approx([0.0, 0.1, 0.2, 0.9])
+    assert [b.lost_s for b in heard] == pytest.approx([0, 0, 0, 0.12])
+    assert heard[3].news == ("microphone: held up; 0.12 s were not heard",)
+
+
+def test_news_that_cannot_wait_are_told_later(plug, monkeypatch):
+    monkeypatch.setattr(microphone, "WAITING_S", 0.04)
+    fake = plug(block(0.1))
+    source = Microphone(clock=lambda: fake.now)
+    source._put(block(0.1))
+    source._put(block(0.2), "first")
+    source._put(block(0.3), "second")
+    blocks = source.blocks()
+    next(blocks)
+    source._put(block(0.4))
+    told = next(blocks)
+    assert told.news == ("first", "second", "microphone: held up; 0.08 s were not heard")
+    assert told.lost_s == pytest.approx(0.08)
+
+
+def test_a_device_that_gives_nothing_is_told(plug, monkeypatch):
+    monkeypatch.setattr(microphone, "_SILENT_S", 0.0)
+    fake = plug()
+    source = Microphone(clock=lambda: fake.now)
+    assert "no sound for" in next(source.blocks()).news[0]
+
+
+def test_a_device_is_named_by_number_or_by_a_part_of_its_name(plug):
+    for device in ("1", "USB"):
+        assert len(hear(plug(block(0.1)), 1, device)) == 1
+    plug()
+    with pytest.raises(AudioError, match="No input device matching 'nix'; choose another"):
+        Microphone("nix")
+
+
+def test_only_devices_with_inputs_are_listed(plug):
+    plug()
+    assert list_devices() == [(1, "USB mic", 2, 48_000, True)]
+
+
+def test_without_sounddevice_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(ConfigError, match=r"pip install 'speechcls\[mic\]'"):
+        load_sounddevice()

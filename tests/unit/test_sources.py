@@ -1,0 +1,183 @@
+"""Sound from files and pipes, in pieces of any size."""
+
+import contextlib
+import io
+import types
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from speechcls import sources
+from speechcls.errors import AudioError, ConfigError
+from speechcls.sources import Block, Pipe, Recording, at_rate
+
+RATE = 16_000
+
+
+def joined(blocks):
+    return np.concatenate([np.empty(0), *(block.samples for block in blocks)])
+
+
+def news_of(blocks):
+    return [line for block in blocks for line in block.news]
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    """``pipe(content, *sizes)``: ``content`` comes in pieces of these sizes, then as asked for."""
+
+    def begin(content, *sizes):
+        rest, most = io.BytesIO(content), iter(sizes)
+        read = lambda descriptor, n: rest.read(min(n, next(most, n)))  # noqa: E731
+        monkeypatch.setattr(sources, "os", types.SimpleNamespace(read=read))
+        return 0
+
+    return begin
+
+
+def as_wav(pcm, rate=RATE, **options):
+    file = io.BytesIO()
+    soundfile.write(file, pcm, rate, format="WAV", subtype="PCM_16", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("sizes", [(), (1,), (3, 1, 5), (37 * 32 + 1,) * 4], ids=str)
+def test_a_pipe_gives_its_samples_whatever_the_pieces(sizes, pipe, rng):
+    pcm = rng.integers(-32_768, 32_767, 4_001, dtype=np.int16)
+    blocks = list(Pipe(pipe(pcm.tobytes(), *sizes), RATE).blocks())
+    np.testing.assert_array_equal(joined(blocks) * 32_768, pcm)
+    assert {block.rate for block in blocks} == {RATE}
+    assert max(len(block.samples) for block in blocks) <= 4_096
+    assert news_of(blocks) == []
+
+
+def test_a_pipe_that_ends_within_a_sample_says_so(pipe):
+    blocks = list(Pipe(pipe(b"\x00\x40\x01"), RATE).blocks())
+    assert joined(blocks).tolist() == [0.5]
+    assert news_of(blocks) == ["stdin: ended within a sample; is it 16-bit PCM?"]
+
+
+def test_an_empty_pipe_has_no_sound(pipe):
+    assert list(Pipe(pipe(b""), RATE).blocks()) == []
+
+
+@pytest.mark.parametrize("sizes", [(), (1, 2, 7, 30, 5)], ids=str)
+@pytest.mark.parametrize("claims", [None, 0x8000_0000])
+def test_a_wav_in_a_pipe_is_heard_without_its_header(sizes, claims, pipe, rng):
+    pcm = rng.integers(-30_000, 30_000, (501, 2), dtype=np.int16)
+    content = as_wav(pcm, 44_100)
+    if claims:  # as arecord writes it, which cannot know
+        content = content[:40] + claims.to_bytes(4, "little") + content[44:]
+    else:  # what stands behind the sound is none
+        content += b"LIST\x04\x00\x00\x00abcd"
+    blocks = list(Pipe(pipe(content, *sizes), RATE).blocks())
+    np.testing.assert_allclose(joined(blocks) * 32_768, pcm.mean(axis=1), atol=0.01)
+    assert {block.rate for block in blocks} == {44_100}
+
+
+def test_a_wav_of_floats_in_a_pipe_is_refused(pipe):
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(100), RATE, format="WAV", subtype="FLOAT")
+    with pytest.raises(AudioError, match="another kind than 16-bit PCM"):
+        list(Pipe(pipe(file.getvalue()), RATE).blocks())
+
+
+def test_a_wav_that_ends_within_its_header_is_refused(pipe):
+    with pytest.raises(AudioError, match="within the header"):
+        list(Pipe(pipe(as_wav(np.zeros(9))[:30]), RATE).blocks())
+
+
+def test_other_formats_in_a_pipe_are_refused_by_name(pipe):
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(100), RATE, format="FLAC")
+    with pytest.raises(AudioError, match="stdin: FLAC, not raw PCM"):
+        list(Pipe(pipe(file.getvalue()), RATE).blocks())
+
+
+def test_an_impossible_rate_is_refused():
+    with pytest.raises(ConfigError, match="rate: 0 Hz"):
+        Pipe(0, 0)
+
+
+def blocks_of(recording):
+    with contextlib.closing(recording):
+        yield from recording.blocks()
+
+
+class Clock:
+    """Seconds that pass only where somebody sleeps."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("speed", "lasts_s"), [(1.0, 2.0), (4.0, 0.5), (0.0, 0.0)])
+def test_a_file_comes_at_its_own_pace(speed, lasts_s, tmp_path, tone, write_wav):
+    clock, samples = Clock(), tone(440, 2.0, 8_000)
+    path = write_wav(tmp_path / "a.wav", samples, 8_000, "FLOAT")
+    n_heard = 0
+    for block in blocks_of(Recording(path, speed, clock, clock.sleep)):
+        np.testing.assert_array_equal(
+            block.samples, samples[n_heard : n_heard + len(block.samples)]
+        )
+        n_heard += len(block.samples)
+        if speed:  # never before it was spoken
+            assert clock.now == pytest.approx(n_heard / 8_000 / speed)
+    assert n_heard == len(samples)
+    assert clock.now == pytest.approx(lasts_s)
+
+
+def test_a_slow_listener_is_not_slowed_further(tmp_path, tone, write_wav):
+    clock = Clock()
+    path = write_wav(tmp_path / "a.wav", tone(440))
+    for _ in blocks_of(Recording(path, 1.0, clock, clock.sleep)):
+        clock.now += 0.05  # more than the 0.04 s that a block lasts
+    assert clock.now == pytest.approx(25 * 0.05 + 0.04)  # it waited for the first block only
+
+
+def test_a_missing_file_a_folder_and_no_audio_are_refused(tmp_path):
+    (tmp_path / "a.raw").write_bytes(b"not audio" * 9)
+    for name, fact in (("no.wav", "no such file"), ("", "is a dir"), ("a.raw", "not readable")):
+        with pytest.raises(AudioError, match=fact):
+            Recording(tmp_path / name)
+
+
+def test_infinite_samples_are_refused(tmp_path, write_wav):
+    samples = np.array([0.0, np.inf, 0.0], dtype=np.float32)
+    path = write_wav(tmp_path / "a.wav", samples, subtype="FLOAT")
+    with pytest.raises(AudioError, match="NaN or infinite"):
+        list(blocks_of(Recording(path, 0)))
+
+
+def test_blocks_are_resampled_as_if_they_were_one(rng):
+    samples = rng.normal(0, 0.1, 44_100).astype(np.float32)
+    pieces = np.split(samples, range(1_632, 44_100, 1_632))  # of 37 ms
+    news = [("a",), *[()] * (len(pieces) - 1)]
+    blocks = [Block(p, 44_100, news=n) for p, n in zip(pieces, news, strict=True)]
+    resampled = list(at_rate(blocks, RATE))
+    whole = soxr.resample(samples, 44_100, RATE, quality="HQ")
+    np.testing.assert_allclose(joined(resampled), whole, atol=1e-5)
+    assert news_of(resampled) == ["a"]
+
+
+def test_sound_before_a_loss_and_after_it_do_not_mix():
+    one, none = np.ones(4_800, dtype=np.float32), np.zeros(4_800, dtype=np.float32)
+    before, rest, after, end = at_rate([Block(one, 48_000), Block(none, 48_000, 0.5)], RATE)
+    assert len(before.samples) + len(rest.samples) == 1_600
+    assert (before.lost_s, rest.lost_s, after.lost_s) == (0, 0, 0.5)
+    assert np.abs(joined([after, end])).max() == 0.0
+
+
+def test_a_rate_may_change_when_a_device_does():
+    blocks = [Block(np.zeros(n, dtype=np.float32), n) for n in (48_000, 16_000, 8_000)]
+    resampled = list(at_rate(blocks, RATE))
+    assert len(joined(resampled)) == 3 * RATE
+    assert {block.rate for block in resampled} == {RATE}
