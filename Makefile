@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 DEMO := demo
 LIGHT := build/light
 
-.PHONY: check test install demo format lint types bench results dist-check clean
+.PHONY: check test install demo format lint types bench results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -57,6 +57,10 @@ bench: $(INSTALLED)
 # Hours: every model of docs/RESULTS.md. What stands in docs/results.json is not done again.
 results: $(INSTALLED)
 	$(BIN)/python benchmarks/results.py $(DATA) $(BABBLE)
+
+# Everything in docs/pictures, from synthetic speech; trains small networks first, minutes.
+pictures: $(INSTALLED)
+	$(BIN)/python benchmarks/pictures.py
 
 # The wheel without torch and librosa has to predict with a model trained before.
 dist-check: $(INSTALLED)

@@ -41,6 +41,8 @@ ORDER = [
     "corpus",
     "evaluation",
     "output",
+    "figures",
+    "mosaic",
     "speed",
     "synth",
     "fourier",
@@ -51,6 +53,8 @@ ORDER = [
     "networks",
     "recogniser",
     "finetuning",
+    "explaining",
+    "panels",
     "batches",
     "running",
     "training",
@@ -60,7 +64,7 @@ ORDER = [
 ]
 """A module imports only from modules before it."""
 OF_TORCH = ORDER[ORDER.index("fourier") : ORDER.index("cli")]
-HEAVY = {"torch", "scipy", "librosa", "numba", "sklearn"}
+HEAVY = {"torch", "scipy", "librosa", "numba", "sklearn", "matplotlib"}
 PREDICTION = ["cli", "classifier", "output", "audio", "dataset", "artifact", "readahead", "config"]
 
 

@@ -12,7 +12,7 @@ import soundfile
 from speechcls.artifact import Artifact, save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 
-HEAVY = ("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic")
+HEAVY = ("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic", "matplotlib")
 
 SCRIPT = """
 import json, sys
@@ -59,8 +59,9 @@ def test_command_help_loads_nothing_heavy() -> None:
     assert not modules_after("train", "--help") & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
 
 
-def test_help_of_detect_loads_nothing_heavy() -> None:
-    modules = modules_after("detect", "--help")
+@pytest.mark.parametrize("command", ["detect", "explain", "features"])
+def test_help_of_other_commands_loads_nothing_heavy(command: str) -> None:
+    modules = modules_after(command, "--help")
     assert not modules & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
 
 

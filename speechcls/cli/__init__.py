@@ -15,6 +15,8 @@ COMMANDS = {
     "mix": "Lay held-out words over background sound, to test running recognition.",
     "calibrate": "Choose how sure a model has to be by the false alarms it makes.",
     "detect": "Find the words in long recordings.",
+    "explain": "Draw what a network does while a clip goes by.",
+    "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
     "bench": "Measure how fast models run on this machine and what they need.",
     "listen": "Say which words are spoken, as they are spoken.",
     "record": "Record a data set of your own, one word at a time.",

@@ -1,0 +1,159 @@
+"""Make the pictures of the documentation: ``make pictures``, or names of some as arguments.
+
+All sounds are synthetic (espeak-ng). Small networks are trained on them first, into
+``build/pictures``, where they stay for the next time.
+"""
+
+import io
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from speechcls.artifact import load_artifact, load_split
+from speechcls.classifier import Classifier
+from speechcls.explaining import Explanation, explain
+from speechcls.figures import GREY, PALETTE, new_figure, save_figure
+from speechcls.panels import draw_explanation, draw_gates
+from speechcls.recurrence import GateWeights, lstm_step, rnn_step
+
+ROOT = Path(__file__).parents[1]
+PLACE, SCRATCH = ROOT / "docs" / "pictures", ROOT / "build" / "pictures"
+MOST_BYTES = 150_000
+WORDS, WORD = ("yes", "no", "stop", "go"), "stop"
+CLIPS_A_WORD, HIDDEN_SIZE, EPOCHS = 120, 24, 12
+N_STEPS = 26
+"""Steps of a recurrence in a second, at four frames each."""
+
+
+def run(*arguments: str | Path) -> None:
+    """Run the command line; end with it if it fails."""
+    subprocess.run([sys.executable, "-m", "speechcls", *map(str, arguments)], check=True)
+
+
+def speech() -> Path:
+    """Return a data set of synthetic speech."""
+    folder = SCRATCH / "speech"
+    if not folder.is_dir():
+        run("synth", *WORDS, "--out", folder, "--per-word", str(CLIPS_A_WORD), "--seed", "0")
+    return folder
+
+
+def train(arch: str) -> Classifier:
+    """Return a network of one layer that answers from its last state."""
+    path = SCRATCH / arch
+    if not path.is_dir():
+        sizes = f"--hidden-size {HIDDEN_SIZE} --num-layers 1 --epochs {EPOCHS} --seed 0"
+        options = f"--arch {arch} --readout last {sizes}".split()
+        run("train", speech(), "--out", path, *options)
+    return Classifier(load_artifact(path), jobs=1)
+
+
+def explain_word(classifier: Classifier) -> tuple[Explanation, str]:
+    """Return what a network does with the first clip of ``WORD`` that it gets right, and a title.
+
+    Clips are those that trained none of the small networks, which all split them alike.
+    """
+    rows = load_split(train("gru").artifact)
+    for row in rows:
+        if row.label != WORD or row.split == "train":
+            continue
+        window = classifier.read_window(speech() / row.path)
+        explanation = explain(classifier, window.samples)
+        if explanation.labels[explanation.label_index] == WORD:
+            percent = 100 * explanation.probabilities.max()
+            return explanation, f"{explanation.arch} hears “{WORD}”: {percent:.1f} %"
+    raise SystemExit(f"no clip of {WORD} is recognised by {classifier.artifact.path}")
+
+
+def draw_cells(arch: str) -> Figure:
+    """Return what goes on in the one layer of a small network."""
+    explanation, title = explain_word(train(arch))
+    return draw_gates(explanation, title, layer=1)
+
+
+def draw_whole() -> Figure:
+    """Return the whole figure of the model that comes with speechcls."""
+    classifier = Classifier.load(ROOT / "models" / "commands", jobs=1)
+    explanation, title = explain_word(classifier)
+    return draw_explanation(explanation, f"{title} (models/commands)", layer=2)
+
+
+def draw_memory() -> Figure:
+    """Return what is left of a memory step by step: of one LSTM cell, and of one simple unit."""
+    figure = new_figure(8.0, 3.2)
+    left, right = figure.subplots(1, 2)
+    steps = np.arange(N_STEPS + 1)
+    zero, nothing = np.zeros((1, 1)), np.zeros(1)
+    closed = GateWeights(zero, nothing - 1e3, zero, nothing)
+    for forget, colour in zip((0.5, 0.9, 0.99, 1.0), PALETTE, strict=False):
+        bias = nothing + (np.log(forget / (1 - forget)) if forget < 1 else 1e3)
+        weights = dict.fromkeys(("input", "output", "candidate"), closed)
+        weights["forget"] = GateWeights(zero, bias, zero, nothing)
+        state: tuple[np.ndarray, ...] = (zero, zero + 1.0)
+        cells = [1.0]
+        for _ in steps[1:]:
+            state, _ = lstm_step(zero, state, weights)
+            cells.append(float(state[1][0, 0]))
+        left.plot(steps, cells, color=colour, label=f"f = {forget:g}")
+    left.set_title("an LSTM cell of 1, its input gate closed: c = f·c")
+    for u, start, colour in itertools.chain(
+        ((0.9, start, PALETTE[0]) for start in (1.0, 0.2)),
+        ((1.5, start, PALETTE[1]) for start in (1.0, 0.2)),
+    ):
+        hidden = {"hidden": GateWeights(zero, nothing, zero + u, nothing)}
+        states = [start]
+        for _ in steps[1:]:
+            (h,), _ = rnn_step(zero, (np.array([[states[-1]]]),), hidden)
+            states.append(float(h[0, 0]))
+        label = f"u = {u:g}" if start == 1.0 else None
+        right.plot(steps, states, color=colour, label=label)
+    right.set_title("a simple unit left alone: h = tanh(u·h)")
+    for axes in (left, right):
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.set_xlabel("steps (26 are a second)")
+        axes.set_ylim(-0.03, 1.05)
+        axes.legend(loc="center right")
+    return figure
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "memory": draw_memory,
+    "rnn": lambda: draw_cells("rnn"),
+    "lstm": lambda: draw_cells("lstm"),
+    "gru": lambda: draw_cells("gru"),
+    "bilstm": lambda: draw_cells("bilstm"),
+    "explain": draw_whole,
+}
+"""What draws each picture, by its name in ``docs/pictures``."""
+
+
+def save_small(figure: Figure, path: Path) -> None:
+    """Write a PNG of 256 colours, a third of the size of one with all of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_figure(figure, path)
+    picture = (
+        Image.open(io.BytesIO(path.read_bytes()))
+        .convert("RGB")
+        .quantize(256, dither=Image.Dither.NONE)
+    )
+    picture.save(path, optimize=True)
+    if path.stat().st_size > MOST_BYTES:
+        raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")
+
+
+def main() -> None:
+    """Make the pictures that are named, or all."""
+    for name in sys.argv[1:] or PICTURES:
+        path = PLACE / f"{name}.png"
+        save_small(PICTURES[name](), path)
+        print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

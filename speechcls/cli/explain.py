@@ -1,0 +1,74 @@
+"""``speechcls explain``."""
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechcls.cli.common import Messages, Model, Quiet, Verbose, open_stdin, reports_errors
+
+
+@reports_errors
+def explain(
+    clip: Annotated[str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")],
+    model: Model = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="Picture to write, PNG or SVG by its ending.", metavar="FILE"),
+    ] = Path("explain.png"),
+    layer: Annotated[
+        int | None,
+        typer.Option(min=1, help="Recurrent layer to look into, 1 is the lowest. [default: last]"),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Draw what a network does while a clip goes by.
+
+    One picture: waveform, spectrogram and features; the probability of each label as the word
+    unfolds; attention, if the network has it; what decides (the probability lost when 0.1 s is
+    silenced); and every gate of a layer over time, in both directions. All is computed from the
+    weights, gate by gate, and held against what the model answers. Prints the name of the
+    picture. It needs torch, for features and convolutions.
+
+    Example: speechcls explain clip.wav
+    """
+    from speechcls.artifact import find_artifact
+    from speechcls.classifier import Classifier
+    from speechcls.errors import ConfigError
+    from speechcls.explaining import explain as explain_window
+    from speechcls.figures import check_figure_path, save_figure
+    from speechcls.panels import draw_explanation
+
+    messages = Messages(quiet, verbose)
+    check_figure_path(out)
+    path, how = find_artifact(model)
+    classifier = Classifier.load(path)
+    n_layers = classifier.artifact.network.num_layers
+    if layer is not None and layer > n_layers:
+        raise ConfigError(f"layer: {layer} is not possible; this network has 1 to {n_layers}")
+    messages.note(f"model {path} ({how})")
+    if clip == "-":
+        with open_stdin() as stdin:
+            window = classifier.read_window(io.BytesIO(stdin.read()), "-")
+    else:
+        window = classifier.read_window(clip)
+    if window.is_part:
+        messages.note(
+            f"{clip}: lasts {window.clip_duration_s:.2f} s; shown is its loudest part, from"
+            f" {window.start_s:.2f} s"
+        )
+    explanation = explain_window(classifier, window.samples)
+    answer = explanation.labels[explanation.label_index]
+    probability = explanation.probabilities.max()
+    if not explanation.has_gates:
+        messages.note(f"{explanation.arch} has no gates; the picture shows its states alone")
+    title = f"{Path(clip).name}: {answer}, {100 * probability:.1f} % ({path.name})"
+    save_figure(draw_explanation(explanation, title, layer or n_layers), out)
+    what = "no tenth of a second decides alone"
+    if explanation.decisive_s is not None:
+        lost = explanation.occlusion.values.max()
+        what = f"most depends on {explanation.decisive_s:.2f} s, without which it loses {lost:.2f}"
+    messages.note(f"{clip}: {answer} ({probability:.4f}); {what}")
+    typer.echo(out)

@@ -1,0 +1,87 @@
+"""``speechcls features``."""
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechcls.cli.common import Messages, Quiet, Verbose, open_stdin, reports_errors
+from speechcls.config import FEATURE_KINDS, FeatureConfig
+from speechcls.errors import ConfigError
+
+if TYPE_CHECKING:
+    from speechcls.mosaic import Array
+
+_KINDS = ("spectrogram", *FEATURE_KINDS)
+
+
+@reports_errors
+def features(
+    clip: Annotated[str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")],
+    kind: Annotated[
+        str, typer.Option(help="spectrogram, log-mel or mfcc.", metavar="KIND")
+    ] = "log-mel",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to write instead, PNG or SVG by its ending.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Draw the spectrogram, log-mel energies or MFCCs of a clip.
+
+    They are drawn as text, time to the right and low frequencies or coefficients below: in colour
+    on a terminal, in shades of characters (the lightest is the lowest) elsewhere; each MFCC in
+    deviations from its mean. With --out they go into a picture, whose name is printed. The whole
+    clip is taken, at 16 kHz.
+
+    Example: speechcls features clip.wav
+    """
+    if kind not in _KINDS:
+        raise ConfigError(f"kind: no {kind!r}; there are {', '.join(_KINDS)}")
+    from speechcls.audio import read_clip
+    from speechcls.explaining import clip_features
+    from speechcls.figures import check_figure_path, save_figure
+
+    if out:
+        check_figure_path(out)
+    config = FeatureConfig()
+    if clip == "-":
+        with open_stdin() as stdin:
+            samples = read_clip(io.BytesIO(stdin.read()), config.sample_rate, name="-")
+    else:
+        samples = read_clip(clip, config.sample_rate)
+    values = clip_features(samples, kind, config)
+    if out:
+        from speechcls.panels import draw_features
+
+        save_figure(draw_features(samples, values, kind, config, Path(clip).name), out)
+        typer.echo(out)
+        return
+    duration_s = len(samples) / config.sample_rate
+    Messages(quiet, verbose).note(
+        f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values from below"
+    )
+    _print(values, kind)
+
+
+def _print(values: "Array", kind: str) -> None:
+    """Print (n_times, n_bands) as text."""
+    from rich.console import Console
+
+    from speechcls.mosaic import as_blocks, as_shades, fit_cells, spread
+
+    values = spread(values) if kind == "mfcc" else values
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    n_columns, n_lines = min(console.width, len(values)), 20
+    if console.is_terminal and not console.no_color:
+        for line in as_blocks(fit_cells(values, 2 * n_lines, n_columns)):
+            console.print(line)
+    else:
+        typer.echo("\n".join(as_shades(fit_cells(values, n_lines, n_columns))))

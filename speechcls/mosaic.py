@@ -1,0 +1,87 @@
+"""Pictures of numbers in a terminal: coloured half blocks, or shades of characters in a pipe."""
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+SHADES = " .:-=+*#%@"
+"""From the lowest value to the highest, in plain text."""
+_UPPER_HALF = "▀"
+# magma, as matplotlib has it, at 0, 1/8 ... 1: each is lighter than the one before.
+_COLOURS = np.array(
+    [
+        (0, 0, 4), (28, 16, 68), (79, 18, 123), (129, 37, 129), (181, 54, 122),
+        (229, 80, 100), (251, 135, 97), (254, 194, 135), (252, 253, 191),
+    ]
+)  # fmt: skip
+
+Array = npt.NDArray[np.floating[Any]]
+
+
+def fit_cells(values: Array, n_rows: int, n_columns: int) -> Array:
+    """Return ``values`` scaled to [0, 1] in a grid of means, or of copies where there are fewer.
+
+    Parameters
+    ----------
+    values : (n_times, n_bands), the lowest band first
+
+    Returns
+    -------
+    (n_rows, n_columns), the highest band in the first row; 0 throughout if all values are equal
+    """
+    grid = _resize(_resize(values, n_columns).T, n_rows)[::-1]
+    low, high = grid.min(), grid.max()
+    scaled: Array = (grid - low) / (high - low) if high > low else np.zeros_like(grid)
+    return scaled
+
+
+def spread(values: Array) -> Array:
+    """Return ``values`` (n_times, n_bands) with each band in deviations from its own mean.
+
+    The first cepstral coefficient is so large that beside it all others look alike.
+    """
+    deviations: Array = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
+    return deviations
+
+
+def _resize(values: Array, size: int) -> Array:
+    """Return (size, ...) of ``values`` (n, ...): each the mean of the part that falls to it."""
+    edges = np.linspace(0, len(values), size + 1)
+    parts = [
+        values[int(start) : max(int(start) + 1, round(end))]
+        for start, end in itertools.pairwise(edges)
+    ]
+    return np.stack([part.mean(axis=0) for part in parts])
+
+
+def as_shades(cells: Array) -> list[str]:
+    """Return a line of plain text for each row of ``cells`` (n_rows, n_columns) in [0, 1]."""
+    levels = np.minimum(cells * len(SHADES), len(SHADES) - 1).astype(int)
+    return ["".join(SHADES[level] for level in row) for row in levels]
+
+
+def as_blocks(cells: Array) -> "list[Text]":
+    """Return a line for each two rows of ``cells`` (n_rows, n_columns) in [0, 1], in colour."""
+    from rich.text import Text
+
+    colours = colours_of(cells)
+    lines = []
+    for upper, lower in zip(colours[::2], colours[1::2], strict=True):
+        line = Text()
+        for above, below in zip(upper, lower, strict=True):
+            style = f"rgb({','.join(map(str, above))}) on rgb({','.join(map(str, below))})"
+            line.append(_UPPER_HALF, style)
+        lines.append(line)
+    return lines
+
+
+def colours_of(cells: Array) -> npt.NDArray[np.int64]:
+    """Return red, green and blue (n_rows, n_columns, 3), 0 to 255, of ``cells`` in [0, 1]."""
+    stops = np.linspace(0, 1, len(_COLOURS))
+    channels = [np.interp(cells, stops, channel) for channel in _COLOURS.T]
+    return np.stack(channels, axis=2).round().astype(np.int64)

@@ -1,0 +1,46 @@
+"""Pictures of characters, cell by cell."""
+
+import numpy as np
+
+from speechcls.mosaic import SHADES, as_blocks, as_shades, colours_of, fit_cells, spread
+
+
+def test_the_highest_band_is_on_top_and_time_goes_right():
+    values = np.array([[0.0, 4.0], [2.0, 8.0]])  # two times of two bands
+    np.testing.assert_array_equal(fit_cells(values, 2, 2), [[0.5, 1.0], [0.0, 0.25]])
+
+
+def test_more_values_than_cells_are_averaged_fewer_are_repeated():
+    values = np.array([[0.0], [2.0], [6.0], [8.0]])
+    np.testing.assert_array_equal(fit_cells(values, 1, 2), [[0.0, 1.0]])  # of means 1 and 7
+    np.testing.assert_array_equal(fit_cells(values[[0, 3]], 2, 4), [[0, 0, 1, 1]] * 2)
+
+
+def test_equal_values_are_all_lowest():
+    np.testing.assert_array_equal(fit_cells(np.full((3, 2), 7.0), 2, 3), np.zeros((2, 3)))
+
+
+def test_shades_go_from_light_to_dark():
+    assert as_shades(np.array([[0.0, 0.55, 1.0], [1.0, 0.09, 0.0]])) == [
+        "".join((" ", "+", "@")),
+        "@  ",
+    ]
+    steps = (np.arange(10) + 0.5) / 10
+    assert as_shades(steps[None]) == [SHADES]
+
+
+def test_blocks_hold_two_rows_a_line():
+    [line] = as_blocks(np.array([[0.0], [1.0]]))
+    assert line.plain == "▀"
+    assert [str(span.style) for span in line.spans] == ["rgb(0,0,4) on rgb(252,253,191)"]
+
+
+def test_colours_grow_lighter():
+    lightness = colours_of(np.linspace(0, 1, 50)[None])[0] @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(lightness) > 0).all()
+
+
+def test_spread_makes_bands_comparable():
+    values = np.array([[-300.0, 1.0], [-100.0, 3.0]])
+    np.testing.assert_allclose(spread(values), [[-1, -1], [1, 1]])
+    np.testing.assert_array_equal(spread(np.full((3, 1), 5.0)), np.zeros((3, 1)))
