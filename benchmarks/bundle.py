@@ -90,9 +90,10 @@ def write_card(name: str, run: str, about: str, results: dict[str, dict[str, Any
     unseen = results.get(f"unseen {family.split(' ', 1)[1]} seed=0")
     stream = ""
     if "stream_accuracy" in result:
+        share = 100 * result["stream_accuracy"]
         stream = (
-            f"Heard in one running sound, one after the other, **{100 * result['stream_accuracy']:.2f}"
-            " %** of the same\nclips are right.\n"
+            f"Heard in one running sound, one after the other, **{share:.2f} %** of the same\n"
+            "clips are right.\n"
         )
     text = ""
     if unseen:
