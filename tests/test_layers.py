@@ -29,8 +29,11 @@ ORDER = [
     "metrics",
     "corpus",
     "evaluation",
+    "predictions",
     "output",
     "figures",
+    "report_tables",
+    "report_figures",
     "speed",
     "synth",
     "fourier",
@@ -46,6 +49,7 @@ ORDER = [
     "training",
     "steps",
     "export",
+    "report",
     "cli",
 ]
 """A module imports only from modules before it."""

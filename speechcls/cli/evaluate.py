@@ -21,6 +21,7 @@ from speechcls.cli.common import (
     reports_errors,
 )
 from speechcls.cli.progress import counting
+from speechcls.cli.report import check_report, make_report
 
 if TYPE_CHECKING:
     from speechcls.evaluation import Evaluation
@@ -46,6 +47,10 @@ def evaluate(
         typer.Option(min=0.0, max=1.0, help="End with exit code 1 below this accuracy."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Draw a page of what the model gets right and wrong.", metavar="DIR"),
+    ] = None,
     device: Device = "cpu",
     jobs: Jobs = None,
     quiet: Quiet = False,
@@ -56,7 +61,7 @@ def evaluate(
     Prints accuracy with a 95 % interval, macro F1, precision, recall and F1 of each label, and the
     pairs that are most confused.
 
-    Example: speechcls evaluate data/ --min-accuracy 0.9
+    Example: speechcls evaluate data/ --report out/ --min-accuracy 0.9
     """
     from speechcls.artifact import find_artifact
     from speechcls.classifier import Classifier
@@ -64,6 +69,8 @@ def evaluate(
     from speechcls.evaluation import evaluate as evaluate_model
 
     messages = Messages(quiet, verbose)
+    if report is not None:
+        check_report(report)
     path, how = find_artifact(model)
     classifier = Classifier.load(path, jobs, device)
     messages.note(f"model {path} ({how})")
@@ -78,6 +85,8 @@ def evaluate(
         typer.echo(json.dumps(result))
     else:
         _print_scores(evaluation)
+    if report is not None:
+        make_report(evaluation, classifier, dataset, report, messages)
     accuracy = evaluation.scores.accuracy
     if min_accuracy is not None and accuracy < min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
