@@ -201,7 +201,7 @@ def load_predictions(path: Path) -> Predictions:
         names = [field.name for field in fields(Clip)]
         labels = tuple(str(label) for label in content["labels"])
         clips = tuple(Clip(**{name: row[name] for name in names}) for row in content["clips"])
-        about = About(**content["about"])
+        about = About(**(content["about"] | {"bad": tuple(content["about"]["bad"])}))
         rows = np.array([row["probabilities"] for row in content["clips"]], dtype=np.float32)
         FeatureConfig.from_dict(about.features)
         if rows.shape != (len(clips), len(labels)) or not clips:

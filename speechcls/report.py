@@ -103,9 +103,9 @@ def save_report(
     """
     check_place(folder)
     (folder / CLIPS).mkdir(parents=True, exist_ok=True)
-    save_predictions(predictions, folder / FILE)
     for old in (folder / CLIPS).glob("[0-9][0-9].wav"):
-        old.unlink()
+        old.unlink()  # first: no other clip may ever be heard in place of one that is missing
+    save_predictions(predictions, folder / FILE)
     rate = FeatureConfig.from_dict(predictions.about.features).sample_rate
     for rank, i in enumerate(predictions.mistakes(N_MISTAKES), start=1):
         if i in heard:
@@ -117,7 +117,7 @@ def save_report(
 
 def count_pictures(predictions: Predictions) -> int:
     """Return how many pictures a report has at most."""
-    return 8 + len(predictions.mistakes(N_MISTAKES))
+    return 9 + len(predictions.mistakes(N_MISTAKES))
 
 
 def _clip_path(folder: Path, rank: int) -> Path:
@@ -135,6 +135,8 @@ def draw_report(
 
     for name in (FIGURES, TABLES):
         (folder / name).mkdir(exist_ok=True)
+    for old in (folder / FIGURES).glob("mistake_[0-9][0-9].*"):
+        old.unlink()  # there may be fewer now
 
     def picture(name: str, figure: "Figure", alt: str, is_wide: bool = False) -> Picture:
         for kind in ("png", "svg"):
@@ -142,6 +144,7 @@ def draw_report(
                 # A label in a script that the font lacks: a browser's font has it.
                 warnings.filterwarnings("ignore", "Glyph .* missing from")
                 save_figure(figure, folder / FIGURES / f"{name}.{kind}")
+            figure.set_layout_engine("none")  # every panel has its place now
         on_picture()
         svg = (folder / FIGURES / f"{name}.svg").read_text(encoding="utf-8")
         return Picture(_uri("image/svg+xml", _follow_page(svg).encode()), alt, is_wide)

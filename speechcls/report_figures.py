@@ -92,6 +92,8 @@ def draw_roc(curves: Sequence[Curve]) -> "Figure":
     axes.set_xticks([0.1, 1, 10, 100], ["≤ 0.1", "1", "10", "100"])
     axes.set_xlabel("false alarms, % of the other clips")
     axes.set_ylabel("hits, % of the label's clips")
+    least = min((np.interp(_LEAST_RATE, c.false_alarms, c.hits) for c in curves), default=0.0)
+    axes.set_ylim(max(0.0, 100 * least - 5 - 0.5 * (1 - least) * 100), 100.5)  # room for the legend
     axes.grid(color=GREY, alpha=0.3)
     if curves:
         axes.legend(loc="lower right", title="hardest first")
@@ -111,7 +113,8 @@ def draw_det(curves: Sequence[Curve]) -> "Figure":
     ticks = np.array([0.001, 0.01, 0.05, 0.2, 0.5, 0.8])
     figure = new_figure(_WIDTH, 4.2)
     axes = figure.add_subplot()
-    low, high = deviate(_LEAST_RATE), deviate(0.9)
+    worst = max((curve.equal_error for curve in curves), default=0.0)
+    low, high = deviate(_LEAST_RATE), deviate(min(0.9, max(0.2, 4 * worst)))
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=":")
     for curve, style in _styled(curves):
         alarms, misses = (
@@ -224,8 +227,8 @@ def draw_clip(
     figure = new_figure(3.4, 1.9)
     figure.set_layout_engine("none")  # which takes longer than to draw
     upper, lower = (
-        figure.add_axes((0.1, 0.66, 0.89, 0.32)),
-        figure.add_axes((0.1, 0.22, 0.89, 0.42)),
+        figure.add_axes((0.04, 0.66, 0.92, 0.32)),
+        figure.add_axes((0.04, 0.22, 0.92, 0.42)),
     )
     n_columns = min(240, len(samples))
     columns = np.array_split(samples, n_columns)
@@ -245,6 +248,7 @@ def draw_clip(
         extent=(0, duration_s, 0, features.shape[1]),
     )
     lower.set_yticks([])
+    lower.spines[:].set_visible(False)
     lower.set_xlabel("s", labelpad=1)
     return figure
 

@@ -43,7 +43,7 @@ class Table:
     """Of the CSV file."""
     caption: str
     columns: tuple[tuple[str, str], ...]
-    """Heading and unit of each: empty for text and counts, ``%`` for shares in [0, 1], dB, s."""
+    """Heading and unit of each: empty for text and counts, ``%`` for shares in [0, 1] ..."""
     rows: list[tuple[Cell, ...]]
 
     def csv(self) -> bytes:
@@ -75,8 +75,11 @@ def format_cell(cell: Cell, unit: str) -> str:
     if isinstance(cell, float):
         if math.isnan(cell):
             return "–"
-        return _percent(cell) if unit == "%" else f"{cell:.2f}" if unit == "s" else f"{cell:.1f}"
+        return _percent(cell) if unit == "%" else f"{cell:.{_DIGITS.get(unit, 1)}f}"
     return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+_DIGITS = {"s": 2, "of 1": 4}
 
 
 def _percent(share: float) -> str:
@@ -194,7 +197,7 @@ def curve_table(found: Sequence[Curve]) -> Table:
         (curve.label, curve.area, curve.equal_error)
         for curve in sorted(found, key=lambda curve: curve.area)
     ]
-    columns = ("label", ""), ("area under ROC", "%"), ("equal error rate", "%")
+    columns = ("label", ""), ("area under ROC", "of 1"), ("equal error rate", "%")
     return Table("roc_det", "Each label against all others, the hardest first", columns, rows)
 
 
