@@ -139,11 +139,13 @@ def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, dict[str, Any]]]:
     dashes = ["-", "--", "-."]
     styled: list[tuple[Curve, dict[str, Any]]] = []
     for k, curve in enumerate(ranked[:_MOST_CURVES]):
-        style = {"color": PALETTE[k], "linestyle": dashes[k % 3], "label": _short(curve.label)}
+        # A legend leaves out what begins with an underscore, as _unknown_ does.
+        label = f" {_short(curve.label)}"
+        style = {"color": PALETTE[k], "linestyle": dashes[k % 3], "label": label}
         styled.append((curve, style))
     for k, curve in enumerate(ranked[_MOST_CURVES:]):
-        label = "the others" if k == 0 else None
-        styled.append((curve, {"color": GREY, "linewidth": 0.8, "label": label}))
+        name = " the others" if k == 0 else None
+        styled.append((curve, {"color": GREY, "linewidth": 0.8, "label": name}))
     return styled
 
 

@@ -11,6 +11,8 @@ from common_report import random_predictions
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.predictions import FILE, load_predictions, save_predictions
 from speechcls.report import check_place, draw_report, save_report
+from speechcls.report_figures import draw_roc
+from speechcls.report_tables import curves
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -208,3 +210,10 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     with pytest.raises(ConfigError, match="is a file"):
         check_place(tmp_path / "mine.txt")
     check_place(tmp_path / "new")
+
+
+def test_the_legend_names_labels_that_begin_with_an_underscore():
+    found = curves(random_predictions(("_unknown_", "a", "b"), 60, 0))
+    [axes] = draw_roc(found).axes
+    names = {text.get_text().strip() for text in axes.get_legend().get_texts()}
+    assert names == {"_unknown_", "a", "b"}
