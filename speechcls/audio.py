@@ -235,3 +235,9 @@ def find_speech(samples: Samples, sample_rate: int) -> tuple[int, int]:
     first = max(0, round((low - beyond) * hop))
     last = min(len(samples), round((high + beyond) * hop) + n_frame)
     return first, last
+
+
+def unpad(window: T, n_samples: int) -> T:
+    """Return ``window`` without the zeros by which ``fit_length`` lengthened ``n_samples``."""
+    before = max(len(window) - n_samples, 0) // 2
+    return window[before : before + n_samples]

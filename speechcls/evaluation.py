@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from speechcls.artifact import load_split
-from speechcls.audio import read_clip, to_float
+from speechcls.audio import read_clip, to_float, unpad
 from speechcls.classifier import Classifier, Window
 from speechcls.clipstore import digest_of, read_example
 from speechcls.config import SILENCE
 from speechcls.corpus import mean_command_count
 from speechcls.dataset import SPLITS, Dataset, Example
 from speechcls.errors import AudioError, ConfigError, DatasetError, SpeechclsError
+from speechcls.levels import level_db, snr_db
 from speechcls.metrics import Scores, score
 from speechcls.readahead import work_ahead
 from speechcls.silence import cut_silence
@@ -22,6 +24,28 @@ from speechcls.splits import UNUSED, map_label
 NEW = "new"
 """The split of a clip that the model's training never saw."""
 CHOICES = ("auto", *SPLITS, "all")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one clip, and what is known of the clip."""
+
+    example: Example
+    truth: int
+    """Index of the label."""
+    probabilities: npt.NDArray[np.float32]
+    """(n_labels,)"""
+    split: str
+    duration_s: float
+    level_db: float
+    """Of what the model hears, dB below full scale; see ``levels.level_db``."""
+    snr_db: float
+    """Of the same, estimated; see ``levels.snr_db``."""
+
+    @property
+    def predicted(self) -> int:
+        """Index of the likeliest label."""
+        return int(self.probabilities.argmax())
 
 
 @dataclass(frozen=True)
@@ -35,16 +59,8 @@ class Evaluation:
     """Why the figures may flatter; empty if they do not."""
     bad: list[str]
     """One line for each clip that could not be read."""
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """One clip's part in the evaluation."""
-
-    truth: int
-    predicted: int
-    speaker: str
-    split: str
+    answers: list[Answer]
+    """Of each clip that counts, in the order of the data."""
 
 
 def evaluate(
@@ -79,11 +95,11 @@ def evaluate(
     rows = sorted(load_split(classifier.artifact), key=lambda row: row.split != UNUSED)
     known = {row.digest: row.split for row in rows}
     examples = dataset.examples + _silence(classifier, dataset)
-    answers: list[_Answer] = []
+    answers: list[Answer] = []
     bad = list(dataset.problems)
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
 
-    def work(batch: list[Example]) -> list[_Answer | SpeechclsError | None]:
+    def work(batch: list[Example]) -> list[Answer | SpeechclsError | None]:
         return _run(classifier, [(e, _read(e, classifier, known, wanted)) for e in batch])
 
     for outcomes in work_ahead(examples, work, classifier.jobs, classifier.batch_size):
@@ -107,9 +123,10 @@ def evaluate(
         np.array([answer.truth for answer in answers]),
         np.array([answer.predicted for answer in answers]),
         classifier.labels,
-        [answer.speaker for answer in answers],
+        [answer.example.speaker or "" for answer in answers],
     )
-    return Evaluation(scores, *_describe(Counter(answer.split for answer in answers)), bad)
+    scored, caveat = _describe(Counter(answer.split for answer in answers))
+    return Evaluation(scores, scored, caveat, bad, answers)
 
 
 def _check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> None:
@@ -168,17 +185,23 @@ def _read(
 
 def _run(
     classifier: Classifier, batch: list[tuple[Example, tuple[Window, str] | SpeechclsError | None]]
-) -> list[_Answer | SpeechclsError | None]:
+) -> list[Answer | SpeechclsError | None]:
     """Return what became of each example of a batch; None for one that is not wanted."""
     windows = [outcome[0].samples for _, outcome in batch if isinstance(outcome, tuple)]
-    predicted: Iterator[int] = iter(())
+    rows: Iterator[npt.NDArray[np.float32]] = iter(())
     if windows:
-        predicted = iter(classifier.probabilities(np.stack(windows)).argmax(axis=1).tolist())
-    outcomes: list[_Answer | SpeechclsError | None] = []
+        rows = iter(classifier.probabilities(np.stack(windows)))
+    outcomes: list[Answer | SpeechclsError | None] = []
     for example, outcome in batch:
         if isinstance(outcome, tuple):
+            window, split = outcome
             truth = classifier.labels.index(str(map_label(example.label, classifier.labels)))
-            outcomes.append(_Answer(truth, next(predicted), example.speaker or "", outcome[1]))
+            n_samples = round(window.clip_duration_s * classifier.sample_rate)
+            heard = unpad(window.samples, n_samples)
+            level, snr = level_db(heard), snr_db(heard, classifier.sample_rate)
+            outcomes.append(
+                Answer(example, truth, next(rows), split, window.clip_duration_s, level, snr)
+            )
         else:
             outcomes.append(outcome)
     return outcomes

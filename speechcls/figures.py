@@ -23,6 +23,8 @@ SHARES, SIGNED, LEVELS = "cividis", "PuOr_r", "magma"
 FORMATS = (".png", ".svg")
 _DPI = 120
 _STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "axes.prop_cycle": f"cycler('color', {list(PALETTE)})",
     "axes.titlesize": 9,

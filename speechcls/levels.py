@@ -10,6 +10,7 @@ from speechcls.audio import Samples
 FLOOR_DB = -96.0
 """Level of digital silence: what 16 bits cannot tell from it."""
 
+_SILENCE = 1e-10  # power of what rounding to 16 bits adds
 _FRAME_S = 0.01
 _SPEECH_OVER_NOISE_DB = 12.0
 _FAINTEST_SPEECH_DB = -55.0
@@ -33,6 +34,23 @@ def level_db(samples: Samples) -> float:
         return FLOOR_DB
     power = float(np.mean(np.square(samples, dtype=np.float64)))
     return max(FLOOR_DB, 10 * float(np.log10(max(power, 1e-12))))
+
+
+def snr_db(samples: Samples, sample_rate: int) -> float:
+    """Return an estimate of how far the sound of ``samples`` (n,) stands out of its noise, dB.
+
+    The power of its loud 20 ms (percentile 95) over that of its faint ones (percentile 15), which
+    in a clip with pauses are speech and noise. Good enough to sort clips by, not to quote; about 0
+    in steady sound, be it noise or tone.
+    """
+    n_frame = max(round(0.02 * sample_rate), 1)
+    n_frames = len(samples) // n_frame
+    if n_frames == 0:
+        return 0.0
+    frames = samples[: n_frames * n_frame].reshape(n_frames, n_frame)
+    powers = np.sort(np.square(frames).mean(axis=1, dtype=np.float64))
+    noise, speech = powers[int(0.15 * (n_frames - 1))], powers[round(0.95 * (n_frames - 1))]
+    return 10 * float(np.log10(max(speech, _SILENCE) / max(noise, _SILENCE)))
 
 
 def fault_of(samples: Samples, speech_s: float, duration_s: float) -> str | None:

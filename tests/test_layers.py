@@ -40,9 +40,12 @@ ORDER = [
     "metrics",
     "corpus",
     "evaluation",
+    "predictions",
     "output",
     "figures",
     "mosaic",
+    "report_tables",
+    "report_figures",
     "speed",
     "synth",
     "fourier",
@@ -60,6 +63,7 @@ ORDER = [
     "training",
     "steps",
     "export",
+    "report",
     "cli",
 ]
 """A module imports only from modules before it."""

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 COMMANDS = {
     "train": "Train a recogniser on a folder of recordings.",
     "evaluate": "Say how good a model is on recordings that it was not trained on.",
+    "report": "Draw a report of an evaluation again from its saved predictions.",
     "predict": "Say which word is spoken in each recording.",
     "mix": "Lay held-out words over background sound, to test running recognition.",
     "calibrate": "Choose how sure a model has to be by the false alarms it makes.",

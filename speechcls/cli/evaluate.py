@@ -21,6 +21,7 @@ from speechcls.cli.common import (
     reports_errors,
 )
 from speechcls.cli.progress import counting
+from speechcls.cli.report import check_report, make_report
 
 if TYPE_CHECKING:
     from speechcls.evaluation import Evaluation
@@ -68,6 +69,10 @@ def evaluate(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Draw a page of what the model gets right and wrong.", metavar="DIR"),
+    ] = None,
     device: Device = "cpu",
     jobs: Jobs = None,
     quiet: Quiet = False,
@@ -79,7 +84,7 @@ def evaluate(
     pairs that are most confused. With --stream: words found, missed and imagined in a long
     recording, by label, and how misses go with false alarms an hour over one threshold for all.
 
-    Example: speechcls evaluate data/ --min-accuracy 0.9
+    Example: speechcls evaluate data/ --report out/ --min-accuracy 0.9
     """
     if (data is None) == (stream is None):
         raise typer.BadParameter("name DATA, or a recording with --stream")
@@ -87,6 +92,8 @@ def evaluate(
         raise typer.BadParameter("--stream and --truth belong together")
     if stream is not None and min_accuracy is not None:
         raise typer.BadParameter("--min-accuracy is for DATA, not for --stream")
+    if stream is not None and report is not None:
+        raise typer.BadParameter("--report is for DATA, not for --stream")
     if stream is not None and truth is not None:
         from speechcls.cli.evaluate_stream import evaluate_stream
 
@@ -98,6 +105,8 @@ def evaluate(
     from speechcls.evaluation import evaluate as evaluate_model
 
     messages = Messages(quiet, verbose)
+    if report is not None:
+        check_report(report)
     path, how = find_artifact(model)
     classifier = Classifier.load(path, jobs, device)
     messages.note(f"model {path} ({how})")
@@ -113,6 +122,8 @@ def evaluate(
         typer.echo(json.dumps(result))
     else:
         _print_scores(evaluation)
+    if report is not None:
+        make_report(evaluation, classifier, dataset, report, messages)
     accuracy = evaluation.scores.accuracy
     if min_accuracy is not None and accuracy < min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

@@ -1,0 +1,66 @@
+"""``speechcls report``, and what ``evaluate --report`` calls."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechcls.cli.common import Messages, Quiet, Verbose, reports_errors
+from speechcls.cli.progress import counting
+
+if TYPE_CHECKING:
+    from speechcls.classifier import Classifier
+    from speechcls.dataset import Dataset
+    from speechcls.evaluation import Evaluation
+
+
+@reports_errors
+def report(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that evaluate --report made.", metavar="DIR")
+    ],
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Draw a report of an evaluation again from its saved predictions.
+
+    Needs neither the model nor the recordings: DIR holds predictions.json and the clips that were
+    misheard. Prints where the page is, which needs no other file; beside it are the pictures as PNG
+    and SVG and the tables as CSV.
+
+    Example: speechcls report out/
+    """
+    from speechcls.predictions import FILE, load_predictions
+    from speechcls.report import count_pictures, draw_report
+
+    messages = Messages(quiet, verbose)
+    predictions = load_predictions(folder / FILE)
+    with counting(messages, "drawing", count_pictures(predictions)) as on_picture:
+        page = draw_report(predictions, folder, on_picture)
+    typer.echo(page)
+
+
+def check_report(folder: Path) -> None:
+    """Refuse a place for a report before the work is done."""
+    from speechcls.report import check_place
+
+    check_place(folder)
+
+
+def make_report(
+    evaluation: "Evaluation",
+    classifier: "Classifier",
+    dataset: "Dataset",
+    folder: Path,
+    messages: Messages,
+) -> None:
+    """Write the report of an evaluation and say where it is."""
+    from speechcls.predictions import gather, read_windows
+    from speechcls.report import count_pictures, save_report
+    from speechcls.report_tables import N_MISTAKES
+
+    predictions = gather(evaluation, classifier, dataset)
+    heard = read_windows(evaluation, classifier, predictions.mistakes(N_MISTAKES))
+    with counting(messages, "drawing", count_pictures(predictions)) as on_picture:
+        page = save_report(predictions, heard, folder, on_picture)
+    messages.note(f"report {page}")

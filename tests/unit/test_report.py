@@ -1,0 +1,219 @@
+"""The page: one file, whole, whatever was predicted."""
+
+import csv
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from common_report import random_predictions
+
+from speechcls.errors import ConfigError, DatasetError
+from speechcls.predictions import FILE, load_predictions, save_predictions
+from speechcls.report import check_place, draw_report, save_report
+from speechcls.report_figures import draw_roc
+from speechcls.report_tables import curves
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Finds what a page refers to, its tables, and tags that are not closed."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.references, self.open, self.ids, self.images, self.headings = [], [], [], [], []
+        self.tables, self.texts = [], []
+        self._cell = None
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.references += [attributes[k] for k in ("src", "href", "action") if k in attributes]
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag == "img":
+            self.images.append(attributes.get("alt"))
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if {"td", "th"} & set(self.open[-2:]):
+            self.tables[-1][-1][-1] += data
+
+
+def draw(tmp_path, predictions, heard=None):
+    page = save_report(predictions, heard or {}, tmp_path / "out")
+    html = page.read_text(encoding="utf-8")
+    parsed = Page(html)
+    assert parsed.open == []
+    assert all(ref.startswith(("data:", "#")) for ref in parsed.references)
+    assert {ref[1:] for ref in parsed.references if ref.startswith("#")} <= set(parsed.ids)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert not re.search(r"https?://|url\(|@import|<script|<iframe", html)
+    assert all(parsed.images)  # each has a text in its place
+    assert parsed.headings[0] == 1
+    assert parsed.headings.count(1) == 1
+    steps = zip(parsed.headings, parsed.headings[1:], strict=False)
+    assert all(b <= a + 1 for a, b in steps)  # no level is left out
+    return parsed, page.parent
+
+
+CASES = {
+    "two labels": (("no", "yes"), 60, 5, None),
+    "a hundred labels": ([f"word {i}" for i in range(100)], 400, 20, None),
+    "a label that does not occur": (("a", "b", "never"), 60, 5, [0, 1]),
+    "one label only": (("a", "b"), 40, 5, [0]),
+    "one speaker": (("a", "b", "c"), 60, 1, None),
+    "no speakers": (("a", "b", "c"), 60, 0, None),
+    "one clip": (("a", "b"), 1, 1, None),
+    "labels that are markup": (("<b>&", "$x$_{", "日本"), 30, 3, None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_makes_a_page(case, tmp_path):
+    labels, n_clips, n_speakers, spoken = CASES[case]
+    predictions = random_predictions(labels, n_clips, n_speakers, spoken)
+    page, folder = draw(tmp_path, predictions)
+    text = " ".join("".join(page.texts).split())
+    n_right = int((predictions.truth == predictions.predicted).sum())
+    assert f"{100 * (n_right / n_clips):.1f} % right" in text
+    with (folder / "tables" / "by_label.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == list(labels)
+    assert sum(int(row["clips"]) for row in rows) == n_clips
+    assert ("does not say who speaks" in text) == (n_speakers == 0)
+    assert ("one speaker only" in text) == (n_speakers == 1)
+    assert ("of 100 labels with the most mistakes" in text) == (len(labels) == 100)
+    assert ("No curve" in text) == (len(set(predictions.truth)) == 1)
+    for path in (folder / "figures").iterdir():
+        start = path.read_bytes()[:8]
+        assert (
+            start == b"\x89PNG\r\n\x1a\n" if path.suffix == ".png" else start.startswith(b"<?xml")
+        )
+
+
+def test_the_tables_on_the_page_are_those_of_the_predictions(tmp_path):
+    predictions = random_predictions(("a", "b", "c"), 90, 6)
+    page, folder = draw(tmp_path, predictions)
+    [labels] = [t for t in page.tables if t[0] == ["label", "clips", "answers", *PERCENT]]
+    truth, answers = predictions.truth, predictions.predicted
+    for i, row in enumerate(labels[1:]):
+        hit = ((truth == i) & (answers == i)).sum()
+        assert row[:3] == ["abc"[i], str((truth == i).sum()), str((answers == i).sum())]
+        assert row[3].startswith(f"{100 * hit / (answers == i).sum():.1f} (")
+        assert row[4].startswith(f"{100 * hit / (truth == i).sum():.1f} (")
+    [counts] = [t for t in page.tables if t[0] == ["spoken", "a", "b", "c"]]
+    expected = [[str(((truth == t) & (answers == p)).sum()) for p in range(3)] for t in range(3)]
+    assert [row[1:] for row in counts[1:]] == expected
+    with (folder / "tables" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["answer"] for row in rows] == ["abc"[i] for i in answers]
+    sums = [sum(float(row[f"probability_of_{label}"]) for label in "abc") for row in rows]
+    assert sums == pytest.approx([1.0] * 90, abs=1e-5)
+
+
+PERCENT = ["precision %", "recall %", "F1 %"]
+
+
+def test_mistakes_have_a_picture_and_a_player(tmp_path, tone):
+    predictions = random_predictions(("a", "b", "c"), 300, 6)
+    mistakes = predictions.mistakes(20)
+    assert len(mistakes) > 5
+    pcm = (tone(500, 0.3) * 32_767).astype(np.int16)
+    page, folder = draw(tmp_path, predictions, dict.fromkeys(mistakes[1:], pcm))
+    sounds = [ref for ref in page.references if ref.startswith("data:audio/wav")]
+    assert len(sounds) == len(mistakes) - 1  # of the first one the sound is not there
+    assert "The sound is not there." in page.texts
+    assert len(list((folder / "figures").glob("mistake_*.svg"))) == len(mistakes) - 1
+
+
+def test_a_second_report_leaves_nothing_of_the_first(tmp_path, tone):
+    pcm = (tone(500, 0.3) * 32_767).astype(np.int16)
+    first = random_predictions(("a", "b", "c"), 300, 6)
+    draw(tmp_path, first, dict.fromkeys(first.mistakes(20), pcm))
+    (tmp_path / "out" / "mine.txt").write_text("notes")
+    _, folder = draw(tmp_path, random_predictions(("a", "b"), 5, 2))
+    assert list((folder / "clips").iterdir()) == []
+    assert list((folder / "figures").glob("mistake_*")) == []
+    assert (folder / "mine.txt").exists()
+
+
+def test_drawn_again_it_is_the_same(tmp_path, tone):
+    predictions = random_predictions(("a", "b", "c"), 50, 3)
+    pcm = (tone(500, 0.3) * 32_767).astype(np.int16)
+    _, folder = draw(tmp_path, predictions, dict.fromkeys(predictions.mistakes(20), pcm))
+    before = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    draw_report(load_predictions(folder / FILE), folder)
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_a_card_brings_no_link_and_no_markup_of_its_own(tmp_path):
+    card = "# Toy\n\n[a](http:x) <script>1</script> ![p](//q/p.png) <x:y>\n\n| a |\n| - |\n| 7 |\n"
+    page, _ = draw(tmp_path, random_predictions(("a", "b"), 20, 2, card=card))
+    assert [["a"], ["7"]] in page.tables
+    assert "Toy" in page.texts
+    assert "script" not in page.open
+
+
+def test_predictions_come_back_as_they_were(tmp_path):
+    predictions = random_predictions(("a", "b\udcff"), 40, 3)
+    save_predictions(predictions, tmp_path / FILE)
+    back = load_predictions(tmp_path / FILE)
+    assert (back.labels, back.clips, back.about) == (
+        predictions.labels,
+        predictions.clips,
+        predictions.about,
+    )
+    assert np.array_equal(back.probabilities, predictions.probabilities)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+DAMAGE = {
+    "newer": ('"format_version": 1', '"format_version": 2', "upgrade"),
+    "no JSON": ("{", "(", "damaged"),
+    "a label that is not there": ('"label": "a"', '"label": "z"', "unknown label z"),
+    "no clips": ('"clips"', '"clops"', "damaged"),
+    "features of another kind": ('"kind": "mfcc"', '"kind": "cqt"', "damaged"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_predictions_are_refused(damage, tmp_path):
+    old, new, words = DAMAGE[damage]
+    save_predictions(random_predictions(("a", "b"), 9, 2), tmp_path / FILE)
+    text = (tmp_path / FILE).read_text()
+    assert old in text
+    (tmp_path / FILE).write_text(text.replace(old, new, 1))
+    with pytest.raises(DatasetError, match=words):
+        load_predictions(tmp_path / FILE)
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("notes")
+    with pytest.raises(ConfigError, match="other things"):
+        check_place(tmp_path)
+    with pytest.raises(ConfigError, match="is a file"):
+        check_place(tmp_path / "mine.txt")
+    check_place(tmp_path / "new")
+
+
+def test_the_legend_names_labels_that_begin_with_an_underscore():
+    found = curves(random_predictions(("_unknown_", "a", "b"), 60, 0))
+    [axes] = draw_roc(found).axes
+    names = {text.get_text().strip() for text in axes.get_legend().get_texts()}
+    assert names == {"_unknown_", "a", "b"}
