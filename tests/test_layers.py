@@ -30,6 +30,7 @@ ORDER = [
     "corpus",
     "evaluation",
     "output",
+    "figures",
     "speed",
     "synth",
     "fourier",
@@ -49,7 +50,7 @@ ORDER = [
 ]
 """A module imports only from modules before it."""
 OF_TORCH = ORDER[ORDER.index("fourier") : ORDER.index("cli")]
-HEAVY = {"torch", "scipy", "librosa", "numba", "sklearn"}
+HEAVY = {"torch", "scipy", "librosa", "numba", "sklearn", "matplotlib"}
 PREDICTION = ["cli", "classifier", "output", "audio", "dataset", "artifact", "readahead", "config"]
 
 

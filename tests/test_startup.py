@@ -12,7 +12,7 @@ import soundfile
 from speechcls.artifact import Artifact, save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 
-HEAVY = ("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic")
+HEAVY = ("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic", "matplotlib")
 
 SCRIPT = """
 import json, sys

@@ -1,0 +1,78 @@
+"""What all figures share: one style, one palette, one way to the disk.
+
+matplotlib is imported when a figure is made: it takes half a second, and few commands draw.
+"""
+
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from speechcls.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours that people with any kind of colour vision tell apart (Okabe & Ito 2008)."""
+GREY = "#8C8C8C"
+"""Of what is there for comparison."""
+SHARES, SIGNED, LEVELS = "cividis", "PuOr_r", "magma"
+"""Colour maps of values in [0, 1], of values around 0, and of dB."""
+FORMATS = (".png", ".svg")
+_DPI = 120
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.prop_cycle": f"cycler('color', {list(PALETTE)})",
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "image.interpolation": "nearest",
+    "svg.fonttype": "none",  # text stays text, to be searched and read aloud
+    "svg.hashsalt": "speechcls",  # the same figure gives the same file
+}
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of ``width`` by ``height`` inches whose panels share the room.
+
+    It sets matplotlib's defaults in this process: panels take them when they are added.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams.update(_STYLE)
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def check_figure_path(path: Path) -> None:
+    """Refuse a name that does not say which kind of picture it is.
+
+    Raises
+    ------
+    ConfigError
+        When it ends neither in .png nor in .svg.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{path}: no kind of picture; give a name ending in .png or .svg")
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a picture, PNG or SVG by the ending of ``path``, whole or not at all."""
+    check_figure_path(path)
+    kind = path.suffix.lower().removeprefix(".")
+    buffer = io.BytesIO()
+    # Without the date, so that the same figure gives the same file.
+    figure.savefig(buffer, format=kind, dpi=_DPI, metadata={"Date": None} if kind == "svg" else {})
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+        whole = Path(scratch, path.name)
+        whole.write_bytes(buffer.getvalue())
+        whole.replace(path)
