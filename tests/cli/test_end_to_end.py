@@ -21,6 +21,7 @@ from speechcls.splits import percentage
 ARCHS = ("rnn", "fastrnn", "lstm", "lstmp", "gru", "mingru", "birnn", "bilstm", "bigru", "crnn")
 ARCHS += ("att-bigru", "att-bilstm")
 FILES = {"config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv"}
+FILES |= {"history.csv", "curves.png"}
 
 
 def read_split(model):
