@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "Say how good a model is on recordings that it was not trained on.",
     "predict": "Say which word is spoken in each recording.",
     "detect": "Find the words in long recordings.",
+    "compare": "Compare models on the same clips, and tell a difference from luck.",
     "bench": "Measure how fast models run on this machine and what they need.",
     "archs": "List the networks with their size and cost.",
     "cache": "List the clips that training has packed, or remove them.",
