@@ -293,7 +293,8 @@ def _splits_by_digest(classifier: Classifier) -> dict[str, str]:
 def _common_silence(classifiers: Sequence[Classifier], dataset: Dataset) -> list[Example]:
     """Return the cuts of background noise that all models would be tested on."""
     first, *others = (silent_examples(classifier, dataset) for classifier in classifiers)
-    return [example for example in first if all(example in other for other in others)]
+    common = set(first).intersection(*others)
+    return [example for example in first if example in common]
 
 
 def _run(

@@ -18,7 +18,6 @@ from speechcls.cli.common import (
     reports_errors,
     split_names,
 )
-from speechcls.cli.progress import counting
 from speechcls.config import RECIPES
 from speechcls.errors import ConfigError
 
@@ -63,7 +62,7 @@ def compare(
     longest_s: Annotated[
         float,
         typer.Option(
-            "--longest", min=0.5, max=60.0, help="Longest gap of --memory, seconds after the word."
+            "--longest", min=0.5, max=20.0, help="Longest gap of --memory, seconds after the word."
         ),
     ] = 3.0,
     steps: Annotated[
@@ -161,8 +160,7 @@ def compare(
             )
         recordings = data
     dataset = find_examples(Path(str(recordings)), pattern, noise)
-    with counting(messages, "comparing", len(dataset.examples)) as on_clip:
-        bad = compare_models(groups, dataset, wanted, on_clip, messages)
+    bad = compare_models(groups, dataset, wanted, messages)
     report_bad(messages, bad)
     if bad:
         raise typer.Exit(FAILED)

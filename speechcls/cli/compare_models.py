@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,6 @@ def compare_models(
     groups: Mapping[str, Sequence[Path]],
     dataset: "Dataset",
     wanted: Wanted,
-    on_clip: Callable[[], None],
     messages: Messages,
 ) -> list[str]:
     """Compare, print and write; return a line for each clip that could not be read.
@@ -51,7 +50,9 @@ def compare_models(
     from speechcls.comparison import Contender, answer, compare
 
     models = [model for group in groups.values() for model in group]
-    answers = answer([Classifier.load(model, wanted.jobs) for model in models], dataset, on_clip)
+    classifiers = [Classifier.load(model, wanted.jobs) for model in models]
+    with counting(messages, "comparing", len(dataset.examples)) as on_clip:
+        answers = answer(classifiers, dataset, on_clip)
     right = iter(answers.right)
     contenders = [
         Contender(name, np.stack([next(right) for _ in group])) for name, group in groups.items()
@@ -198,6 +199,8 @@ def _print(
             *(_costs(speed) if speed else "----"),
         )
     _show(table)
+    if not comparison.pairs:
+        return
     typer.echo("")
     table = _table(["first", "second", "second - first", "95 % interval", "only first right",
                     "only second right", "p", "p of all pairs", "verdict"])  # fmt: skip

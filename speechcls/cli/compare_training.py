@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechcls.cli.common import Messages, report_bad
+from speechcls.cli.common import Messages
 from speechcls.cli.progress import counting, going_on
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.errors import ArtifactError, ConfigError
@@ -86,7 +87,6 @@ def train_all(
             jobs=jobs,
             on_clip=on_clip,
         )
-    report_bad(messages, corpus.bad)
     for warning in corpus.warnings:
         messages.warn(warning)
     messages.note(corpus.summary())
@@ -114,18 +114,23 @@ def _is_done(run: _Run) -> bool:
     from speechcls.artifact import METRICS, check_place, load_artifact
     from speechcls.export import hash_data
 
-    try:
-        artifact = load_artifact(run.place)
-    except ArtifactError:
+    if not os.path.lexists(run.place):
         check_place(run.place, force=False)
         return False
-    metrics: Any = json.loads((run.place / METRICS).read_bytes())
+    artifact = load_artifact(run.place)
+    try:
+        metrics: Any = json.loads((run.place / METRICS).read_bytes())
+        training, data = metrics["training"], metrics["data"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{run.place / METRICS}: missing or damaged; remove {run.place}, to train it again"
+        ) from error
     told = (
         ("network", artifact.network, run.network),
         ("features", artifact.features, run.corpus.features),
         ("labels", artifact.labels, run.corpus.labels),
-        ("training", metrics["training"], run.training.to_dict()),
-        ("data", metrics["data"]["sha256"], hash_data(run.corpus)),
+        ("training", training, run.training.to_dict()),
+        ("data", data, hash_data(run.corpus)),
     )
     if other := [name for name, there, wanted in told if there != wanted]:
         raise ConfigError(
