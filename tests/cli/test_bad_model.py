@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-FILES = {"config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv"}
-FILES |= {"history.csv", "curves.png"}
+FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx"}
+FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
 TINY = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "1")
 LARGE = ("--hidden-size", "640")  # the model is larger than the clips
 TINY += ("--epoch-clips", "1")
@@ -97,8 +97,8 @@ SPOILT = {
         ["MODEL/config.json: ", "fmax: 1000000.0 is not possible", AGAIN],
     ),
     "future version": (
-        change_config(format_version=2),
-        ["MODEL: format version 2 is newer than this speechcls understands (1); upgrade speechcls"],
+        change_config(format_version=3),
+        ["MODEL: format version 3 is newer than this speechcls understands (2); upgrade speechcls"],
     ),
     "version of text": (change_config(format_version="one"), ["MODEL/config.json: damaged", AGAIN]),
     "graph missing": (

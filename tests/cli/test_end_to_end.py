@@ -20,8 +20,8 @@ from speechcls.splits import percentage
 
 ARCHS = ("rnn", "fastrnn", "lstm", "lstmp", "gru", "mingru", "birnn", "bilstm", "bigru", "crnn")
 ARCHS += ("att-bigru", "att-bilstm")
-FILES = {"config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv"}
-FILES |= {"history.csv", "curves.png"}
+FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx"}
+FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
 
 
 def read_split(model):
@@ -69,7 +69,7 @@ def test_the_artifact_holds_what_the_style_guide_says(home):
     assert {path.name for path in home.model.iterdir()} == FILES
     assert [path.name for path in home.model.parent.iterdir()] == ["tones-gru"]  # no scratch
     config = json.loads((home.model / "config.json").read_text())
-    assert config["format_version"] == 1
+    assert config["format_version"] == 2
     assert config["labels"] == ["high", "low", "rise"]
     assert config["features"]["duration_s"] == 0.5
     assert config["network"] == {
