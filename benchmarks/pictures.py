@@ -4,6 +4,7 @@ All sounds are synthetic (espeak-ng). Small networks are trained on them first, 
 ``build/pictures``, where they stay for the next time.
 """
 
+import csv
 import io
 import itertools
 import subprocess
@@ -16,9 +17,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from speechcls.artifact import load_artifact, load_split
+from speechcls.charts import draw_memory as draw_curves
 from speechcls.classifier import Classifier
 from speechcls.explaining import Explanation, explain
 from speechcls.figures import GREY, PALETTE, new_figure, save_figure
+from speechcls.memory import MemoryRun, mean_curves
 from speechcls.panels import draw_explanation, draw_gates
 from speechcls.recurrence import GateWeights, lstm_step, rnn_step
 
@@ -29,6 +32,8 @@ WORDS, WORD = ("yes", "no", "stop", "go"), "stop"
 CLIPS_A_WORD, HIDDEN_SIZE, EPOCHS = 120, 24, 12
 N_STEPS = 26
 """Steps of a recurrence in a second, at four frames each."""
+N_WORDS = 6
+"""What ``compare --memory`` lets the voices say, each as often: chance is one in six."""
 
 
 def run(*arguments: str | Path) -> None:
@@ -122,6 +127,20 @@ def draw_memory() -> Figure:
     return figure
 
 
+def draw_word_memory() -> Figure:
+    """Return how well networks answer seconds after a word; a quarter of an hour of one core."""
+    place = SCRATCH / "remembering"
+    if not (place / "memory.csv").is_file():
+        run("compare", "--memory", "--seeds", "2", "--out", place, "-q")
+    runs: dict[tuple[str, int, int], MemoryRun] = {}
+    with (place / "memory.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            key = row["arch"], int(row["step_ms"]), int(row["seed"])
+            one = runs.setdefault(key, MemoryRun(*key, int(row["parameters"])))
+            one.accuracy[float(row["gap_s"])] = float(row["accuracy"])
+    return draw_curves(mean_curves(list(runs.values())), 1 / N_WORDS)
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "memory": draw_memory,
     "rnn": lambda: draw_cells("rnn"),
@@ -129,6 +148,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "gru": lambda: draw_cells("gru"),
     "bilstm": lambda: draw_cells("bilstm"),
     "explain": draw_whole,
+    "remembering": draw_word_memory,
 }
 """What draws each picture, by its name in ``docs/pictures``."""
 

@@ -1,6 +1,7 @@
 """A trained model on disk: a folder with configuration, weights, ONNX graph, scores and splits."""
 
 import csv
+import dataclasses
 import errno
 import io
 import json
@@ -26,6 +27,7 @@ CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 ONNX, STREAM = "model.onnx", "stream.onnx"
 METRICS, SPLIT = "metrics.json", "split.csv"
 CALIBRATION = "calibration.json"
+HISTORY, CURVES = "history.csv", "curves.png"
 CARD = "README.md"
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -68,12 +70,15 @@ def save_artifact(
     split: Sequence[SplitRow],
     force: bool = False,
     stream: bytes | None = None,
+    curves: bytes | None = None,
 ) -> None:
     """Write a model to ``artifact.path``, whole or not at all.
 
     Parameters
     ----------
     onnx, stream : the graphs that hear clips, and running sound
+    metrics : whose ``history``, if it has one, is written as ``history.csv`` too
+    curves : the learning curves, a PNG
 
     Raises
     ------
@@ -97,8 +102,11 @@ def save_artifact(
         ONNX: onnx,
         **({STREAM: stream} if stream else {}),
         METRICS: _as_json(metrics),
-        SPLIT: _as_csv(split),
+        SPLIT: _as_csv(list(SplitRow.__dataclass_fields__), map(dataclasses.astuple, split)),
+        **({CURVES: curves} if curves else {}),
     }
+    if history := metrics.get("history"):
+        contents[HISTORY] = _as_csv(list(history[0]), (epoch.values() for epoch in history))
     place = artifact.path
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -360,10 +368,9 @@ def _as_json(content: Any) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _as_csv(rows: Iterable[SplitRow]) -> bytes:
+def _as_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO(newline="")
-    names = list(SplitRow.__dataclass_fields__)
     writer = csv.writer(text)
     writer.writerow(names)
-    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    writer.writerows(rows)
     return text.getvalue().encode("utf-8", "surrogateescape")

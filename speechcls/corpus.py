@@ -14,7 +14,7 @@ from speechcls.artifact import SplitRow
 from speechcls.audio import PCM, read_clip, to_pcm
 from speechcls.clipstore import ClipStore, read_clips
 from speechcls.config import SILENCE, UNKNOWN, FeatureConfig
-from speechcls.dataset import Dataset
+from speechcls.dataset import SPLITS, Dataset
 from speechcls.errors import AudioError, DatasetError
 from speechcls.packing import cut_windows, open_store
 from speechcls.silence import cut_silence, part_of
@@ -48,6 +48,17 @@ class Corpus:
     warnings: list[str]
     bad: list[str]
     """One line for each clip that was left out because it could not be used."""
+
+    def summary(self) -> str:
+        """Say in a line what there is."""
+        counts = {name: int((self.split == name).sum()) for name in SPLITS}
+        n_speakers = len({row.speaker for row in self.rows} - {""})
+        speakers = f" by {n_speakers} speakers" if n_speakers else ""
+        return (
+            f"{len(self.labels)} labels, {len(self.rows)} clips{speakers}"
+            f" ({', '.join(f'{n} {name}' for name, n in counts.items())}),"
+            f" window {self.features.duration_s:g} s"
+        )
 
 
 def load_corpus(

@@ -90,17 +90,17 @@ def evaluate(
     if split not in CHOICES:
         raise ConfigError(f"--split {split}: not one of {', '.join(CHOICES)}")
     words = {example.label for example in dataset.examples}
-    _check_labels(dataset, words, classifier.labels)
+    check_labels(dataset, words, classifier.labels)
     # An unused clip is a copy of a held-out one, whose split counts.
     rows = sorted(load_split(classifier.artifact), key=lambda row: row.split != UNUSED)
     known = {row.digest: row.split for row in rows}
-    examples = dataset.examples + _silence(classifier, dataset)
+    examples = dataset.examples + silent_examples(classifier, dataset)
     answers: list[Answer] = []
     bad = list(dataset.problems)
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
 
     def work(batch: list[Example]) -> list[Answer | SpeechclsError | None]:
-        return _run(classifier, [(e, _read(e, classifier, known, wanted)) for e in batch])
+        return _run(classifier, [(e, read_window(e, classifier, known, wanted)) for e in batch])
 
     for outcomes in work_ahead(examples, work, classifier.jobs, classifier.batch_size):
         for outcome in outcomes:
@@ -125,11 +125,12 @@ def evaluate(
         classifier.labels,
         [answer.example.speaker or "" for answer in answers],
     )
-    scored, caveat = _describe(Counter(answer.split for answer in answers))
+    scored, caveat = describe_scored(Counter(answer.split for answer in answers))
     return Evaluation(scores, scored, caveat, bad, answers)
 
 
-def _check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> None:
+def check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> None:
+    """Refuse data with words that a model has no label for."""
     strangers = sorted(word for word in words if map_label(word, labels) is None)
     if strangers:
         raise DatasetError(
@@ -139,7 +140,7 @@ def _check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) ->
         )
 
 
-def _silence(classifier: Classifier, dataset: Dataset) -> list[Example]:
+def silent_examples(classifier: Classifier, dataset: Dataset) -> list[Example]:
     """Return cuts of the data's background noise: those that training held out, else new ones."""
     if SILENCE not in classifier.labels or not dataset.noise:
         return []
@@ -167,7 +168,7 @@ def _silence(classifier: Classifier, dataset: Dataset) -> list[Example]:
     return cut_silence(durations_s, None, n_cuts, classifier.artifact.features.duration_s)
 
 
-def _read(
+def read_window(
     example: Example, classifier: Classifier, known: dict[str, str], wanted: set[str] | None
 ) -> tuple[Window, str] | SpeechclsError | None:
     """Return the window of an example and its split in training; None if it is not wanted."""
@@ -207,7 +208,7 @@ def _run(
     return outcomes
 
 
-def _describe(counts: Counter[str]) -> tuple[str, str]:
+def describe_scored(counts: Counter[str]) -> tuple[str, str]:
     """Say in words which clips were scored, and why the figures may flatter."""
     names = {NEW: "clips that training never saw", "unused": "copies of held-out clips"}
     scored = ", ".join(

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 import speechcls
 from speechcls.artifact import ONNX, STREAM, Artifact, save_artifact
+from speechcls.charts import draw_curves
 from speechcls.classifier import default_jobs, describe_graph, open_session, run_windows
 from speechcls.config import TrainConfig
 from speechcls.corpus import Corpus
 from speechcls.errors import ArtifactError
+from speechcls.figures import render_figure
 from speechcls.metrics import Scores, score
 from speechcls.recogniser import Recogniser, count_multiply_adds, count_parameters
 from speechcls.steps import CausalStep, WindowStep
@@ -205,9 +207,7 @@ def save_trained(
     labels = list(artifact.labels)
     graph, stream = export_onnx(recogniser, labels), export_stream(recogniser, labels)
     scores = _score_validation(graph, corpus)
-    data_hash = hashlib.sha256()
-    for row in sorted(f"{row.label}\0{row.digest}" for row in corpus.rows):
-        data_hash.update(row.encode("utf-8", "surrogateescape"))
+    history = [dataclasses.asdict(epoch) for epoch in result.history]
     features = recogniser.features.config
     frames = torch.zeros(1, features.n_frames, features.n_features)
     metrics = {
@@ -215,7 +215,7 @@ def save_trained(
         "validation": scores.to_dict(),
         "best_epoch": result.best.epoch if result.best else None,
         "interrupted": result.interrupted,
-        "history": [dataclasses.asdict(epoch) for epoch in result.history],
+        "history": history,
         "n_parameters": count_parameters(recogniser),
         "multiply_adds": count_multiply_adds(recogniser.network, frames),
         "training": config.to_dict(),
@@ -227,7 +227,7 @@ def save_trained(
                 for name, n in zip(*np.unique(corpus.split, return_counts=True), strict=True)
             },
             "n_bad": len(corpus.bad),
-            "sha256": data_hash.hexdigest(),
+            "sha256": hash_data(corpus),
         },
         "versions": {
             "speechcls": speechcls.__version__,
@@ -238,8 +238,17 @@ def save_trained(
         },
     }
     weights = {name: tensor.numpy() for name, tensor in recogniser.state_dict().items()}
-    save_artifact(artifact, weights, graph, metrics, corpus.rows, force, stream)
+    curves = render_figure(draw_curves(history), "png")
+    save_artifact(artifact, weights, graph, metrics, corpus.rows, force, stream, curves)
     return scores
+
+
+def hash_data(corpus: Corpus) -> str:
+    """Return a hash of all clips and their labels, in whatever order they were found."""
+    data_hash = hashlib.sha256()
+    for row in sorted(f"{row.label}\0{row.digest}" for row in corpus.rows):
+        data_hash.update(row.encode("utf-8", "surrogateescape"))
+    return data_hash.hexdigest()
 
 
 def _score_validation(graph: bytes, corpus: Corpus) -> Scores:

@@ -68,17 +68,21 @@ def check_figure_path(path: Path) -> None:
         raise ConfigError(f"{path}: no kind of picture; give a name ending in .png or .svg")
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a picture, PNG or SVG by the ending of ``path``, whole or not at all."""
-    check_figure_path(path)
-    kind = path.suffix.lower().removeprefix(".")
+def render_figure(figure: "Figure", kind: str) -> bytes:
+    """Return a picture, ``png`` or ``svg``; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    # Without the date, so that the same figure gives the same file.
     metadata = {"Date": None} if kind == "svg" else {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
         figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a picture, PNG or SVG by the ending of ``path``, whole or not at all."""
+    check_figure_path(path)
+    content = render_figure(figure, path.suffix.lower().removeprefix("."))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
         whole = Path(scratch, path.name)
-        whole.write_bytes(buffer.getvalue())
+        whole.write_bytes(content)
         whole.replace(path)

@@ -18,6 +18,7 @@ COMMANDS = {
     "detect": "Find the words in long recordings.",
     "explain": "Draw what a network does while a clip goes by.",
     "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
+    "compare": "Compare models on the same clips, and tell a difference from luck.",
     "bench": "Measure how fast models run on this machine and what they need.",
     "listen": "Say which words are spoken, as they are spoken.",
     "record": "Record a data set of your own, one word at a time.",

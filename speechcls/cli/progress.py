@@ -34,6 +34,23 @@ def counting(messages: Messages, what: str, total: int | None) -> Iterator[Calla
 
 
 @contextmanager
+def going_on(messages: Messages, what: str, total: float) -> Iterator[Callable[[float], None]]:
+    """Give a function to call with how much of ``total`` is done; time left is shown beside."""
+    if not messages.shows_progress:
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    # Notes that are written meanwhile go above the bar.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
 def listening(name: str, duration_s: float | None) -> Iterator[Callable[[float], None]]:
     """Show how much of a recording is heard; give a function to call with each further second."""
     from rich.console import Console
@@ -67,11 +84,21 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def training_display(
-    messages: Messages, n_epochs: int
+    messages: Messages, n_epochs: int, log: Callable[["Epoch"], None]
 ) -> Iterator[tuple[Callable[["Epoch"], None], Callable[[float], None]]]:
-    """Give ``on_epoch`` and ``on_step`` of a training: a line an epoch, under it a live bar."""
+    """Give ``on_epoch`` and ``on_step`` of a training: a line an epoch, under it a live bar.
+
+    Parameters
+    ----------
+    log : called with each epoch as well
+    """
+
+    def note(epoch: "Epoch") -> None:
+        log(epoch)
+        messages.note(_epoch_line(epoch, n_epochs))
+
     if not messages.shows_progress:
-        yield lambda epoch: messages.note(_epoch_line(epoch, n_epochs)), lambda done: None
+        yield note, lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -84,6 +111,7 @@ def training_display(
 
         def on_epoch(epoch: "Epoch") -> None:
             nonlocal n_done
+            log(epoch)
             n_done = epoch.epoch
             progress.print(f"speechcls: {_epoch_line(epoch, n_epochs)}", markup=False)
             next_epoch = min(n_done + 1, n_epochs)

@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -36,9 +36,6 @@ from speechcls.config import (
     TrainConfig,
 )
 from speechcls.errors import ConfigError, DatasetError
-
-if TYPE_CHECKING:
-    from speechcls.corpus import Corpus
 
 
 @reports_errors
@@ -236,6 +233,12 @@ def train(
     n_mfcc: Annotated[int, typer.Option(help="Cepstral coefficients.")] = FeatureConfig.n_mfcc,
     fmin: Annotated[float, typer.Option(help="Lowest frequency, Hz.")] = FeatureConfig.fmin,
     fmax: Annotated[float, typer.Option(help="Highest frequency, Hz.")] = FeatureConfig.fmax,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            help="Log each epoch there (pip install 'speechcls[tensorboard]').", metavar="DIR"
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Decode all recordings again, changed or not.")
     ] = False,
@@ -303,8 +306,11 @@ def train(
     from speechcls.networks import feature_kind
     from speechcls.recogniser import build_recogniser, count_parameters, fit_size
     from speechcls.splits import label_of_words
+    from speechcls.tensorboard import find_writer, logging_to
     from speechcls.training import choose_device, fit
 
+    if tensorboard:
+        find_writer()
     on = choose_device(device)
     if not source and kind is None:
         kind = feature_kind(network_config.arch)
@@ -336,12 +342,15 @@ def train(
     if source:
         take_body(recogniser, source)
     n_parameters = count_parameters(recogniser)
-    messages.note(_describe_corpus(corpus))
+    messages.note(corpus.summary())
     messages.note(
         f"{network_config.arch} with {n_parameters:,} parameters on {on},"
         f" at most {train_config.epochs} epochs"
     )
-    with training_display(messages, train_config.epochs) as (on_epoch, on_step):
+    with (
+        logging_to(tensorboard) as log,
+        training_display(messages, train_config.epochs, log) as (on_epoch, on_step),
+    ):
         result = fit(recogniser, corpus, train_config, on, on_epoch, on_step, source is not None)
     if result.best is None:
         raise KeyboardInterrupt
@@ -382,14 +391,3 @@ def _given(ctx: typer.Context, config: type[Config]) -> dict[str, Any]:
         for name in config.__dataclass_fields__
         if str(getattr(ctx.get_parameter_source(name), "name", "")) == "COMMANDLINE"
     }
-
-
-def _describe_corpus(corpus: "Corpus") -> str:
-    counts = {name: int((corpus.split == name).sum()) for name in ("train", "validation", "test")}
-    n_speakers = len({row.speaker for row in corpus.rows} - {""})
-    speakers = f" by {n_speakers} speakers" if n_speakers else ""
-    return (
-        f"{len(corpus.labels)} labels, {len(corpus.rows)} clips{speakers}"
-        f" ({', '.join(f'{n} {name}' for name, n in counts.items())}),"
-        f" window {corpus.features.duration_s:g} s"
-    )

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx"}
-FILES |= {"metrics.json", "split.csv"}
+FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
 TINY = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "1")
 LARGE = ("--hidden-size", "640")  # the model is larger than the clips
 TINY += ("--epoch-clips", "1")

@@ -21,7 +21,7 @@ from speechcls.splits import percentage
 ARCHS = ("rnn", "fastrnn", "lstm", "lstmp", "gru", "mingru", "birnn", "bilstm", "bigru", "crnn")
 ARCHS += ("att-bigru", "att-bilstm")
 FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx"}
-FILES |= {"metrics.json", "split.csv"}
+FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
 
 
 def read_split(model):

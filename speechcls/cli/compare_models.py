@@ -1,0 +1,248 @@
+"""Trained models side by side for ``speechcls compare``: tables, JSON, differences, pictures."""
+
+import csv
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from speechcls.cli.common import Messages
+from speechcls.cli.progress import counting
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from speechcls.comparison import Answers, Comparison
+    from speechcls.dataset import Dataset
+    from speechcls.speed import Speed
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What ``compare`` was asked for, beside the models."""
+
+    out: Path | None
+    differences: Path | None
+    speed: bool
+    as_json: bool
+    jobs: int | None
+
+
+def compare_models(
+    groups: Mapping[str, Sequence[Path]],
+    dataset: "Dataset",
+    wanted: Wanted,
+    messages: Messages,
+) -> list[str]:
+    """Compare, print and write; return a line for each clip that could not be read.
+
+    Parameters
+    ----------
+    groups : models by the name that they are shown under; several are trainings of one architecture
+    """
+    from speechcls.classifier import Classifier
+    from speechcls.comparison import Contender, answer, compare
+
+    models = [model for group in groups.values() for model in group]
+    classifiers = [Classifier.load(model, wanted.jobs) for model in models]
+    with counting(messages, "comparing", len(dataset.examples)) as on_clip:
+        answers = answer(classifiers, dataset, on_clip)
+    right = iter(answers.right)
+    contenders = [
+        Contender(name, np.stack([next(right) for _ in group])) for name, group in groups.items()
+    ]
+    comparison = compare(contenders, answers.speakers)
+    speeds = _measure([group[0] for group in groups.values()], wanted, messages)
+    if wanted.differences:
+        _write_differences(wanted.differences, answers, dataset, models)
+    if wanted.out:
+        _draw(wanted.out, comparison, groups, messages)
+    if wanted.as_json:
+        typer.echo(json.dumps(_as_object(comparison, answers, groups, speeds, dataset)))
+    else:
+        _print(comparison, answers, groups, speeds)
+    return list(answers.bad)
+
+
+def _measure(models: Sequence[Path], wanted: Wanted, messages: Messages) -> list["Speed | None"]:
+    if not wanted.speed:
+        return [None] * len(models)
+    from speechcls.speed import measure_apart
+
+    speeds: list[Speed | None] = []
+    with counting(messages, "measuring", len(models)) as on_model:
+        for model in models:
+            speeds.append(measure_apart(model, wanted.jobs))
+            on_model()
+    return speeds
+
+
+def _write_differences(
+    path: Path, answers: "Answers", dataset: "Dataset", models: Sequence[Path]
+) -> None:
+    """Write a line for each clip to which not all models give the same answer."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "start_s", "end_s", "speaker", "label", *map(str, models)])
+        for example, truth, heard in zip(
+            answers.examples, answers.truth, answers.predicted.T, strict=True
+        ):
+            if len(set(heard.tolist())) == 1:
+                continue
+            place = dataset.name_of(example.path), example.start_s, example.end_s
+            told = [answers.labels[i] for i in (truth, *heard)]
+            writer.writerow([*place, example.speaker or "", *told])
+
+
+def _draw(
+    out: Path,
+    comparison: "Comparison",
+    groups: Mapping[str, Sequence[Path]],
+    messages: Messages,
+) -> None:
+    from speechcls.charts import draw_learning_curves, draw_sizes
+    from speechcls.figures import save_figure
+    from speechcls.speed import read_counts
+
+    out.mkdir(parents=True, exist_ok=True)
+    parameters = {name: read_counts(group[0])[0] for name, group in groups.items()}
+    figures = {"accuracy-by-size": draw_sizes(comparison, parameters)}
+    histories = {name: [_history(model) for model in group] for name, group in groups.items()}
+    if all(all(seeds) for seeds in histories.values()):
+        figures["learning-curves"] = draw_learning_curves(histories)
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            save_figure(figure, out / f"{name}.{kind}")
+    messages.note(f"wrote {' and '.join(f'{name}.png' for name in figures)} (and .svg) to {out}")
+
+
+def _history(model: Path) -> list[dict[str, Any]]:
+    """Return the epochs of a model; none where it does not tell."""
+    from speechcls.artifact import METRICS
+
+    try:
+        history = json.loads((model / METRICS).read_bytes())["history"]
+        return [{"validation_accuracy": float(epoch["validation_accuracy"])} for epoch in history]
+    except (OSError, ValueError, KeyError, TypeError):  # it runs without
+        return []
+
+
+def _as_object(
+    comparison: "Comparison",
+    answers: "Answers",
+    groups: Mapping[str, Sequence[Path]],
+    speeds: Sequence["Speed | None"],
+    dataset: "Dataset",
+) -> dict[str, Any]:
+    rows = zip(comparison.contenders, comparison.intervals, groups.values(), speeds, strict=True)
+    return {
+        "data": str(dataset.root),
+        "scored": answers.scored,
+        "caveat": answers.caveat,
+        "n_clips": len(answers.truth),
+        "n_speakers": len(set(answers.speakers) - {""}),
+        "labels": list(answers.labels),
+        "models": [
+            {
+                "name": contender.name,
+                "accuracy": contender.accuracy,
+                "accuracy_low": low,
+                "accuracy_high": high,
+                "trainings": [
+                    {"model": str(model), "accuracy": float(run.mean())}
+                    for model, run in zip(group, contender.right, strict=True)
+                ],
+                "speed": dataclasses.asdict(speed) if speed else None,
+            }
+            for contender, (low, high), group, speed in rows
+        ],
+        "pairs": [
+            dataclasses.asdict(pair) | {"verdict": pair.verdict} for pair in comparison.pairs
+        ],
+        "bad": list(answers.bad),
+    }
+
+
+def _print(
+    comparison: "Comparison",
+    answers: "Answers",
+    groups: Mapping[str, Sequence[Path]],
+    speeds: Sequence["Speed | None"],
+) -> None:
+    """Print the figures for people."""
+    from speechcls.speed import read_counts
+
+    n_speakers = len(set(answers.speakers) - {""})
+    typer.echo(f"scored  {answers.scored}{f' by {n_speakers} speakers' if n_speakers else ''}")
+    if answers.caveat:
+        typer.echo(f"caveat  {answers.caveat}")
+    typer.echo("")
+    several = any(len(group) > 1 for group in groups.values())
+    headings = ["model", "accuracy", "95 % interval", *(["trainings"] if several else [])]
+    table = _table([*headings, "parameters", "MB", "ms a clip", "clips/s", "peak MB"])
+    rows = zip(comparison.contenders, comparison.intervals, groups.values(), speeds, strict=True)
+    for contender, (low, high), group, speed in rows:
+        n_parameters = read_counts(group[0])[0]
+        one_by_one = " ".join(f"{100 * run.mean():.1f}" for run in contender.right)
+        table.add_row(
+            contender.name,
+            f"{100 * contender.accuracy:.1f}",
+            f"{100 * low:.1f} - {100 * high:.1f}",
+            *([one_by_one] if several else []),
+            "-" if n_parameters is None else f"{n_parameters:,}",
+            *(_costs(speed) if speed else "----"),
+        )
+    _show(table)
+    if not comparison.pairs:
+        return
+    typer.echo("")
+    table = _table(["first", "second", "second - first", "95 % interval", "only first right",
+                    "only second right", "p", "p of all pairs", "verdict"])  # fmt: skip
+    for pair in comparison.pairs:
+        table.add_row(
+            pair.first,
+            pair.second,
+            f"{100 * pair.difference:+.1f}",
+            f"{100 * pair.low:+.1f} - {100 * pair.high:+.1f}",
+            "-" if pair.only_first is None else str(pair.only_first),
+            "-" if pair.only_second is None else str(pair.only_second),
+            f"{pair.p:.3g}",
+            f"{pair.p_adjusted:.3g}",
+            pair.verdict,
+        )
+    _show(table)
+
+
+def _costs(speed: "Speed") -> list[str]:
+    peak = "-" if speed.peak_memory_mb is None else f"{speed.peak_memory_mb:.0f}"
+    return [
+        f"{speed.file_bytes / 1e6:.2f}",
+        f"{speed.ms_per_clip:.3f}",
+        f"{speed.clips_per_second:,.0f}",
+        peak,
+    ]
+
+
+def _table(headings: Sequence[str]) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="")
+    for heading in headings:
+        is_text = heading in ("model", "first", "second", "verdict", "trainings")
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=True)
+    return table
+
+
+def _show(table: "Table") -> None:
+    from rich.console import Console
+
+    # Wide enough for any name: a pipe has no width to fit into.
+    console = Console(file=sys.stdout, width=10_000, markup=False, highlight=False, emoji=False)
+    for line in console.render_lines(table, pad=False):
+        typer.echo("".join(segment.text for segment in line).rstrip())
