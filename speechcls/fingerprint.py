@@ -13,9 +13,9 @@ Fingerprint = npt.NDArray[np.float16]
 
 SIMILAR = 0.9
 """From this likeness of fingerprints on, clips may be one sound: 10 pairs in 8 million takes."""
-SAME_SOUND = 0.9
-"""From this correlation of waveforms on they are. Takes of one word by one speaker stay below it,
-since no voice repeats itself to the period; copies through Vorbis, MP3 or 8 kHz stay above."""
+SAME_SOUND = 0.95
+"""From this correlation of waveforms on they are. Takes of one word by one speaker reach 0.93 in a
+set of 11,583; copies through Vorbis, Opus or MP3, at 8 kHz, or 30 dB fainter, stay above 0.965."""
 
 _BAND_HZ = (150.0, 3_600.0)
 """What a telephone keeps, so that a copy at 8 kHz is still one."""
@@ -24,6 +24,8 @@ _WINDOW_S, _HOP_S = 0.032, 0.024
 _RANGE_DB = 30.0
 """What lies further below the loudest place is the recording's noise, not its sound."""
 _N_NEIGHBOURS = 3
+_NEAR_S, _AMBIGUOUS = 0.06, 0.85
+"""Where a shift further off than the first fits this nearly as well, no shift says anything."""
 _BLOCK = 1_024
 
 
@@ -124,12 +126,19 @@ def correlation(first: Samples, second: Samples, sample_rate: int) -> tuple[floa
     """Return how far one sound (n,) is the other (m,), 0 .. 1, and the gain from first to second.
 
     It is the largest normalised cross-correlation within 150 .. 3600 Hz over all shifts, of either
-    polarity; the gain is in dB.
+    polarity; the gain is in dB. Both are 0 where other shifts fit as well: a hum or a steady tone
+    is like any other of its pitch, which says nothing.
     """
     a, b = limit_band(first, sample_rate), limit_band(second, sample_rate)
     norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
     if not norm_a or not norm_b:
         return 0.0, 0.0
     n_fft = 1 << (len(a) + len(b)).bit_length()
-    products = np.fft.irfft(np.fft.rfft(a, n_fft) * np.fft.rfft(b, n_fft).conj(), n_fft)
-    return float(np.abs(products).max()) / (norm_a * norm_b), float(20 * np.log10(norm_b / norm_a))
+    spectrum = np.fft.rfft(a, n_fft) * np.fft.rfft(b, n_fft).conj()
+    products = np.abs(np.fft.irfft(spectrum, n_fft))
+    best = int(products.argmax())
+    near = round(_NEAR_S * sample_rate)
+    elsewhere = np.roll(products, -best)[near : n_fft - near]
+    if elsewhere.max(initial=0) > _AMBIGUOUS * products[best]:
+        return 0.0, 0.0
+    return float(products[best]) / (norm_a * norm_b), float(20 * np.log10(norm_b / norm_a))
