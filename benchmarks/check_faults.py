@@ -1,6 +1,6 @@
 """Plant faults in a data set and count what ``speechcls check`` finds of them.
 
-Usage: python benchmarks/check_faults.py DATA [--model MODEL] [--seed 0]
+Usage: python benchmarks/check_faults.py DATA [--model MODEL] [--split SPLIT] [--seed 0]
 
 Good clips are linked, not copied, and the recordings of DATA stay as they are. What is found in
 the untouched data counts as natural; whatever else is found and was not planted is a false alarm.
