@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from speechcls.errors import AudioError
+from speechcls.errors import AudioError, EmptyError
 
 Samples = npt.NDArray[np.float32]
 PCM = npt.NDArray[np.int16]
@@ -59,16 +59,39 @@ def read_clip(
         When the recording is missing, unreadable, truncated, empty or not finite.
     """
     with naming_errors(name or str(source)):
-        if not isinstance(source, str | os.PathLike):
-            samples, rate = _decode(source, source, start_s, end_s)
-        else:
-            # By descriptor: soundfile takes fewer names than the system, and judges by the ending.
-            with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - a tenth of the time
-                samples, rate = _decode(file, file.fileno(), start_s, end_s)
-        samples = resample(samples, rate, sample_rate)
+        frames, rate = _open_and_decode(source, start_s, end_s)
+        samples = resample(to_mono(frames), rate, sample_rate)
         if len(samples) == 0:
             raise AudioError(f"shorter than one sample at {sample_rate} Hz; record it again")
     return samples
+
+
+def read_native(
+    source: str | os.PathLike[str], start_s: float = 0.0, end_s: float | None = None
+) -> tuple[Samples, int]:
+    """Return a recording as it was made, (n_frames, n_channels) at its own rate, and that rate, Hz.
+
+    Parameters
+    ----------
+    start_s, end_s : as in ``read_clip``
+
+    Raises
+    ------
+    AudioError
+        As ``read_clip`` does; samples that are not finite are left to ``to_mono``.
+    """
+    with naming_errors(str(source)):
+        return _open_and_decode(source, start_s, end_s)
+
+
+def _open_and_decode(
+    source: str | os.PathLike[str] | BinaryIO, start_s: float, end_s: float | None
+) -> tuple[Samples, int]:
+    if not isinstance(source, str | os.PathLike):
+        return _decode(source, source, start_s, end_s)
+    # By descriptor: soundfile takes fewer names than the system, and judges by the ending.
+    with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - a tenth of the time
+        return _decode(file, file.fileno(), start_s, end_s)
 
 
 @contextmanager
@@ -80,7 +103,7 @@ def naming_errors(name: str) -> Iterator[None]:
     try:
         yield
     except AudioError as error:
-        raise AudioError(f"{name}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     except soundfile.SoundFileError as error:
         reason = getattr(error, "error_string", str(error)).rstrip(".")
         raise AudioError(
@@ -98,7 +121,7 @@ def naming_errors(name: str) -> Iterator[None]:
 def _decode(
     file: BinaryIO, source: BinaryIO | int, start_s: float, end_s: float | None
 ) -> tuple[Samples, int]:
-    """Return mono samples (n_samples,) at the recording's own rate, and the rate.
+    """Return samples (n_frames, n_channels) at the recording's own rate, and the rate.
 
     ``source`` is what soundfile opens: the file or its descriptor. Errors say nothing of its name.
     """
@@ -120,7 +143,7 @@ def _decode(
         samples = read_frames(recording, last - first + skipped)[skipped:]
     if len(samples) < last - first:
         raise AudioError(f"truncated ({len(samples)} of {last - first} frames); copy it again")
-    return to_mono(samples), rate
+    return samples, rate
 
 
 def open_file(file: BinaryIO, source: BinaryIO | int) -> soundfile.SoundFile:
@@ -130,7 +153,7 @@ def open_file(file: BinaryIO, source: BinaryIO | int) -> soundfile.SoundFile:
     except soundfile.SoundFileError as error:
         file.seek(0)
         if not file.read(1):
-            raise AudioError("is empty (0 bytes); record it again or delete it") from error
+            raise EmptyError("is empty (0 bytes); record it again or delete it") from error
         raise
 
 
@@ -140,7 +163,7 @@ def check_size(recording: soundfile.SoundFile) -> None:
     if declared and int(declared[2]) < int(declared[1]) < SIZE_UNKNOWN:
         raise AudioError(f"truncated ({declared[2]} of {declared[1]} bytes); copy it again")
     if recording.frames == 0:
-        raise AudioError("no audio data (0 frames); record it again or delete it")
+        raise EmptyError("no audio data (0 frames); record it again or delete it")
 
 
 def read_frames(recording: soundfile.SoundFile, n_frames: int) -> Samples:

@@ -21,6 +21,10 @@ class AudioError(SpeechclsError):
     """One recording cannot be used."""
 
 
+class EmptyError(AudioError):
+    """A recording holds no sound at all."""
+
+
 class DatasetError(SpeechclsError):
     """A folder, list or manifest of recordings cannot be used."""
 

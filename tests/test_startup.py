@@ -59,6 +59,11 @@ def test_command_help_loads_nothing_heavy() -> None:
     assert not modules_after("train", "--help") & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
 
 
+def test_help_of_check_loads_nothing_heavy() -> None:
+    modules = modules_after("check", "--help")
+    assert not modules & {*HEAVY, "numpy", "soundfile", "onnxruntime", "jinja2"}
+
+
 @pytest.mark.parametrize("command", ["detect", "explain", "features"])
 def test_help_of_other_commands_loads_nothing_heavy(command: str) -> None:
     modules = modules_after(command, "--help")

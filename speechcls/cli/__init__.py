@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = {
+    "check": "Say what is wrong with recordings before anything is trained on them.",
     "train": "Train a recogniser on a folder of recordings.",
     "evaluate": "Say how good a model is on recordings that it was not trained on.",
     "report": "Draw a report of an evaluation again from its saved predictions.",

@@ -1,0 +1,225 @@
+"""What is found of a data set made with one fault of each kind."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from speechcls.checkreport import tally, write_manifest
+from speechcls.checkup import check
+from speechcls.dataset import find_examples
+from speechcls.errors import ConfigError, DatasetError
+from speechcls.findings import LEFT_OUT
+
+RATE = 16_000
+
+
+def chirp(seed, seconds=0.6):
+    """(n,) a swelling sweep that no other seed makes."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * RATE)
+    knots = rng.uniform(300, 3_000, 8)
+    frequency = np.interp(np.linspace(0, 7, n), range(8), knots)
+    samples = np.hanning(n) * np.sin(2 * np.pi * np.cumsum(frequency) / RATE)
+    return (0.4 * samples + 1e-3 * rng.standard_normal(n)).astype(np.float32)
+
+
+@pytest.fixture
+def data(tmp_path, write_wav):
+    """Two words of twelve clips each, by six speakers."""
+    for number, label in enumerate(("no", "yes")):
+        for n in range(12):
+            path = tmp_path / "data" / label / f"s{n % 6}_nohash_{n // 6}.wav"
+            write_wav(path, chirp(100 * number + n))
+    return tmp_path / "data"
+
+
+def found(source, **options):
+    """Kind and name of each finding, and the check-up."""
+    checkup = check(find_examples(source), jobs=1, **options)
+    examples = checkup.dataset.examples
+    rows = [(f.kind, checkup.dataset.name_of(examples[f.clip].path)) for f in checkup.findings]
+    return rows, checkup
+
+
+def test_nothing_is_found_of_good_data(data):
+    rows, checkup = found(data)
+    assert rows == []
+    assert checkup.spoiled_by(0.0) == []
+    assert checkup.good_clips() == list(range(24))
+
+
+def test_one_fault_of_each_kind_is_found(data, write_wav):
+    (data / "no" / "broken.wav").write_bytes(b"RIFF nonsense")
+    (data / "no" / "empty.wav").touch()
+    write_wav(data / "no" / "frames.wav", np.zeros(0, np.float32))
+    write_wav(data / "no" / "short.wav", chirp(1_000, 0.12))
+    write_wav(data / "no" / "silent.wav", np.zeros(RATE, np.float32))
+    write_wav(data / "no" / "clipped.wav", np.clip(9 * chirp(1_001), -1, 1))
+    write_wav(data / "no" / "cut.wav", chirp(1_002, 1.2)[:9_600])
+    write_wav(data / "no" / "offset.wav", chirp(1_003) + np.float32(0.05))
+    write_wav(data / "no" / "rate.wav", chirp(1_004), rate=8_000)
+    shutil.copy(data / "no" / "s0_nohash_0.wav", data / "no" / "s0_nohash_9.wav")
+    write_wav(data / "no" / "s1_nohash_9.ogg", 0.2 * chirp(1), subtype="VORBIS")
+    write_wav(data / "yes" / "s2_nohash_9.flac", 0.5 * chirp(2))
+    rows, checkup = found(data)
+    assert rows == [
+        ("unreadable", "no/broken.wav"),
+        ("empty", "no/empty.wav"),
+        ("empty", "no/frames.wav"),
+        ("short", "no/short.wav"),
+        ("silent", "no/silent.wav"),
+        ("clipped", "no/clipped.wav"),
+        ("two-labels", "no/s2_nohash_0.wav"),
+        ("two-labels", "yes/s2_nohash_9.flac"),
+        ("copy", "no/s0_nohash_9.wav"),
+        ("copy", "no/s1_nohash_9.ogg"),
+        ("cut", "no/cut.wav"),
+        ("offset", "no/offset.wav"),
+        ("rate", "no/rate.wav"),
+    ]
+    same, fainter = checkup.of_kind("copy")
+    assert same.detail == "the samples of no/s0_nohash_0.wav"
+    assert fainter.detail.startswith("the sound of no/s1_nohash_0.wav, -13.9 dB, correlation")
+    two = checkup.of_kind("two-labels")[1]
+    assert two.detail == "the sound of no/s2_nohash_0.wav, -6.0 dB, correlation 1.000"
+
+
+def manifest(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def told(data, splits):
+    """Rows of all clips, ``splits`` by speaker."""
+    return [
+        {"path": str(p), "label": p.parent.name, "speaker": p.name[:2], "split": splits[p.name[:2]]}
+        for p in sorted(data.rglob("s?_nohash_*"))
+    ]
+
+
+SPLITS = {"s0": "train", "s1": "train", "s2": "train", "s3": "train"}
+SPLITS |= {"s4": "validation", "s5": "test"}
+
+
+def test_the_same_sound_in_two_splits_leaks_and_the_held_out_one_stays(data, tmp_path, write_wav):
+    copy = write_wav(tmp_path / "copy.wav", 0.3 * chirp(5))  # of s5, who tests
+    rows = told(data, SPLITS)
+    rows.append({"path": str(copy), "label": "no", "speaker": "s1", "split": "train"})
+    checked, checkup = found(manifest(tmp_path / "all.jsonl", rows))
+    assert checked == [("leak", "copy.wav")]
+    [reason] = checkup.spoiled_by(1.0)
+    assert reason.startswith("1 clips, copy.wav first: the same sound in another split")
+
+
+def test_a_speaker_in_two_splits_is_told_where_he_is_least(data, tmp_path):
+    rows = told(data, SPLITS)
+    [stray] = [r for r in rows if r["path"].endswith("yes/s5_nohash_1.wav")]
+    stray["split"] = "train"
+    checked, checkup = found(manifest(tmp_path / "all.jsonl", rows))
+    assert checked == [("speaker-splits", "data/yes/s5_nohash_1.wav")]
+    assert checkup.findings[0].detail == "in train, 3 others of s5 in test"
+    assert len(checkup.spoiled_by(1.0)) == 1
+
+
+def test_a_clip_of_silence_may_be_silent(data, write_wav):
+    for n in range(3):
+        write_wav(data / "_silence_" / f"{n}.wav", np.zeros(RATE, np.float32))
+    assert found(data)[0] == []
+
+
+def test_too_many_bad_clips_spoil_a_training_and_few_do_not(data, write_wav):
+    write_wav(data / "no" / "silent.wav", np.zeros(RATE, np.float32))
+    checkup = found(data)[1]
+    assert checkup.spoiled_by(0.05) == []  # 1 of 25 is 4 %
+    assert checkup.spoiled_by(0.03) == [
+        "1 of 25 clips are bad, more than --max-bad 0.03 allows; leave them out with --fix-list"
+    ]
+    (data / "no" / "empty.wav").touch()
+    [reason] = found(data)[1].spoiled_by(0.5)
+    assert reason.startswith("1 of 26 clips cannot be read, more than the 1 % that train allows")
+
+
+def test_imbalance_and_few_clips_and_one_voice_are_noted(tmp_path, write_wav):
+    for n in range(31):
+        write_wav(tmp_path / "data" / "no" / f"s0_nohash_{n}.wav", chirp(n))
+    for n in range(3):
+        write_wav(tmp_path / "data" / "yes" / f"s{n}_nohash_0.wav", chirp(50 + n))
+    (tmp_path / "data" / "never").mkdir()
+    notes = "\n".join(found(tmp_path / "data")[1].notes)
+    assert "never: a label folder without a recording" in notes
+    assert "fewer than 10 good clips of yes" in notes
+    assert "unbalanced: 31 good clips of no, 3 of yes" in notes
+    assert "speaker s0 speaks 32 of 34 clips" in notes
+
+
+def test_many_exact_copies_do_not_hide_another_one(data, write_wav):
+    for n in range(6):
+        shutil.copy(data / "no" / "s0_nohash_0.wav", data / "no" / f"t{n}_nohash_0.wav")
+    write_wav(data / "no" / "u_nohash_0.wav", 0.3 * chirp(0))
+    rows, _ = found(data)
+    assert len(rows) == 7
+    assert "no/u_nohash_0.wav" in [name for _, name in rows]
+
+
+def test_clips_are_tallied_by_label_and_speaker(data, write_wav):
+    write_wav(data / "no" / "s0_nohash_9.wav", np.zeros(9_600, np.float32))
+    checkup = found(data)[1]
+    no, yes = (tally(checkup, "label")[label] for label in ("no", "yes"))
+    assert (no.n_clips, no.n_others, no.n_left_out) == (13, 6, 1)
+    assert (yes.n_clips, yes.n_others, yes.n_left_out) == (12, 6, 0)
+    assert no.duration_s == pytest.approx(13 * 0.6)
+    speakers = tally(checkup, "speaker")
+    assert (speakers["s0"].n_clips, speakers["s0"].n_others) == (5, 2)
+    assert next(iter(speakers)) == "s0"
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_the_fix_list_is_the_data_without_the_bad_clips(data, tmp_path, write_wav, ending):
+    write_wav(data / "no" / "silent, too.wav", np.zeros(RATE, np.float32))
+    shutil.copy(data / "no" / "s0_nohash_0.wav", data / "no" / "s0_nohash_8.wav")
+    before = {path: path.read_bytes() for path in data.rglob("*.wav")}
+    checkup = found(data)[1]
+    place = tmp_path / "elsewhere" / f"good.{ending}"
+    assert write_manifest(checkup, place) == 24
+    again = find_examples(place)
+    kept = {example.path.resolve() for example in again.examples}
+    assert len(kept) == 24
+    assert not {path.name for path in kept} & {"silent, too.wav", "s0_nohash_8.wav"}
+    assert {(e.label, e.speaker) for e in again.examples} == {
+        (label, f"s{n}") for label in ("no", "yes") for n in range(6)
+    }
+    assert check(again, jobs=1).clips_with(LEFT_OUT) == set()
+    assert {path: path.read_bytes() for path in data.rglob("*.wav")} == before
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+def test_parts_of_a_recording_are_judged_and_written_as_such(tmp_path, write_wav):
+    pieces = [chirp(n) for n in range(3)] + [np.zeros(9_600, np.float32)]
+    write_wav(tmp_path / "long.wav", np.concatenate(pieces))
+    rows = [
+        {"path": "long.wav", "label": "ab"[n % 2], "start_s": 0.6 * n, "end_s": 0.6 * (n + 1)}
+        for n in range(4)
+    ]
+    checked, checkup = found(manifest(tmp_path / "all.jsonl", rows))
+    assert checked == [("silent", "long.wav")]
+    assert checkup.findings[0].clip == 3
+    write_manifest(checkup, tmp_path / "good.csv")
+    with (tmp_path / "good.csv").open() as file:
+        assert [(row["start_s"], row["end_s"]) for row in csv.DictReader(file)] == [
+            ("", "0.6"),
+            ("0.6", "1.2"),
+            ("1.2", "1.7999999999999998"),
+        ]
+
+
+def test_a_fix_list_with_a_strange_name_or_nothing_in_it_is_refused(tmp_path, data, write_wav):
+    checkup = found(data)[1]
+    with pytest.raises(ConfigError, match=r"good\.txt: must end in one of"):
+        write_manifest(checkup, tmp_path / "good.txt")
+    write_wav(tmp_path / "bad" / "no" / "silent.wav", np.zeros(RATE, np.float32))
+    with pytest.raises(DatasetError, match="no clip would be left"):
+        write_manifest(found(tmp_path / "bad")[1], tmp_path / "good.csv")
+    assert not list(tmp_path.glob("good.*"))

@@ -1,0 +1,129 @@
+"""A copy keeps its fingerprint through gain and format; another take has another one."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechcls.audio import resample
+from speechcls.fingerprint import (
+    SAME_SOUND,
+    SIMILAR,
+    correlation,
+    fingerprint,
+    similar_pairs,
+)
+
+RATE = 16_000
+
+
+def take(seed, pitch_hz=120.0):
+    """(n,) one take of one word by one voice: the same vowels, never quite as before."""
+    rng = np.random.default_rng(seed)
+    n = 12_000
+    times = np.linspace(0, 1, n)
+    bend = rng.uniform(0.9, 1.1, 6)
+    pitch = pitch_hz * np.interp(times, np.linspace(0, 1, 6), bend)
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    first = np.interp(times, [0, rng.uniform(0.4, 0.6), 1], [300, 700, 400])
+    second = np.interp(times, [0, rng.uniform(0.4, 0.6), 1], [2_200, 1_200, 900])
+    samples = np.zeros(n)
+    for k in range(1, 25):
+        place = k * pitch
+        formants = np.exp(-(((place - first) / 150) ** 2))
+        formants += 0.5 * np.exp(-(((place - second) / 200) ** 2))
+        samples += formants * np.sin(k * phase)
+    envelope = np.interp(times, [0, 0.15, rng.uniform(0.6, 0.8), 1], [0, 1, 0.8, 0])
+    samples = envelope * samples + 1e-3 * rng.standard_normal(n)
+    return (0.3 * samples / np.abs(samples).max()).astype(np.float32)
+
+
+def likeness(a, b):
+    return float(fingerprint(a, RATE).astype(np.float64) @ fingerprint(b, RATE))
+
+
+def is_copy(a, b):
+    return likeness(a, b) >= SIMILAR and correlation(a, b, RATE)[0] >= SAME_SOUND
+
+
+def through(samples, kind, subtype, rate=RATE):
+    """What is left of samples after they were written in a format."""
+    file = io.BytesIO()
+    soundfile.write(file, resample(samples, RATE, rate), rate, subtype, format=kind)
+    file.seek(0)
+    return resample(soundfile.read(file, dtype="float32")[0], rate, RATE)
+
+
+@pytest.mark.parametrize("gain_db", [-30, -12, -3, 3, 9])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_change_of_gain_keeps_the_match(seed, gain_db):
+    original = take(seed)
+    copy = through(original * np.float32(10 ** (gain_db / 20)), "WAV", "PCM_16")
+    assert is_copy(original, copy)
+    assert correlation(original, copy, RATE)[1] == pytest.approx(gain_db, abs=0.1)
+
+
+FORMATS = {
+    "FLAC": ("FLAC", "PCM_16"),
+    "float": ("WAV", "FLOAT"),
+    "Vorbis": ("OGG", "VORBIS"),
+    "Opus": ("OGG", "OPUS"),
+    "MP3": ("MP3", "MPEG_LAYER_III"),
+    "telephone": ("WAV", "ULAW", 8_000),
+    "CD": ("WAV", "PCM_16", 44_100),
+}
+
+
+@pytest.mark.parametrize("how", FORMATS.values(), ids=FORMATS)
+def test_a_change_of_format_keeps_the_match(how):
+    for seed in range(3):
+        original = take(seed)
+        assert is_copy(original, through(np.float32(0.5) * original, *how))
+
+
+def test_a_shift_and_the_other_polarity_keep_the_match():
+    original = take(0)
+    assert is_copy(original, -np.pad(original, (1_234, 321)))
+
+
+def test_other_takes_of_the_word_do_not_match():
+    takes = [take(seed) for seed in range(12)]
+    matches = [(i, j) for i in range(12) for j in range(i) if is_copy(takes[i], takes[j])]
+    assert matches == []
+
+
+def test_takes_are_found_alike_before_the_waveforms_are_compared():
+    # Else the test above would not need the second of the two measures.
+    assert likeness(take(0), take(1)) > 0.5 > abs(likeness(take(0), take(0)[::-1]))
+
+
+def test_steady_tones_are_not_copies_of_each_other():
+    times = np.arange(RATE) / RATE
+    tones = [np.sin(2 * np.pi * pitch * times).astype(np.float32) for pitch in (500.0, 500.1)]
+    assert not is_copy(*tones)
+
+
+def test_silence_is_like_nothing():
+    silence = np.zeros(RATE, np.float32)
+    assert not fingerprint(silence, RATE).any()
+    assert correlation(silence, take(0), RATE) == (0.0, 0.0)
+
+
+def test_a_fingerprint_of_a_very_short_clip_is_finite():
+    for n in (1, 2, 50):
+        assert np.isfinite(fingerprint(take(0)[4_000 : 4_000 + n], RATE)).all()
+
+
+def test_pairs_are_found_across_blocks_once_each(monkeypatch):
+    monkeypatch.setattr("speechcls.fingerprint._BLOCK", 3)
+    rows = np.eye(8, dtype=np.float16)
+    rows[6] = rows[1]
+    rows[4] = 0.95 * rows[3] + np.sqrt(1 - 0.95**2) * rows[7]
+    found = sorted(similar_pairs(rows))
+    assert [(pair.first, pair.second) for pair in found] == [(1, 6), (3, 4)]
+    assert [pair.similarity for pair in found] == pytest.approx([1.0, 0.95], abs=1e-3)
+
+
+def test_no_clips_have_no_pairs():
+    assert list(similar_pairs(np.zeros((0, 352), np.float16))) == []
