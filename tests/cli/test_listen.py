@@ -47,7 +47,7 @@ def test_words_of_a_file_are_printed_with_time_and_probability(hearer, wav, call
     assert [row[1] for row in result.rows] == LABELS
     middles = [start_s + BEEP_S / 2 for start_s, _ in SAID]
     assert [float(row[0]) for row in result.rows] == pytest.approx(middles, abs=0.4)
-    assert all(0.8 <= float(row[2]) <= 1 for row in result.rows)
+    assert all(0.6 <= float(row[2]) <= 1 for row in result.rows)
     assert result.stderr.splitlines() == [
         f"speechcls: model {hearer} (--model)",
         f"speechcls: listening to {wav}; Ctrl-C ends it",
@@ -75,7 +75,7 @@ def test_a_window_model_hears_too(home, make_tone, tmp_path, call):
     quiet = np.zeros(RATE, dtype=np.float32)
     sound = [quiet, make_tone("high"), quiet, make_tone("low", 3), quiet]
     soundfile.write(tmp_path / "a.wav", np.concatenate(sound), RATE)
-    options = ("--speed", "0", "-m", home.model, "--labels", "high", "--json")
+    options = ("--speed", "0", "-m", home.model, "--labels", "high", "--json", "--threshold", "0.8")
     events = events_of(call("listen", "--from", tmp_path / "a.wav", *options))
     near = [e for e in events if abs(e["time_s"] - 1.25) < 0.5]
     assert [event["label"] for event in near] == ["high"]
