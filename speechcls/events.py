@@ -15,6 +15,8 @@ from speechcls.streaming import Answers, Stream
 
 DEFAULT_THRESHOLD = 0.6
 """Least probability of an event where the model is not calibrated."""
+_OPEN_AT = 0.1
+"""Probability that a word's stretch stays above: so that one word is one stretch, however sure."""
 _WORD_S = 0.34
 """Length of a word where it is not known."""
 _SHORTEST_S, _LONGEST_S = 0.2, 0.8
@@ -45,10 +47,11 @@ class Event:
 class EventFinder:
     """Turns the answers of one stream into events, in order of time.
 
-    A label's smoothed probability rises above its threshold and falls again; the stretch in
-    between is one word. A model of windows is sure of a word for as long as the window holds all
-    of it, so that the word's middle is the stretch's, half a window before, and its length is what
-    the stretch lacks of the window. A causal one is sure of it when it has just ended.
+    A label's smoothed probability rises above a low level and falls again; the stretch in between
+    is one word if it reached the label's threshold. A model of windows is sure of a word for as
+    long as the window holds all of it, so that the word's middle is the stretch's, half a window
+    before, and its length is what the stretch lacks of the window. A causal one is sure of it when
+    it has just ended.
 
     Parameters
     ----------
@@ -66,7 +69,8 @@ class EventFinder:
         settings = settings or EventSettings()
         self._labels = list(thresholds)
         self._columns = [stream.labels.index(label) for label in thresholds]
-        self._thresholds = np.array([thresholds[label] for label in thresholds])
+        self._thresholds = [thresholds[label] for label in thresholds]
+        self._levels = [t if eager else min(t, _OPEN_AT) for t in self._thresholds]
         self._is_causal, self._eager = stream.is_causal, eager
         self._every_s = stream.every_s
         self._window_s = stream.artifact.features.duration_s
@@ -100,7 +104,7 @@ class EventFinder:
         heard_s = time_s - self._delay_s
         for i, probability in enumerate(smooth.tolist()):
             stretch = self._open[i]
-            if probability >= self._thresholds[i]:
+            if probability >= self._levels[i]:
                 if stretch is None:
                     stretch = self._open[i] = _Stretch(heard_s)
                 stretch.add(heard_s, probability)
@@ -112,7 +116,8 @@ class EventFinder:
 
     def _close(self, i: int, stretch: "_Stretch") -> None:
         self._open[i] = None
-        if not self._eager and stretch.n_answers >= self._n_least:
+        is_sure = stretch.highest >= self._thresholds[i]
+        if not self._eager and is_sure and stretch.n_answers >= self._n_least:
             self._waiting.append(self._event(i, stretch))
 
     def _event(self, i: int, stretch: "_Stretch") -> Event:
