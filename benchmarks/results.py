@@ -27,7 +27,7 @@ from report import write_report
 from stream_accuracy import accuracies
 
 from speechcls.artifact import ONNX, load_split
-from speechcls.audio import read_clip
+from speechcls.audio import read_clip, to_float
 from speechcls.classifier import Classifier, open_session
 from speechcls.clipstore import read_example
 from speechcls.config import SILENCE, UNKNOWN
@@ -265,9 +265,7 @@ def recall_of_unseen(classifier: Classifier, dataset: Dataset) -> float:
 def windows_of(classifier: Classifier, examples: list[Example]) -> npt.NDArray[np.float32]:
     """Return (n_clips, n_samples)."""
     read = (read_example(example, classifier.sample_rate) for example in examples)
-    return np.stack(
-        [classifier.window(pcm.astype(np.float32) / np.float32(32_768)).samples for pcm in read]
-    )
+    return np.stack([classifier.window(to_float(pcm)).samples for pcm in read])
 
 
 def accuracy_in_babble(classifier: Classifier, data: Path, babble: Path) -> dict[str, float]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from speechcls.config import MODELS, Calibration, FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
+from speechcls.wholefile import write_whole
 
 FORMAT_VERSION = 2
 ENVIRONMENT = "SPEECHCLS_MODEL"
@@ -285,13 +286,7 @@ def save_calibration(artifact: Artifact, calibration: Calibration) -> None:
     """
     path = artifact.path / CALIBRATION
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".calibration-") as scratch:
-            whole = Path(scratch, path.name)
-            with whole.open("wb") as file:
-                file.write(_as_json(calibration.to_dict()))
-                file.flush()
-                os.fsync(file.fileno())
-            whole.rename(path)
+        write_whole(path, _as_json(calibration.to_dict()))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ArtifactError(

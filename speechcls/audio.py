@@ -28,10 +28,8 @@ _SIZE_IN_HEADER = re.compile(
 )
 # Programs that write a WAV into a pipe cannot know its size and put about 2 or 4 GiB.
 SIZE_UNKNOWN = 0x7FFF_0000
-# Of find_speech, as speechcls.running has it.
-_FRAME_S = 0.01
-_RANGE_DB = 40.0
-_SPEECH_SHARE = 0.4
+SPEECH_FRAME_S, SPEECH_RANGE_DB, SPEECH_SHARE = 0.01, 40.0, 0.4
+"""Frames, depth and level (between quiet and loud) of ``find_speech``, here and in ``running``."""
 
 
 def read_clip(
@@ -242,13 +240,13 @@ def find_speech(samples: Samples, sample_rate: int) -> tuple[int, int]:
     loudness is what a frame has, in dB, above a level between the quiet and the loud ones. It is
     what training goes by (``running.find_speech``); a clip of one level is word as a whole.
     """
-    hop = max(1, round(_FRAME_S * sample_rate))
+    hop = max(1, round(SPEECH_FRAME_S * sample_rate))
     n_frame = min(2 * hop, len(samples))
     frames = np.lib.stride_tricks.sliding_window_view(samples, n_frame)[::hop]
     level = 10 * np.log10(np.maximum(np.square(frames).mean(axis=1), np.float32(1e-10)))
     loud, quiet = np.quantile(level, 0.95), np.quantile(level, 0.1)
-    floor = max(quiet, loud - _RANGE_DB)
-    floor += _SPEECH_SHARE * (loud - floor)
+    floor = max(quiet, loud - SPEECH_RANGE_DB)
+    floor += SPEECH_SHARE * (loud - floor)
     total = np.cumsum(np.maximum(level - floor, 0))
     if total[-1] <= 0:
         return 0, len(samples)

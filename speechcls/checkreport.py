@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from speechcls.config import FeatureConfig
 from speechcls.dataset import MANIFEST_SUFFIXES
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.findings import KINDS, LEFT_OUT, Checkup, Finding
+from speechcls.wholefile import write_whole
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest, as ``train`` reads it."""
@@ -212,20 +212,4 @@ def _write(path: Path, text: str) -> None:
             " write a manifest that ends in .jsonl"
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        scratch = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            scratch.chmod(0o666 & ~_umask())
-            scratch.replace(path)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_whole(path, content)

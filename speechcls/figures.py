@@ -4,12 +4,12 @@ matplotlib is imported when a figure is made: it takes half a second, and few co
 """
 
 import io
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechcls.errors import ConfigError
+from speechcls.wholefile import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,8 +81,4 @@ def render_figure(figure: "Figure", kind: str) -> bytes:
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a picture, PNG or SVG by the ending of ``path``, whole or not at all."""
     check_figure_path(path)
-    content = render_figure(figure, path.suffix.lower().removeprefix("."))
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        whole = Path(scratch, path.name)
-        whole.write_bytes(content)
-        whole.replace(path)
+    write_whole(path, render_figure(figure, path.suffix.lower().removeprefix(".")))

@@ -1,8 +1,6 @@
 """What a model said of every clip, saved beside a report so that it can be drawn again."""
 
 import json
-import os
-import tempfile
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,6 +18,7 @@ from speechcls.config import FeatureConfig
 from speechcls.dataset import Dataset
 from speechcls.errors import ConfigError, DatasetError, SpeechclsError
 from speechcls.evaluation import Evaluation
+from speechcls.wholefile import write_whole
 
 FORMAT_VERSION = 1
 FILE = "predictions.json"
@@ -217,14 +216,3 @@ def load_predictions(path: Path) -> Predictions:
         raise DatasetError(
             f"{path}: damaged or not of speechcls ({type(error).__name__}: {error}); evaluate again"
         ) from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        whole = Path(scratch, path.name)
-        with whole.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        whole.replace(path)

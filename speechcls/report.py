@@ -19,7 +19,7 @@ from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
 from speechcls.figures import save_figure
 from speechcls.metrics import score
-from speechcls.predictions import FILE, Predictions, save_predictions, write_whole
+from speechcls.predictions import FILE, Predictions, save_predictions
 from speechcls.report_tables import (
     MEASURES,
     N_MISTAKES,
@@ -38,6 +38,7 @@ from speechcls.report_tables import (
     reliability,
     worst_speakers,
 )
+from speechcls.wholefile import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

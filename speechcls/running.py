@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from speechcls.audio import SPEECH_FRAME_S, SPEECH_RANGE_DB, SPEECH_SHARE
 from speechcls.augment import add_noise
 from speechcls.batches import Batches, seed_of
 from speechcls.config import TrainConfig
@@ -21,10 +22,6 @@ NO_MATTER = -100
 _GAP_SHARE = 0.25
 """Longest pause between two clips, as a share of a clip."""
 _FADE_S = 0.03
-_FRAME_S = 0.01
-_RANGE_DB = 40.0
-_SPEECH_SHARE = 0.4
-"""Where between a clip's quiet and its loud frames, in dB, speech begins."""
 
 
 class RunningBatches(Batches):
@@ -141,12 +138,12 @@ def find_speech(samples: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
     loudness is what a frame has, in dB, above a level between the quiet and the loud ones. A click
     beside the word moves that little.
     """
-    hop = max(1, round(_FRAME_S * sample_rate))
+    hop = max(1, round(SPEECH_FRAME_S * sample_rate))
     frames = samples.unfold(1, min(2 * hop, samples.shape[1]), hop)
     level = 10 * torch.log10(frames.square().mean(dim=2).clamp(min=1e-10))
     loud, quiet = level.quantile(0.95, dim=1), level.quantile(0.1, dim=1)
-    quiet = torch.maximum(quiet, loud - _RANGE_DB)
-    floor = quiet + _SPEECH_SHARE * (loud - quiet)
+    quiet = torch.maximum(quiet, loud - SPEECH_RANGE_DB)
+    floor = quiet + SPEECH_SHARE * (loud - quiet)
     total = (level - floor[:, None]).clamp(min=0).cumsum(dim=1)
     share = total / total[:, -1:].clamp(min=1e-10)
     low, high = ((share < bound).sum(dim=1) for bound in (0.1, 0.9))

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "speechcls"
 ORDER = [
     "errors",
     "config",
+    "wholefile",
     "audio",
     "faults",
     "fingerprint",

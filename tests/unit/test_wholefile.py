@@ -1,0 +1,32 @@
+"""A file is there as a whole, or what was there before."""
+
+import os
+
+import pytest
+
+from speechcls.wholefile import write_whole
+
+
+def test_a_file_is_written_and_replaced_and_leaves_nothing_beside_it(tmp_path):
+    place = tmp_path / ("long " * 50)  # as long a name as a file may have
+    write_whole(place, b"first")
+    write_whole(place, b"second")
+    assert place.read_bytes() == b"second"
+    assert list(tmp_path.iterdir()) == [place]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert place.stat().st_mode & 0o777 == 0o666 & ~mask  # as any other file of the user
+
+
+def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
+    place = tmp_path / "table.csv"
+    place.write_bytes(b"old")
+
+    def refuse(descriptor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="no space left"):
+        write_whole(place, b"new")
+    assert place.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [place]
