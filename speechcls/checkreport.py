@@ -1,6 +1,5 @@
 """A check-up as JSON, CSV and a page, and the manifest of the clips that are left."""
 
-import base64
 import csv
 import io
 import json
@@ -10,13 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import soundfile
-
 from speechcls.clipstore import read_example
 from speechcls.config import FeatureConfig
 from speechcls.dataset import MANIFEST_SUFFIXES
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.findings import KINDS, LEFT_OUT, Checkup, Finding
+from speechcls.pages import data_uri, render, wav_bytes
 from speechcls.wholefile import write_whole
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
@@ -163,15 +161,6 @@ def _csv_text(rows: list[dict[str, Any]], columns: Any, delimiter: str = ",") ->
 
 def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None:
     """Write one page with every table and a player for the worst clips; it loads nothing else."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("speechcls"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     sections = []
     for kind, meaning in KINDS.items():
         findings = checkup.of_kind(kind)
@@ -180,14 +169,14 @@ def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None
             row["player"] = _player(checkup, finding) if place < N_PLAYED else None
         if rows:
             sections.append({"kind": kind, "meaning": meaning, "rows": rows})
-    page = environment.get_template("check.html").render(
+    page = render(
+        "check.html",
         title=title,
         result=to_dict(checkup, max_bad),
         sections=sections,
         n_bad=len(checkup.clips_with(LEFT_OUT)),
     )
-    # A name that is not UTF-8 is shown, not kept.
-    _write(path, page.encode("utf-8", "backslashreplace").decode())
+    _write(path, page.decode())
 
 
 def _player(checkup: Checkup, finding: Finding) -> str | None:
@@ -197,9 +186,7 @@ def _player(checkup: Checkup, finding: Finding) -> str | None:
         samples = read_example(checkup.dataset.examples[finding.clip], rate)
     except AudioError:
         return None
-    wav = io.BytesIO()
-    soundfile.write(wav, samples[: round(_LONGEST_S * rate)], rate, "PCM_16", format="WAV")
-    return "data:audio/wav;base64," + base64.b64encode(wav.getvalue()).decode()
+    return data_uri("audio/wav", wav_bytes(samples[: round(_LONGEST_S * rate)], rate))
 
 
 def _write(path: Path, text: str) -> None:

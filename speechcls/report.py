@@ -1,6 +1,5 @@
 """A report in a folder: one page that needs nothing else, its pictures, tables and clips."""
 
-import base64
 import functools
 import io
 import re
@@ -19,6 +18,7 @@ from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
 from speechcls.figures import save_figure
 from speechcls.metrics import score
+from speechcls.pages import data_uri, render, wav_bytes
 from speechcls.predictions import FILE, Predictions, save_predictions
 from speechcls.report_tables import (
     MEASURES,
@@ -110,9 +110,7 @@ def save_report(
     rate = FeatureConfig.from_dict(predictions.about.features).sample_rate
     for rank, i in enumerate(predictions.mistakes(N_MISTAKES), start=1):
         if i in heard:
-            sound = io.BytesIO()
-            soundfile.write(sound, heard[i], rate, format="WAV", subtype="PCM_16")
-            write_whole(_clip_path(folder, rank), sound.getvalue())
+            write_whole(_clip_path(folder, rank), wav_bytes(heard[i], rate))
     return draw_report(predictions, folder, on_picture)
 
 
@@ -148,7 +146,7 @@ def draw_report(
             figure.set_layout_engine("none")  # every panel has its place now
         on_picture()
         svg = (folder / FIGURES / f"{name}.svg").read_text(encoding="utf-8")
-        return Picture(_uri("image/svg+xml", _follow_page(svg).encode()), alt, is_wide)
+        return Picture(data_uri("image/svg+xml", _follow_page(svg).encode()), alt, is_wide)
 
     speakers = [clip.speaker for clip in predictions.clips]
     scores = score(predictions.truth, predictions.predicted, predictions.labels, speakers)
@@ -206,7 +204,11 @@ def draw_report(
         _mistake(predictions, rank, folder, picture)
         for rank in range(1, len(tables["mistakes"].rows) + 1)
     ]
-    html = _render(
+    html = render(
+        PAGE,
+        format_row=_format_row,
+        most_rows=MOST_ROWS,
+        most_columns=MOST_COLUMNS,
         scores=scores,
         about=predictions.about,
         card=_markdown(predictions.about.card),
@@ -219,7 +221,7 @@ def draw_report(
         n_speakers=len(talkers.rows),
     )
     page = folder / PAGE
-    write_whole(page, html.encode("utf-8", "backslashreplace"))
+    write_whole(page, html)
     return page
 
 
@@ -250,7 +252,7 @@ def _mistake(
     samples = fit_length(to_float(pcm), config.n_samples)
     figure = draw_clip(samples, _features(samples, config), config.duration_s)
     alt = f"Waveform and {config.kind} features of {row[0]}: {row[2]}, heard as {row[3]}."
-    return Mistake(row, picture(f"mistake_{rank:02}", figure, alt), _uri("audio/wav", content))
+    return Mistake(row, picture(f"mistake_{rank:02}", figure, alt), data_uri("audio/wav", content))
 
 
 def _features(samples: npt.NDArray[np.float32], config: FeatureConfig) -> npt.NDArray[np.float32]:
@@ -307,25 +309,5 @@ def _follow_page(svg: str) -> str:
     return re.sub(r"(<svg[^>]*>)", rf"\1{style}", svg, count=1)
 
 
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
 def _format_row(table: Table, row: Sequence[Any]) -> list[str]:
     return [format_cell(cell, unit) for cell, (_, unit) in zip(row, table.columns, strict=True)]
-
-
-def _render(**content: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("speechcls"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["format_row"] = _format_row
-    return environment.get_template(PAGE).render(
-        **content, most_rows=MOST_ROWS, most_columns=MOST_COLUMNS
-    )

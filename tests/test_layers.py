@@ -14,6 +14,7 @@ ORDER = [
     "config",
     "wholefile",
     "audio",
+    "pages",
     "faults",
     "fingerprint",
     "recording",
