@@ -22,7 +22,7 @@ from speechcls.classifier import Classifier
 from speechcls.explaining import Explanation, explain
 from speechcls.figures import GREY, PALETTE, new_figure, save_figure
 from speechcls.memory import MemoryRun, mean_curves
-from speechcls.panels import draw_explanation, draw_gates
+from speechcls.panel_figures import draw_explanation, draw_gates
 from speechcls.recurrence import GateWeights, lstm_step, rnn_step
 
 ROOT = Path(__file__).parents[1]

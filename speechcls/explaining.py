@@ -110,6 +110,12 @@ class Explanation:
         return bool(self.layers[0]["forward"].gates)
 
     @property
+    def end_s(self) -> float:
+        """Where a time axis ends: with the window, or with the last step if that is later."""
+        end_s = len(self.samples) / self.config.sample_rate
+        return max(end_s, float(self.step_times_s[-1]))
+
+    @property
     def decisive_s(self) -> float | None:
         """The moment whose silencing costs most, if it costs ``LEAST_LOSS`` at all."""
         times_s, lost = self.occlusion

@@ -5,6 +5,7 @@ matplotlib is imported when a figure is made: it takes half a second, and few co
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from speechcls.errors import ConfigError
 from speechcls.wholefile import write_whole
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -21,7 +24,9 @@ GREY = "#8C8C8C"
 SHARES, SIGNED, LEVELS = "cividis", "PuOr_r", "magma"
 """Colour maps of values in [0, 1], of values around 0, and of dB."""
 FORMATS = (".png", ".svg")
+MOVING = (".gif",)
 _DPI = 120
+_STAYS_MS = 1_500
 _STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -62,10 +67,19 @@ def as_text(name: str) -> str:
     return f"\u200b{text}" if text.startswith("_") else text
 
 
-def check_figure_path(path: Path) -> None:
-    """Raise a ``ConfigError`` for a name that ends neither in .png nor in .svg."""
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{path}: no kind of picture; give a name ending in .png or .svg")
+def colour_steps(name: str, n_steps: int) -> list[str]:
+    """Return ``n_steps`` colours of a map as #rrggbb, from its lowest value to its highest."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colour) for colour in colormaps[name].resampled(n_steps)(range(n_steps))]
+
+
+def check_figure_path(path: Path, endings: Sequence[str] = FORMATS) -> None:
+    """Raise a ``ConfigError`` for a name that ends in none of ``endings``."""
+    if path.suffix.lower() not in endings:
+        names = " or ".join(endings)
+        raise ConfigError(f"{path}: no kind of picture; give a name ending in {names}")
 
 
 def render_figure(figure: "Figure", kind: str) -> bytes:
@@ -82,3 +96,30 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """Write a picture, PNG or SVG by the ending of ``path``, whole or not at all."""
     check_figure_path(path)
     write_whole(path, render_figure(figure, path.suffix.lower().removeprefix(".")))
+
+
+def save_animation(
+    frames: "Sequence[npt.NDArray[np.uint8]]", duration_s: float, path: Path
+) -> None:
+    """Write a GIF that runs for ``duration_s``, stays at its end for a while, and begins again.
+
+    Parameters
+    ----------
+    frames : of (height, width, 3) each, red, green and blue
+    """
+    import numpy as np
+    from PIL import Image
+
+    check_figure_path(path, MOVING)
+    # One set of colours for all: with sets of their own, still parts would flicker.
+    some = np.concatenate([frames[0], frames[len(frames) // 2], frames[-1]])
+    palette = Image.fromarray(some).quantize(256, Image.Quantize.MAXCOVERAGE)
+    still = Image.Dither.NONE
+    images = [Image.fromarray(frame).quantize(palette=palette, dither=still) for frame in frames]
+    durations_ms = [max(20, round(1000 * duration_s / len(images)))] * len(images)
+    durations_ms[-1] += _STAYS_MS
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer, "GIF", save_all=True, append_images=images[1:], duration=durations_ms, loop=0
+    )
+    write_whole(path, buffer.getvalue())

@@ -69,6 +69,8 @@ ORDER = [
     "finetuning",
     "explaining",
     "panels",
+    "panel_figures",
+    "explainpage",
     "batches",
     "running",
     "training",

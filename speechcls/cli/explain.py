@@ -14,9 +14,22 @@ def explain(
     clip: Annotated[str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")],
     model: Model = None,
     out: Annotated[
-        Path,
-        typer.Option(help="Picture to write, PNG or SVG by its ending.", metavar="FILE"),
-    ] = Path("explain.png"),
+        Path | None,
+        typer.Option(
+            help="Picture to write, PNG or SVG by its ending. [default: explain.png, unless --html"
+            " or --animate]",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Page to write: move over it, hear it, follow a unit.", metavar="FILE"),
+    ] = None,
+    animate: Annotated[
+        Path | None,
+        typer.Option(help="Moving picture to write, GIF: the word goes by.", metavar="FILE"),
+    ] = None,
     layer: Annotated[
         int | None,
         typer.Option(min=1, help="Recurrent layer to look into, 1 is the lowest. [default: last]"),
@@ -29,20 +42,26 @@ def explain(
     One picture: waveform, spectrogram and features; the probability of each label as the word
     unfolds; attention, if the network has it; what decides (the probability lost when 0.1 s is
     silenced); and every gate of a layer over time, in both directions. All is computed from the
-    weights, gate by gate, and held against what the model answers. Prints the name of the
-    picture. It needs torch, for features and convolutions.
+    weights, gate by gate, and held against what the model answers. Prints the name of each
+    file that it writes. It needs torch, for features and convolutions.
 
-    Example: speechcls explain clip.wav
+    Example: speechcls explain clip.wav --html explain.html
     """
     from speechcls.artifact import find_artifact
     from speechcls.classifier import Classifier
     from speechcls.errors import ConfigError
     from speechcls.explaining import explain as explain_window
-    from speechcls.figures import check_figure_path, save_figure
-    from speechcls.panels import draw_explanation
+    from speechcls.explainpage import write_explanation
+    from speechcls.figures import MOVING, check_figure_path, save_animation, save_figure
+    from speechcls.panel_figures import SLOWER, animate_explanation, draw_explanation
 
     messages = Messages(quiet, verbose)
-    check_figure_path(out)
+    if not (out or html or animate):
+        out = Path("explain.png")
+    if out:
+        check_figure_path(out)
+    if animate:
+        check_figure_path(animate, MOVING)
     path, how = find_artifact(model)
     classifier = Classifier.load(path)
     n_layers = classifier.artifact.network.num_layers
@@ -65,10 +84,19 @@ def explain(
     if not explanation.has_gates:
         messages.note(f"{explanation.arch} has no gates; the picture shows its states alone")
     title = f"{Path(clip).name}: {answer}, {100 * probability:.1f} % ({path.name})"
-    save_figure(draw_explanation(explanation, title, layer or n_layers), out)
     what = "no tenth of a second decides alone"
     if explanation.decisive_s is not None:
         lost = explanation.occlusion.values.max()
         what = f"most depends on {explanation.decisive_s:.2f} s, without which it loses {lost:.2f}"
     messages.note(f"{clip}: {answer} ({probability:.4f}); {what}")
-    typer.echo(out)
+    layer = layer or n_layers
+    if out:
+        save_figure(draw_explanation(explanation, title, layer), out)
+        typer.echo(out)
+    if html:
+        write_explanation(explanation, title, layer, html)
+        typer.echo(html)
+    if animate:
+        frames = animate_explanation(explanation, title, layer)
+        save_animation(frames, SLOWER * explanation.end_s, animate)
+        typer.echo(animate)

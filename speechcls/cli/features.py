@@ -59,7 +59,7 @@ def features(
         samples = read_clip(clip, config.sample_rate)
     values = clip_features(samples, kind, config)
     if out:
-        from speechcls.panels import draw_features
+        from speechcls.panel_figures import draw_features
 
         save_figure(draw_features(samples, values, kind, config, Path(clip).name), out)
         typer.echo(out)

@@ -1,6 +1,8 @@
 """``explain`` and ``features`` as a person runs them."""
 
 import dataclasses
+import json
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 
@@ -74,6 +76,19 @@ def test_a_network_without_gates_is_said_to_have_none(rnn, home, run, tmp_path):
     assert "lasts 0.50 s" in result.stderr  # longer than the window of 0.3 s
 
 
+def test_a_page_and_a_moving_picture(home, run, tmp_path):
+    options = ("-m", home.model, "--html", "low.html", "--animate", "low.gif", "-q")
+    result = run("explain", home.clip("low"), *options, cwd=tmp_path)
+    assert (result.code, result.stdout, result.stderr) == (0, "low.html\nlow.gif\n", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["low.gif", "low.html"]
+    assert (tmp_path / "low.gif").read_bytes().startswith(b"GIF89a")
+    page = (tmp_path / "low.html").read_text()
+    content = json.loads(re.search(r'id="content">(.*?)</script>', page, re.S)[1])
+    assert content["answer"] == "low"
+    titles = [panel["title"] for panel in content["layers"][0]["panels"]]
+    assert titles[-1] == "state h = z·h + (1 - z)·candidate"
+
+
 def test_a_clip_from_stdin(home, run, tmp_path):
     out = tmp_path / "a.svg"
     content = home.clip("rise").read_bytes()
@@ -89,6 +104,7 @@ def test_a_clip_from_stdin(home, run, tmp_path):
     ("options", "words"),
     [
         (["--out", "a.jpeg"], ["a.jpeg", ".png", ".svg"]),
+        (["--animate", "a.mp4"], ["a.mp4", ".gif"]),
         (["--layer", "2"], ["layer: 2", "1 to 1"]),
     ],
 )

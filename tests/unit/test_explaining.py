@@ -6,9 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from common_explaining import LABEL_OF_OUTPUT, LABELS, make_lively, make_model, noise_and_tone
 
-from speechcls.artifact import Artifact, save_artifact
-from speechcls.classifier import Classifier
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
 from speechcls.explaining import (
@@ -22,15 +21,11 @@ from speechcls.explaining import (
     reveal,
     spectrogram,
 )
-from speechcls.export import export_onnx
 from speechcls.networks import NETWORKS, feature_kind
 from speechcls.recogniser import build_recogniser
 from speechcls.recurrence import run_recurrence
 
 STREAMING = [name for name, network in NETWORKS.items() if network.streams()]
-LABELS = ("no", "yes", "_unknown_")
-WORDS = ("no", "yes", "bed", "cat")  # the last two count as _unknown_
-LABEL_OF_OUTPUT = (0, 1, 2, 2)
 GATES = {
     "rnn": [],
     "fastrnn": [],
@@ -39,39 +34,6 @@ GATES = {
     "gru": ["reset", "update", "candidate"],
     "mingru": ["update", "candidate"],
 }
-
-
-def make_model(path, features, network, change=lambda recogniser: None, weights_of=None):
-    """A classifier whose network is ``change``d after it is drawn, and the network in torch."""
-    recogniser = build_recogniser(features, network, LABEL_OF_OUTPUT, seed=1).eval()
-    with torch.no_grad():
-        change(recogniser)
-    artifact = Artifact(path, features, network, LABELS, WORDS)
-    state = (weights_of or recogniser).state_dict()
-    weights = {name: tensor.numpy().copy() for name, tensor in state.items()}
-    save_artifact(artifact, weights, export_onnx(recogniser, list(LABELS)), {}, [])
-    return Classifier(artifact, jobs=1), recogniser
-
-
-def make_lively(recogniser):
-    """Give every weight and statistic a value of its own, and answers far from even ones."""
-    torch.manual_seed(3)
-    for parameter in recogniser.parameters():
-        parameter.add_(0.2 * torch.randn_like(parameter))
-    recogniser.network.output.weight.mul_(4.0)
-    recogniser.feature_mean.copy_(-20 + 5 * torch.randn_like(recogniser.feature_mean))
-    recogniser.feature_std.mul_(15.0)
-    for module in recogniser.modules():
-        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2.0)
-
-
-def noise_and_tone(n_samples, rng):
-    samples = 0.02 * rng.standard_normal(n_samples, dtype=np.float32)
-    middle = slice(n_samples // 3, 2 * n_samples // 3)
-    samples[middle] += 0.3 * np.sin(0.2 * np.arange(n_samples)[middle]).astype(np.float32)
-    return samples
 
 
 def kinds():
