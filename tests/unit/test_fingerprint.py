@@ -93,6 +93,28 @@ def test_other_takes_of_the_word_do_not_match():
     assert matches == []
 
 
+def test_two_words_around_one_vowel_do_not_match():
+    """As a synthetic voice says "yes" and "left": the vowel is most of the energy of both."""
+    vowel, first, second = (take(seed)[5_000:7_000] for seed in range(3))
+    quiet = np.float32(0.25)  # 12 dB below, as a fricative is
+    words = [np.concatenate([quiet * edge, vowel, vowel, quiet * edge]) for edge in (first, second)]
+    a, b = (word / np.linalg.norm(word) for word in words)
+    assert a @ b > 0.9
+    assert correlation(np.pad(a, 4_000), np.pad(b, 4_000), RATE)[0] < SAME_SOUND
+    assert is_copy(np.pad(a, 4_000), np.pad(a, 4_000))
+
+
+def test_the_gain_and_the_correlation_of_a_part_by_hand():
+    """Half of the loud moments are alike, so that it is half the sound."""
+    same, other = take(0)[5_000:9_000], take(1)[5_000:9_000]
+    other = other * np.float32(np.linalg.norm(same) / np.linalg.norm(other))
+    whole = np.concatenate([same, np.zeros(800, np.float32), other])
+    part = np.concatenate([same, np.zeros(800 + 4_000, np.float32)])
+    likeness, gain_db = correlation(whole, part, RATE)
+    assert likeness == pytest.approx(0.5, abs=0.08)
+    assert gain_db == pytest.approx(-3.0, abs=0.3)
+
+
 def test_takes_are_found_alike_before_the_waveforms_are_compared():
     # Else the test above would not need the second of the two measures.
     assert likeness(take(0), take(1)) > 0.5 > abs(likeness(take(0), take(0)[::-1]))
