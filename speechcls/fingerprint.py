@@ -128,10 +128,11 @@ def similar_pairs(fingerprints: Fingerprint) -> Iterator[Pair]:
 def correlation(first: Samples, second: Samples, sample_rate: int) -> tuple[float, float]:
     """Return how far one sound (n,) is the other (m,), 0 .. 1, and the gain from first to second.
 
-    The shift is the one at which the products within 150 .. 3600 Hz are largest, of either polarity;
-    there it is the mean of the normalised correlations of all loud moments. The whole would not do:
-    one long vowel makes up most of the energy of a word. The gain is in dB. Both are 0 where other
-    shifts fit as well: a hum or a steady tone is like any other of its pitch, which says nothing.
+    The shift is the one at which the products within 150 .. 3600 Hz are largest, of either
+    polarity; there it is the mean of the normalised correlations of all loud moments. The whole
+    would not do: one long vowel makes up most of the energy of a word. The gain is in dB. Both are
+    0 where other shifts fit as well: a hum or a steady tone is like any other of its pitch, which
+    says nothing.
     """
     a, b = limit_band(first, sample_rate), limit_band(second, sample_rate)
     norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
