@@ -115,7 +115,10 @@ def write_card(name: str, run: str, about: str, results: dict[str, dict[str, Any
         threads=result["threads"],
         seeds=", ".join(seeds),
         accuracy=100 * result["accuracy"],
-        recalls="\n".join(f"| {k} | {100 * v:.1f} |" for k, v in result["recall"].items()),
+        recalls="\n".join(
+            f"| {f'`{k}`' if k.startswith('_') else k} | {100 * v:.1f} |"  # no emphasis
+            for k, v in result["recall"].items()
+        ),
         babble="\n".join(f"| {k} dB | {100 * v:.1f} |" for k, v in result["in_babble"].items()),
         unseen=text,
         stream=stream,

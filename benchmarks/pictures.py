@@ -7,6 +7,7 @@ All sounds are synthetic (espeak-ng). Small networks are trained on them first, 
 import csv
 import io
 import itertools
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from speechcls.artifact import load_artifact, load_split
 from speechcls.charts import draw_memory as draw_curves
 from speechcls.classifier import Classifier
 from speechcls.explaining import Explanation, explain
-from speechcls.figures import GREY, PALETTE, new_figure, save_figure
+from speechcls.figures import GREY, PALETTE, new_figure, render_figure
 from speechcls.memory import MemoryRun, mean_curves
 from speechcls.panel_figures import draw_explanation, draw_gates
 from speechcls.recurrence import GateWeights, lstm_step, rnn_step
@@ -32,6 +33,14 @@ WORDS, WORD = ("yes", "no", "stop", "go"), "stop"
 CLIPS_A_WORD, HIDDEN_SIZE, EPOCHS = 120, 24, 12
 N_STEPS = 26
 """Steps of a recurrence in a second, at four frames each."""
+WALK = """\
+synth yes no stop go left right --out data --per-word 100
+check data
+train data --size tiny --recipe fast
+evaluate data --report out
+explain data/{mistake} --out explain.png --html explain.html
+"""
+"""The commands of the README's walk; the last one looks into the most confident mistake."""
 N_WORDS = 6
 """What ``compare --memory`` lets the voices say, each as often: chance is one in six."""
 
@@ -39,6 +48,32 @@ N_WORDS = 6
 def run(*arguments: str | Path) -> None:
     """Run the command line; end with it if it fails."""
     subprocess.run([sys.executable, "-m", "speechcls", *map(str, arguments)], check=True)
+
+
+def walk(name: str) -> Path:
+    """Return a picture of the README's walk; what its commands print is in ``session.txt``."""
+    place = SCRATCH / "walk"
+    if not (place / "explain.png").is_file():
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        session = []
+        for line in WALK.splitlines():
+            if "{mistake}" in line:
+                with (place / "out/tables/mistakes.csv").open(newline="") as file:
+                    line = line.format(mistake=next(csv.DictReader(file))["path"])
+            command = [sys.executable, "-m", "speechcls", *line.split()]
+            print(f"$ speechcls {line}", flush=True)
+            done = subprocess.run(
+                command,
+                cwd=place,
+                check=True,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            session.append(f"$ speechcls {line}\n{done.stdout}")
+        (place / "session.txt").write_text("".join(session))
+    return next(place.glob(name))
 
 
 def speech() -> Path:
@@ -141,7 +176,11 @@ def draw_word_memory() -> Figure:
     return draw_curves(mean_curves(list(runs.values())), 1 / N_WORDS)
 
 
-PICTURES: dict[str, Callable[[], Figure]] = {
+PICTURES: dict[str, Callable[[], Figure | Path]] = {
+    "walk-curves": lambda: walk("models/*/curves.png"),
+    "walk-confusion": lambda: walk("out/figures/confusion.png"),
+    "walk-mistake": lambda: walk("out/figures/mistake_01.png"),
+    "walk-explain": lambda: walk("explain.png"),
     "memory": draw_memory,
     "rnn": lambda: draw_cells("rnn"),
     "lstm": lambda: draw_cells("lstm"),
@@ -153,15 +192,11 @@ PICTURES: dict[str, Callable[[], Figure]] = {
 """What draws each picture, by its name in ``docs/pictures``."""
 
 
-def save_small(figure: Figure, path: Path) -> None:
+def save_small(drawn: Figure | Path, path: Path) -> None:
     """Write a PNG of 256 colours, a third of the size of one with all of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_figure(figure, path)
-    picture = (
-        Image.open(io.BytesIO(path.read_bytes()))
-        .convert("RGB")
-        .quantize(256, dither=Image.Dither.NONE)
-    )
+    content = drawn.read_bytes() if isinstance(drawn, Path) else render_figure(drawn, "png")
+    picture = Image.open(io.BytesIO(content)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(path, optimize=True)
     if path.stat().st_size > MOST_BYTES:
         raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")

@@ -158,14 +158,24 @@ def check_place(path: Path, force: bool) -> None:
 def load_artifact(path: Path) -> Artifact:
     """Return what ``config.json`` says of a model.
 
+    Parameters
+    ----------
+    path : its folder; ``commands`` is the one that comes with speechcls, unless such a folder is
+        there
+
     Raises
     ------
     ArtifactError
         When it is missing, damaged, foreign, or written by a newer speechcls.
     """
+    if str(path) == BUNDLED and not path.exists():
+        path = find_bundled() or path
     if not path.is_dir():
         kind = "a file, not a model folder" if path.exists() else "no such model"
-        raise ArtifactError(f"{path}: {kind}; name a folder that speechcls train wrote")
+        raise ArtifactError(
+            f"{path}: {kind}; name a folder that speechcls train wrote, or {BUNDLED}, which comes"
+            " with speechcls"
+        )
     if missing := [name for name in (CONFIG, ONNX) if not (path / name).is_file()]:
         raise ArtifactError(
             f"{path}: not a speechcls model (no {' and no '.join(missing)}); name a folder that"

@@ -102,6 +102,7 @@ def draw_sizes(comparison: Comparison, parameters: Mapping[str, int | None]) -> 
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(top=min(axes.get_ylim()[1], 101.0))
     axes.set_xlabel("parameters")
     axes.set_ylabel("accuracy, % (bars: 95 % interval)")
     if counts:  # beside the picture, where no point lies under it

@@ -11,7 +11,7 @@ from typing import Any
 
 from speechcls.clipstore import read_example
 from speechcls.config import FeatureConfig
-from speechcls.dataset import MANIFEST_SUFFIXES
+from speechcls.dataset import MANIFEST_SUFFIXES, NOISE_FOLDER
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.findings import KINDS, LEFT_OUT, Checkup, Finding
 from speechcls.pages import data_uri, render, wav_bytes
@@ -21,6 +21,8 @@ COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest, as ``train`` reads it."""
 N_PLAYED = 10
 """Clips of each kind that the page plays."""
+N_PRINTED = 30
+"""Rows of a table on paper."""
 _LONGEST_S = 3.0
 
 
@@ -117,6 +119,8 @@ def write_csv(checkup: Checkup, path: Path) -> None:
 def write_manifest(checkup: Checkup, path: Path) -> int:
     """Write the good clips as a manifest that ``train`` reads; return how many there are.
 
+    Recordings of background noise follow, so that the training has its silence.
+
     Raises
     ------
     ConfigError
@@ -128,13 +132,17 @@ def write_manifest(checkup: Checkup, path: Path) -> int:
     clips = checkup.good_clips()
     if not clips:
         raise DatasetError(f"{path}: no clip would be left in it; see what check says of them")
+    folder = path.parent.resolve()  # a way up from a linked folder leads elsewhere
     rows = []
     for i in clips:
         example = checkup.dataset.examples[i]
-        place = os.path.relpath(example.path.absolute(), path.absolute().parent)
+        place = os.path.relpath(example.path.absolute(), folder)
         values = (Path(place).as_posix(), example.label, example.speaker, example.split)
         times = (example.start_s or None, example.end_s)
         rows.append(dict(zip(COLUMNS, (*values, *times), strict=True)))
+    for noise in checkup.dataset.noise:
+        place = os.path.relpath(noise.absolute(), folder)
+        rows.append({"path": Path(place).as_posix(), "label": NOISE_FOLDER})
     if suffix == ".jsonl":
         kept = [{name: value for name, value in row.items() if value is not None} for row in rows]
         _write(path, "".join(json.dumps(row) + "\n" for row in kept))
@@ -174,6 +182,7 @@ def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None
         title=title,
         result=to_dict(checkup, max_bad),
         sections=sections,
+        n_printed=N_PRINTED,
         n_bad=len(checkup.clips_with(LEFT_OUT)),
     )
     _write(path, page.decode())

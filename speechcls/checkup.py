@@ -10,7 +10,7 @@ from speechcls.artifact import load_split
 from speechcls.audio import naming_errors, read_native, resample, to_float, to_mono, to_pcm
 from speechcls.classifier import Classifier, Probabilities, default_jobs
 from speechcls.clipstore import digest_of
-from speechcls.config import SILENCE, FeatureConfig
+from speechcls.config import SILENCE, UNKNOWN, FeatureConfig
 from speechcls.copies import Sound, find_copies
 from speechcls.dataset import Dataset, Example
 from speechcls.doubts import doubt_labels
@@ -19,7 +19,7 @@ from speechcls.faults import Levels, faults_of, measure
 from speechcls.findings import BAD, KINDS, Checkup, Finding
 from speechcls.fingerprint import fingerprint
 from speechcls.readahead import work_ahead
-from speechcls.splits import assign_splits, map_label
+from speechcls.splits import assign_splits, choose_labels, map_label
 
 IMBALANCED = 10
 """How many times as many clips one label may have as another."""
@@ -65,7 +65,7 @@ def check(
             outcomes.append(answer)
             on_clip()
     heard = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, _Heard)}
-    examples, notes = dataset.examples, _check_noise(dataset)
+    examples, notes, refusals = dataset.examples, _check_noise(dataset), list[str]()
     findings = [
         Finding(i, "empty" if isinstance(outcome, EmptyError) else "unreadable", 0.0, str(outcome))
         for i, outcome in enumerate(outcomes)
@@ -79,14 +79,16 @@ def check(
         sounds = {
             i: one.sound
             for i, one in heard.items()
-            if not one.levels.is_silent and examples[i].label != SILENCE
+            if one.sound.fingerprint.any() and examples[i].label != SILENCE
         }
-        findings += find_copies(dataset, sounds, rate, _splits(examples, heard, notes), bad)
+        findings += find_copies(
+            dataset, sounds, rate, _splits(examples, heard, notes, refusals), bad
+        )
     findings += _straddling_speakers(examples)
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: worst first within each
     levels = [heard[i].levels if i in heard else None for i in range(len(outcomes))]
-    checkup = Checkup(dataset, levels, findings, notes)
+    checkup = Checkup(dataset, levels, findings, notes, refusals)
     notes += _balance(checkup)
     return checkup
 
@@ -165,7 +167,10 @@ def _doubts(
     if strangers:
         names = ", ".join(sorted(strangers))
         notes.append(f"the model knows no label {names} and has no _unknown_: not judged by it")
-    if not clips:
+    if set(given) <= {labels.index(label) for label in (UNKNOWN,) if label in labels}:
+        notes.append(
+            f"the model knows none of these labels (it has {', '.join(labels)}): it doubts none"
+        )
         return []
     trained = {row.digest for row in load_split(classifier.artifact) if row.split == "train"}
     if n_known := sum(heard[i].sound.digest in trained for i in clips):
@@ -186,18 +191,22 @@ def _doubts(
 
 
 def _splits(
-    examples: Sequence[Example], heard: Mapping[int, _Heard], notes: list[str]
+    examples: Sequence[Example],
+    heard: Mapping[int, _Heard],
+    notes: list[str],
+    refusals: list[str],
 ) -> dict[int, str]:
-    """Return the split of each clip in a training; empty where it cannot be split."""
+    """Return the split of each clip in a training, the told ones alone where that is refused."""
     clips = list(heard)
     try:
+        choose_labels({examples[i].label for i in clips}, (), has_noise=False)
         splits = assign_splits(
             [examples[i] for i in clips],
             [examples[i].label for i in clips],
             [heard[i].sound.digest for i in clips],
         )
     except DatasetError as error:
-        notes.append(str(error))
+        refusals.append(str(error))
         return {i: split for i in clips if (split := examples[i].split)}
     notes += splits.warnings
     return dict(zip(clips, splits.names, strict=True))

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,15 @@ from speechcls.artifact import load_split
 from speechcls.classifier import Classifier
 from speechcls.dataset import Dataset, Example
 from speechcls.errors import ConfigError, DatasetError, SpeechclsError
-from speechcls.evaluation import NEW, check_labels, describe_scored, read_window, silent_examples
-from speechcls.metrics import N_RESAMPLES, Labels
+from speechcls.evaluation import (
+    NEW,
+    check_labels,
+    choose_window,
+    describe_scored,
+    read_pcm,
+    silent_examples,
+)
+from speechcls.metrics import N_RESAMPLES, Labels, group_clips
 from speechcls.readahead import work_ahead
 from speechcls.splits import UNUSED, map_label
 
@@ -145,15 +151,14 @@ def bootstrap(
     """Return accuracies (n_resamples, n_contenders) on clips of speakers drawn again.
 
     All contenders hear the same draw, so that their differences are paired. Clips of one speaker
-    are drawn together; a clip without one counts as one of its own. Of several trainings as many
+    are drawn together (``metrics.group_clips``). Of several trainings as many
     are drawn again, for another seed would have given others.
 
     Source
     ------
     Efron & Tibshirani 1993; Bisani & Ney 2004 for differences between speech recognisers.
     """
-    groups = [speaker or f"\0{i}" for i, speaker in enumerate(speakers)]
-    _, group = np.unique(groups, return_inverse=True)
+    group = group_clips(speakers)
     n_clips = np.bincount(group).astype(np.float64)
     n_right = [
         np.stack([np.bincount(group, weights=run) for run in contender.right])
@@ -226,8 +231,8 @@ def answer(
 ) -> Answers:
     """Return what models say of the clips that all of them were tested on or never saw.
 
-    Where there are none, they are those that validated the models. A clip is recognised by its
-    samples, whatever its name.
+    Where there are no test clips, those that validated the models count as well. A clip is
+    recognised by its samples, whatever its name.
 
     Parameters
     ----------
@@ -265,21 +270,21 @@ def answer(
         elif outcome is not None:
             kept.append((example, *outcome))
         on_clip()
-    if any(split != "validation" for _, split, _ in kept):
+    if any(split == "test" for _, split, _ in kept):
         kept = [row for row in kept if row[1] != "validation"]
     if not kept:
         raise DatasetError(
-            f"{dataset.root}: no clip is held out for all {len(classifiers)} models; train them on"
-            " the same split, or compare them on other data"
+            f"{dataset.source}: no clip is held out for all {len(classifiers)} models; train them"
+            " on the same split, or compare them on other data"
         )
-    counts = Counter(split for _, split, _ in kept)
+    speakers = [example.speaker or "" for example, _, _ in kept]
     truth = [str(map_label(example.label, first.labels)) for example, _, _ in kept]
     return Answers(
         first.labels,
         tuple(example for example, _, _ in kept),
         np.array([first.labels.index(label) for label in truth]),
         np.array([predicted for _, _, predicted in kept]).T,
-        *describe_scored(counts),
+        *describe_scored([split for _, split, _ in kept], speakers),
         tuple(bad),
     )
 
@@ -306,8 +311,13 @@ def _run(
     """Return the split and each model's answer to each clip; None for what one was trained on."""
     outcomes: list[tuple[str, list[int]] | SpeechclsError | None] = []
     windows, wanted = [], set(_HELD_OUT)
+    rates = {classifier.sample_rate for classifier in classifiers}
     for example in batch:
-        read = [read_window(example, *of, wanted) for of in zip(classifiers, known, strict=True)]
+        pcm = {rate: read_pcm(example, rate) for rate in rates}
+        read = [
+            choose_window(pcm[classifier.sample_rate], example, classifier, splits, wanted)
+            for classifier, splits in zip(classifiers, known, strict=True)
+        ]
         heard = [outcome for outcome in read if isinstance(outcome, tuple)]
         if error := next((r for r in read if isinstance(r, SpeechclsError)), None):
             outcomes.append(error)

@@ -107,7 +107,7 @@ def load_corpus(
         map_label(example.label, labels) == UNKNOWN for example in store.examples
     ):
         raise DatasetError(
-            f"{dataset.root}: no readable clip of a word that is none of the commands; add"
+            f"{dataset.source}: no readable clip of a word that is none of the commands; add"
             " recordings or remove the folder",
             _shorten(bad),
         )

@@ -53,6 +53,18 @@ class Dataset:
     """Label folders without a recording."""
     problems: list[str] = field(default_factory=list)
     """One line for each clip that was named or found but cannot be an example."""
+    manifest: Path | None = None
+    """The file that names the clips, if one does."""
+
+    @property
+    def source(self) -> Path:
+        """What the data set was read from: a manifest, else the folder."""
+        return self.manifest or self.root
+
+    @property
+    def title(self) -> str:
+        """Name of the manifest without its ending, else of the folder."""
+        return self.manifest.stem if self.manifest else self.root.resolve().name
 
     def name_of(self, path: Path) -> str:
         """Return ``path`` relative to the root with forward slashes, whole if it lies elsewhere."""
@@ -137,7 +149,11 @@ def find_recordings(
         )
         for name in sorted(files):
             if _is_wanted(name) and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(parent, name)
+                path = Path(parent, name)
+                if path.is_fifo():  # who opens it may wait for ever
+                    on_problem(DatasetError(f"{path}: a pipe, not a recording; remove it"))
+                else:
+                    yield path
 
 
 def _is_wanted(name: str) -> bool:
@@ -214,7 +230,7 @@ class _NameMatcher:
 
 
 def _read_manifest(manifest: Path) -> Dataset:
-    dataset = Dataset(manifest.parent)
+    dataset = Dataset(manifest.parent, manifest=manifest)
     for number, row in _manifest_rows(manifest):
         where = f"{manifest}:{number}"
         path = Path(manifest.parent, _text(row, "path", where))
@@ -228,6 +244,9 @@ def _read_manifest(manifest: Path) -> Dataset:
             raise DatasetError(f"{where}: end_s {end_s:g} is not after start_s {start_s:g}")
         if not _is_file(path):
             dataset.problems.append(f"{where}: no such file: {path}")
+            continue
+        if label == NOISE_FOLDER:
+            dataset.noise.append(path)
             continue
         speaker = str(row["speaker"]) if row.get("speaker") not in (None, "") else None
         dataset.examples.append(Example(path, label, speaker, split, start_s, end_s))

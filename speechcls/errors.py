@@ -35,3 +35,8 @@ class ConfigError(SpeechclsError):
 
 class ArtifactError(SpeechclsError):
     """A trained model is missing, damaged, foreign or from a newer version."""
+
+
+def printable(text: str) -> str:
+    """Return text without what would move a cursor or break a page, spelled out instead."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

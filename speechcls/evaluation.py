@@ -1,14 +1,15 @@
 """Score a model on a data set, through the engine that ``predict`` runs on."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact import load_split
-from speechcls.audio import read_clip, to_float, unpad
+from speechcls.audio import PCM, read_clip, to_float, unpad
 from speechcls.classifier import Classifier, Window
 from speechcls.clipstore import digest_of, read_example
 from speechcls.config import SILENCE
@@ -72,8 +73,8 @@ def evaluate(
     """Return how well the model does on clips that it was not trained on.
 
     A clip is recognised as one of the training's by its samples, whatever its name. ``auto``
-    scores what is new to the model and the held-out test clips; where there are none of either,
-    the validation clips.
+    scores what is new to the model and the held-out test clips; where there are no test clips, the
+    validation clips as well.
 
     Parameters
     ----------
@@ -100,7 +101,11 @@ def evaluate(
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
 
     def work(batch: list[Example]) -> list[Answer | SpeechclsError | None]:
-        return _run(classifier, [(e, read_window(e, classifier, known, wanted)) for e in batch])
+        read = ((example, read_pcm(example, classifier.sample_rate)) for example in batch)
+        return _run(
+            classifier,
+            [(e, choose_window(pcm, e, classifier, known, wanted)) for e, pcm in read],
+        )
 
     for outcomes in work_ahead(examples, work, classifier.jobs, classifier.batch_size):
         for outcome in outcomes:
@@ -110,23 +115,44 @@ def evaluate(
                 answers.append(outcome)
             on_clip()
     counts = Counter(answer.split for answer in answers)
-    if split == "auto" and (counts[NEW] or counts["test"]):
+    if split == "auto" and counts["test"]:
         answers = [answer for answer in answers if answer.split != "validation"]
+    answers = _thin_silence(answers, classifier.labels, set(dataset.noise))
     if not answers:
         there = Counter(row.split for row in load_split(classifier.artifact))
         raise DatasetError(
-            f"{dataset.root}: no clip of split {split} to score;"
+            f"{dataset.source}: no clip of split {split} to score;"
             f" the model was made with {', '.join(f'{n} {name}' for name, n in there.items())}"
             " clips; choose another --split, or other data"
         )
+    speakers = [answer.example.speaker or "" for answer in answers]
     scores = score(
         np.array([answer.truth for answer in answers]),
         np.array([answer.predicted for answer in answers]),
         classifier.labels,
-        [answer.example.speaker or "" for answer in answers],
+        speakers,
     )
-    scored, caveat = describe_scored(Counter(answer.split for answer in answers))
+    scored, caveat = describe_scored([answer.split for answer in answers], speakers)
     return Evaluation(scores, scored, caveat, bad, answers)
+
+
+def _thin_silence(answers: list[Answer], labels: tuple[str, ...], noise: set[Path]) -> list[Answer]:
+    """Return the answers with no more cuts of new background noise than clips of a command.
+
+    How many clips count is known only now; noise has no end and would outweigh them.
+    """
+    spoken = [labels[answer.truth] for answer in answers if labels[answer.truth] != SILENCE]
+    cuts = [
+        i
+        for i, answer in enumerate(answers)
+        if answer.split == NEW and answer.example.path in noise
+    ]
+    n_wanted = mean_command_count(spoken) if spoken else len(cuts)
+    if len(cuts) <= n_wanted:
+        return answers
+    kept = {cuts[i] for i in np.linspace(0, len(cuts) - 1, n_wanted).round().astype(int)}
+    dropped = set(cuts) - kept
+    return [answer for i, answer in enumerate(answers) if i not in dropped]
 
 
 def check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> None:
@@ -134,21 +160,24 @@ def check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> 
     strangers = sorted(word for word in words if map_label(word, labels) is None)
     if strangers:
         raise DatasetError(
-            f"{dataset.root}: the model knows no label {', '.join(strangers)} and has no _unknown_;"
-            f" the data has {', '.join(sorted(words))}; the model has {', '.join(labels)};"
-            " name another model, or leave these clips out"
+            f"{dataset.source}: the model knows no label {', '.join(strangers)} and has no"
+            f" _unknown_; the data has {', '.join(sorted(words))}; the model has"
+            f" {', '.join(labels)}; name another model, or leave these clips out"
         )
 
 
 def silent_examples(classifier: Classifier, dataset: Dataset) -> list[Example]:
-    """Return cuts of the data's background noise: those that training held out, else new ones."""
+    """Return cuts of the data's background noise: those that training held out, else new ones.
+
+    Recordings are told by their names without folders, since a training on a manifest names others.
+    """
     if SILENCE not in classifier.labels or not dataset.noise:
         return []
-    paths = {dataset.name_of(path): path for path in dataset.noise}
+    paths = {path.name: path for path in dataset.noise}
     held_out = [
-        Example(paths[row.path], SILENCE, None, row.split, row.start_s, row.end_s, row.gain)
+        Example(paths[name], SILENCE, None, row.split, row.start_s, row.end_s, row.gain)
         for row in load_split(classifier.artifact)
-        if row.path in paths
+        if row.label == SILENCE and (name := PurePosixPath(row.path).name) in paths
     ]
     if held_out:
         return held_out
@@ -168,14 +197,30 @@ def silent_examples(classifier: Classifier, dataset: Dataset) -> list[Example]:
     return cut_silence(durations_s, None, n_cuts, classifier.artifact.features.duration_s)
 
 
-def read_window(
-    example: Example, classifier: Classifier, known: dict[str, str], wanted: set[str] | None
-) -> tuple[Window, str] | SpeechclsError | None:
-    """Return the window of an example and its split in training; None if it is not wanted."""
+def read_pcm(example: Example, sample_rate: int) -> PCM | SpeechclsError:
+    """Return the samples (n,) of an example, or what is wrong with it."""
     try:
-        pcm = read_example(example, classifier.sample_rate)
+        return read_example(example, sample_rate)
     except AudioError as error:
         return error
+
+
+def choose_window(
+    pcm: PCM | SpeechclsError,
+    example: Example,
+    classifier: Classifier,
+    known: dict[str, str],
+    wanted: set[str] | None,
+) -> tuple[Window, str] | SpeechclsError | None:
+    """Return what the model hears of a clip and its split in training; None if it is not wanted.
+
+    Parameters
+    ----------
+    pcm : of the example, at the model's rate; an error is handed on
+    known : the split of each clip of the training, by digest
+    """
+    if isinstance(pcm, SpeechclsError):
+        return pcm
     split = known.get(digest_of(pcm), NEW)
     if example.gain != 1 and (example.split is None or split != NEW):
         split = example.split or NEW  # all digital silence is alike, whatever its split
@@ -208,17 +253,25 @@ def _run(
     return outcomes
 
 
-def describe_scored(counts: Counter[str]) -> tuple[str, str]:
-    """Say in words which clips were scored, and why the figures may flatter."""
+def describe_scored(splits: Sequence[str], speakers: Sequence[str]) -> tuple[str, str]:
+    """Say in words which clips were scored, and what to mind about the figures.
+
+    Parameters
+    ----------
+    splits, speakers : (n_clips,) of each clip; a speaker that is not known is empty
+    """
+    counts = Counter(splits)
     names = {NEW: "clips that training never saw", "unused": "copies of held-out clips"}
     scored = ", ".join(
         f"{n} {names.get(name, f'clips of the {name} split')}" for name, n in counts.items()
     )
+    caveats = []
     if counts["train"]:
-        return scored, "the model was trained on some of these clips: the figures flatter"
-    if counts["validation"]:
-        return (
-            scored,
-            "the best epoch was chosen on the validation clips: the figures flatter a bit",
+        caveats.append("the model was trained on some of these clips: the figures flatter")
+    elif counts["validation"]:
+        caveats.append(
+            "the best epoch was chosen on the validation clips: the figures flatter a bit"
         )
-    return scored, ""
+    if len(set(speakers) - {""}) == 1:
+        caveats.append("all clips are by one speaker: nothing is known of others")
+    return scored, "; ".join(caveats)

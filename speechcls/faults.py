@@ -14,8 +14,9 @@ SHORTEST_SHARE = 0.25
 """Of the data set's usual length: what is shorter is no whole word of it."""
 SILENT_DB = -50.0
 """Loudest stretch, dB of full scale, below which there is nothing to be heard."""
-FAINT_DB, STANDS_OUT_DB = -30.0, 5.0
-"""Below the first, a loudest stretch that is not the second louder than the usual is no word."""
+FAINT_DB, STANDS_OUT_DB = -30.0, 7.0
+"""Below the first, a loudest stretch that is not the second louder than the background is no word:
+noise alone varies by 3 to 6 dB, and a word that fills its clip still begins and ends."""
 CLIPPED_SHARE = 0.001
 """Share of samples in flat tops: 16 samples of a second at 16 kHz, which can be heard."""
 CUT_DB = -6.0
@@ -40,7 +41,6 @@ class Levels:
     peak: float
     """Largest amplitude of any channel."""
     loudest_db: float
-    median_db: float
     background_db: float
     """The 10th percentile of the stretches."""
     start_db: float
@@ -54,7 +54,7 @@ class Levels:
     def is_silent(self) -> bool:
         """Whether no word can be heard."""
         return self.loudest_db < SILENT_DB or (
-            self.loudest_db < FAINT_DB and self.loudest_db - self.median_db < STANDS_OUT_DB
+            self.loudest_db < FAINT_DB and self.loudest_db - self.background_db < STANDS_OUT_DB
         )
 
 
@@ -89,7 +89,6 @@ def measure(frames: Samples, sample_rate: int) -> Levels:
         n_channels=frames.shape[1],
         peak=float(np.abs(frames).max()),
         loudest_db=float(level_db.max()),
-        median_db=float(np.median(level_db)),
         background_db=float(np.percentile(level_db, 10)),
         start_db=float(level_db[0]),
         end_db=float(level_db[-1]),
@@ -133,8 +132,8 @@ def faults_of(levels: Levels, usual_s: float, usual_rate: int) -> list[Fault]:
     if levels.duration_s < shortest_s:
         faults.append(Fault("short", levels.duration_s, f"{levels.duration_s:.3f} s long"))
     if levels.is_silent:
-        loudest = f"loudest place {levels.loudest_db:.0f} dB"
-        faint = f"{loudest}, {levels.loudest_db - levels.median_db:.0f} dB above the usual"
+        above_db = levels.loudest_db - levels.background_db
+        faint = f"loudest place {levels.loudest_db:.0f} dB, {above_db:.0f} above its background"
         detail = "digital silence" if levels.peak == 0 else faint
         faults.append(Fault("silent", levels.loudest_db, detail))
     if levels.clipped >= CLIPPED_SHARE:
@@ -144,7 +143,7 @@ def faults_of(levels: Levels, usual_s: float, usual_rate: int) -> list[Fault]:
         for name, level_db in (("start", levels.start_db), ("end", levels.end_db)):
             below = level_db - levels.loudest_db
             if below >= CUT_DB and level_db - levels.background_db >= ABOVE_BACKGROUND_DB:
-                detail = f"{name} {-below:.0f} dB below the loudest place"
+                detail = f"{name} {abs(below):.0f} dB below the loudest place"
                 faults.append(Fault("cut", below, detail))
     if abs(levels.offset) >= OFFSET:
         faults.append(Fault("offset", levels.offset, f"mean amplitude {levels.offset:+.3f}"))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechcls.errors import ConfigError
+from speechcls.errors import ConfigError, printable
 from speechcls.wholefile import write_whole
 
 if TYPE_CHECKING:
@@ -25,11 +25,15 @@ SHARES, SIGNED, LEVELS = "cividis", "PuOr_r", "magma"
 """Colour maps of values in [0, 1], of values around 0, and of dB."""
 FORMATS = (".png", ".svg")
 MOVING = (".gif",)
+_FALLBACK_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "Yu Gothic"),
+    *("Microsoft YaHei", "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Hebrew"),
+    *("Noto Sans Devanagari", "Noto Sans Thai", "Nirmala UI", "Arial Unicode MS"),
+)
+"""Of scripts that matplotlib's own font lacks; those that are there are used."""
 _DPI = 120
 _STAYS_MS = 1_500
 _STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "axes.prop_cycle": f"cycler('color', {list(PALETTE)})",
     "axes.titlesize": 9,
@@ -55,14 +59,17 @@ def new_figure(width: float, height: float) -> "Figure":
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
 
-    matplotlib.rcParams.update(_STYLE)
+    there = {font.name for font in fontManager.ttflist}
+    families = ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in there)]
+    matplotlib.rcParams.update(_STYLE | {"font.family": families})
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def as_text(name: str) -> str:
-    """Return a label or file name as a figure can show it, lone surrogates spelled out."""
-    text = name.encode("utf-8", "backslashreplace").decode()
+    """Return a label or file name as a figure can show it, odd characters spelled out."""
+    text = printable(name)
     # A legend leaves out what starts with _.
     return f"\u200b{text}" if text.startswith("_") else text
 

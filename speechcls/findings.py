@@ -59,6 +59,8 @@ class Checkup:
     """By kind, worst first within each."""
     notes: list[str] = field(default_factory=list)
     """What is to be known of the data set as a whole."""
+    refusals: list[str] = field(default_factory=list)
+    """Why ``train`` would refuse the whole."""
 
     def of_kind(self, kind: str) -> list[Finding]:
         """Return the findings of one kind, worst first."""
@@ -82,7 +84,7 @@ class Checkup:
         """
         n_problems, n_clips = len(self.dataset.problems), len(self.dataset.examples)
         n_clips += n_problems
-        reasons = []
+        reasons = [f"train would refuse it: {refusal}" for refusal in self.refusals]
         n_unreadable = len(self.clips_with(frozenset({"unreadable", "empty"}))) + n_problems
         if n_unreadable > MAX_UNREADABLE * n_clips:
             reasons.append(
@@ -90,7 +92,7 @@ class Checkup:
                 f" {100 * MAX_UNREADABLE:g} % that train allows; mend or delete them"
             )
         n_bad = len(self.clips_with(BAD)) + n_problems
-        if n_bad > max_bad * n_clips:
+        if not n_bad <= max_bad * n_clips:
             reasons.append(
                 f"{n_bad} of {n_clips} clips are bad, more than --max-bad {max_bad:g} allows;"
                 " leave them out with --fix-list"

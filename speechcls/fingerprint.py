@@ -43,7 +43,7 @@ class Pair(NamedTuple):
 def limit_band(samples: Samples, sample_rate: int) -> Samples:
     """Return ``samples`` (n,) without what lies outside 150 .. 3600 Hz."""
     n_fft = 1 << (len(samples) + sample_rate // 8).bit_length()
-    spectrum = np.fft.rfft(samples, n_fft)
+    spectrum = np.fft.rfft(samples - samples.mean(), n_fft)  # an offset would begin with a click
     frequencies = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     spectrum[(frequencies < _BAND_HZ[0]) | (frequencies > _BAND_HZ[1])] = 0
     limited: Samples = np.fft.irfft(spectrum, n_fft)[: len(samples)].astype(np.float32)

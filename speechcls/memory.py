@@ -110,7 +110,9 @@ def prepare_words(dataset: Dataset, config: MemoryConfig, seed: int = 0) -> Word
     examples = _choose(dataset.examples, config.per_word)
     labels = tuple(sorted({example.label for example in examples}))
     if len(labels) < 2:
-        raise DatasetError(f"{dataset.root}: {len(labels)} label; two or more are to be told apart")
+        raise DatasetError(
+            f"{dataset.source}: {len(labels)} label; two or more are to be told apart"
+        )
     store = read_clips(examples, _FEATURES.sample_rate)
     names = [example.label for example in store.examples]
     splits = assign_splits(store.examples, names, store.digests)

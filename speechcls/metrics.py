@@ -118,16 +118,20 @@ def bootstrap_interval(
     """Return the 95 % interval of the accuracy, for new speakers like these.
 
     Speakers are drawn with replacement, all clips of one together, since clips of one person are
-    right or wrong together; a clip without a speaker counts as one of its own.
+    right or wrong together; a clip without a speaker counts as one of its own, and so do those of a
+    single speaker, where the interval is for new clips of that one. Where all clips are
+    right, or all wrong, drawing tells nothing: there it is Wilson's interval, a speaker one trial.
 
     Source
     ------
     Percentile bootstrap over clusters: Efron & Tibshirani 1993; Bisani & Ney 2004 for speech.
     """
-    groups = [speaker or f"\0{i}" for i, speaker in enumerate(speakers)]
-    _, group = np.unique(groups, return_inverse=True)
+    group = group_clips(speakers)
     n_clips = np.bincount(group).astype(np.float64)
     n_right = np.bincount(group, weights=is_right)
+    if is_right.all() or not is_right.any():
+        low, high = wilson_interval(len(n_clips) * bool(is_right[0]), len(n_clips))
+        return float(low), float(high)
     generator = np.random.default_rng(seed)
     shares = []
     for _ in range(N_RESAMPLES):
@@ -135,6 +139,14 @@ def bootstrap_interval(
         shares.append(n_right[drawn].sum() / n_clips[drawn].sum())
     low, high = np.percentile(shares, [2.5, 97.5])
     return float(low), float(high)
+
+
+def group_clips(speakers: Sequence[str]) -> Labels:
+    """Return (n_clips,) which clips are drawn together: those of one speaker, if there are two."""
+    is_one = len(set(speakers) - {""}) == 1
+    groups = [f"\0{i}" if is_one or not speaker else speaker for i, speaker in enumerate(speakers)]
+    _, group = np.unique(groups, return_inverse=True)
+    return np.asarray(group, dtype=np.int64)
 
 
 def wilson_interval(n_right: Any, n: Any) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """What a model said of every clip, saved beside a report so that it can be drawn again."""
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -128,7 +129,7 @@ def gather(evaluation: Evaluation, classifier: Classifier, dataset: Dataset) -> 
     card = artifact.path / CARD
     about = About(
         model=artifact.path.name or str(artifact.path),
-        data=dataset.root.absolute().name,
+        data=dataset.title,
         scored=evaluation.scored,
         caveat=evaluation.caveat,
         bad=tuple(evaluation.bad),
@@ -164,6 +165,23 @@ def read_windows(
         window = classifier.window(to_float(pcm))
         heard[i] = to_pcm(window.samples) if window.is_part else pcm
     return heard
+
+
+def _check_clips(
+    clips: tuple[Clip, ...], rows: npt.NDArray[np.float32], labels: tuple[str, ...]
+) -> None:
+    """Refuse what is not of the type that it should have, with a ValueError."""
+    numbers = [field.name for field in fields(Clip) if field.type is float]
+    for clip in clips:
+        for field in fields(Clip):
+            value = getattr(clip, field.name)
+            is_number = isinstance(value, int | float) and math.isfinite(value)
+            if not (is_number if field.name in numbers else isinstance(value, str)):
+                raise ValueError(f"{field.name} {value!r} of {clip.path}")
+    if not ((rows >= 0) & (rows <= 1)).all():
+        raise ValueError("probabilities outside 0 .. 1")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label twice")
 
 
 def save_predictions(predictions: Predictions, path: Path) -> None:
@@ -202,6 +220,9 @@ def load_predictions(path: Path) -> Predictions:
         clips = tuple(Clip(**{name: row[name] for name in names}) for row in content["clips"])
         about = About(**(content["about"] | {"bad": tuple(content["about"]["bad"])}))
         rows = np.array([row["probabilities"] for row in content["clips"]], dtype=np.float32)
+        _check_clips(clips, rows, labels)
+        if not isinstance(about.facts, dict):
+            raise ValueError("facts are no object")
         FeatureConfig.from_dict(about.features)
         if rows.shape != (len(clips), len(labels)) or not clips:
             raise ValueError(f"{rows.shape} probabilities of {len(labels)} labels")

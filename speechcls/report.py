@@ -132,10 +132,11 @@ def draw_report(
     """
     from speechcls import report_figures as draw
 
-    for name in (FIGURES, TABLES):
+    for name, endings in ((FIGURES, (".png", ".svg")), (TABLES, (".csv",))):
         (folder / name).mkdir(exist_ok=True)
-    for old in (folder / FIGURES).glob("mistake_[0-9][0-9].*"):
-        old.unlink()  # there may be fewer now
+        for old in (folder / name).iterdir():
+            if old.suffix in endings:
+                old.unlink()  # there may be fewer now
 
     def picture(name: str, figure: "Figure", alt: str, is_wide: bool = False) -> Picture:
         for kind in ("png", "svg"):
@@ -209,6 +210,7 @@ def draw_report(
         format_row=_format_row,
         most_rows=MOST_ROWS,
         most_columns=MOST_COLUMNS,
+        most_named=draw.MOST_LABELS,
         scores=scores,
         about=predictions.about,
         card=_markdown(predictions.about.card),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.figures import GREY, LEVELS, PALETTE, SHARES, new_figure
+from speechcls.figures import GREY, LEVELS, PALETTE, SHARES, as_text, new_figure
 from speechcls.metrics import Scores
 from speechcls.report_tables import Curve, Share, Table
 
@@ -23,6 +23,7 @@ _MOST_NUMBERS = 20
 _MOST_CURVES = 6
 _WIDTH = 4.6  # inches
 _LEAST_RATE = 1e-3
+_N_DRAWN = 1_000
 _ON_DARK, _ON_LIGHT = "#fefefe", "#010101"  # not pure, since the page turns pure ones to its own
 
 
@@ -139,18 +140,18 @@ def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, dict[str, Any]]]:
     dashes = ["-", "--", "-."]
     styled: list[tuple[Curve, dict[str, Any]]] = []
     for k, curve in enumerate(ranked[:_MOST_CURVES]):
-        # A legend leaves out what begins with an underscore, as _unknown_ does.
-        label = f" {_short(curve.label)}"
-        style = {"color": PALETTE[k], "linestyle": dashes[k % 3], "label": label}
+        style = {"color": PALETTE[k], "linestyle": dashes[k % 3], "label": _short(curve.label)}
         styled.append((curve, style))
     for k, curve in enumerate(ranked[_MOST_CURVES:]):
-        name = " the others" if k == 0 else None
+        name = "the others" if k == 0 else None
         styled.append((curve, {"color": GREY, "linewidth": 0.8, "label": name}))
     return styled
 
 
 def draw_reliability(table: Table) -> "Figure":
     """Return how often answers of each confidence are right, over how many there are."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure = new_figure(_WIDTH, 4.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 100], [0, 100], color=GREY, linestyle=":", label="as sure as it should be")
@@ -160,9 +161,12 @@ def draw_reliability(table: Table) -> "Figure":
     upper.set_ylabel("right, %")
     upper.set_ylim(0, 102)
     upper.grid(color=GREY, alpha=0.3)
-    upper.legend(loc="upper left")
+    upper.legend(loc="lower right")
     lower.bar([100 * row[0] for row in rows], [row[2] for row in rows], 9.2, align="edge")
     lower.set_yscale("log")
+    lower.yaxis.set_major_locator(LogLocator(numticks=4))
+    lower.yaxis.set_major_formatter(lambda n, _: f"{n:,.0f}" if n >= 1 else "")
+    lower.yaxis.set_minor_formatter(NullFormatter())
     lower.set_ylabel("clips")
     lower.set_xlabel("probability that the model gave its answer, %")
     lower.set_xlim(0, 102)
@@ -170,7 +174,10 @@ def draw_reliability(table: Table) -> "Figure":
 
 
 def draw_speakers(table: Table) -> "Figure":
-    """Return the accuracy of each speaker with its interval, the lowest on the left."""
+    """Return the accuracy of each speaker, the lowest on the left.
+
+    A few have their intervals; behind many lies what chance alone would make of them.
+    """
     figure = new_figure(_WIDTH, 3.0)
     axes = figure.add_subplot()
     rows: list[Any] = table.rows
@@ -181,13 +188,37 @@ def draw_speakers(table: Table) -> "Figure":
         axes.set_xticks(places, [_short(row[0]) for row in rows], rotation=90)
         axes.set_xlim(0.4, len(rows) + 0.6)
     else:
-        axes.fill_between(places, *(100 * shares[:, 1:].T), color=PALETTE[0], alpha=0.25, lw=0)
-        axes.plot(places, 100 * shares[:, 0], color=PALETTE[0])
+        low, high = expected_spread([row[1] for row in rows], sum(row[2] for row in rows))
+        axes.fill_between(
+            places, 100 * low, 100 * high, color=GREY, alpha=0.35, lw=0, label="by chance alone"
+        )
+        axes.plot(places, 100 * shares[:, 0], color=PALETTE[0], label="speakers")
+        axes.legend(loc="lower right")
         axes.set_xlabel(f"the {len(rows):,} speakers, the least understood first")
     axes.set_ylabel("right, %")
     axes.set_ylim(-2, 102)
     axes.grid(axis="y", color=GREY, alpha=0.3)
     return figure
+
+
+def expected_spread(
+    n_clips: Sequence[int], n_mistakes: int, seed: int = 0
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return where 95 % of sorted accuracies lie if all speakers are understood equally well.
+
+    Parameters
+    ----------
+    n_clips : (n_speakers,) clips of each
+    n_mistakes : in all of them
+
+    Returns
+    -------
+    Lower and upper bound, (n_speakers,) each, the lowest accuracy first
+    """
+    n = np.array(n_clips)
+    drawn = np.random.default_rng(seed).binomial(n, 1 - n_mistakes / n.sum(), (_N_DRAWN, len(n)))
+    low, high = np.percentile(np.sort(drawn / n, axis=1), [2.5, 97.5], axis=0)
+    return low, high
 
 
 def draw_measure(table: Table) -> "Figure":
@@ -201,7 +232,7 @@ def draw_measure(table: Table) -> "Figure":
     _error_bars(axes, np.arange(len(rows)), [row[3] for row in rows], "o", None, along="y")
     axes.set_xticks(range(len(rows)), names)
     axes.set_xlim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel({"loudness": "dB below full scale", "noise": "dB over the noise"}.get(
+    axes.set_xlabel({"loudness": "dB, full scale is 0", "noise": "dB over the noise"}.get(
         table.name.removeprefix("by_"), "seconds"
     ))  # fmt: skip
     axes.set_ylabel("right, %")
@@ -276,5 +307,4 @@ def _error_bars(
 
 
 def _short(label: str) -> str:
-    # A dollar would begin a formula.
-    return (label if len(label) <= 14 else f"{label[:13]}…").replace("$", r"\$")
+    return as_text(label if len(label) <= 14 else f"{label[:13]}…")

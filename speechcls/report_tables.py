@@ -45,6 +45,8 @@ class Table:
     columns: tuple[tuple[str, str], ...]
     """Heading and unit of each: empty for text and counts, ``%`` for shares in [0, 1] ..."""
     rows: list[tuple[Cell, ...]]
+    names_labels: bool = False
+    """Whether headings hold labels, which a CSV file must name as they are."""
 
     def csv(self) -> bytes:
         """Return it under a header; a share has two more columns, of its interval."""
@@ -53,17 +55,22 @@ class Table:
         shares = [any(isinstance(row[i], Share) for row in self.rows) for i in self._places]
         header = []
         for (name, _), is_share in zip(self.columns, shares, strict=True):
-            plain = name.replace(" ", "_")
+            plain = name if self.names_labels else name.replace(" ", "_")
             header += [plain, f"{plain}_low", f"{plain}_high"] if is_share else [plain]
         writer.writerow(header)
         for row in self.rows:
             cells = [c for cell in row for c in (cell if isinstance(cell, Share) else (cell,))]
-            writer.writerow("" if isinstance(c, float) and math.isnan(c) else c for c in cells)
+            writer.writerow(_plain(cell) if isinstance(cell, float) else cell for cell in cells)
         return text.getvalue().encode("utf-8", "surrogateescape")
 
     @property
     def _places(self) -> range:
         return range(len(self.columns))
+
+
+def _plain(number: float) -> str:
+    """Return a number for CSV without the last digits, which are of rounding; nothing for NaN."""
+    return "" if math.isnan(number) else f"{number:.9g}"
 
 
 def format_cell(cell: Cell, unit: str) -> str:
@@ -145,12 +152,14 @@ def confusion_tables(scores: Scores) -> tuple[Table, Table]:
             "Confusion matrix in clips: a row for each label spoken, a column for each answer",
             (heading, *((label, "") for label in scores.labels)),
             [(n, *row) for n, row in zip(scores.labels, counts.tolist(), strict=True)],
+            names_labels=True,
         ),
         Table(
             "confusion_shares",
             "Confusion matrix in shares of the label spoken",
             (heading, *((label, "%") for label in scores.labels)),
             [(n, *row) for n, row in zip(scores.labels, shares.tolist(), strict=True)],
+            names_labels=True,
         ),
     )
 
@@ -256,7 +265,7 @@ def worst_speakers(table: Table) -> Table:
 
 
 MEASURES = {
-    "loudness": ("level_db", "dB", "dB below full scale (root mean square of what is heard)"),
+    "loudness": ("level_db", "dB", "dB, full scale is 0 (root mean square of what is heard)"),
     "noise": ("snr_db", "dB", "dB of signal over noise (an estimate from loud and faint moments)"),
     "length": ("duration_s", "s", "seconds of the whole clip"),
 }
@@ -311,8 +320,8 @@ def prediction_table(predictions: Predictions) -> Table:
         measures = clip.duration_s, clip.level_db, clip.snr_db
         is_right = int(label == clip.label)
         rows.append((*known, *measures, label, is_right, *(round(p, 6) for p in row)))
-    names = [*columns, *(f"probability of {label}" for label in predictions.labels)]
-    return Table("predictions", "Every clip", tuple((name, "") for name in names), rows)
+    names = [*columns, *(f"probability_of_{label}" for label in predictions.labels)]
+    return Table("predictions", "Every clip", tuple((name, "") for name in names), rows, True)
 
 
 def mistake_table(predictions: Predictions) -> Table:

@@ -202,9 +202,8 @@ def _drop_copies(splits: Splits, labels: Sequence[str], digests: Sequence[str]) 
                 splits.names[i] = UNUSED
                 n_dropped += 1
     if n_dropped:
-        splits.warnings.append(
-            f"{n_dropped} clips are left out: the same samples are in a held-out split"
-        )
+        clips = "1 clip is" if n_dropped == 1 else f"{n_dropped} clips are"
+        splits.warnings.append(f"{clips} left out: the same samples are in a held-out split")
     if n_two_labels:
         splits.warnings.append(f"{n_two_labels} recordings occur under two labels; one is wrong")
 

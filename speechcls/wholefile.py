@@ -1,12 +1,41 @@
 """Files that are written whole or not at all."""
 
+import csv
+import io
 import os
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``; who reads it meanwhile, or after a failure, finds what was."""
+    """Write ``content`` to ``path``; who reads it meanwhile, or after a failure, finds what was.
+
+    Folders that are missing are made.
+
+    Raises
+    ------
+    OSError
+        Naming ``path``, not the file beside it that it is written to first.
+    """
+    try:
+        _write(path, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows under a header; a name that is not UTF-8 comes out as it went in."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speechcls-") as scratch:
         whole = Path(scratch, "whole")
         with whole.open("wb") as file:

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from speechcls.artifact import Artifact, save_artifact
+from speechcls.cli import COMMANDS
 from speechcls.config import FeatureConfig, NetworkConfig
 
 HEAVY = ("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic", "matplotlib")
@@ -55,19 +56,10 @@ def test_help_loads_nothing_heavy() -> None:
     assert not modules_after("--help") & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
 
 
-def test_command_help_loads_nothing_heavy() -> None:
-    assert not modules_after("train", "--help") & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
-
-
-def test_help_of_check_loads_nothing_heavy() -> None:
-    modules = modules_after("check", "--help")
-    assert not modules & {*HEAVY, "numpy", "soundfile", "onnxruntime", "jinja2"}
-
-
-@pytest.mark.parametrize("command", ["detect", "explain", "features"])
-def test_help_of_other_commands_loads_nothing_heavy(command: str) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     modules = modules_after(command, "--help")
-    assert not modules & {*HEAVY, "numpy", "soundfile", "onnxruntime"}
+    assert not modules & {*HEAVY, "numpy", "soundfile", "onnxruntime", "jinja2", "PIL"}
 
 
 def test_predict_loads_nothing_heavy(model: Path, tmp_path: Path) -> None:

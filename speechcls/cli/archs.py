@@ -1,12 +1,12 @@
 """``speechcls archs``."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 
 from speechcls.cli.common import reports_errors
+from speechcls.cli.tables import print_table
 from speechcls.config import FeatureConfig, NetworkConfig
 
 
@@ -62,14 +62,11 @@ def archs(
             }
             typer.echo(json.dumps(line | {"about": about}))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("arch", no_wrap=True)
-    for heading in ("hidden", "parameters", "multiply-adds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("about", no_wrap=True)
-    for name, width, n_parameters, n_multiply_adds, about in rows:
-        table.add_row(name, str(width), f"{n_parameters:,}", f"{n_multiply_adds:,}", about)
-    Console(file=sys.stdout, width=140, markup=False, highlight=False).print(table)
+    print_table(
+        ("arch", "hidden", "parameters", "multiply-adds", "about"),
+        (
+            (name, str(width), f"{n_parameters:,}", f"{n_multiply_adds:,}", about)
+            for name, width, n_parameters, n_multiply_adds, about in rows
+        ),
+        text=("arch", "about"),
+    )

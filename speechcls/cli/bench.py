@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from speechcls.cli.common import FAILED, Jobs, Messages, Quiet, Verbose, reports_errors
 from speechcls.cli.progress import counting
+from speechcls.cli.tables import print_table
 from speechcls.errors import SpeechclsError
 
 if TYPE_CHECKING:
@@ -87,41 +87,38 @@ def _find(named: list[Path] | None, messages: Messages) -> Iterator[Path | Speec
 
 
 def _print_table(speeds: list["Speed"]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("model", no_wrap=True)
-    for heading in (
-        "parameters",
-        "multiply-adds",
-        "MB",
-        "load ms",
-        "ms a clip",
-        "real-time factor",
-        "best batch",
-        "ms a clip",
-        "clips/s",
-        "peak MB",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for speed in speeds:
-        table.add_row(
-            speed.model,
-            _count(speed.parameters),
-            _count(speed.multiply_adds),
-            f"{speed.file_bytes / 1e6:.2f}",
-            f"{speed.load_ms:.1f}",
-            f"{speed.ms_per_clip:.3f}",
-            f"{speed.real_time_factor:.5f}",
-            str(speed.best_batch),
-            f"{speed.best_ms_per_clip:.3f}",
-            f"{speed.clips_per_second:,.0f}",
-            "-" if speed.peak_memory_mb is None else f"{speed.peak_memory_mb:.0f}",
-        )
-    width = 140 + 2 * max(len(speed.model) for speed in speeds)  # no name is cut off
-    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
-    console.print(table)
+    print_table(
+        (
+            "model",
+            "parameters",
+            "multiply-adds",
+            "MB",
+            "load ms",
+            "ms a clip",
+            "real-time factor",
+            "best batch",
+            "ms a clip",
+            "clips/s",
+            "peak MB",
+        ),
+        (
+            (
+                speed.model,
+                _count(speed.parameters),
+                _count(speed.multiply_adds),
+                f"{speed.file_bytes / 1e6:.2f}",
+                f"{speed.load_ms:.1f}",
+                f"{speed.ms_per_clip:.3f}",
+                f"{speed.real_time_factor:.5f}",
+                str(speed.best_batch),
+                f"{speed.best_ms_per_clip:.3f}",
+                f"{speed.clips_per_second:,.0f}",
+                "-" if speed.peak_memory_mb is None else f"{speed.peak_memory_mb:.0f}",
+            )
+            for speed in speeds
+        ),
+        text=("model",),
+    )
 
 
 def _count(number: int | None) -> str:

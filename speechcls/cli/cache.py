@@ -1,7 +1,6 @@
 """``speechcls cache``."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from speechcls.cli.common import Messages, Quiet, reports_errors
+from speechcls.cli.tables import print_table
 from speechcls.errors import ConfigError
 
 _DAY_S = 86_400
@@ -63,17 +63,17 @@ def cache(
     if not stores:
         messages.note(f"nothing is packed in {cache_folder()}")
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("data", no_wrap=True)
-    for heading in ("Hz", "clips", "MB", "days since use"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for store in stores:
-        age = (time.time() - store.used) / _DAY_S
-        size = f"{store.n_bytes / 1e6:,.1f}"
-        table.add_row(
-            store.source, str(store.sample_rate), f"{store.n_clips:,}", size, f"{age:.1f}"
-        )
-    Console(file=sys.stdout, width=200, markup=False, highlight=False).print(table)
+    print_table(
+        ("data", "Hz", "clips", "MB", "days since use"),
+        (
+            (
+                store.source,
+                str(store.sample_rate),
+                f"{store.n_clips:,}",
+                f"{store.n_bytes / 1e6:,.1f}",
+                f"{(time.time() - store.used) / _DAY_S:.1f}",
+            )
+            for store in stores
+        ),
+        text=("data",),
+    )

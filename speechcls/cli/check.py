@@ -1,8 +1,6 @@
 """``speechcls check``."""
 
 import json
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +14,12 @@ from speechcls.cli.common import (
     Pattern,
     Quiet,
     Verbose,
+    check_file_place,
     report_bad,
     reports_errors,
 )
 from speechcls.cli.progress import counting
+from speechcls.cli.tables import print_table
 
 if TYPE_CHECKING:
     from speechcls.findings import Checkup
@@ -38,7 +38,9 @@ def check(
         typer.Option(
             "--model",
             "-m",
-            help="Folder of a model that doubts labels; best one that has not learnt from DATA.",
+            help="Also doubt labels, by this model; best one that has not learnt from DATA."
+            " [default: doubt none]",
+            show_default=False,
         ),
     ] = None,
     pattern: Pattern = None,
@@ -86,6 +88,9 @@ def check(
     messages = Messages(quiet, verbose)
     if fix_list:
         checkreport.check_manifest_name(fix_list)
+    for place in (csv_file, html_file, fix_list):
+        if place:
+            check_file_place(place)
     dataset = find_examples(data, pattern, noise)
     classifier = None
     if model:
@@ -95,6 +100,12 @@ def check(
     with counting(messages, "checking", len(dataset.examples)) as on_clip:
         checkup = check_data(dataset, classifier, jobs, on_clip)
     report_bad(messages, dataset.problems)
+    if as_json:
+        typer.echo(json.dumps({"data": str(data)} | checkreport.to_dict(checkup, max_bad)))
+    else:
+        _print_checkup(checkup)
+        for note in checkup.notes:
+            messages.warn(note)
     if csv_file:
         checkreport.write_csv(checkup, csv_file)
     if html_file:
@@ -102,14 +113,6 @@ def check(
     if fix_list:
         n_clips = checkreport.write_manifest(checkup, fix_list)
         messages.note(f"{fix_list}: {n_clips} of {len(dataset.examples)} clips")
-        if folders := sorted({str(path.parent) for path in dataset.noise}):
-            messages.note(f"train on it with --noise {folders[0]}, which no manifest names")
-    if as_json:
-        typer.echo(json.dumps({"data": str(data)} | checkreport.to_dict(checkup, max_bad)))
-    else:
-        _print_checkup(checkup)
-        for note in checkup.notes:
-            messages.warn(note)
     if reasons := checkup.spoiled_by(max_bad):
         for reason in reasons:
             messages.error(reason)
@@ -130,8 +133,8 @@ def _print_checkup(checkup: "Checkup") -> None:
     )
     typer.echo(f"formats   {'; '.join(f'{n} x {name}' for name, n in formats(checkup).items())}")
     n_left_out = len(checkup.clips_with(LEFT_OUT))
-    typer.echo(f"left out  {n_left_out} of them by --fix-list\n")
-    _print_table(
+    typer.echo(f"bad       {n_left_out} of them, which --fix-list FILE leaves out\n")
+    print_table(
         ("finding", "clips", "per cent", "so", "what it is"),
         (
             (
@@ -144,7 +147,7 @@ def _print_checkup(checkup: "Checkup") -> None:
             for kind, meaning in KINDS.items()
             if (n := len(checkup.of_kind(kind)))
         ),
-        n_numbers=2,
+        text=("finding", "so", "what it is"),
     )
     typer.echo()
     for heading, of, others in (
@@ -152,7 +155,7 @@ def _print_checkup(checkup: "Checkup") -> None:
         ("speaker", dict(list(speakers.items())[:N_LISTED]), "labels"),
     ):
         if of:
-            _print_table(
+            print_table(
                 (heading, "clips", "minutes", others, "left out"),
                 (
                     (
@@ -164,11 +167,11 @@ def _print_checkup(checkup: "Checkup") -> None:
                     )
                     for name, one in of.items()
                 ),
-                n_numbers=4,
+                text=(heading,),
             )
             typer.echo()
     if doubts := checkup.of_kind("doubtful"):
-        _print_table(
+        print_table(
             ("most doubted", "margin", "label", "likely"),
             (
                 (
@@ -179,24 +182,5 @@ def _print_checkup(checkup: "Checkup") -> None:
                 )
                 for doubt in doubts[:N_LISTED]
             ),
-            n_numbers=1,
+            text=("most doubted", "label", "likely"),
         )
-
-
-def _print_table(
-    headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], n_numbers: int
-) -> None:
-    """Print rows under headings; the ``n_numbers`` columns after the first are flush right."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="")
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if 1 <= i <= n_numbers else "left", no_wrap=True)
-    width = 80
-    for row in rows:
-        table.add_row(*row)
-        width = max(width, sum(map(len, row)) + 20 * len(row))
-    if table.row_count:
-        # Wide enough for any name: a pipe has no width to fit into.
-        Console(file=sys.stdout, width=width, markup=False).print(table)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
-from speechcls.errors import ConfigError, SpeechclsError
+from speechcls.errors import ConfigError, SpeechclsError, printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -24,8 +24,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Folder of the model. [default: $SPEECHCLS_MODEL, else the newest in ./models/, else"
-        " the one that comes with speechcls]",
+        help="Folder of the model; commands comes with speechcls. [default: $SPEECHCLS_MODEL, else"
+        " the newest in ./models/, else commands]",
         show_default=False,
     ),
 ]
@@ -81,11 +81,7 @@ class Messages:
 
 
 def _say(text: str, details: Sequence[str] = ()) -> None:
-    # Control characters of a file name must not move the cursor or forge a line.
-    lines = [
-        "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in (text, *details)
-    ]
-    typer.echo("speechcls: " + "\n  ".join(lines), err=True)
+    typer.echo("speechcls: " + "\n  ".join(map(printable, (text, *details))), err=True)
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -135,6 +131,22 @@ def split_names(option: str, text: str | None) -> list[str]:
     if text is not None and not names:
         raise ConfigError(f"{option} {text!r}: names nothing; give names, as ann,bob")
     return names
+
+
+def check_file_place(path: Path) -> None:
+    """Refuse a place where no file can be written, before the work is done."""
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; name a file")
+    check_folder_place(path.parent)
+
+
+def check_folder_place(path: Path) -> None:
+    """Refuse a place where no folder can be, before the work is done."""
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{there}: is a file, not a folder; name another place")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"{there}: may not be written in; name another place")
 
 
 def report_bad(messages: Messages, bad: list[str]) -> None:

@@ -14,6 +14,8 @@ from speechcls.cli.common import (
     Pattern,
     Quiet,
     Verbose,
+    check_file_place,
+    check_folder_place,
     report_bad,
     reports_errors,
     split_names,
@@ -28,8 +30,29 @@ _MEMORY_ARCHS = "rnn,lstm,gru"
 _FEWEST = 2
 
 
+_TRAINING = {"seeds", "commands", "pattern", "noise", "out", "json"}
+_TAKEN = {
+    "": {"data", "out", "differences", "speed", "json", "pattern", "noise", "jobs"},
+    "--archs": _TRAINING
+    | {
+        "archs",
+        "data",
+        "epochs",
+        "size",
+        "test_speakers",
+        "differences",
+        "speed",
+        "device",
+        "jobs",
+    },
+    "--memory": _TRAINING | {"archs", "data", "memory", "longest_s", "steps"},
+}
+"""Options that each way of comparing takes, beside --quiet and --verbose."""
+
+
 @reports_errors
 def compare(
+    ctx: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -112,7 +135,13 @@ def compare(
     Example: speechcls compare models/a models/b --data data/
     """
     messages = Messages(quiet, verbose)
-    names = split_names("--archs", archs)
+    names = list(dict.fromkeys(split_names("--archs", archs)))
+    _refuse_others(ctx, "--memory" if memory else "--archs" if names else "")
+    # Places that cannot be written are refused before the hours of training.
+    if out:
+        check_folder_place(out)
+    if differences:
+        check_file_place(differences)
     if memory:
         _compare_memory(
             _only(paths, data, "--memory", needed=False),
@@ -149,6 +178,11 @@ def compare(
             messages,
         )
     else:
+        if files := [path for path in paths or () if path.is_file()]:
+            raise ConfigError(
+                f"{files[0]}: a file, not a model; name recordings with --data, or add --archs to"
+                " train on them"
+            )
         models = [model for path in paths or () for model in find_artifacts(path)]
         groups = {str(model): [model] for model in dict.fromkeys(models)}
         if data is None:
@@ -164,6 +198,18 @@ def compare(
     report_bad(messages, bad)
     if bad:
         raise typer.Exit(FAILED)
+
+
+def _refuse_others(ctx: typer.Context, way: str) -> None:
+    """Refuse options that would have no effect in this way of comparing."""
+    common = {"paths", "quiet", "verbose"}
+    for option in ctx.command.params:
+        name = str(option.name)
+        plain = {"as_json": "json"}.get(name, name)
+        source = getattr(ctx.get_parameter_source(name), "name", "")
+        if source == "COMMANDLINE" and plain not in _TAKEN[way] | common:
+            ways = " and ".join(each or "models" for each in _TAKEN if plain in _TAKEN[each])
+            raise ConfigError(f"{option.opts[0]}: has no effect here; it is for {ways} alone")
 
 
 def _only(paths: list[Path] | None, data: Path | None, option: str, needed: bool) -> Path | None:

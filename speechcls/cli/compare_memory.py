@@ -1,9 +1,7 @@
 """``speechcls compare --memory``: how long each architecture remembers a word."""
 
-import csv
 import dataclasses
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,7 +12,9 @@ import typer
 
 from speechcls.cli.common import FAILED, Messages, report_bad
 from speechcls.cli.progress import counting, going_on
+from speechcls.cli.tables import print_table
 from speechcls.errors import DatasetError
+from speechcls.wholefile import write_csv
 
 if TYPE_CHECKING:
     from speechcls.dataset import Dataset
@@ -74,33 +74,34 @@ def compare_memory(
                 f" {shares[-1]:.0f} % after {config.longest_s:g} s"
                 f" ({len(runs)} of {len(grid)}, about {left_s / 60:.0f} min left)"
             )
+    if as_json:
+        typer.echo(json.dumps(_as_object(runs, words, config)))
+    else:
+        _print_table(runs, words)
     if out:
         from speechcls.charts import draw_memory
         from speechcls.figures import save_figure
 
-        out.mkdir(parents=True, exist_ok=True)
         figure = draw_memory(mean_curves(runs), words.chance)
         for kind in ("png", "svg"):
             save_figure(figure, out / f"memory.{kind}")
         write_memory(runs, out / "memory.csv")
         messages.note(f"wrote {out / 'memory.png'}, .svg and .csv")
-    if as_json:
-        typer.echo(json.dumps(_as_object(runs, words, config)))
-    else:
-        _print_table(runs, words)
     if words.bad:
         raise typer.Exit(FAILED)
 
 
 def write_memory(runs: Sequence["MemoryRun"], path: Path) -> None:
     """Write a line for each network, seed and gap."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["arch", "step_ms", "seed", "parameters", "gap_s", "accuracy"])
-        for run in runs:
-            for gap_s, accuracy in run.accuracy.items():
-                head = run.arch, run.step_ms, run.seed, run.n_parameters
-                writer.writerow([*head, gap_s, round(accuracy, 6)])
+    write_csv(
+        path,
+        ("arch", "step_ms", "seed", "parameters", "gap_s", "accuracy"),
+        (
+            (run.arch, run.step_ms, run.seed, run.n_parameters, gap_s, round(accuracy, 6))
+            for run in runs
+            for gap_s, accuracy in run.accuracy.items()
+        ),
+    )
 
 
 def _speak(words: Sequence[str], per_word: int, folder: Path, messages: Messages) -> "Dataset":
@@ -117,7 +118,7 @@ def _keep(dataset: "Dataset", commands: Sequence[str]) -> None:
     there = {example.label for example in dataset.examples}
     if unknown := sorted(set(commands) - there):
         raise DatasetError(
-            f"--commands {','.join(unknown)}: not in {dataset.root}; it has"
+            f"--commands {','.join(unknown)}: not in {dataset.source}; it has"
             f" {', '.join(sorted(there))}"
         )
     dataset.examples = [example for example in dataset.examples if example.label in commands]
@@ -147,19 +148,22 @@ def _as_object(
 
 
 def _print_table(runs: Sequence["MemoryRun"], words: "Words") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from speechcls.memory import mean_curves
 
     typer.echo(f"scored  {len(words.held_out)} held-out clips; chance {100 * words.chance:.1f} %")
     typer.echo("right, %, by the seconds from the end of the word to the answer\n")
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("network", no_wrap=True)
-    for heading in ("ms a step", "parameters", *(f"{gap_s:g} s" for gap_s in runs[0].accuracy)):
-        table.add_column(heading, justify="right", no_wrap=True)
+    gaps = (f"{gap_s:g} s" for gap_s in runs[0].accuracy)
     n_parameters = {(run.step_ms, run.arch): run.n_parameters for run in runs}
-    for (step_ms, arch), curve in mean_curves(runs).items():
-        shares = (f"{100 * mean:.1f}" for mean, _ in curve.values())
-        table.add_row(arch, str(step_ms), f"{n_parameters[step_ms, arch]:,}", *shares)
-    Console(file=sys.stdout, width=120, markup=False, highlight=False).print(table)
+    print_table(
+        ("network", "ms a step", "parameters", *gaps),
+        (
+            (
+                arch,
+                str(step_ms),
+                f"{n_parameters[step_ms, arch]:,}",
+                *(f"{100 * mean:.1f}" for mean, _ in curve.values()),
+            )
+            for (step_ms, arch), curve in mean_curves(runs).items()
+        ),
+        text=("network",),
+    )

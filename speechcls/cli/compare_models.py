@@ -1,9 +1,7 @@
 """Trained models side by side for ``speechcls compare``: tables, JSON, differences, pictures."""
 
-import csv
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,10 @@ import typer
 
 from speechcls.cli.common import Messages
 from speechcls.cli.progress import counting
+from speechcls.cli.tables import print_table
+from speechcls.wholefile import write_csv
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from speechcls.comparison import Answers, Comparison
     from speechcls.dataset import Dataset
     from speechcls.speed import Speed
@@ -59,14 +57,14 @@ def compare_models(
     ]
     comparison = compare(contenders, answers.speakers)
     speeds = _measure([group[0] for group in groups.values()], wanted, messages)
-    if wanted.differences:
-        _write_differences(wanted.differences, answers, dataset, models)
-    if wanted.out:
-        _draw(wanted.out, comparison, groups, messages)
     if wanted.as_json:
         typer.echo(json.dumps(_as_object(comparison, answers, groups, speeds, dataset)))
     else:
         _print(comparison, answers, groups, speeds)
+    if wanted.differences:
+        _write_differences(wanted.differences, answers, dataset, models)
+    if wanted.out:
+        _draw(wanted.out, comparison, groups, messages)
     return list(answers.bad)
 
 
@@ -87,17 +85,16 @@ def _write_differences(
     path: Path, answers: "Answers", dataset: "Dataset", models: Sequence[Path]
 ) -> None:
     """Write a line for each clip to which not all models give the same answer."""
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "start_s", "end_s", "speaker", "label", *map(str, models)])
-        for example, truth, heard in zip(
-            answers.examples, answers.truth, answers.predicted.T, strict=True
-        ):
-            if len(set(heard.tolist())) == 1:
-                continue
+    rows = []
+    for example, truth, heard in zip(
+        answers.examples, answers.truth, answers.predicted.T, strict=True
+    ):
+        if len(set(heard.tolist())) > 1:
             place = dataset.name_of(example.path), example.start_s, example.end_s
             told = [answers.labels[i] for i in (truth, *heard)]
-            writer.writerow([*place, example.speaker or "", *told])
+            rows.append([*place, example.speaker or "", *told])
+    header = ["path", "start_s", "end_s", "speaker", "label", *map(str, models)]
+    write_csv(path, header, rows)
 
 
 def _draw(
@@ -110,7 +107,6 @@ def _draw(
     from speechcls.figures import save_figure
     from speechcls.speed import read_counts
 
-    out.mkdir(parents=True, exist_ok=True)
     parameters = {name: read_counts(group[0])[0] for name, group in groups.items()}
     figures = {"accuracy-by-size": draw_sizes(comparison, parameters)}
     histories = {name: [_history(model) for model in group] for name, group in groups.items()}
@@ -142,7 +138,7 @@ def _as_object(
 ) -> dict[str, Any]:
     rows = zip(comparison.contenders, comparison.intervals, groups.values(), speeds, strict=True)
     return {
-        "data": str(dataset.root),
+        "data": str(dataset.source),
         "scored": answers.scored,
         "caveat": answers.caveat,
         "n_clips": len(answers.truth),
@@ -185,38 +181,45 @@ def _print(
     typer.echo("")
     several = any(len(group) > 1 for group in groups.values())
     headings = ["model", "accuracy", "95 % interval", *(["trainings"] if several else [])]
-    table = _table([*headings, "parameters", "MB", "ms a clip", "clips/s", "peak MB"])
+    headings += ["parameters", "MB", "ms a clip", "clips/s", "peak MB"]
+    contenders = []
     rows = zip(comparison.contenders, comparison.intervals, groups.values(), speeds, strict=True)
     for contender, (low, high), group, speed in rows:
         n_parameters = read_counts(group[0])[0]
         one_by_one = " ".join(f"{100 * run.mean():.1f}" for run in contender.right)
-        table.add_row(
-            contender.name,
-            f"{100 * contender.accuracy:.1f}",
-            f"{100 * low:.1f} - {100 * high:.1f}",
-            *([one_by_one] if several else []),
-            "-" if n_parameters is None else f"{n_parameters:,}",
-            *(_costs(speed) if speed else "----"),
+        contenders.append(
+            (
+                contender.name,
+                f"{100 * contender.accuracy:.1f}",
+                f"{100 * low:.1f} - {100 * high:.1f}",
+                *([one_by_one] if several else []),
+                "-" if n_parameters is None else f"{n_parameters:,}",
+                *(_costs(speed) if speed else "----"),
+            )
         )
-    _show(table)
+    print_table(headings, contenders, text=("model", "trainings"))
     if not comparison.pairs:
         return
     typer.echo("")
-    table = _table(["first", "second", "second - first", "95 % interval", "only first right",
-                    "only second right", "p", "p of all pairs", "verdict"])  # fmt: skip
-    for pair in comparison.pairs:
-        table.add_row(
-            pair.first,
-            pair.second,
-            f"{100 * pair.difference:+.1f}",
-            f"{100 * pair.low:+.1f} - {100 * pair.high:+.1f}",
-            "-" if pair.only_first is None else str(pair.only_first),
-            "-" if pair.only_second is None else str(pair.only_second),
-            f"{pair.p:.3g}",
-            f"{pair.p_adjusted:.3g}",
-            pair.verdict,
-        )
-    _show(table)
+    print_table(
+        ("first", "second", "second - first", "95 % interval", "only first right",
+         "only second right", "p", "p of all pairs", "verdict"),
+        (
+            (
+                pair.first,
+                pair.second,
+                f"{100 * pair.difference:+.1f}",
+                f"{100 * pair.low:+.1f} - {100 * pair.high:+.1f}",
+                "-" if pair.only_first is None else str(pair.only_first),
+                "-" if pair.only_second is None else str(pair.only_second),
+                f"{pair.p:.3g}",
+                f"{pair.p_adjusted:.3g}",
+                pair.verdict,
+            )
+            for pair in comparison.pairs
+        ),
+        text=("first", "second", "verdict"),
+    )  # fmt: skip
 
 
 def _costs(speed: "Speed") -> list[str]:
@@ -227,22 +230,3 @@ def _costs(speed: "Speed") -> list[str]:
         f"{speed.clips_per_second:,.0f}",
         peak,
     ]
-
-
-def _table(headings: Sequence[str]) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="")
-    for heading in headings:
-        is_text = heading in ("model", "first", "second", "verdict", "trainings")
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=True)
-    return table
-
-
-def _show(table: "Table") -> None:
-    from rich.console import Console
-
-    # Wide enough for any name: a pipe has no width to fit into.
-    console = Console(file=sys.stdout, width=10_000, markup=False, highlight=False, emoji=False)
-    for line in console.render_lines(table, pad=False):
-        typer.echo("".join(segment.text for segment in line).rstrip())

@@ -111,7 +111,7 @@ def train_all(
 
 def _is_done(run: _Run) -> bool:
     """Whether the model lies in its place; one of another budget or other data is refused."""
-    from speechcls.artifact import METRICS, check_place, load_artifact
+    from speechcls.artifact import METRICS, check_place, load_artifact, load_split
     from speechcls.export import hash_data
 
     if not os.path.lexists(run.place):
@@ -125,12 +125,14 @@ def _is_done(run: _Run) -> bool:
         raise ArtifactError(
             f"{run.place / METRICS}: missing or damaged; remove {run.place}, to train it again"
         ) from error
+    splits = {(row.digest, row.split) for row in load_split(artifact)}
     told = (
         ("network", artifact.network, run.network),
         ("features", artifact.features, run.corpus.features),
         ("labels", artifact.labels, run.corpus.labels),
         ("training", training, run.training.to_dict()),
         ("data", data, hash_data(run.corpus)),
+        ("split", splits, {(row.digest, row.split) for row in run.corpus.rows}),
     )
     if other := [name for name, there, wanted in told if there != wanted]:
         raise ConfigError(

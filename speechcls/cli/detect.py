@@ -113,7 +113,6 @@ def detect(
     thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels) or None)
     messages.note(f"model {path} ({how})")
     n_failed = 0
-    unseen = nullcontext(lambda seconds: None)
     with _open_output(out) as (stream, keep):
         write_event = open_event_writer(format, stream)
         for name in recordings:
@@ -132,8 +131,8 @@ def detect(
                     open_recording(source, heard.sample_rate, channel, raw, name) as recording,
                 ):
                     # In a terminal the words themselves show how far it is.
-                    shows = messages.shows_progress and (out or not sys.stdout.isatty())
-                    with listening(name, recording.duration_s) if shows else unseen as advance:
+                    shows = messages.shows_progress and bool(out or not sys.stdout.isatty())
+                    with listening(name, recording.duration_s, shows) as advance:
                         keep()
                         _hear(recording, heard, finder, write, advance)
             except AudioError as error:

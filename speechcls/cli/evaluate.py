@@ -1,7 +1,6 @@
 """``speechcls evaluate``."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +21,8 @@ from speechcls.cli.common import (
 )
 from speechcls.cli.progress import counting
 from speechcls.cli.report import check_report, make_report
+from speechcls.cli.tables import print_table
+from speechcls.errors import printable
 
 if TYPE_CHECKING:
     from speechcls.evaluation import Evaluation
@@ -39,8 +40,8 @@ def evaluate(
     split: Annotated[
         str,
         typer.Option(
-            help="What to score: auto (clips that are new to the model or held out as test, else"
-            " validation), train, validation, test or all.",
+            help="What to score: auto (clips that are new to the model or held out as test; where"
+            " no test clips are, validation clips too), train, validation, test or all.",
         ),
     ] = "auto",
     pattern: Pattern = None,
@@ -125,7 +126,7 @@ def evaluate(
     if report is not None:
         make_report(evaluation, classifier, dataset, report, messages)
     accuracy = evaluation.scores.accuracy
-    if min_accuracy is not None and accuracy < min_accuracy:
+    if min_accuracy is not None and not accuracy >= min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
         raise typer.Exit(FAILED)
     if evaluation.bad:
@@ -134,9 +135,6 @@ def evaluate(
 
 def _print_scores(evaluation: "Evaluation") -> None:
     """Print the figures for people."""
-    from rich.console import Console
-    from rich.table import Table
-
     scores = evaluation.scores
     speakers = f" by {scores.n_speakers} speakers" if scores.n_speakers else ""
     typer.echo(f"scored    {evaluation.scored}{speakers}")
@@ -144,19 +142,17 @@ def _print_scores(evaluation: "Evaluation") -> None:
         typer.echo(f"caveat    {evaluation.caveat}")
     low, high = 100 * scores.accuracy_low, 100 * scores.accuracy_high
     typer.echo(f"accuracy  {100 * scores.accuracy:.1f} % (95 % interval {low:.1f} - {high:.1f})")
-    typer.echo(f"macro F1  {100 * scores.macro_f1:.1f} %\n")
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("label", no_wrap=True)
-    for heading in ("precision", "recall", "F1", "clips"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for label, row in zip(scores.labels, scores.per_label, strict=True):
-        shares = (f"{100 * share:.1f}" for share in (row.precision, row.recall, row.f1))
-        table.add_row(label, *shares, str(row.n_clips))
-    # Wide enough for any label: a pipe has no width to fit into.
-    Console(file=sys.stdout, width=max(80, 60 + max(map(len, scores.labels))), markup=False).print(
-        table
-    )
+    n_there = sum(row.n_clips > 0 for row in scores.per_label)
+    of = "" if n_there == len(scores.labels) else f" (of the {n_there} labels that occur)"
+    typer.echo(f"macro F1  {100 * scores.macro_f1:.1f} %{of}\n")
+    rows = []
+    answers = scores.confusion.sum(axis=0)
+    for label, row, n_answers in zip(scores.labels, scores.per_label, answers, strict=True):
+        shares = (row.precision, n_answers), (row.recall, row.n_clips), (row.f1, row.n_clips)
+        cells = (f"{100 * share:.1f}" if n else "-" for share, n in shares)
+        rows.append((label, *cells, str(row.n_clips)))
+    print_table(("label", "precision", "recall", "F1", "clips"), rows, text=("label",))
     if pairs := scores.most_confused():
         typer.echo("\nmost confused (spoken, heard as, clips)")
         for truth, predicted, n_clips in pairs:
-            typer.echo(f"{truth}\t{predicted}\t{n_clips}")
+            typer.echo(f"{printable(truth)}\t{printable(predicted)}\t{n_clips}")

@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from speechcls.cli.common import Messages
+from speechcls.cli.progress import listening
+from speechcls.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from speechcls.audio import Samples
     from speechcls.stream_evaluation import StreamEvaluation
     from speechcls.stream_metrics import StreamScores
 
@@ -37,8 +40,17 @@ def evaluate_stream(
     words = read_truth(truth)
     running = Stream(artifact)
     thresholds = choose_thresholds(artifact, threshold)
-    with open_recording(recording, running.sample_rate) as sound:
-        evaluation = evaluate(running, sound.blocks(), words, thresholds)
+    with (
+        open_recording(recording, running.sample_rate) as sound,
+        listening(str(recording), sound.duration_s, messages.shows_progress) as advance,
+    ):
+
+        def blocks() -> Iterator["Samples"]:
+            for block in sound.blocks():
+                yield block
+                advance(len(block) / running.sample_rate)
+
+        evaluation = evaluate(running, blocks(), words, thresholds)
     for warning in evaluation.warnings:
         messages.warn(warning)
     if as_json:
@@ -73,27 +85,29 @@ def _print_totals(scores: "StreamScores") -> None:
 
 
 def _print_tables(evaluation: "StreamEvaluation") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    labels = evaluation.scores.per_label
-    by_label = Table(box=None, pad_edge=False, header_style="")
-    by_label.add_column("label", no_wrap=True)
-    for heading in ("threshold", "words", "hits", "misses", "confused", "false alarms"):
-        by_label.add_column(heading, justify="right", no_wrap=True)
-    for label, counts in labels.items():
-        of_words = counts.n_words, counts.hits, counts.misses
-        figures = *of_words, counts.confused, counts.false_alarms
-        threshold = f"{evaluation.thresholds[label]:.4f}"
-        by_label.add_row(label, threshold, *(str(figure) for figure in figures))
-    curve = Table(box=None, pad_edge=False, header_style="")
-    for heading in ("threshold for all", "missed %", "false alarms an hour"):
-        curve.add_column(heading, justify="right", no_wrap=True)
-    for point in evaluation.curve:
-        misses, alarms = f"{100 * point.miss_rate:.1f}", f"{point.false_alarms_an_hour:.1f}"
-        curve.add_row(f"{point.threshold:.2f}", misses, alarms)
-    # Wide enough for any label: a pipe has no width to fit into.
-    console = Console(file=sys.stdout, width=max(80, 60 + max(map(len, labels))), markup=False)
-    console.print(by_label)
-    console.print("\nfrom the events found once at the lowest threshold:", highlight=False)
-    console.print(curve)
+    print_table(
+        ("label", "threshold", "words", "hits", "misses", "confused", "false alarms"),
+        (
+            (
+                label,
+                f"{evaluation.thresholds[label]:.4f}",
+                *map(str, (counts.n_words, counts.hits, counts.misses)),
+                *map(str, (counts.confused, counts.false_alarms)),
+            )
+            for label, counts in evaluation.scores.per_label.items()
+        ),
+        text=("label",),
+    )
+    typer.echo("\nfrom the events found once at the lowest threshold:")
+    print_table(
+        ("threshold for all", "missed %", "false alarms an hour"),
+        (
+            (
+                f"{point.threshold:.2f}",
+                f"{100 * point.miss_rate:.1f}",
+                f"{point.false_alarms_an_hour:.1f}",
+            )
+            for point in evaluation.curve
+        ),
+        text=(),
+    )

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from speechcls.cli.common import Messages, Model, Quiet, Verbose, open_stdin, reports_errors
+from speechcls.cli.common import (
+    Messages,
+    Model,
+    Quiet,
+    Verbose,
+    check_file_place,
+    open_stdin,
+    reports_errors,
+)
 
 
 @reports_errors
@@ -62,6 +70,9 @@ def explain(
         check_figure_path(out)
     if animate:
         check_figure_path(animate, MOVING)
+    for place in (out, html, animate):
+        if place:
+            check_file_place(place)
     path, how = find_artifact(model)
     classifier = Classifier.load(path)
     n_layers = classifier.artifact.network.num_layers

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import Messages, Quiet, Verbose, open_stdin, reports_errors
+from speechcls.cli.common import (
+    Messages,
+    Quiet,
+    Verbose,
+    check_file_place,
+    open_stdin,
+    reports_errors,
+)
 from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.errors import ConfigError
 
@@ -51,6 +58,7 @@ def features(
 
     if out:
         check_figure_path(out)
+        check_file_place(out)
     config = FeatureConfig()
     if clip == "-":
         with open_stdin() as stdin:

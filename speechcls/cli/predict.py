@@ -4,7 +4,7 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -21,6 +21,7 @@ from speechcls.cli.common import (
     open_stdin,
     reports_errors,
 )
+from speechcls.cli.progress import counting
 from speechcls.errors import DatasetError, SpeechclsError
 
 
@@ -85,28 +86,38 @@ def predict(
     messages.note(f"model {path} ({how})")
     write = open_writer("json" if as_json else "csv" if as_csv else "tsv", sys.stdout, top_k)
     n_failed = 0
-    sources = _sources(clips or [], files_from, "\0" if null else "\n")
-    for batch in classifier.predict_many(sources, threshold):
-        for name, answer, window in batch:
-            if isinstance(answer, SpeechclsError):
-                n_failed += 1
-                messages.error(str(answer))
-                continue
-            write(name, answer)
-            if isinstance(window, Window) and window.is_part:
-                messages.detail(
-                    f"{name}: lasts {window.clip_duration_s:.2f} s; heard was its loudest part,"
-                    f" from {window.start_s:.2f} s"
-                )
-        sys.stdout.flush()
+    sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n")
+    # In a terminal the answers themselves show how far it is.
+    shows = messages.shows_progress and not sys.stdout.isatty()
+    n_clips = None
+    if shows and "-" not in (*(clips or []), files_from):
+        sources = list(sources)
+        n_clips = len(sources)
+    with counting(messages if shows else Messages(quiet=True), "predicting", n_clips) as on_clip:
+        for batch in classifier.predict_many(sources, threshold):
+            for name, answer, window in batch:
+                on_clip()
+                if isinstance(answer, SpeechclsError):
+                    n_failed += 1
+                    messages.error(str(answer))
+                    continue
+                write(name, answer)
+                if isinstance(window, Window) and window.is_part:
+                    messages.detail(
+                        f"{name}: lasts {window.clip_duration_s:.2f} s; heard was its loudest"
+                        f" part, from {window.start_s:.2f} s"
+                    )
+            sys.stdout.flush()
     if n_failed:
         raise typer.Exit(FAILED)
 
 
-def _sources(
-    clips: list[str], files_from: str | None, end: str
-) -> Iterator[tuple[str, str | BinaryIO | SpeechclsError]]:
-    """Yield name and place of every recording that is named, or an error for what names none."""
+_Source = tuple[str, str | BinaryIO | SpeechclsError]
+"""Name and place of a recording, or an error for what names none."""
+
+
+def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_Source]:
+    """Yield every recording that is named."""
     for clip in clips:
         if clip == "-":
             with open_stdin() as stdin:

@@ -27,7 +27,11 @@ def counting(messages: Messages, what: str, total: int | None) -> Iterator[Calla
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(
-        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # it would end on stderr
     ) as p:
         task = p.add_task(what, total=total)
         yield lambda: p.advance(task)
@@ -51,8 +55,13 @@ def going_on(messages: Messages, what: str, total: float) -> Iterator[Callable[[
 
 
 @contextmanager
-def listening(name: str, duration_s: float | None) -> Iterator[Callable[[float], None]]:
+def listening(
+    name: str, duration_s: float | None, is_shown: bool
+) -> Iterator[Callable[[float], None]]:
     """Show how much of a recording is heard; give a function to call with each further second."""
+    if not is_shown:
+        yield lambda seconds: None
+        return
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

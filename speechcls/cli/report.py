@@ -7,6 +7,7 @@ import typer
 
 from speechcls.cli.common import Messages, Quiet, Verbose, reports_errors
 from speechcls.cli.progress import counting
+from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
     from speechcls.classifier import Classifier
@@ -34,6 +35,8 @@ def report(
     from speechcls.report import count_pictures, draw_report
 
     messages = Messages(quiet, verbose)
+    if folder.is_file():
+        raise ConfigError(f"{folder}: a file; name the folder that it is in, {folder.parent}")
     predictions = load_predictions(folder / FILE)
     with counting(messages, "drawing", count_pictures(predictions)) as on_picture:
         page = draw_report(predictions, folder, on_picture)

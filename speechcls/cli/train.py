@@ -267,13 +267,7 @@ def train(
     if size and size not in SIZES:
         raise ConfigError(f"size: no {size!r}; there are {', '.join(SIZES)}")
     messages = Messages(quiet, verbose)
-    from speechcls.artifact import (
-        BUNDLED,
-        Artifact,
-        check_place,
-        find_bundled,
-        load_artifact,
-    )
+    from speechcls.artifact import Artifact, check_place, load_artifact
     from speechcls.classifier import default_jobs
     from speechcls.corpus import load_corpus
     from speechcls.dataset import find_examples
@@ -293,13 +287,11 @@ def train(
             raise ConfigError(
                 f"--from {from_model}: its features and network stay; leave out {names}"
             )
-        bundled = find_bundled() if str(from_model) == BUNDLED and not from_model.exists() else None
-        source = load_artifact(bundled or from_model)
+        source = load_artifact(from_model)
         feature_config, network_config = source.features, source.network
         duration_s = feature_config.duration_s
     dataset = find_examples(data, pattern, noise)
-    name = (data.parent if data.is_file() else data).resolve().name
-    place = out or MODELS / f"{name}-{network_config.arch}"
+    place = out or MODELS / f"{dataset.title}-{network_config.arch}"
     check_place(place, force)
     from speechcls.export import save_trained
     from speechcls.finetuning import take_body
@@ -376,9 +368,12 @@ def train(
         f"saved {place}: {100 * accuracy:.1f} % of the validation clips right"
         f" (best epoch {result.best.epoch} of {len(result.history)})"
     )
-    option = f"--model {shlex.quote(str(place))}"
-    messages.note(f"next: speechcls evaluate {shlex.quote(str(data))} {option}")
-    messages.note(f"      speechcls predict CLIP {option}")
+    shown = {"pattern": pattern, "noise": noise, "model": place}
+    options = {f"--{name}": str(value) for name, value in shown.items() if value is not None}
+    messages.note(
+        f"next: {shlex.join(['speechcls', 'evaluate', str(data), *sum(options.items(), ())])}"
+    )
+    messages.note(f"      speechcls predict CLIP --model {shlex.quote(str(place))}")
     typer.echo(str(place))
     if code:
         raise typer.Exit(code)

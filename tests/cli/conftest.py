@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -85,6 +86,31 @@ def _run(*arguments, cwd=None, stdin=b"", env=None, preexec_fn=None):
 def run():
     """Run the command line in a process of its own."""
     return _run
+
+
+@pytest.fixture(scope="session")
+def run_in_terminal():
+    """Run the command line with stderr in a terminal; return its exit code, stdout and stderr."""
+
+    def watch(*arguments):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "speechcls", *map(os.fspath, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env=_environment({"TERM": "xterm", "COLUMNS": "80"}),
+        )
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the other side was closed
+            while piece := os.read(ours, 4_096):
+                shown += piece
+        os.close(ours)
+        with process.stdout as stdout:
+            said = stdout.read().decode()
+        return Result(process.wait(TIMEOUT_S), said, shown.decode())
+
+    return watch
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def folder():
 def figures_of(card):
     """Accuracy and recalls, per cent, that a card states."""
     accuracy = float(re.search(r"\*\*([\d.]+) %\*\*", card)[1])
-    recalls = re.findall(r"^\| (\w+) \| ([\d.]+) \|$", card, re.MULTILINE)
+    recalls = re.findall(r"^\| `?(\w+)`? \| ([\d.]+) \|$", card, re.MULTILINE)
     return accuracy, {label: float(recall) for label, recall in recalls}
 
 

@@ -121,13 +121,19 @@ def test_other_labels_are_refused(models, home, call, tmp_path, make_tones, trai
         (["--archs", "gru,rnn"], "--archs: 0 places of recordings"),
         (["data", "--archs", "gru,elman"], "no elman; there are rnn"),
         (["a", "b", "--memory"], "--memory: 2 places of recordings"),
+        (["data/x.csv", "models/good"], "data/x.csv: a file, not a model; name recordings with"),
+        (["models/good", "--data", "data", "--seeds", "3"], "--seeds: has no effect here; it is"),
+        (["data", "--memory", "--epochs", "3"], "--epochs: has no effect here; it is for --archs"),
+        (["data", "--archs", "gru", "--out", "data/x.csv"], "data/x.csv: is a file, not a folder"),
+        (["models", "--data", "data", "--differences", "data"], "data: is a folder; name a file"),
         (["data", "--memory", "--archs", "crnn"], "--archs crnn: not one of rnn"),
     ],
 )
 def test_wrong_usage(arguments, reason, models, home, call, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(models)
-    (tmp_path / "data").symlink_to(home.data)
+    shutil.copytree(home.data, tmp_path / "data")
+    (tmp_path / "data" / "x.csv").touch()
     result = call("compare", *arguments)
     assert (result.code, result.stdout) == (2, "")
     assert reason in result.errors[0]
@@ -164,6 +170,10 @@ def test_architectures_are_trained_once_and_with_one_budget(home, call, tmp_path
     assert json.loads(again.stdout)["models"] == told["models"]
     assert dates == {name: (out / name / "config.json").stat().st_mtime_ns for name in dates}
 
+    speakers = ("--test-speakers", "s00,s01")
+    split = call("compare", home.data, *GRID, *speakers, "--seeds", "2", "--out", out)
+    assert split.code == 2
+    assert "was made with other split; choose another --out" in split.errors[0]
     longer = call("compare", home.data, *GRID, "--epochs", "2", "--out", out)
     assert (longer.code, longer.stdout) == (2, "")
     assert "gru-seed0: was made with other training; choose another --out" in longer.errors[0]

@@ -4,7 +4,10 @@ import csv
 import json
 import math
 import shutil
+import xml.etree.ElementTree as ElementTree
 
+import numpy as np
+import pytest
 import soundfile
 
 
@@ -49,3 +52,58 @@ def test_without_predictions_there_is_nothing_to_draw(call, tmp_path):
         f"{tmp_path}/predictions.json: no such file;"
         f" make it with: speechcls evaluate DATA --report {tmp_path}"
     ]
+
+
+def test_the_page_instead_of_its_folder_is_told_apart(call, tmp_path):
+    (tmp_path / "report.html").touch()
+    result = call("report", tmp_path / "report.html")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.errors == [
+        f"{tmp_path}/report.html: a file; name the folder that it is in, {tmp_path}"
+    ]
+
+
+def test_labels_in_other_scripts_with_odd_characters_are_drawn(tmp_path, train, call, monkeypatch):
+    """Not UTF-8, an escape, what looks like a formula or an emoji, a space and an underscore."""
+    labels = {"n\udcf6": 300, "\x1b[2Jup": 500, "$x$ :smile:": 800, "a b": 1_200, "a_b": 1_800}
+    for label, pitch_hz in labels.items():
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for n in range(6):
+            for take in range(2):
+                phase = 2 * np.pi * (pitch_hz + 10 * n + take) * np.arange(8_000) / 16_000
+                samples = 0.3 * np.hanning(8_000) * np.sin(phase)
+                with (tmp_path / "data" / label / f"s{n}_nohash_{take}.wav").open("wb") as file:
+                    soundfile.write(file, samples, 16_000, format="WAV")
+    monkeypatch.chdir(tmp_path)
+    trained = train("data", "model", "--arch", "gru", "--epochs", "1", "--test-speakers", "s0,s1")
+    assert trained.code == 0, trained.stderr
+    result = call("evaluate", "data", "--model", "model", "--report", "out")
+    assert result.code == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["n\\udcf6", "4"] in [[row[0], row[-1]] for row in rows if row]
+    assert "\x1b" not in result.stdout
+    assert any(row[:2] == ["$x$", ":smile:"] for row in rows)
+    for figure in (tmp_path / "out" / "figures").glob("*.svg"):
+        ElementTree.parse(figure)
+    text = (tmp_path / "out" / "figures" / "confusion.svg").read_text()
+    assert "$x$ :smile:" in text and "\\x1b[2Jup" in text
+    with (tmp_path / "out" / "tables" / "confusion_counts.csv").open(
+        newline="", errors="surrogateescape"
+    ) as file:
+        [header, *_] = csv.reader(file)
+    assert set(header) == {"spoken", *labels}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("level_db", None), ("snr_db", "loud"), ("duration_s", float("nan")),
+                         ("path", 3), ("probabilities", [2.0, -1.0, 0.0])]
+)  # fmt: skip
+def test_damaged_predictions_are_told(field, value, at_home, call, tmp_path):
+    out = tmp_path / "out"
+    assert call("evaluate", "tones", "--report", out).code == 0
+    content = json.loads((out / "predictions.json").read_text())
+    content["clips"][3][field] = value
+    (out / "predictions.json").write_text(json.dumps(content))
+    result = call("report", out)
+    assert (result.code, result.stdout) == (1, "")
+    assert "predictions.json: damaged or not of speechcls" in result.errors[0]

@@ -3,9 +3,7 @@
 import contextlib
 import json
 import os
-import pty
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -188,34 +186,16 @@ def test_a_reader_that_goes_away_ends_it_quietly(hearer, make_running, start):
     assert b"Traceback" not in process.stderr.read()
 
 
-def test_a_terminal_shows_a_line_and_stdout_stays_clean(hearer, make_running, tmp_path):
+def test_a_terminal_shows_a_line_and_stdout_stays_clean(
+    hearer, make_running, tmp_path, run_in_terminal
+):
     soundfile.write(tmp_path / "a.wav", make_running(SAID, 8.0), RATE)
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "speechcls", "listen", "--from", str(tmp_path / "a.wav")]
-    process = subprocess.Popen(
-        [*command, "--speed", "0", "-m", str(hearer)],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 4_096)
-        except OSError:  # EIO: the other side was closed
-            break
-        if not piece:
-            break
-        shown += piece
-    stdout = process.stdout.read().decode()
-    process.stdout.close()
-    os.close(ours)
-    assert process.wait(60) == 0
-    assert [line.split("\t")[1] for line in stdout.splitlines()] == [label for _, label in SAID]
-    assert "\x1b" not in stdout
-    assert b" dB  " in shown and b"#" in shown
-    assert b"low high low" in shown
+    result = run_in_terminal("listen", "--from", tmp_path / "a.wav", "--speed", "0", "-m", hearer)
+    assert result.code == 0
+    assert [row[1] for row in result.rows] == [label for _, label in SAID]
+    assert "\x1b" not in result.stdout
+    assert " dB  " in result.stderr and "#" in result.stderr
+    assert "low high low" in result.stderr
 
 
 def test_record_from_a_microphone_counts_down_and_takes_again(stub, make_running, tmp_path, start):

@@ -248,7 +248,21 @@ class TestModel:
         monkeypatch.setenv("SPEECHCLS_MODEL", "nowhere")
         result = call("predict", home.clip("low"))
         assert (result.code, result.stdout) == (1, "")
-        assert result.errors == ["nowhere: no such model; name a folder that speechcls train wrote"]
+        assert result.errors == [
+            "nowhere: no such model; name a folder that speechcls train wrote, or commands, which"
+            " comes with speechcls"
+        ]
+
+
+def test_a_terminal_shows_how_far_it_is_and_stdout_stays_clean(home, run, run_in_terminal):
+    folder = home.data / "low"
+    result = run_in_terminal("predict", folder, "--model", home.model)
+    assert result.code == 0
+    assert result.stdout == run("predict", folder, "--model", home.model).stdout
+    n_clips = len(list(folder.iterdir()))
+    assert "predicting" in result.stderr and f"/{n_clips}" in result.stderr
+    quiet = run_in_terminal("predict", folder, "--model", home.model, "--quiet")
+    assert (quiet.stdout, quiet.stderr) == (result.stdout, "")
 
 
 def test_quiet_silences_all_but_errors(at_home, call):

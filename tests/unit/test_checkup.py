@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -223,3 +224,60 @@ def test_a_fix_list_with_a_strange_name_or_nothing_in_it_is_refused(tmp_path, da
     with pytest.raises(DatasetError, match="no clip would be left"):
         write_manifest(found(tmp_path / "bad")[1], tmp_path / "good.csv")
     assert not list(tmp_path.glob("good.*"))
+
+
+def test_a_faint_clip_may_be_a_copy_too(data, write_wav):
+    write_wav(data / "no" / "faint.wav", 10 ** (-48 / 20) * chirp(3))
+    kinds = {name: kind for kind, name in found(data)[0] if kind != "silent"}
+    assert ("silent", "no/faint.wav") in found(data)[0]
+    # It is dealt to a split of its own, as it names no speaker.
+    assert kinds["no/faint.wav"] in ("copy", "leak")
+
+
+def test_equal_samples_in_two_told_splits_leak(data, tmp_path):
+    """What train drops by itself is no leak, but where the data says so it is a mistake."""
+    rows = [(path, path.parent.name, "train") for path in sorted(data.glob("*/*.wav"))]
+    rows += [(data / "no" / "s0_nohash_0.wav", "no", "test")]
+    lines = [f"{path},{label},{split}\n" for path, label, split in rows]
+    (tmp_path / "m.csv").write_text("path,label,split\n" + "".join(lines))
+    kinds, checkup = found(tmp_path / "m.csv")
+    assert kinds == [("leak", "data/no/s0_nohash_0.wav")]
+    assert any("in another split" in reason for reason in checkup.spoiled_by(1.0))
+    examples = checkup.dataset.examples
+    assert examples[checkup.of_kind("leak")[0].clip].split == "train"
+
+
+def test_what_train_would_refuse_spoils(data):
+    shutil.rmtree(data / "yes")
+    [reason] = found(data)[1].spoiled_by(1.0)
+    assert reason.startswith("train would refuse it: only one label (no)")
+
+
+def test_a_share_that_is_no_number_bears_nothing(data):
+    assert found(data)[1].spoiled_by(float("nan"))
+
+
+def test_a_fix_list_in_a_linked_folder_leads_back(data, tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    write_manifest(found(data)[1], tmp_path / "link" / "good.csv")
+    again = find_examples(tmp_path / "link" / "good.csv")
+    assert len(again.examples) == 24
+    assert again.problems == []
+
+
+def test_a_fix_list_names_the_background_noise(data, tmp_path, write_wav):
+    write_wav(data / "_background_noise_" / "hum.wav", chirp(9, 3.0))
+    write_manifest(found(data)[1], tmp_path / "good.jsonl")
+    again = find_examples(tmp_path / "good.jsonl")
+    assert [path.resolve() for path in again.noise] == [
+        (data / "_background_noise_" / "hum.wav").resolve()
+    ]
+    assert len(again.examples) == 24
+
+
+def test_a_pipe_among_the_recordings_is_told_and_not_waited_for(data):
+    os.mkfifo(data / "no" / "pipe.wav")
+    dataset = find_examples(data)
+    assert len(dataset.examples) == 24
+    assert dataset.problems == [f"{data}/no/pipe.wav: a pipe, not a recording; remove it"]

@@ -51,9 +51,9 @@ def test_the_bootstrap_of_a_difference_is_paired():
 
 
 def test_the_bootstrap_draws_trainings_too():
-    drawn = bootstrap([contender("a", "11", "00"), contender("b", "10")], ["x", "x"])
+    drawn = bootstrap([contender("a", "11", "00"), contender("b", "11")], ["x", "y"])
     assert set(drawn[:, 0]) == {0.0, 0.5, 1.0}
-    assert set(drawn[:, 1]) == {0.5}
+    assert set(drawn[:, 1]) == {1.0}
     assert (drawn[:, 0] == 0.5).mean() == pytest.approx(0.5, abs=0.04)
 
 
@@ -111,3 +111,11 @@ def test_many_pairs_ask_for_more():
     pair = Pair("a", "b", 0.1, 0.02, 0.2, 2, 9, "mcnemar", 0.02, adjust([0.02] + 14 * [0.5])[0])
     assert pair.p_adjusted == pytest.approx(0.3)
     assert pair.verdict == "may be luck"
+
+
+def test_models_on_one_speaker_are_compared_clip_by_clip():
+    first, second = np.arange(60) < 30, np.arange(60) < 40
+    contenders = [Contender("a", first[None]), Contender("b", second[None])]
+    alone = compare(contenders, ["ann"] * 60)
+    assert alone.pairs[0].low < alone.pairs[0].difference < alone.pairs[0].high
+    assert alone.pairs == compare(contenders, [""] * 60).pairs

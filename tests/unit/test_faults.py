@@ -36,7 +36,7 @@ def test_levels_of_a_tone_are_those_of_the_formula():
     assert levels.peak == pytest.approx(0.6, abs=1e-3)
     assert levels.offset == pytest.approx(0.1, abs=1e-4)
     # An amplitude of 0.5 is a power of 0.125; the offset does not count.
-    for level_db in (levels.loudest_db, levels.median_db, levels.background_db, levels.end_db):
+    for level_db in (levels.loudest_db, levels.background_db, levels.end_db):
         assert level_db == pytest.approx(10 * np.log10(0.125), abs=0.01)
 
 
@@ -53,6 +53,11 @@ def test_silent():
     assert kinds(0.002 * hiss) == ["silent"]  # -54 dB
     assert kinds(0.01 * hiss) == ["silent"]  # -40 dB, but nothing stands out of it
     assert kinds(0.1 * hiss) == []  # a loud hiss is a sound
+    # A faint word that fills its clip has no quiet around it, but begins and ends: -41 dB.
+    times = np.linspace(0, 1, RATE // 3, endpoint=False)
+    edges = np.minimum(1, 4 * np.minimum(times, 1 - times))
+    trimmed = 0.012 * edges * np.sin(2 * np.pi * 60 * times) + 1e-4 * hiss[: len(times), 0]
+    assert kinds(trimmed[:, None].astype(np.float32), usual_s=0.3) == []
     [fault] = faults_of(measure(np.zeros((RATE, 1), np.float32), RATE), 1.0, RATE)
     assert fault.detail == "digital silence"
 

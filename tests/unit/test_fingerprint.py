@@ -87,6 +87,11 @@ def test_a_shift_and_the_other_polarity_keep_the_match():
     assert is_copy(original, -np.pad(original, (1_234, 321)))
 
 
+def test_an_offset_keeps_the_match():
+    for seed in range(3):
+        assert is_copy(take(seed), take(seed) + np.float32(0.2))
+
+
 def test_other_takes_of_the_word_do_not_match():
     takes = [take(seed) for seed in range(12)]
     matches = [(i, j) for i in range(12) for j in range(i) if is_copy(takes[i], takes[j])]

@@ -67,7 +67,16 @@ def test_every_manifest_says_the_same(name, root):
             Example(root / "sub/c.wav", "no", "ann", "test"),
             Example(root / "b c.wav", "はい", None, None, 0.5, 1.25),
         ],
+        manifest=root / name,
     )
+    assert (dataset.source, dataset.title) == (root / name, name.split(".")[0])
+
+
+def test_a_manifest_may_name_background_noise(root):
+    text = "path,label\na.wav,yes\nsub/c.wav,_background_noise_\n"
+    dataset = find_examples(write_manifest(root, "m.csv", text))
+    assert found(dataset) == [("a.wav", "yes", None)]
+    assert dataset.noise == [root / "sub/c.wav"]
 
 
 def test_columns_may_stand_in_any_order_beside_others(root):

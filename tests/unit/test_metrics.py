@@ -55,8 +55,21 @@ def test_interval_is_wider_when_clips_of_a_speaker_go_together() -> None:
     assert by_speaker[1] - by_speaker[0] > 3 * (by_clip[1] - by_clip[0])
 
 
-def test_interval_of_one_speaker_is_the_figure_itself() -> None:
-    assert bootstrap_interval(np.array([True, False]), ["ann", "ann"]) == (0.5, 0.5)
+def test_the_clips_of_a_single_speaker_are_drawn_one_by_one() -> None:
+    is_right = np.arange(400) < 360
+    alone = bootstrap_interval(is_right, ["ann"] * 400)
+    assert alone == bootstrap_interval(is_right, [""] * 400)
+    # With silence, which nobody speaks, it is still one speaker.
+    assert bootstrap_interval(is_right, ["ann"] * 390 + [""] * 10) == alone
+
+
+def test_where_all_are_right_the_interval_is_wilsons_of_the_speakers() -> None:
+    z2 = 1.959963984540054**2
+    speakers = ["ann", "ann", "bob", "cat"]
+    low, high = bootstrap_interval(np.ones(4, dtype=bool), speakers)
+    assert (low, high) == (pytest.approx(3 / (3 + z2)), pytest.approx(1.0))
+    low, high = bootstrap_interval(np.zeros(4, dtype=bool), speakers)
+    assert (low, high) == (pytest.approx(0.0), pytest.approx(z2 / (3 + z2)))
 
 
 def test_number_of_speakers() -> None:

@@ -11,7 +11,7 @@ from common_report import random_predictions
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.predictions import FILE, load_predictions, save_predictions
 from speechcls.report import check_place, draw_report, save_report
-from speechcls.report_figures import draw_roc
+from speechcls.report_figures import draw_roc, expected_spread
 from speechcls.report_tables import curves
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -215,5 +215,17 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
 def test_the_legend_names_labels_that_begin_with_an_underscore():
     found = curves(random_predictions(("_unknown_", "a", "b"), 60, 0))
     [axes] = draw_roc(found).axes
-    names = {text.get_text().strip() for text in axes.get_legend().get_texts()}
+    names = {text.get_text().strip("\u200b") for text in axes.get_legend().get_texts()}
     assert names == {"_unknown_", "a", "b"}
+
+
+def test_the_spread_by_chance_of_speakers_who_are_understood_equally():
+    # One of two clips wrong, all by speakers of one clip: sorted, the wrong ones come first.
+    low, high = expected_spread([1] * 200, 100)
+    assert (low[0], high[-1]) == (0.0, 1.0)
+    # The number of wrong ones is binomial: 100 give or take 14.
+    assert (low == 0).sum() == pytest.approx(114, abs=2)
+    assert (high == 0).sum() == pytest.approx(86, abs=2)
+    low, high = expected_spread([10_000] * 40, 40_000)
+    assert low.min() > 0.88 and high.max() < 0.92
+    assert (np.diff(low) >= 0).all()

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from speechcls.wholefile import write_whole
+from speechcls.wholefile import write_csv, write_whole
 
 
 def test_a_file_is_written_and_replaced_and_leaves_nothing_beside_it(tmp_path):
@@ -30,3 +30,17 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
         write_whole(place, b"new")
     assert place.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [place]
+
+
+def test_missing_folders_are_made_and_an_error_names_the_place(tmp_path):
+    write_whole(tmp_path / "a" / "b" / "c.txt", b"deep")
+    assert (tmp_path / "a" / "b" / "c.txt").read_bytes() == b"deep"
+    place = tmp_path / "a" / "b" / "c.txt" / "d.txt"
+    with pytest.raises(OSError) as error:
+        write_whole(place, b"in a file")
+    assert error.value.filename == str(place)
+
+
+def test_rows_are_written_under_a_header(tmp_path):
+    write_csv(tmp_path / "t.csv", ("a", "b"), [(1, "x,y"), ("n\udcf6", None)])
+    assert (tmp_path / "t.csv").read_bytes() == b'a,b\n1,"x,y"\nn\xf6,\n'

@@ -1,0 +1,32 @@
+"""Tables for people on stdout, as wide as their longest name: a pipe has no width to fit into."""
+
+import sys
+from collections.abc import Collection, Iterable, Sequence
+
+import typer
+
+from speechcls.errors import printable
+
+
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], text: Collection[str]
+) -> None:
+    """Print rows under headings; nothing where there is no row.
+
+    Parameters
+    ----------
+    text : headings of columns of words, flush left; all others are numbers, flush right
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in text else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(printable, row))
+    if not table.row_count:
+        return
+    console = Console(file=sys.stdout, width=10_000, markup=False, highlight=False, emoji=False)
+    for line in console.render_lines(table, pad=False):
+        typer.echo("".join(segment.text for segment in line).rstrip())
