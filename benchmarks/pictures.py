@@ -34,9 +34,9 @@ CLIPS_A_WORD, HIDDEN_SIZE, EPOCHS = 120, 24, 12
 N_STEPS = 26
 """Steps of a recurrence in a second, at four frames each."""
 WALK = """\
-synth yes no stop go left right --out data --per-word 100
+synth yes no go on off up five nine left stop --out data --per-word 60
 check data
-train data --size tiny --recipe fast
+train data --size tiny --epochs 10
 evaluate data --report out
 explain data/{mistake} --out explain.png --html explain.html
 """
@@ -196,7 +196,11 @@ def save_small(drawn: Figure | Path, path: Path) -> None:
     """Write a PNG of 256 colours, a third of the size of one with all of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = drawn.read_bytes() if isinstance(drawn, Path) else render_figure(drawn, "png")
-    picture = Image.open(io.BytesIO(content)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    picture = (
+        Image.open(io.BytesIO(content))
+        .convert("RGB")
+        .quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
     picture.save(path, optimize=True)
     if path.stat().st_size > MOST_BYTES:
         raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")

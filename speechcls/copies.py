@@ -11,7 +11,7 @@ from speechcls.clipstore import read_example
 from speechcls.dataset import SPLITS, Dataset, Example
 from speechcls.errors import AudioError
 from speechcls.findings import Finding
-from speechcls.fingerprint import SAME_SOUND, Fingerprint, correlation, similar_pairs
+from speechcls.fingerprint import SAME_SOUND, SAME_WORD, Fingerprint, correlation, similar_pairs
 
 
 class Sound(NamedTuple):
@@ -86,7 +86,8 @@ def _group(
             a, b = clips[pair.first], clips[pair.second]
             if find(a) == find(b):
                 continue
-            if _correlate(examples, a, b, sample_rate)[0] >= SAME_SOUND:
+            limit = SAME_SOUND if examples[a].label == examples[b].label else SAME_WORD
+            if _correlate(examples, a, b, sample_rate)[0] >= limit:
                 head[max(find(a), find(b))] = min(find(a), find(b))
     groups = defaultdict(list)
     for i in sounds:
