@@ -168,8 +168,7 @@ def load_artifact(path: Path) -> Artifact:
     ArtifactError
         When it is missing, damaged, foreign, or written by a newer speechcls.
     """
-    if str(path) == BUNDLED and not path.exists():
-        path = find_bundled() or path
+    path = locate(path)
     if not path.is_dir():
         kind = "a file, not a model folder" if path.exists() else "no such model"
         raise ArtifactError(
@@ -316,7 +315,7 @@ def find_artifact(named: Path | None) -> tuple[Path, str]:
         When there is none.
     """
     if named is not None:
-        return named, "--model"
+        return locate(named), "--model"
     if from_environment := os.environ.get(ENVIRONMENT):
         return Path(from_environment), f"${ENVIRONMENT}"
     found = [path.parent for path in MODELS.glob(f"*/{CONFIG}") if (path.parent / ONNX).is_file()]
@@ -345,6 +344,7 @@ def find_artifacts(folder: Path) -> list[Path]:
     def is_meant(path: Path) -> bool:
         return (path / CONFIG).is_file() or (path / ONNX).is_file()
 
+    folder = locate(folder)
     try:
         if is_meant(folder) or not folder.is_dir():
             return [folder]
@@ -357,6 +357,16 @@ def find_artifacts(folder: Path) -> list[Path]:
             f"{folder}: neither a model nor a folder of models; name one that speechcls train wrote"
         )
     return found
+
+
+def locate(path: Path) -> Path:
+    """Return ``path``, or where the model that comes with speechcls lies if that is meant.
+
+    It is meant by ``commands``, unless a model of the user's has this name.
+    """
+    if str(path) == BUNDLED and not (path / CONFIG).is_file():
+        return find_bundled() or path
+    return path
 
 
 def find_bundled() -> Path | None:

@@ -103,7 +103,7 @@ def to_dict(checkup: Checkup, max_bad: float) -> dict[str, Any]:
         "speakers": {name: asdict(one) for name, one in tally(checkup, "speaker").items()},
         "counts": {kind: len(checkup.of_kind(kind)) for kind in KINDS},
         "findings": [row_of(checkup, finding) for finding in checkup.findings],
-        "problems": checkup.dataset.problems,
+        "problems": checkup.dataset.problems + checkup.bad_noise,
         "notes": checkup.notes,
         "spoiled_by": checkup.spoiled_by(max_bad),
     }

@@ -10,8 +10,9 @@ from speechcls.artifact import load_split
 from speechcls.audio import naming_errors, read_native, resample, to_float, to_mono, to_pcm
 from speechcls.classifier import Classifier, Probabilities, default_jobs
 from speechcls.clipstore import digest_of
-from speechcls.config import SILENCE, UNKNOWN, FeatureConfig
+from speechcls.config import SILENCE, FeatureConfig
 from speechcls.copies import Sound, find_copies
+from speechcls.corpus import require_clips
 from speechcls.dataset import Dataset, Example
 from speechcls.doubts import doubt_labels
 from speechcls.errors import AudioError, DatasetError, EmptyError
@@ -65,7 +66,9 @@ def check(
             outcomes.append(answer)
             on_clip()
     heard = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, _Heard)}
-    examples, notes, refusals = dataset.examples, _check_noise(dataset), list[str]()
+    examples, bad_noise = dataset.examples, _check_noise(dataset)
+    has_noise = len(bad_noise) < len(dataset.noise)
+    notes, refusals = list[str](), list[str]()
     findings = [
         Finding(i, "empty" if isinstance(outcome, EmptyError) else "unreadable", 0.0, str(outcome))
         for i, outcome in enumerate(outcomes)
@@ -82,13 +85,13 @@ def check(
             if one.sound.fingerprint.any() and examples[i].label != SILENCE
         }
         findings += find_copies(
-            dataset, sounds, rate, _splits(examples, heard, notes, refusals), bad
+            dataset, sounds, rate, _splits(dataset, heard, has_noise, notes, refusals), bad
         )
     findings += _straddling_speakers(examples)
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: worst first within each
     levels = [heard[i].levels if i in heard else None for i in range(len(outcomes))]
-    checkup = Checkup(dataset, levels, findings, notes, refusals)
+    checkup = Checkup(dataset, levels, findings, notes, refusals, bad_noise)
     notes += _balance(checkup)
     return checkup
 
@@ -129,7 +132,7 @@ def _check_noise(dataset: Dataset) -> list[str]:
         try:
             read_native(path)
         except AudioError as error:
-            notes.append(f"background noise: {error}")
+            notes.append(str(error))
     return notes
 
 
@@ -167,7 +170,9 @@ def _doubts(
     if strangers:
         names = ", ".join(sorted(strangers))
         notes.append(f"the model knows no label {names} and has no _unknown_: not judged by it")
-    if set(given) <= {labels.index(label) for label in (UNKNOWN,) if label in labels}:
+    if not clips:
+        return []
+    if not {examples[i].label for i in clips} & set(labels):
         notes.append(
             f"the model knows none of these labels (it has {', '.join(labels)}): it doubts none"
         )
@@ -191,15 +196,22 @@ def _doubts(
 
 
 def _splits(
-    examples: Sequence[Example],
+    dataset: Dataset,
     heard: Mapping[int, _Heard],
+    has_noise: bool,
     notes: list[str],
     refusals: list[str],
 ) -> dict[int, str]:
     """Return the split of each clip in a training, the told ones alone where that is refused."""
-    clips = list(heard)
+    examples, clips = dataset.examples, list(heard)
+    told = {example.split for example in examples}
+    if told <= {"validation", "test"}:
+        notes.append("the data says that none of it trains: it is judged as held-out data")
+        return {i: str(examples[i].split) for i in clips}
     try:
-        choose_labels({examples[i].label for i in clips}, (), has_noise=False)
+        words = {example.label for example in examples} | set(dataset.empty_labels)
+        labels = choose_labels(words, (), has_noise)
+        require_clips(dataset, labels, {examples[i].label for i in clips}, [])
         splits = assign_splits(
             [examples[i] for i in clips],
             [examples[i].label for i in clips],

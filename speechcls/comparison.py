@@ -17,10 +17,11 @@ from speechcls.evaluation import (
     check_labels,
     choose_window,
     describe_scored,
+    is_tested,
     read_pcm,
     silent_examples,
 )
-from speechcls.metrics import N_RESAMPLES, Labels, group_clips
+from speechcls.metrics import N_RESAMPLES, Labels, group_clips, widen
 from speechcls.readahead import work_ahead
 from speechcls.splits import UNUSED, map_label
 
@@ -206,7 +207,10 @@ def compare(contenders: Sequence[Contender], speakers: Sequence[str]) -> Compari
             )
         )
     bounds = np.percentile(drawn, [2.5, 97.5], axis=0).T
-    intervals = tuple((float(low), float(high)) for low, high in bounds)
+    intervals = tuple(
+        widen(float(low), float(high), contender.accuracy, len(speakers))
+        for (low, high), contender in zip(bounds, contenders, strict=True)
+    )
     return Comparison(tuple(contenders), intervals, tuple(pairs))
 
 
@@ -270,7 +274,7 @@ def answer(
         elif outcome is not None:
             kept.append((example, *outcome))
         on_clip()
-    if any(split == "test" for _, split, _ in kept):
+    if any(is_tested(example, split) for example, split, _ in kept):
         kept = [row for row in kept if row[1] != "validation"]
     if not kept:
         raise DatasetError(

@@ -94,23 +94,7 @@ def load_corpus(
     store = open_store(dataset.root, dataset.examples, features.sample_rate, jobs, on_clip, verify)
     bad = dataset.problems + store.bad + bad_noise
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
-    readable = Counter(example.label for example in store.examples)
-    for label in labels:
-        if not readable[label] and label not in (UNKNOWN, SILENCE):
-            raise DatasetError(
-                f"{dataset.root / label}: no readable clip of this label; add recordings or remove"
-                " the folder",
-                _shorten(bad),
-            )
-
-    if UNKNOWN in labels and not any(
-        map_label(example.label, labels) == UNKNOWN for example in store.examples
-    ):
-        raise DatasetError(
-            f"{dataset.source}: no readable clip of a word that is none of the commands; add"
-            " recordings or remove the folder",
-            _shorten(bad),
-        )
+    require_clips(dataset, labels, {example.label for example in store.examples}, bad)
     features = dataclasses.replace(features, duration_s=duration_s or store.usual_duration_s())
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
@@ -156,6 +140,32 @@ def load_corpus(
         + splits.warnings,
         bad=bad,
     )
+
+
+def require_clips(
+    dataset: Dataset, labels: Sequence[str], readable: set[str], bad: list[str]
+) -> None:
+    """Refuse a data set in which no clip of some label can be read.
+
+    Parameters
+    ----------
+    labels : of the model
+    readable : words of the clips that can be read
+    bad : a line for each other clip
+    """
+    for label in labels:
+        if label not in readable and label not in (UNKNOWN, SILENCE):
+            raise DatasetError(
+                f"{dataset.root / label}: no readable clip of this label; add recordings or remove"
+                " the folder",
+                _shorten(bad),
+            )
+    if UNKNOWN in labels and not any(map_label(word, labels) == UNKNOWN for word in readable):
+        raise DatasetError(
+            f"{dataset.source}: no readable clip of a word that is none of the commands; add"
+            " recordings or remove the folder",
+            _shorten(bad),
+        )
 
 
 def _check_bad(bad: list[str], n_clips: int, max_bad: float) -> None:

@@ -246,6 +246,10 @@ def _read_manifest(manifest: Path) -> Dataset:
             dataset.problems.append(f"{where}: no such file: {path}")
             continue
         if label == NOISE_FOLDER:
+            if split or start_s or end_s is not None:
+                raise DatasetError(
+                    f"{where}: background noise is taken whole; leave split, start_s and end_s out"
+                )
             dataset.noise.append(path)
             continue
         speaker = str(row["speaker"]) if row.get("speaker") not in (None, "") else None

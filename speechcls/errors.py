@@ -39,4 +39,8 @@ class ArtifactError(SpeechclsError):
 
 def printable(text: str) -> str:
     """Return text without what would move a cursor or break a page, spelled out instead."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)
+
+
+_HARMLESS = "\u00a0\u200c\u200d"
+"""A space that does not break, and what joins letters or keeps them apart in some scripts."""

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.artifact import load_split
+from speechcls.artifact import SplitRow, load_split
 from speechcls.audio import PCM, read_clip, to_float, unpad
 from speechcls.classifier import Classifier, Window
 from speechcls.clipstore import digest_of, read_example
@@ -17,7 +17,7 @@ from speechcls.corpus import mean_command_count
 from speechcls.dataset import SPLITS, Dataset, Example
 from speechcls.errors import AudioError, ConfigError, DatasetError, SpeechclsError
 from speechcls.levels import level_db, snr_db
-from speechcls.metrics import Scores, score
+from speechcls.metrics import Scores, is_of_one_speaker, score
 from speechcls.readahead import work_ahead
 from speechcls.silence import cut_silence
 from speechcls.splits import UNUSED, map_label
@@ -114,8 +114,7 @@ def evaluate(
             elif outcome is not None:
                 answers.append(outcome)
             on_clip()
-    counts = Counter(answer.split for answer in answers)
-    if split == "auto" and counts["test"]:
+    if split == "auto" and any(is_tested(answer.example, answer.split) for answer in answers):
         answers = [answer for answer in answers if answer.split != "validation"]
     answers = _thin_silence(answers, classifier.labels, set(dataset.noise))
     if not answers:
@@ -136,8 +135,13 @@ def evaluate(
     return Evaluation(scores, scored, caveat, bad, answers)
 
 
+def is_tested(example: Example, split: str) -> bool:
+    """Whether a word was held out as test; silence alone says nothing of the words."""
+    return split == "test" and example.label != SILENCE
+
+
 def _thin_silence(answers: list[Answer], labels: tuple[str, ...], noise: set[Path]) -> list[Answer]:
-    """Return the answers with no more cuts of new background noise than clips of a command.
+    """Return the answers with no more silence than clips of a command, by less new silence.
 
     How many clips count is known only now; noise has no end and would outweigh them.
     """
@@ -147,7 +151,8 @@ def _thin_silence(answers: list[Answer], labels: tuple[str, ...], noise: set[Pat
         for i, answer in enumerate(answers)
         if answer.split == NEW and answer.example.path in noise
     ]
-    n_wanted = mean_command_count(spoken) if spoken else len(cuts)
+    n_held_out = sum(answer.example.path in noise for answer in answers) - len(cuts)
+    n_wanted = max(0, mean_command_count(spoken) - n_held_out) if spoken else len(cuts)
     if len(cuts) <= n_wanted:
         return answers
     kept = {cuts[i] for i in np.linspace(0, len(cuts) - 1, n_wanted).round().astype(int)}
@@ -167,34 +172,61 @@ def check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> 
 
 
 def silent_examples(classifier: Classifier, dataset: Dataset) -> list[Example]:
-    """Return cuts of the data's background noise: those that training held out, else new ones.
+    """Return cuts of the data's background noise: those that training held out, and new ones.
 
-    Recordings are told by their names without folders, since a training on a manifest names others.
+    New ones are of recordings that the training did not have.
     """
     if SILENCE not in classifier.labels or not dataset.noise:
         return []
-    paths = {path.name: path for path in dataset.noise}
-    held_out = [
-        Example(paths[name], SILENCE, None, row.split, row.start_s, row.end_s, row.gain)
+    rows = [
+        row
         for row in load_split(classifier.artifact)
-        if row.label == SILENCE and (name := PurePosixPath(row.path).name) in paths
+        if row.label == SILENCE and row.end_s is not None
     ]
-    if held_out:
-        return held_out
+    paths = _find_noise(rows, dataset.noise, classifier.sample_rate)
+    cuts = [
+        Example(paths[row.path], SILENCE, None, row.split, row.start_s, row.end_s, row.gain)
+        for row in rows
+        if row.path in paths
+    ]
     durations_s = {}
     for path in dataset.noise:
+        if path in paths.values():
+            continue
         try:
             samples = read_clip(path, classifier.sample_rate)
         except AudioError as error:
             dataset.problems.append(str(error))
         else:
             durations_s[path] = len(samples) / classifier.sample_rate
-    if not durations_s:
-        return []
-    n_cuts = mean_command_count(
-        [str(map_label(example.label, classifier.labels)) for example in dataset.examples]
-    )
-    return cut_silence(durations_s, None, n_cuts, classifier.artifact.features.duration_s)
+    if durations_s:
+        n_cuts = mean_command_count(
+            [str(map_label(example.label, classifier.labels)) for example in dataset.examples]
+        )
+        window_s = classifier.artifact.features.duration_s
+        cuts += cut_silence(durations_s, None, n_cuts, window_s)
+    return cuts
+
+
+def _find_noise(
+    rows: Sequence[SplitRow], noise: Sequence[Path], sample_rate: int
+) -> dict[str, Path]:
+    """Return the recordings that a training cut silence from, by its name for them.
+
+    A recording is told by its name without folders and by the samples of one cut.
+    """
+    found = {}
+    for name in dict.fromkeys(row.path for row in rows):
+        # A cut of digital silence is like any other.
+        probe = next((row for row in rows if row.path == name and row.gain), None)
+        for path in noise:
+            if probe is None or path.name != PurePosixPath(name).name:
+                continue
+            cut = Example(path, SILENCE, None, None, probe.start_s, probe.end_s, probe.gain)
+            pcm = read_pcm(cut, sample_rate)
+            if not isinstance(pcm, SpeechclsError) and digest_of(pcm) == probe.digest:
+                found[name] = path
+    return found
 
 
 def read_pcm(example: Example, sample_rate: int) -> PCM | SpeechclsError:
@@ -272,6 +304,6 @@ def describe_scored(splits: Sequence[str], speakers: Sequence[str]) -> tuple[str
         caveats.append(
             "the best epoch was chosen on the validation clips: the figures flatter a bit"
         )
-    if len(set(speakers) - {""}) == 1:
+    if is_of_one_speaker(speakers):
         caveats.append("all clips are by one speaker: nothing is known of others")
     return scored, "; ".join(caveats)

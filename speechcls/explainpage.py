@@ -14,7 +14,7 @@ from speechcls.panels import Curves, Image, Panel, Wave, heard_panels, layer_pan
 from speechcls.wholefile import write_whole
 
 N_COLOURS = 64
-_N_DECIMALS = 4
+_N_DECIMALS = 3
 
 
 def write_explanation(explanation: Explanation, title: str, layer: int, path: Path) -> None:

@@ -61,6 +61,8 @@ class Checkup:
     """What is to be known of the data set as a whole."""
     refusals: list[str] = field(default_factory=list)
     """Why ``train`` would refuse the whole."""
+    bad_noise: list[str] = field(default_factory=list)
+    """One line for each recording of background noise that cannot be read."""
 
     def of_kind(self, kind: str) -> list[Finding]:
         """Return the findings of one kind, worst first."""
@@ -84,8 +86,12 @@ class Checkup:
         """
         n_problems, n_clips = len(self.dataset.problems), len(self.dataset.examples)
         n_clips += n_problems
-        reasons = [f"train would refuse it: {refusal}" for refusal in self.refusals]
+        reasons = [
+            f"train would refuse it: {refusal}; or name the words that matter with --commands"
+            for refusal in self.refusals
+        ]
         n_unreadable = len(self.clips_with(frozenset({"unreadable", "empty"}))) + n_problems
+        n_unreadable += len(self.bad_noise)
         if n_unreadable > MAX_UNREADABLE * n_clips:
             reasons.append(
                 f"{n_unreadable} of {n_clips} clips cannot be read, more than the"

@@ -119,8 +119,9 @@ def bootstrap_interval(
 
     Speakers are drawn with replacement, all clips of one together, since clips of one person are
     right or wrong together; a clip without a speaker counts as one of its own, and so do those of a
-    single speaker, where the interval is for new clips of that one. Where all clips are
-    right, or all wrong, drawing tells nothing: there it is Wilson's interval, a speaker one trial.
+    single speaker, where the interval is for new clips of that one. It is never narrower than
+    Wilson's, which takes all clips for independent: where nearly all are right, drawing them again
+    tells little.
 
     Source
     ------
@@ -129,21 +130,30 @@ def bootstrap_interval(
     group = group_clips(speakers)
     n_clips = np.bincount(group).astype(np.float64)
     n_right = np.bincount(group, weights=is_right)
-    if is_right.all() or not is_right.any():
-        low, high = wilson_interval(len(n_clips) * bool(is_right[0]), len(n_clips))
-        return float(low), float(high)
     generator = np.random.default_rng(seed)
     shares = []
     for _ in range(N_RESAMPLES):
         drawn = generator.integers(len(n_clips), size=len(n_clips))
         shares.append(n_right[drawn].sum() / n_clips[drawn].sum())
     low, high = np.percentile(shares, [2.5, 97.5])
-    return float(low), float(high)
+    return widen(float(low), float(high), float(is_right.mean()), len(is_right))
+
+
+def widen(low: float, high: float, share: float, n: int) -> tuple[float, float]:
+    """Return the interval of a share of ``n`` clips, widened to Wilson's."""
+    least, most = wilson_interval(share * n, n)
+    return min(low, float(least)), max(high, float(most))
+
+
+def is_of_one_speaker(speakers: Sequence[str]) -> bool:
+    """Whether one speaker is named, for most clips; silence, which nobody speaks, has none."""
+    named = [speaker for speaker in speakers if speaker]
+    return len(set(named)) == 1 and 2 * len(named) > len(speakers)
 
 
 def group_clips(speakers: Sequence[str]) -> Labels:
     """Return (n_clips,) which clips are drawn together: those of one speaker, if there are two."""
-    is_one = len(set(speakers) - {""}) == 1
+    is_one = is_of_one_speaker(speakers)
     groups = [f"\0{i}" if is_one or not speaker else speaker for i, speaker in enumerate(speakers)]
     _, group = np.unique(groups, return_inverse=True)
     return np.asarray(group, dtype=np.int64)

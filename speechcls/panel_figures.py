@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 N_FRAMES = 51
 """Of a moving picture."""
-SLOWER = 5.0
-"""How much slower than the sound a moving picture is."""
+SLOWER, LONGEST_S = 5.0, 15.0
+"""How much slower than the sound a moving picture is, and how long it lasts at most."""
 _MOVING_DPI = 70
 _PALE = 0.2
 _CURSOR = (194, 24, 91)

@@ -132,11 +132,10 @@ def draw_report(
     """
     from speechcls import report_figures as draw
 
-    for name, endings in ((FIGURES, (".png", ".svg")), (TABLES, (".csv",))):
+    for name in (FIGURES, TABLES):
         (folder / name).mkdir(exist_ok=True)
-        for old in (folder / name).iterdir():
-            if old.suffix in endings:
-                old.unlink()  # there may be fewer now
+
+    drawn = set()
 
     def picture(name: str, figure: "Figure", alt: str, is_wide: bool = False) -> Picture:
         for kind in ("png", "svg"):
@@ -146,6 +145,7 @@ def draw_report(
                 save_figure(figure, folder / FIGURES / f"{name}.{kind}")
             figure.set_layout_engine("none")  # every panel has its place now
         on_picture()
+        drawn.add(name)
         svg = (folder / FIGURES / f"{name}.svg").read_text(encoding="utf-8")
         return Picture(data_uri("image/svg+xml", _follow_page(svg).encode()), alt, is_wide)
 
@@ -224,6 +224,10 @@ def draw_report(
     )
     page = folder / PAGE
     write_whole(page, html)
+    may_be = ("roc", "det", "by_speaker", *(f"mistake_{rank:02}" for rank in range(1, 100)))
+    for name in set(may_be) - drawn:  # of an earlier report in this place
+        for kind in ("png", "svg"):
+            (folder / FIGURES / f"{name}.{kind}").unlink(missing_ok=True)
     return page
 
 

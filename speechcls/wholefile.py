@@ -12,7 +12,7 @@ from typing import Any
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``; who reads it meanwhile, or after a failure, finds what was.
 
-    Folders that are missing are made.
+    Folders that are missing are made; a pipe or a device is written to as it is.
 
     Raises
     ------
@@ -20,7 +20,10 @@ def write_whole(path: Path, content: bytes) -> None:
         Naming ``path``, not the file beside it that it is written to first.
     """
     try:
-        _write(path, content)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(content)
+        else:
+            _write(path, content)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 

@@ -75,9 +75,9 @@ def check(
     splits; and, with --model, labels that are probably wrong. Warns of words that are cut off, DC
     offset, odd sample rates and imbalance.
 
-    Ends with exit code 1 where a training would be spoiled: one sound or one speaker stands in two
-    splits, more than --max-bad of the clips are bad (unreadable, empty, short, silent, clipped,
-    under two labels, or doubtful), or more than 1 % cannot be read.
+    Ends with exit code 1 where a training would be spoiled: train would refuse it, one sound or one
+    speaker stands in two splits, more than --max-bad of the clips are bad (unreadable, empty,
+    short, silent, clipped, under two labels, or doubtful), or more than 1 % cannot be read.
 
     Example: speechcls check data/ --fix-list good.csv
     """
@@ -99,7 +99,7 @@ def check(
         classifier = Classifier.load(model, jobs)
     with counting(messages, "checking", len(dataset.examples)) as on_clip:
         checkup = check_data(dataset, classifier, jobs, on_clip)
-    report_bad(messages, dataset.problems)
+    report_bad(messages, dataset.problems + checkup.bad_noise)
     if as_json:
         typer.echo(json.dumps({"data": str(data)} | checkreport.to_dict(checkup, max_bad)))
     else:

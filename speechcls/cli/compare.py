@@ -123,10 +123,10 @@ def compare(
 ) -> None:
     """Compare models on the same clips, and tell a difference from luck.
 
-    The clips are those that all models were tested on or never saw; where there are none, those
-    that validated all of them. Two models are compared by McNemar's exact test and by a bootstrap
-    over speakers, corrected for the number of pairs (Holm); several trainings of an architecture
-    by a bootstrap over speakers and trainings.
+    The clips are those that all models were tested on or never saw; where no test clips are, those
+    that validated all of them as well. Two models are compared by McNemar's exact test and by a
+    bootstrap over speakers, corrected for the number of pairs (Holm); several trainings of an
+    architecture by a bootstrap over speakers and trainings.
 
     With --archs each architecture is trained first, with one budget; what lies in --out already is
     not trained again. With --memory small networks learn to answer seconds after the end of a

@@ -61,7 +61,7 @@ def explain(
     from speechcls.explaining import explain as explain_window
     from speechcls.explainpage import write_explanation
     from speechcls.figures import MOVING, check_figure_path, save_animation, save_figure
-    from speechcls.panel_figures import SLOWER, animate_explanation, draw_explanation
+    from speechcls.panel_figures import LONGEST_S, SLOWER, animate_explanation, draw_explanation
 
     messages = Messages(quiet, verbose)
     if not (out or html or animate):
@@ -109,5 +109,5 @@ def explain(
         typer.echo(html)
     if animate:
         frames = animate_explanation(explanation, title, layer)
-        save_animation(frames, SLOWER * explanation.end_s, animate)
+        save_animation(frames, min(LONGEST_S, SLOWER * explanation.end_s), animate)
         typer.echo(animate)

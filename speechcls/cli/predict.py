@@ -90,7 +90,8 @@ def predict(
     # In a terminal the answers themselves show how far it is.
     shows = messages.shows_progress and not sys.stdout.isatty()
     n_clips = None
-    if shows and "-" not in (*(clips or []), files_from):
+    is_list = files_from is None or Path(files_from).is_file()
+    if shows and is_list and "-" not in (clips or []):
         sources = list(sources)
         n_clips = len(sources)
     with counting(messages if shows else Messages(quiet=True), "predicting", n_clips) as on_clip:

@@ -109,3 +109,11 @@ def test_a_name_is_shown_whole_and_as_it_is(models, run):
     result = run("bench", f"models/{60 * 'long'}", cwd=models.parent)
     assert result.code == 0
     assert f"models/{60 * 'long'}/:cat: [bold]" in result.stdout
+
+
+def test_the_bundled_model_has_a_name_anywhere(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "commands").mkdir()  # of the user's, and no model
+    result = call("bench", "commands", "--json")
+    assert result.code == 0, result.stderr
+    assert json.loads(result.stdout)["model"].endswith("commands")

@@ -155,3 +155,20 @@ def test_a_fix_list_of_no_known_format_is_wrong_usage(data, tmp_path, call):
     result = call("check", data, "--fix-list", tmp_path / "good.txt")
     assert (result.code, result.stdout) == (2, "")
     assert "good.txt: must end in one of .csv, .tsv, .jsonl" in result.stderr
+
+
+def test_a_model_of_other_words_says_that_it_doubts_none(tmp_path, call, make_tones):
+    data = make_tones(tmp_path / "data", ("fall",), n_speakers=12)
+    (data / "fall").rename(data / "sink")
+    shutil.copytree(data / "sink", data / "drop")
+    result = call("check", data, "--model", "commands", "--max-bad", "1")
+    assert "the model knows none of these labels (it has yes, no," in result.stderr
+    assert "doubtful" not in result.stdout
+
+
+@pytest.mark.parametrize("option", ["--csv", "--html", "--fix-list"])
+def test_a_place_that_is_a_folder_is_refused_before_the_work(option, data, tmp_path, call):
+    (tmp_path / "there.csv").mkdir()
+    result = call("check", data, option, tmp_path / "there.csv")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.errors == [f"{tmp_path}/there.csv: is a folder; name a file"]

@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import pytest
+import typer
 
 GRID = ("--archs", "gru,rnn", "--epochs", "1", "--size", "tiny", "--no-speed")
 
@@ -227,3 +228,15 @@ def test_training_leaves_its_history_and_logs_it(home, train, tmp_path, monkeypa
     assert refused.code == 2
     assert "pip install 'speechcls[tensorboard]'" in refused.errors[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_option_is_of_some_way_of_comparing():
+    from speechcls.cli import app
+    from speechcls.cli.compare import _TAKEN
+
+    group = typer.main.get_command(app)
+    names = {option.name for option in group.get_command(None, "compare").params}
+    names -= {"paths", "quiet", "verbose", "help"}
+    assert {"json" if name == "as_json" else name for name in names} == set().union(
+        *_TAKEN.values()
+    )

@@ -281,3 +281,41 @@ def test_a_pipe_among_the_recordings_is_told_and_not_waited_for(data):
     dataset = find_examples(data)
     assert len(dataset.examples) == 24
     assert dataset.problems == [f"{data}/no/pipe.wav: a pipe, not a recording; remove it"]
+
+
+def test_two_words_need_more_likeness_than_two_takes(data, write_wav, monkeypatch):
+    """The same pair, once as takes of a word and once as two words."""
+    monkeypatch.setattr("speechcls.copies._correlate", lambda *_: (0.95, 0.0))
+    write_wav(data / "no" / "s1_nohash_7.wav", np.float32(0.5) * chirp(3))
+    assert ("copy", "no/s1_nohash_7.wav") in found(data)[0] or ("leak", "no/s1_nohash_7.wav") in (
+        found(data)[0]
+    )
+    (data / "no" / "s1_nohash_7.wav").rename(data / "yes" / "s1_nohash_7.wav")
+    assert "two-labels" not in {kind for kind, _ in found(data)[0]}
+    monkeypatch.setattr("speechcls.copies._correlate", lambda *_: (0.97, 0.0))
+    assert ("two-labels", "yes/s1_nohash_7.wav") in found(data)[0]
+
+
+def test_check_refuses_what_train_refuses(data, write_wav):
+    hum = data / "_background_noise_" / "hum.wav"
+    shutil.copytree(data / "yes", data.parent / "yes")
+    shutil.rmtree(data / "yes")
+    [reason] = found(data)[1].spoiled_by(1.0)
+    assert "only one label (no)" in reason and "or name the words that matter" in reason
+    write_wav(hum, chirp(9, 3.0))  # with silence there are two
+    assert found(data)[1].spoiled_by(1.0) == []
+    hum.write_text("no sound")
+    assert any("1 of 12 clips cannot be read" in line for line in found(data)[1].spoiled_by(1.0))
+    hum.unlink()
+    shutil.move(data.parent / "yes", data / "yes")
+    (data / "maybe").mkdir()
+    [reason] = found(data)[1].spoiled_by(1.0)
+    assert "maybe: no readable clip of this label" in reason
+
+
+def test_data_that_is_all_held_out_is_not_judged_as_a_training(data, tmp_path):
+    lines = [f"{path},{path.parent.name},test\n" for path in sorted(data.glob("*/*.wav"))]
+    (tmp_path / "m.csv").write_text("path,label,split\n" + "".join(lines))
+    kinds, checkup = found(tmp_path / "m.csv")
+    assert (kinds, checkup.spoiled_by(0.0)) == ([], [])
+    assert any("none of it trains" in note for note in checkup.notes)

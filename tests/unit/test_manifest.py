@@ -240,3 +240,12 @@ def test_a_manifest_without_a_clip(root):
     assert message_of(manifest) == (
         f"{manifest}: no clip found\n  {manifest}:2: no such file: {root / 'gone.wav'}"
     )
+
+
+def test_background_noise_is_taken_whole(root):
+    for column, value in (("start_s", "1.5"), ("end_s", "2"), ("split", "train")):
+        text = f"path,label,{column}\na.wav,yes,\nsub/c.wav,_background_noise_,{value}\n"
+        message = message_of(write_manifest(root, "m.csv", text))
+        assert message.endswith(
+            "m.csv:3: background noise is taken whole; leave split, start_s and end_s out"
+        )

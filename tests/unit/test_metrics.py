@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
-from speechcls.metrics import bootstrap_interval, score
+from speechcls.metrics import bootstrap_interval, is_of_one_speaker, score
 
 #           a  a  a  a  b  b  c
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2])
@@ -63,13 +63,27 @@ def test_the_clips_of_a_single_speaker_are_drawn_one_by_one() -> None:
     assert bootstrap_interval(is_right, ["ann"] * 390 + [""] * 10) == alone
 
 
-def test_where_all_are_right_the_interval_is_wilsons_of_the_speakers() -> None:
+def test_an_interval_is_never_narrower_than_that_of_independent_clips() -> None:
     z2 = 1.959963984540054**2
     speakers = ["ann", "ann", "bob", "cat"]
-    low, high = bootstrap_interval(np.ones(4, dtype=bool), speakers)
-    assert (low, high) == (pytest.approx(3 / (3 + z2)), pytest.approx(1.0))
-    low, high = bootstrap_interval(np.zeros(4, dtype=bool), speakers)
-    assert (low, high) == (pytest.approx(0.0), pytest.approx(z2 / (3 + z2)))
+    assert bootstrap_interval(np.ones(4, dtype=bool), speakers) == (
+        pytest.approx(4 / (4 + z2)),
+        pytest.approx(1.0),
+    )
+    # One right, one wrong of each speaker: whoever is drawn, it is a half.
+    low, high = bootstrap_interval(np.arange(4) % 2 == 0, ["ann", "ann", "bob", "bob"])
+    assert (low, high) == (pytest.approx(0.5 - (high - 0.5)), pytest.approx(0.8499, abs=1e-3))
+    # A model without a mistake is no less certain than one with a mistake.
+    eighty = np.repeat(list("abcdefgh"), 10).tolist()
+    perfect, nearly = (bootstrap_interval(np.arange(80) >= n, eighty) for n in (0, 1))
+    assert perfect[0] > nearly[0]
+
+
+def test_silence_does_not_hide_that_there_is_one_speaker() -> None:
+    assert is_of_one_speaker(["ann"] * 9 + [""] * 3)
+    assert not is_of_one_speaker(["ann"] + [""] * 99)  # of most nobody knows who speaks
+    assert not is_of_one_speaker(["ann", "bob"])
+    assert not is_of_one_speaker(["", ""])
 
 
 def test_number_of_speakers() -> None:

@@ -229,3 +229,15 @@ def test_the_spread_by_chance_of_speakers_who_are_understood_equally():
     low, high = expected_spread([10_000] * 40, 40_000)
     assert low.min() > 0.88 and high.max() < 0.92
     assert (np.diff(low) >= 0).all()
+
+
+def test_what_others_put_beside_the_pictures_stays(tmp_path):
+    _, folder = draw(tmp_path, random_predictions(("a", "b"), 40, 0))
+    (folder / "figures" / "mine.png").write_bytes(b"mine")
+    (folder / "tables" / "notes.csv").write_bytes(b"mine")
+    (folder / "figures" / "roc.png").write_bytes(b"old")
+    one = random_predictions(("a", "b"), 1, 0)
+    draw_report(one, folder)  # of one clip there is no curve
+    assert not (folder / "figures" / "roc.png").exists()
+    assert (folder / "figures" / "mine.png").read_bytes() == b"mine"
+    assert (folder / "tables" / "notes.csv").read_bytes() == b"mine"

@@ -44,3 +44,12 @@ def test_missing_folders_are_made_and_an_error_names_the_place(tmp_path):
 def test_rows_are_written_under_a_header(tmp_path):
     write_csv(tmp_path / "t.csv", ("a", "b"), [(1, "x,y"), ("n\udcf6", None)])
     assert (tmp_path / "t.csv").read_bytes() == b'a,b\n1,"x,y"\nn\xf6,\n'
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(tmp_path / "pipe", b"content")
+    assert os.read(reader, 100) == b"content"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
