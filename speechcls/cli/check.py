@@ -100,19 +100,23 @@ def check(
     with counting(messages, "checking", len(dataset.examples)) as on_clip:
         checkup = check_data(dataset, classifier, jobs, on_clip)
     report_bad(messages, dataset.problems + checkup.bad_noise)
-    if as_json:
-        typer.echo(json.dumps({"data": str(data)} | checkreport.to_dict(checkup, max_bad)))
-    else:
-        _print_checkup(checkup)
-        for note in checkup.notes:
-            messages.warn(note)
-    if csv_file:
-        checkreport.write_csv(checkup, csv_file)
-    if html_file:
-        checkreport.write_html(checkup, html_file, str(data), max_bad)
-    if fix_list:
-        n_clips = checkreport.write_manifest(checkup, fix_list)
-        messages.note(f"{fix_list}: {n_clips} of {len(dataset.examples)} clips")
+    # First the files, which a reader of stdout that goes away must not cost, and the figures even
+    # where the files fail.
+    try:
+        if csv_file:
+            checkreport.write_csv(checkup, csv_file)
+        if html_file:
+            checkreport.write_html(checkup, html_file, str(data), max_bad)
+        if fix_list:
+            n_clips = checkreport.write_manifest(checkup, fix_list)
+            messages.note(f"{fix_list}: {n_clips} of {len(dataset.examples)} clips")
+    finally:
+        if as_json:
+            typer.echo(json.dumps({"data": str(data)} | checkreport.to_dict(checkup, max_bad)))
+        else:
+            _print_checkup(checkup)
+            for note in checkup.notes:
+                messages.warn(note)
     if reasons := checkup.spoiled_by(max_bad):
         for reason in reasons:
             messages.error(reason)

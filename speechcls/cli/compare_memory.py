@@ -36,7 +36,7 @@ def compare_memory(
     messages: Messages,
 ) -> None:
     """Train, print, and draw."""
-    from speechcls.memory import FRONTS, build_network, mean_curves, prepare_words, run_memory
+    from speechcls.memory import FRONTS, build_network, prepare_words, run_memory
 
     for arch in archs:
         build_network(arch, 10, 20, 2, config.parameters)  # refuses a name before all else
@@ -74,21 +74,30 @@ def compare_memory(
                 f" {shares[-1]:.0f} % after {config.longest_s:g} s"
                 f" ({len(runs)} of {len(grid)}, about {left_s / 60:.0f} min left)"
             )
-    if as_json:
-        typer.echo(json.dumps(_as_object(runs, words, config)))
-    else:
-        _print_table(runs, words)
-    if out:
-        from speechcls.charts import draw_memory
-        from speechcls.figures import save_figure
-
-        figure = draw_memory(mean_curves(runs), words.chance)
-        for kind in ("png", "svg"):
-            save_figure(figure, out / f"memory.{kind}")
-        write_memory(runs, out / "memory.csv")
-        messages.note(f"wrote {out / 'memory.png'}, .svg and .csv")
+    # First the files, which a reader of stdout that goes away must not cost, and the figures even
+    # where the files fail.
+    try:
+        if out:
+            _draw(runs, words.chance, out)
+            messages.note(f"wrote {out / 'memory.png'}, .svg and .csv")
+    finally:
+        if as_json:
+            typer.echo(json.dumps(_as_object(runs, words, config)))
+        else:
+            _print_table(runs, words)
     if words.bad:
         raise typer.Exit(FAILED)
+
+
+def _draw(runs: Sequence["MemoryRun"], chance: float, out: Path) -> None:
+    from speechcls.charts import draw_memory
+    from speechcls.figures import save_figure
+    from speechcls.memory import mean_curves
+
+    figure = draw_memory(mean_curves(runs), chance)
+    for kind in ("png", "svg"):
+        save_figure(figure, out / f"memory.{kind}")
+    write_memory(runs, out / "memory.csv")
 
 
 def write_memory(runs: Sequence["MemoryRun"], path: Path) -> None:

@@ -57,14 +57,18 @@ def compare_models(
     ]
     comparison = compare(contenders, answers.speakers)
     speeds = _measure([group[0] for group in groups.values()], wanted, messages)
-    if wanted.as_json:
-        typer.echo(json.dumps(_as_object(comparison, answers, groups, speeds, dataset)))
-    else:
-        _print(comparison, answers, groups, speeds)
-    if wanted.differences:
-        _write_differences(wanted.differences, answers, dataset, models)
-    if wanted.out:
-        _draw(wanted.out, comparison, groups, messages)
+    # First the files, which a reader of stdout that goes away must not cost, and the figures even
+    # where the files fail.
+    try:
+        if wanted.differences:
+            _write_differences(wanted.differences, answers, dataset, models)
+        if wanted.out:
+            _draw(wanted.out, comparison, groups, messages)
+    finally:
+        if wanted.as_json:
+            typer.echo(json.dumps(_as_object(comparison, answers, groups, speeds, dataset)))
+        else:
+            _print(comparison, answers, groups, speeds)
     return list(answers.bad)
 
 

@@ -116,15 +116,19 @@ def evaluate(
     with counting(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate_model(classifier, dataset, split, on_clip)
     report_bad(messages, evaluation.bad)
-    if as_json:
-        scores = evaluation.scores.to_dict()
-        head = {"model": str(path), "data": str(data), "scored": evaluation.scored}
-        result = head | {"caveat": evaluation.caveat} | scores | {"bad": evaluation.bad}
-        typer.echo(json.dumps(result))
-    else:
-        _print_scores(evaluation)
-    if report is not None:
-        make_report(evaluation, classifier, dataset, report, messages)
+    # First the files, which a reader of stdout that goes away must not cost, and the figures even
+    # where the files fail.
+    try:
+        if report is not None:
+            make_report(evaluation, classifier, dataset, report, messages)
+    finally:
+        if as_json:
+            scores = evaluation.scores.to_dict()
+            head = {"model": str(path), "data": str(data), "scored": evaluation.scored}
+            result = head | {"caveat": evaluation.caveat} | scores | {"bad": evaluation.bad}
+            typer.echo(json.dumps(result))
+        else:
+            _print_scores(evaluation)
     accuracy = evaluation.scores.accuracy
     if min_accuracy is not None and not accuracy >= min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

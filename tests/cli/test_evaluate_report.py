@@ -107,3 +107,25 @@ def test_damaged_predictions_are_told(field, value, at_home, call, tmp_path):
     result = call("report", out)
     assert (result.code, result.stdout) == (1, "")
     assert "predictions.json: damaged or not of speechcls" in result.errors[0]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "check"])
+def test_files_are_written_though_nobody_reads_the_table(command, home, start, tmp_path):
+    out = tmp_path / "page"
+    option = ("--report", out, "-m", home.model) if command == "evaluate" else ("--html", out)
+    process = start(command, home.data, *option)
+    process.stdout.close()  # as head does
+    assert process.wait(120) == 1
+    assert b"Traceback" not in process.stderr.read()
+    assert (out / "report.html" if command == "evaluate" else out).stat().st_size > 1_000
+
+
+def test_the_table_is_printed_though_a_file_cannot_be_written(home, call, tmp_path, monkeypatch):
+    def refuse(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("speechcls.checkreport.write_whole", refuse)
+    result = call("check", home.data, "--csv", tmp_path / "a.csv")
+    assert result.code == 1
+    assert result.stdout.startswith("clips     144 of 3 labels")
+    assert f"{tmp_path}/a.csv: no space left on device" in result.errors
