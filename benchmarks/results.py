@@ -22,14 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from report import write_report
-from stream_accuracy import accuracies
+from stream_accuracy import accuracies, windows_of
 
 from speechcls.artifact import ONNX, load_split
-from speechcls.audio import read_clip, to_float
+from speechcls.audio import read_clip
 from speechcls.classifier import Classifier, open_session
-from speechcls.clipstore import read_example
 from speechcls.config import SILENCE, UNKNOWN
 from speechcls.dataset import NOISE_FOLDER, Dataset, Example, find_examples
 from speechcls.evaluation import evaluate
@@ -260,12 +258,6 @@ def recall_of_unseen(classifier: Classifier, dataset: Dataset) -> float:
     unseen = [example for example in dataset.examples if example.label in rare]
     predicted = classifier.probabilities(windows_of(classifier, unseen)).argmax(axis=1)
     return float((predicted == classifier.labels.index(UNKNOWN)).mean())
-
-
-def windows_of(classifier: Classifier, examples: list[Example]) -> npt.NDArray[np.float32]:
-    """Return (n_clips, n_samples)."""
-    read = (read_example(example, classifier.sample_rate) for example in examples)
-    return np.stack([classifier.window(to_float(pcm)).samples for pcm in read])
 
 
 def accuracy_in_babble(classifier: Classifier, data: Path, babble: Path) -> dict[str, float]:

@@ -38,12 +38,17 @@ def accuracies(classifier: Classifier, data: Path) -> tuple[float, float]:
         Example(data / row.path, row.label, None, None, row.start_s, row.end_s, row.gain)
         for row in rows
     ]
-    read = (to_float(read_example(example, classifier.sample_rate)) for example in examples)
-    windows = np.stack([classifier.window(samples).samples for samples in read])
+    windows = windows_of(classifier, examples)
     alone = classifier.probabilities(windows).argmax(axis=1)
     silence = labels.index(SILENCE)
     in_stream = np.array(list(_in_stream(classifier, windows, silence)))
     return float((alone == truth).mean()), float((in_stream == truth).mean())
+
+
+def windows_of(classifier: Classifier, examples: list[Example]) -> npt.NDArray[np.float32]:
+    """Return (n_clips, n_samples)."""
+    read = (read_example(example, classifier.sample_rate) for example in examples)
+    return np.stack([classifier.window(to_float(pcm)).samples for pcm in read])
 
 
 def _in_stream(

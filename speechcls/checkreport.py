@@ -1,7 +1,5 @@
 """A check-up as JSON, CSV and a page, and the manifest of the clips that are left."""
 
-import csv
-import io
 import json
 import os
 from collections import defaultdict
@@ -15,7 +13,7 @@ from speechcls.dataset import MANIFEST_SUFFIXES, NOISE_FOLDER
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.findings import KINDS, LEFT_OUT, Checkup, Finding
 from speechcls.pages import data_uri, render, wav_bytes
-from speechcls.wholefile import write_whole
+from speechcls.wholefile import csv_text, write_whole
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest, as ``train`` reads it."""
@@ -160,11 +158,7 @@ def check_manifest_name(path: Path) -> str:
 
 
 def _csv_text(rows: list[dict[str, Any]], columns: Any, delimiter: str = ",") -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, delimiter=delimiter, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(columns, ([row.get(name) for name in columns] for row in rows), delimiter)
 
 
 def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None:
@@ -185,7 +179,7 @@ def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None
         n_printed=N_PRINTED,
         n_bad=len(checkup.clips_with(LEFT_OUT)),
     )
-    _write(path, page.decode())
+    write_whole(path, page)
 
 
 def _player(checkup: Checkup, finding: Finding) -> str | None:
@@ -207,5 +201,4 @@ def _write(path: Path, text: str) -> None:
             f"{path}: a file name is not UTF-8, which this format cannot hold; rename the file, or"
             " write a manifest that ends in .jsonl"
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)

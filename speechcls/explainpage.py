@@ -2,24 +2,33 @@
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from speechcls.explaining import Array, Explanation
 from speechcls.figures import PALETTE, colour_steps, render_figure
 from speechcls.pages import data_uri, render, wav_bytes
-from speechcls.panel_figures import draw_explanation
 from speechcls.panels import Curves, Image, Panel, Wave, heard_panels, layer_panels, layer_title
 from speechcls.wholefile import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 N_COLOURS = 64
 _N_DECIMALS = 3
 
 
-def write_explanation(explanation: Explanation, title: str, layer: int, path: Path) -> None:
-    """Write one page that needs no other file; ``layer`` (1 is the lowest) is shown first."""
-    figure = draw_explanation(explanation, title, layer)
+def write_explanation(
+    explanation: Explanation, figure: "Figure", title: str, layer: int, path: Path
+) -> None:
+    """Write one page that needs no other file.
+
+    Parameters
+    ----------
+    figure : what is shown where scripts are off, of ``panel_figures.draw_explanation``
+    layer : shown first, 1 is the lowest
+    """
     page = render(
         "explain.html",
         title=title,

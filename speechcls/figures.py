@@ -3,6 +3,7 @@
 matplotlib is imported when a figure is made: it takes half a second, and few commands draw.
 """
 
+import functools
 import io
 import warnings
 from collections.abc import Sequence
@@ -59,12 +60,18 @@ def new_figure(width: float, height: float) -> "Figure":
     """
     import matplotlib
     from matplotlib.figure import Figure
+
+    matplotlib.rcParams.update(_STYLE | {"font.family": _families()})
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@functools.cache
+def _families() -> list[str]:
+    """Return the fonts that are there, matplotlib's own first."""
     from matplotlib.font_manager import fontManager
 
     there = {font.name for font in fontManager.ttflist}
-    families = ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in there)]
-    matplotlib.rcParams.update(_STYLE | {"font.family": families})
-    return Figure(figsize=(width, height), layout="constrained")
+    return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in there)]
 
 
 def as_text(name: str) -> str:
@@ -103,6 +110,15 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """Write a picture, PNG or SVG by the ending of ``path``, whole or not at all."""
     check_figure_path(path)
     write_whole(path, render_figure(figure, path.suffix.lower().removeprefix(".")))
+
+
+def save_both(figure: "Figure", place: Path) -> bytes:
+    """Write ``place``.png and ``place``.svg, each whole or not at all; return the SVG."""
+    save_figure(figure, place.with_name(f"{place.name}.png"))
+    figure.set_layout_engine("none")  # every panel has its place now
+    svg = render_figure(figure, "svg")
+    write_whole(place.with_name(f"{place.name}.svg"), svg)
+    return svg
 
 
 def save_animation(

@@ -47,10 +47,14 @@ def draw_explanation(explanation: Explanation, title: str, layer: int) -> "Figur
     return figure
 
 
-def animate_explanation(
-    explanation: Explanation, title: str, layer: int
-) -> list[npt.NDArray[np.uint8]]:
-    """Return the whole figure moment by moment, with what is still to come paled.
+def animate_figure(figure: "Figure", end_s: float) -> list[npt.NDArray[np.uint8]]:
+    """Return a figure of panels moment by moment, with what is still to come paled.
+
+    Its resolution is changed.
+
+    Parameters
+    ----------
+    end_s : where the time axes of its panels end
 
     Returns
     -------
@@ -58,14 +62,13 @@ def animate_explanation(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = draw_explanation(explanation, title, layer)
     figure.set_dpi(_MOVING_DPI)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     whole = np.asarray(canvas.buffer_rgba())[:, :, :3]
     pale = (255 - (255 - whole.astype(np.int64)) * _PALE).astype(np.uint8)
     frames = []
-    for time_s in np.linspace(0, explanation.end_s, N_FRAMES):
+    for time_s in np.linspace(0, end_s, N_FRAMES):
         frame = whole.copy()
         for axes in figure.axes:
             box = axes.get_window_extent()

@@ -3,7 +3,6 @@
 import functools
 import io
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import soundfile
 from speechcls.audio import fit_length, to_float
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
-from speechcls.figures import save_figure
+from speechcls.figures import save_both
 from speechcls.metrics import score
 from speechcls.pages import data_uri, render, wav_bytes
 from speechcls.predictions import FILE, Predictions, save_predictions
@@ -138,15 +137,9 @@ def draw_report(
     drawn = set()
 
     def picture(name: str, figure: "Figure", alt: str, is_wide: bool = False) -> Picture:
-        for kind in ("png", "svg"):
-            with warnings.catch_warnings():
-                # A label in a script that the font lacks: a browser's font has it.
-                warnings.filterwarnings("ignore", "Glyph .* missing from")
-                save_figure(figure, folder / FIGURES / f"{name}.{kind}")
-            figure.set_layout_engine("none")  # every panel has its place now
+        svg = save_both(figure, folder / FIGURES / name).decode()
         on_picture()
         drawn.add(name)
-        svg = (folder / FIGURES / f"{name}.svg").read_text(encoding="utf-8")
         return Picture(data_uri("image/svg+xml", _follow_page(svg).encode()), alt, is_wide)
 
     speakers = [clip.speaker for clip in predictions.clips]
@@ -224,7 +217,7 @@ def draw_report(
     )
     page = folder / PAGE
     write_whole(page, html)
-    may_be = ("roc", "det", "by_speaker", *(f"mistake_{rank:02}" for rank in range(1, 100)))
+    may_be = ("roc", "det", "by_speaker", *(f"mistake_{n:02}" for n in range(1, N_MISTAKES + 1)))
     for name in set(may_be) - drawn:  # of an earlier report in this place
         for kind in ("png", "svg"):
             (folder / FIGURES / f"{name}.{kind}").unlink(missing_ok=True)

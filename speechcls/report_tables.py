@@ -1,7 +1,5 @@
 """The numbers of a report: every table, and the arrays behind every picture."""
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from speechcls.metrics import Scores, wilson_interval
 from speechcls.predictions import Predictions
+from speechcls.wholefile import csv_text
 
 N_BINS = 6
 """Groups of equally many clips by loudness, noise or length."""
@@ -50,18 +49,16 @@ class Table:
 
     def csv(self) -> bytes:
         """Return it under a header; a share has two more columns, of its interval."""
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
         shares = [any(isinstance(row[i], Share) for row in self.rows) for i in self._places]
         header = []
         for (name, _), is_share in zip(self.columns, shares, strict=True):
             plain = name if self.names_labels else name.replace(" ", "_")
             header += [plain, f"{plain}_low", f"{plain}_high"] if is_share else [plain]
-        writer.writerow(header)
+        rows = []
         for row in self.rows:
             cells = [c for cell in row for c in (cell if isinstance(cell, Share) else (cell,))]
-            writer.writerow(_plain(cell) if isinstance(cell, float) else cell for cell in cells)
-        return text.getvalue().encode("utf-8", "surrogateescape")
+            rows.append([_plain(cell) if isinstance(cell, float) else cell for cell in cells])
+        return csv_text(header, rows).encode("utf-8", "surrogateescape")
 
     @property
     def _places(self) -> range:

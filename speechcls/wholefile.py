@@ -30,11 +30,16 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows under a header; a name that is not UTF-8 comes out as it went in."""
+    write_whole(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: str = ",") -> str:
+    """Return rows under a header as CSV; what is None is left empty."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    return text.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:

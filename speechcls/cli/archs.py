@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from speechcls.cli.common import reports_errors
+from speechcls.cli.common import AsJsonLines, reports_errors
 from speechcls.cli.tables import print_table
 from speechcls.config import FeatureConfig, NetworkConfig
 
@@ -23,7 +23,7 @@ def archs(
         int, typer.Option(min=1, help="Recurrent layers.")
     ] = NetworkConfig.num_layers,
     n_labels: Annotated[int, typer.Option(min=2, help="Words to tell apart.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: AsJsonLines = False,
 ) -> None:
     """List the networks with their size and cost.
 

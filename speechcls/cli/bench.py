@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import FAILED, Jobs, Messages, Quiet, Verbose, reports_errors
+from speechcls.cli.common import FAILED, AsJsonLines, Jobs, Messages, Quiet, Verbose, reports_errors
 from speechcls.cli.progress import counting
 from speechcls.cli.tables import print_table
 from speechcls.errors import SpeechclsError
@@ -27,7 +27,7 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: AsJsonLines = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,

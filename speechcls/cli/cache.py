@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechcls.cli.common import Messages, Quiet, reports_errors
+from speechcls.cli.common import AsJsonLines, Messages, Quiet, reports_errors
 from speechcls.cli.tables import print_table
 from speechcls.errors import ConfigError
 
@@ -21,7 +21,7 @@ def cache(
         list[Path] | None,
         typer.Argument(help="Folders of data whose clips are meant. [default: all]"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: AsJsonLines = False,
     quiet: Quiet = False,
 ) -> None:
     """List the clips that training has packed, or remove them.

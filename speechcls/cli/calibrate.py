@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechcls.cli.common import (
+    AsJson,
     Messages,
     Model,
     Pattern,
@@ -36,7 +37,7 @@ def calibrate(
         float, typer.Option(min=0.0, help="False alarms an hour, of all labels together.")
     ] = 0.5,
     pattern: Pattern = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from speechcls.cli.common import (
     FAILED,
+    AsJson,
     Jobs,
     Messages,
     Noise,
@@ -15,6 +16,7 @@ from speechcls.cli.common import (
     Quiet,
     Verbose,
     check_file_place,
+    files_first,
     report_bad,
     reports_errors,
 )
@@ -48,7 +50,7 @@ def check(
     max_bad: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of bad clips that ends with exit code 1.")
     ] = 0.05,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: AsJson = False,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Write a row a finding.", metavar="FILE")
     ] = None,
@@ -100,9 +102,16 @@ def check(
     with counting(messages, "checking", len(dataset.examples)) as on_clip:
         checkup = check_data(dataset, classifier, jobs, on_clip)
     report_bad(messages, dataset.problems + checkup.bad_noise)
-    # First the files, which a reader of stdout that goes away must not cost, and the figures even
-    # where the files fail.
-    try:
+
+    def show() -> None:
+        if as_json:
+            typer.echo(json.dumps({"data": str(data)} | checkreport.to_dict(checkup, max_bad)))
+            return
+        _print_checkup(checkup)
+        for note in checkup.notes:
+            messages.warn(note)
+
+    with files_first(show):
         if csv_file:
             checkreport.write_csv(checkup, csv_file)
         if html_file:
@@ -110,13 +119,6 @@ def check(
         if fix_list:
             n_clips = checkreport.write_manifest(checkup, fix_list)
             messages.note(f"{fix_list}: {n_clips} of {len(dataset.examples)} clips")
-    finally:
-        if as_json:
-            typer.echo(json.dumps({"data": str(data)} | checkreport.to_dict(checkup, max_bad)))
-        else:
-            _print_checkup(checkup)
-            for note in checkup.notes:
-                messages.warn(note)
     if reasons := checkup.spoiled_by(max_bad):
         for reason in reasons:
             messages.error(reason)

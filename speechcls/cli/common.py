@@ -4,7 +4,8 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -47,6 +48,8 @@ Jobs = Annotated[
     typer.Option(min=1, help="Threads that read and compute. [default: all cores]"),
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda where ONNX Runtime has it.")]
 
 
@@ -131,6 +134,18 @@ def split_names(option: str, text: str | None) -> list[str]:
     if text is not None and not names:
         raise ConfigError(f"{option} {text!r}: names nothing; give names, as ann,bob")
     return names
+
+
+@contextmanager
+def files_first(show: Callable[[], None]) -> Iterator[None]:
+    """Run what writes files, then ``show`` the figures on stdout, even where the files fail.
+
+    A reader of stdout that goes away, as ``| head`` does, must not cost the files.
+    """
+    try:
+        yield
+    finally:
+        show()
 
 
 def check_file_place(path: Path) -> None:

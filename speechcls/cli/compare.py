@@ -8,6 +8,7 @@ import typer
 
 from speechcls.cli.common import (
     FAILED,
+    AsJson,
     Jobs,
     Messages,
     Noise,
@@ -113,7 +114,7 @@ def compare(
     speed: Annotated[
         bool, typer.Option("--speed/--no-speed", help="Whether to measure time and memory too.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: AsJson = False,
     device: Annotated[str, typer.Option(help="To train on: auto, cpu, cuda or mps.")] = "auto",
     pattern: Pattern = None,
     noise: Noise = None,

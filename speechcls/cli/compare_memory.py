@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from speechcls.cli.common import FAILED, Messages, report_bad
+from speechcls.cli.common import FAILED, Messages, files_first, report_bad
 from speechcls.cli.progress import counting, going_on
 from speechcls.cli.tables import print_table
 from speechcls.errors import DatasetError
@@ -74,29 +74,27 @@ def compare_memory(
                 f" {shares[-1]:.0f} % after {config.longest_s:g} s"
                 f" ({len(runs)} of {len(grid)}, about {left_s / 60:.0f} min left)"
             )
-    # First the files, which a reader of stdout that goes away must not cost, and the figures even
-    # where the files fail.
-    try:
-        if out:
-            _draw(runs, words.chance, out)
-            messages.note(f"wrote {out / 'memory.png'}, .svg and .csv")
-    finally:
+
+    def show() -> None:
         if as_json:
             typer.echo(json.dumps(_as_object(runs, words, config)))
         else:
             _print_table(runs, words)
+
+    with files_first(show):
+        if out:
+            _draw(runs, words.chance, out)
+            messages.note(f"wrote {out / 'memory.png'}, .svg and .csv")
     if words.bad:
         raise typer.Exit(FAILED)
 
 
 def _draw(runs: Sequence["MemoryRun"], chance: float, out: Path) -> None:
     from speechcls.charts import draw_memory
-    from speechcls.figures import save_figure
+    from speechcls.figures import save_both
     from speechcls.memory import mean_curves
 
-    figure = draw_memory(mean_curves(runs), chance)
-    for kind in ("png", "svg"):
-        save_figure(figure, out / f"memory.{kind}")
+    save_both(draw_memory(mean_curves(runs), chance), out / "memory")
     write_memory(runs, out / "memory.csv")
 
 

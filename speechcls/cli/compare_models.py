@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from speechcls.cli.common import Messages
+from speechcls.cli.common import Messages, files_first
 from speechcls.cli.progress import counting
 from speechcls.cli.tables import print_table
 from speechcls.wholefile import write_csv
@@ -57,18 +57,18 @@ def compare_models(
     ]
     comparison = compare(contenders, answers.speakers)
     speeds = _measure([group[0] for group in groups.values()], wanted, messages)
-    # First the files, which a reader of stdout that goes away must not cost, and the figures even
-    # where the files fail.
-    try:
-        if wanted.differences:
-            _write_differences(wanted.differences, answers, dataset, models)
-        if wanted.out:
-            _draw(wanted.out, comparison, groups, messages)
-    finally:
+
+    def show() -> None:
         if wanted.as_json:
             typer.echo(json.dumps(_as_object(comparison, answers, groups, speeds, dataset)))
         else:
             _print(comparison, answers, groups, speeds)
+
+    with files_first(show):
+        if wanted.differences:
+            _write_differences(wanted.differences, answers, dataset, models)
+        if wanted.out:
+            _draw(wanted.out, comparison, groups, messages)
     return list(answers.bad)
 
 
@@ -108,7 +108,7 @@ def _draw(
     messages: Messages,
 ) -> None:
     from speechcls.charts import draw_learning_curves, draw_sizes
-    from speechcls.figures import save_figure
+    from speechcls.figures import save_both
     from speechcls.speed import read_counts
 
     parameters = {name: read_counts(group[0])[0] for name, group in groups.items()}
@@ -117,8 +117,7 @@ def _draw(
     if all(all(seeds) for seeds in histories.values()):
         figures["learning-curves"] = draw_learning_curves(histories)
     for name, figure in figures.items():
-        for kind in ("png", "svg"):
-            save_figure(figure, out / f"{name}.{kind}")
+        save_both(figure, out / name)
     messages.note(f"wrote {' and '.join(f'{name}.png' for name in figures)} (and .svg) to {out}")
 
 

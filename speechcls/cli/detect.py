@@ -131,8 +131,8 @@ def detect(
                     open_recording(source, heard.sample_rate, channel, raw, name) as recording,
                 ):
                     # In a terminal the words themselves show how far it is.
-                    shows = messages.shows_progress and bool(out or not sys.stdout.isatty())
-                    with listening(name, recording.duration_s, shows) as advance:
+                    is_wanted = bool(out) or not sys.stdout.isatty()
+                    with listening(messages, name, recording.duration_s, is_wanted) as advance:
                         keep()
                         _hear(recording, heard, finder, write, advance)
             except AudioError as error:

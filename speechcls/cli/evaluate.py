@@ -8,6 +8,7 @@ import typer
 
 from speechcls.cli.common import (
     FAILED,
+    AsJson,
     Device,
     Jobs,
     Messages,
@@ -16,11 +17,12 @@ from speechcls.cli.common import (
     Pattern,
     Quiet,
     Verbose,
+    files_first,
     report_bad,
     reports_errors,
 )
 from speechcls.cli.progress import counting
-from speechcls.cli.report import check_report, make_report
+from speechcls.cli.report import make_report
 from speechcls.cli.tables import print_table
 from speechcls.errors import printable
 
@@ -69,7 +71,7 @@ def evaluate(
             help="Least probability of a word in --stream. [default: the model's own]",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: AsJson = False,
     report: Annotated[
         Path | None,
         typer.Option(help="Draw a page of what the model gets right and wrong.", metavar="DIR"),
@@ -107,7 +109,9 @@ def evaluate(
 
     messages = Messages(quiet, verbose)
     if report is not None:
-        check_report(report)
+        from speechcls.report import check_place
+
+        check_place(report)  # before the work is done
     path, how = find_artifact(model)
     classifier = Classifier.load(path, jobs, device)
     messages.note(f"model {path} ({how})")
@@ -116,19 +120,19 @@ def evaluate(
     with counting(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate_model(classifier, dataset, split, on_clip)
     report_bad(messages, evaluation.bad)
-    # First the files, which a reader of stdout that goes away must not cost, and the figures even
-    # where the files fail.
-    try:
+
+    def show() -> None:
+        if not as_json:
+            _print_scores(evaluation)
+            return
+        scores = evaluation.scores.to_dict()
+        head = {"model": str(path), "data": str(data), "scored": evaluation.scored}
+        result = head | {"caveat": evaluation.caveat} | scores | {"bad": evaluation.bad}
+        typer.echo(json.dumps(result))
+
+    with files_first(show):
         if report is not None:
             make_report(evaluation, classifier, dataset, report, messages)
-    finally:
-        if as_json:
-            scores = evaluation.scores.to_dict()
-            head = {"model": str(path), "data": str(data), "scored": evaluation.scored}
-            result = head | {"caveat": evaluation.caveat} | scores | {"bad": evaluation.bad}
-            typer.echo(json.dumps(result))
-        else:
-            _print_scores(evaluation)
     accuracy = evaluation.scores.accuracy
     if min_accuracy is not None and not accuracy >= min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

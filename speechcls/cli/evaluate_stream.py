@@ -42,7 +42,7 @@ def evaluate_stream(
     thresholds = choose_thresholds(artifact, threshold)
     with (
         open_recording(recording, running.sample_rate) as sound,
-        listening(str(recording), sound.duration_s, messages.shows_progress) as advance,
+        listening(messages, str(recording), sound.duration_s) as advance,
     ):
 
         def blocks() -> Iterator["Samples"]:

@@ -61,7 +61,7 @@ def explain(
     from speechcls.explaining import explain as explain_window
     from speechcls.explainpage import write_explanation
     from speechcls.figures import MOVING, check_figure_path, save_animation, save_figure
-    from speechcls.panel_figures import LONGEST_S, SLOWER, animate_explanation, draw_explanation
+    from speechcls.panel_figures import LONGEST_S, SLOWER, animate_figure, draw_explanation
 
     messages = Messages(quiet, verbose)
     if not (out or html or animate):
@@ -101,13 +101,14 @@ def explain(
         what = f"most depends on {explanation.decisive_s:.2f} s, without which it loses {lost:.2f}"
     messages.note(f"{clip}: {answer} ({probability:.4f}); {what}")
     layer = layer or n_layers
+    figure = draw_explanation(explanation, title, layer)
     if out:
-        save_figure(draw_explanation(explanation, title, layer), out)
+        save_figure(figure, out)
         typer.echo(out)
     if html:
-        write_explanation(explanation, title, layer, html)
+        write_explanation(explanation, figure, title, layer, html)
         typer.echo(html)
     if animate:
-        frames = animate_explanation(explanation, title, layer)
+        frames = animate_figure(figure, explanation.end_s)
         save_animation(frames, min(LONGEST_S, SLOWER * explanation.end_s), animate)
         typer.echo(animate)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import Model, Quiet, Verbose, reports_errors, split_names
+from speechcls.cli.common import AsJsonLines, Model, Quiet, Verbose, reports_errors, split_names
 from speechcls.cli.live import (
     CtrlC,
     From,
@@ -52,7 +52,7 @@ def listen(
             metavar="COMMAND",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: AsJsonLines = False,
     device: InputDevice = None,
     list_devices: Annotated[
         bool,

@@ -12,6 +12,7 @@ import typer
 
 from speechcls.cli.common import (
     FAILED,
+    AsJsonLines,
     Device,
     Jobs,
     Messages,
@@ -54,7 +55,7 @@ def predict(
             " second label from this probability on, else the first.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: AsJsonLines = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     device: Device = "cpu",
     jobs: Jobs = None,
@@ -88,13 +89,13 @@ def predict(
     n_failed = 0
     sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n")
     # In a terminal the answers themselves show how far it is.
-    shows = messages.shows_progress and not sys.stdout.isatty()
+    is_wanted = not sys.stdout.isatty()
     n_clips = None
     is_list = files_from is None or Path(files_from).is_file()
-    if shows and is_list and "-" not in (clips or []):
+    if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
         n_clips = len(sources)
-    with counting(messages if shows else Messages(quiet=True), "predicting", n_clips) as on_clip:
+    with counting(messages, "predicting", n_clips, is_wanted) as on_clip:
         for batch in classifier.predict_many(sources, threshold):
             for name, answer, window in batch:
                 on_clip()

@@ -7,73 +7,66 @@ from typing import TYPE_CHECKING
 from speechcls.cli.common import Messages
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
     from speechcls.training import Epoch
 
 
-@contextmanager
-def counting(messages: Messages, what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Give a function to call after each of ``total`` items (None: not known)."""
-    if not messages.shows_progress:
-        yield lambda: None
-        return
+def _bar(*columns: "ProgressColumn") -> "Progress":
+    """Return a bar with a text before it and the time left behind; it is gone when it ends."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(
+    # Notes that are written meanwhile go above the bar; stdout would end on stderr.
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
         *columns,
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, highlight=False),
         transient=True,
-        redirect_stdout=False,  # it would end on stderr
-    ) as p:
-        task = p.add_task(what, total=total)
-        yield lambda: p.advance(task)
+        redirect_stdout=False,
+    )
+
+
+@contextmanager
+def counting(
+    messages: Messages, what: str, total: int | None, is_wanted: bool = True
+) -> Iterator[Callable[[], None]]:
+    """Give a function to call after each of ``total`` items (None: not known)."""
+    if not (messages.shows_progress and is_wanted):
+        yield lambda: None
+        return
+    from rich.progress import MofNCompleteColumn
+
+    with _bar(MofNCompleteColumn()) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
 
 
 @contextmanager
 def going_on(messages: Messages, what: str, total: float) -> Iterator[Callable[[float], None]]:
-    """Give a function to call with how much of ``total`` is done; time left is shown beside."""
+    """Give a function to call with how much of ``total`` is done."""
     if not messages.shows_progress:
         yield lambda done: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False)
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    # Notes that are written meanwhile go above the bar.
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+    with _bar() as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)
 
 
 @contextmanager
 def listening(
-    name: str, duration_s: float | None, is_shown: bool
+    messages: Messages, name: str, duration_s: float | None, is_wanted: bool = True
 ) -> Iterator[Callable[[float], None]]:
     """Show how much of a recording is heard; give a function to call with each further second."""
-    if not is_shown:
+    if not (messages.shows_progress and is_wanted):
         yield lambda seconds: None
         return
-    from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TextColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[heard]}")
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,  # it would end on stderr
-    ) as progress:
+    with _bar(TextColumn("{task.fields[heard]}")) as progress:
         task = progress.add_task(escape(name), total=duration_s, heard="")
         total = "" if duration_s is None else f" of {_clock(duration_s)}"
         heard_s = 0.0
@@ -109,12 +102,7 @@ def training_display(
     if not messages.shows_progress:
         yield note, lambda done: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False)
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _bar() as progress:
         task = progress.add_task(f"epoch 1/{n_epochs}", total=n_epochs)
         n_done = 0
 

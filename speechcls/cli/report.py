@@ -43,13 +43,6 @@ def report(
     typer.echo(page)
 
 
-def check_report(folder: Path) -> None:
-    """Refuse a place for a report before the work is done."""
-    from speechcls.report import check_place
-
-    check_place(folder)
-
-
 def make_report(
     evaluation: "Evaluation",
     classifier: "Classifier",

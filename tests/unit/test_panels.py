@@ -15,7 +15,7 @@ from speechcls.errors import ConfigError
 from speechcls.explaining import Curve, explain, gate_panels, spectrogram
 from speechcls.explainpage import to_dict, write_explanation
 from speechcls.figures import colour_steps, save_animation
-from speechcls.panel_figures import N_FRAMES, animate_explanation, draw_explanation
+from speechcls.panel_figures import N_FRAMES, animate_figure, draw_explanation
 from speechcls.panels import features_panel, heard_panels, layer_panels, layer_title, wave_panel
 
 
@@ -110,7 +110,9 @@ def test_the_page_holds_every_number_of_every_layer(explanation):
 def test_the_page_needs_nothing_else_and_cannot_be_broken_out_of(explanation, tmp_path):
     evil = "</script><script>alert(1)</script>"
     named = dataclasses.replace(explanation, labels=(evil, "a", "b"))
-    write_explanation(named, f"{evil} \udcff", 1, tmp_path / "page.html")
+    title = f"{evil} \udcff"
+    figure = draw_explanation(named, title, layer=1)
+    write_explanation(named, figure, title, 1, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert evil not in page
     assert page.count("<script") == 2
@@ -129,7 +131,7 @@ def test_colours_run_from_the_lowest_value_to_the_highest():
 
 
 def test_a_moving_picture_pales_what_is_to_come(explanation):
-    frames = animate_explanation(explanation, "title", layer=1)
+    frames = animate_figure(draw_explanation(explanation, "title", layer=1), explanation.end_s)
     assert len(frames) == N_FRAMES
     first, middle, last = frames[0], frames[N_FRAMES // 2], frames[-1]
     # Left of the cursor it is as at the end, right of it as at the beginning.
