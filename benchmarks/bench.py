@@ -24,8 +24,8 @@ from bench_training import training
 from rich.console import Console
 from rich.table import Table
 
-from speechcls.cache import CACHE_VARIABLE
 from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.data.cache import CACHE_VARIABLE
 
 SPEECHCLS = str(Path(sys.executable).with_name("speechcls"))
 N_STARTS = 11
@@ -81,7 +81,7 @@ def features() -> Row:
     import librosa
     import torch
 
-    from speechcls.features import MFCC
+    from speechcls.features.mel import MFCC
 
     torch.set_num_threads(1)
     config = FeatureConfig()
@@ -116,9 +116,10 @@ def features() -> Row:
 
 def make_model(scratch: Path) -> Path:
     """Write a default model with untrained weights."""
-    from speechcls.artifact import Artifact, save_artifact
-    from speechcls.export import export_onnx
-    from speechcls.recogniser import build_recogniser
+    from speechcls.artifact.format import Artifact
+    from speechcls.artifact.store import save_artifact
+    from speechcls.export.onnx import export_onnx
+    from speechcls.networks.recogniser import build_recogniser
 
     features, network = FeatureConfig(kind="log-mel"), NetworkConfig()
     labels = [f"word{i}" for i in range(10)]

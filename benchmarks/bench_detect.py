@@ -84,9 +84,11 @@ def detection_growth(scratch: Path) -> list[Size]:
 
 def make_causal(scratch: Path) -> Path:
     """Write a small causal model with untrained weights."""
-    from speechcls.artifact import Artifact, save_artifact
-    from speechcls.export import export_onnx, export_stream
-    from speechcls.recogniser import build_recogniser, fit_size
+    from speechcls.artifact.format import Artifact
+    from speechcls.artifact.store import save_artifact
+    from speechcls.export.onnx import export_onnx, export_stream
+    from speechcls.networks.recogniser import build_recogniser
+    from speechcls.networks.size import fit_size
 
     labels = [f"word{i}" for i in range(10)]
     features = FeatureConfig(kind="log-mel", **STREAM_FEATURES)

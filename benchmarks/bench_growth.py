@@ -23,8 +23,8 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
-from speechcls.cache import CACHE_VARIABLE
-from speechcls.classifier import default_jobs
+from speechcls.data.cache import CACHE_VARIABLE
+from speechcls.parallel import default_jobs
 
 SIZES = 1_000, 10_000, 100_000
 N_LABELS = 8
@@ -161,8 +161,8 @@ def own_memory_mb(root: int) -> float:
 
 def pack(folder: Path) -> float:
     """Return the seconds that it takes to pack the clips in a folder."""
-    from speechcls.dataset import find_examples
-    from speechcls.packing import open_store
+    from speechcls.data.layouts import find_examples
+    from speechcls.data.packing import open_store
 
     examples = find_examples(folder).examples
     started = time.perf_counter()
@@ -179,10 +179,10 @@ def train(n_clips: int) -> float:
     from bench_training import UNCHANGED
 
     from speechcls.config import FeatureConfig, NetworkConfig
-    from speechcls.corpus import Corpus
-    from speechcls.networks import feature_kind
-    from speechcls.recogniser import build_recogniser
-    from speechcls.training import fit
+    from speechcls.data.corpus import Corpus
+    from speechcls.networks.recogniser import build_recogniser
+    from speechcls.networks.zoo import feature_kind
+    from speechcls.training.loop import fit
 
     folder = Path(os.environ[CACHE_VARIABLE])
     folder.mkdir()

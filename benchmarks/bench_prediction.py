@@ -14,10 +14,12 @@ import soundfile
 import torch
 from bench_report import Row
 
-from speechcls.artifact import ONNX, load_artifact
-from speechcls.classifier import default_jobs, open_session, run_windows
-from speechcls.export import OPSET
-from speechcls.finetuning import load_recogniser
+from speechcls.artifact.format import ONNX
+from speechcls.artifact.store import load_artifact
+from speechcls.export.onnx import OPSET
+from speechcls.networks.load import load_recogniser
+from speechcls.parallel import default_jobs
+from speechcls.runtime.session import open_session, run_windows
 
 SPEECHCLS = str(Path(sys.executable).with_name("speechcls"))
 MODEL = Path(__file__).parent.parent / "models" / "commands"

@@ -9,7 +9,7 @@ import numpy
 import onnxruntime
 import torch
 
-from speechcls.classifier import default_jobs
+from speechcls.parallel import default_jobs
 
 Row = tuple[str, list[float], list[float], float]
 """What, its seconds, seconds of what it is compared with, and the largest ratio that is good."""

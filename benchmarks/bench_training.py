@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
-from speechcls.corpus import Corpus, load_corpus
-from speechcls.dataset import Dataset as ClipSet
-from speechcls.dataset import Example, find_examples
-from speechcls.networks import feature_kind
-from speechcls.recogniser import Recogniser, build_recogniser
-from speechcls.training import _logits, fit
+from speechcls.data.corpus import Corpus, load_corpus
+from speechcls.data.examples import Dataset as ClipSet
+from speechcls.data.examples import Example
+from speechcls.data.layouts import find_examples
+from speechcls.networks.recogniser import Recogniser, build_recogniser
+from speechcls.networks.zoo import feature_kind
+from speechcls.training.loop import _logits, fit
 
 N_LABELS = 8
 N_TRAINING = 640

@@ -15,11 +15,13 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from speechcls.audio import Samples, read_clip
-from speechcls.checkup import check
-from speechcls.classifier import Classifier
-from speechcls.dataset import Dataset, Example, find_examples
-from speechcls.findings import LEFT_OUT, Checkup
+from speechcls.audio.decode import read_clip
+from speechcls.audio.samples import Samples
+from speechcls.data.examples import Dataset, Example
+from speechcls.data.layouts import find_examples
+from speechcls.data_quality.check import check
+from speechcls.data_quality.findings import LEFT_OUT, Checkup
+from speechcls.runtime.classifier import Classifier
 
 RATE = 16_000
 FORMATS = {

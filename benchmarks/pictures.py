@@ -17,14 +17,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from speechcls.artifact import load_artifact, load_split
-from speechcls.charts import draw_memory as draw_curves
-from speechcls.classifier import Classifier
-from speechcls.explaining import Explanation, explain
-from speechcls.figures import GREY, PALETTE, new_figure, render_figure
-from speechcls.memory import MemoryRun, mean_curves
-from speechcls.panel_figures import draw_explanation, draw_gates
-from speechcls.recurrence import GateWeights, lstm_step, rnn_step
+from speechcls.artifact.store import load_artifact, load_split
+from speechcls.experiments.delayed_recall import MemoryRun, mean_curves
+from speechcls.experiments.figures import draw_memory as draw_curves
+from speechcls.explain.figures import draw_explanation, draw_gates
+from speechcls.explain.recurrence import GateWeights, lstm_step, rnn_step
+from speechcls.explain.trace import Explanation, explain
+from speechcls.render.figures import GREY, PALETTE, new_figure, render_figure
+from speechcls.runtime.classifier import Classifier
 
 ROOT = Path(__file__).parents[1]
 PLACE, SCRATCH = ROOT / "docs" / "pictures", ROOT / "build" / "pictures"

@@ -6,9 +6,10 @@
 import sys
 from pathlib import Path
 
-from speechcls.artifact import ONNX, STREAM, load_artifact
-from speechcls.export import export_onnx, export_stream
-from speechcls.finetuning import load_recogniser
+from speechcls.artifact.format import ONNX, STREAM
+from speechcls.artifact.store import load_artifact
+from speechcls.export.onnx import export_onnx, export_stream
+from speechcls.networks.load import load_recogniser
 
 
 def main() -> None:

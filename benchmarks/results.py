@@ -25,13 +25,16 @@ import numpy as np
 from report import write_report
 from stream_accuracy import accuracies, windows_of
 
-from speechcls.artifact import ONNX, load_split
-from speechcls.audio import read_clip
-from speechcls.classifier import Classifier, open_session
-from speechcls.config import SILENCE, UNKNOWN
-from speechcls.dataset import NOISE_FOLDER, Dataset, Example, find_examples
-from speechcls.evaluation import evaluate
-from speechcls.splits import map_label, percentage
+from speechcls.artifact.format import ONNX
+from speechcls.artifact.store import load_split
+from speechcls.audio.decode import read_clip
+from speechcls.data.examples import NOISE_FOLDER, Dataset, Example
+from speechcls.data.layouts import find_examples
+from speechcls.data.splits import percentage
+from speechcls.evaluation.score import evaluate
+from speechcls.labels import SILENCE, UNKNOWN, map_label
+from speechcls.runtime.classifier import Classifier
+from speechcls.runtime.session import open_session
 
 COMMANDS = "yes,no,up,down,left,right,stop,go"
 SEEDS = (0, 1, 2)

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.artifact import load_split
-from speechcls.audio import Samples, to_float
-from speechcls.classifier import Classifier
-from speechcls.clipstore import read_example
-from speechcls.config import SILENCE
-from speechcls.dataset import Example
-from speechcls.splits import map_label
-from speechcls.streaming import Stream
+from speechcls.artifact.store import load_split
+from speechcls.audio.samples import Samples, to_float
+from speechcls.data.clips import read_example
+from speechcls.data.examples import Example
+from speechcls.labels import SILENCE, map_label
+from speechcls.runtime.classifier import Classifier
+from speechcls.runtime.stream import Stream
 
 GAP_S = 0.25, 0.75
 """Shortest and longest pause between two clips."""

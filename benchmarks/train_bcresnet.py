@@ -7,7 +7,7 @@ from bcresnet import BCResNet
 
 from speechcls.cli import main
 from speechcls.config import NetworkConfig
-from speechcls.networks import NETWORKS, Recurrent
+from speechcls.networks.zoo import NETWORKS, Recurrent
 
 SCALES = (1, 3, 8)
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from speechcls.classifier import Classifier, Prediction
+    from speechcls.runtime.classifier import Classifier, Prediction
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Prediction", "__version__"]
@@ -12,7 +12,7 @@ __all__ = ["Classifier", "Prediction", "__version__"]
 def __getattr__(name: str) -> Any:
     """Import the engine when it is first asked for, so that ``import speechcls`` costs nothing."""
     if name in ("Classifier", "Prediction"):
-        from speechcls import classifier
+        from speechcls.runtime import classifier
 
         return getattr(classifier, name)
     raise AttributeError(f"module 'speechcls' has no attribute {name!r}")

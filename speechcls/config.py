@@ -8,15 +8,6 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from speechcls.errors import ConfigError
 
-UNKNOWN = "_unknown_"
-"""Label of words that are none of the commands."""
-SCRAMBLED = "_scrambled_"
-"""What a network calls sounds that are made of words and are none; they count as unknown."""
-SILENCE = "_silence_"
-"""Label of clips in which nobody speaks."""
-UNCERTAIN = "_uncertain_"
-"""What ``predict --threshold`` answers below the threshold; never a label of a model."""
-
 MODELS = Path("models")
 """Where ``train`` puts models and ``predict`` looks for them, in the current folder."""
 
@@ -244,42 +235,6 @@ class TrainConfig(Config):
         high = self.snr_high_db
         self._require("snr_low_db", self.snr_low_db <= high, f"at most snr-high-db ({high:g})")
         self._require("seed", 0 <= self.seed < 2**63, "a whole number from 0")
-
-
-@dataclass(frozen=True)
-class Calibration(Config):
-    """How sure a model has to be, as ``speechcls calibrate`` chose it."""
-
-    thresholds: dict[str, float]
-    """Least probability of an event, by label."""
-    fa_per_hour: float
-    """False alarms an hour, of all labels together, that were allowed."""
-    hours: float
-    """Hours of sound without commands that the thresholds were chosen on."""
-    false_alarms: int
-    """Events in them at the thresholds."""
-    upper_fa_per_hour: float
-    """Upper 95 % confidence bound of the false alarms an hour."""
-    temperature: float
-    """Probabilities are raised to the power of 1 / temperature and made to sum to 1 again."""
-    n_clips: int
-    """Validation clips that the temperature was fitted to; 0: it was not."""
-    ece_before: float | None
-    """Expected calibration error of these clips as the network has it; None without clips."""
-    ece_after: float | None
-    """The same with the temperature."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values."""
-        shares = self.thresholds.values()
-        possible = all(type(p) in (int, float) and 0 < p <= 1 for p in shares)
-        self._require("thresholds", possible, "above 0 and at most 1 for each label")
-        self._require_positive("hours", "temperature")
-        for name in ("fa_per_hour", "false_alarms", "upper_fa_per_hour", "n_clips"):
-            self._require(name, 0 <= getattr(self, name) < math.inf, "zero or more")
-        for name in ("ece_before", "ece_after"):
-            share = getattr(self, name)
-            self._require(name, share is None or 0 <= share <= 1, "in 0 .. 1")
 
 
 STREAM = "stream"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.artifact import Artifact, save_artifact
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.store import save_artifact
 from speechcls.cli import COMMANDS
 from speechcls.config import FeatureConfig, NetworkConfig
 
@@ -28,8 +29,8 @@ print(json.dumps([code or 0, sorted({name.split(".")[0] for name in sys.modules}
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from speechcls.export import export_onnx, export_stream
-    from speechcls.recogniser import build_recogniser
+    from speechcls.export.onnx import export_onnx, export_stream
+    from speechcls.networks.recogniser import build_recogniser
 
     features = FeatureConfig(duration_s=0.5)
     network = NetworkConfig(arch="gru", hidden_size=8, num_layers=1)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from speechcls.cli.common import AsJsonLines, reports_errors
+from speechcls.cli.common import reports_errors
+from speechcls.cli.options import AsJsonLines
 from speechcls.cli.tables import print_table
 from speechcls.config import FeatureConfig, NetworkConfig
 
@@ -33,13 +34,9 @@ def archs(
     """
     import torch
 
-    from speechcls.networks import NETWORKS, feature_kind
-    from speechcls.recogniser import (
-        build_recogniser,
-        count_multiply_adds,
-        count_parameters,
-        fit_size,
-    )
+    from speechcls.networks.recogniser import build_recogniser
+    from speechcls.networks.size import count_multiply_adds, count_parameters, fit_size
+    from speechcls.networks.zoo import NETWORKS, feature_kind
 
     rows = []
     for name, network_class in NETWORKS.items():

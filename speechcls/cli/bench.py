@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import FAILED, AsJsonLines, Jobs, Messages, Quiet, Verbose, reports_errors
+from speechcls.cli.common import FAILED, reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import AsJsonLines, Jobs, Quiet, Verbose
 from speechcls.cli.progress import counting
 from speechcls.cli.tables import print_table
 from speechcls.errors import SpeechclsError
 
 if TYPE_CHECKING:
-    from speechcls.speed import Speed
+    from speechcls.evaluation.benchmark import Speed
 
 
 @reports_errors
@@ -45,7 +47,7 @@ def bench(
 
     Example: speechcls bench models/
     """
-    from speechcls.speed import measure_apart
+    from speechcls.evaluation.benchmark import measure_apart
 
     messages = Messages(quiet, verbose)
     n_failed = 0
@@ -73,7 +75,7 @@ def bench(
 
 def _find(named: list[Path] | None, messages: Messages) -> Iterator[Path | SpeechclsError]:
     """Yield each model that is meant, or an error for what names none."""
-    from speechcls.artifact import find_artifact, find_artifacts
+    from speechcls.artifact.lookup import find_artifact, find_artifacts
 
     if not named:
         path, how = find_artifact(None)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from speechcls.cli.common import AsJsonLines, Messages, Quiet, reports_errors
+from speechcls.cli.common import reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import AsJsonLines, Quiet
 from speechcls.cli.tables import print_table
 from speechcls.errors import ConfigError
 
@@ -33,7 +35,7 @@ def cache(
     """
     if action not in ("list", "clear"):
         raise ConfigError(f"cache: no {action!r}; there are list, clear")
-    from speechcls.cache import cache_folder, find_stores, remove_store
+    from speechcls.data.cache import cache_folder, find_stores, remove_store
 
     messages = Messages(quiet)
     stores = find_stores()

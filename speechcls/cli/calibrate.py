@@ -6,20 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import (
-    AsJson,
-    Messages,
-    Model,
-    Pattern,
-    Quiet,
-    Verbose,
-    report_bad,
-    reports_errors,
-)
+from speechcls.cli.common import reports_errors
+from speechcls.cli.messages import Messages, report_bad
+from speechcls.cli.options import AsJson, Model, Pattern, Quiet, Verbose
 from speechcls.cli.progress import counting
 
 if TYPE_CHECKING:
-    from speechcls.config import Calibration
+    from speechcls.artifact.calibration import Calibration
 
 
 @reports_errors
@@ -51,14 +44,16 @@ def calibrate(
 
     Example: speechcls calibrate --noise noise/ --data data/
     """
-    from speechcls.artifact import find_artifact, load_artifact, save_calibration
-    from speechcls.calibration import calibrate as calibrate_model
-    from speechcls.calibration import validation_clips
-    from speechcls.classifier import default_jobs
-    from speechcls.dataset import find_examples, find_recordings
+    from speechcls.artifact.calibration import save_calibration
+    from speechcls.artifact.lookup import find_artifact
+    from speechcls.artifact.store import load_artifact
+    from speechcls.data.layouts import find_examples, find_recordings
+    from speechcls.data.packing import open_store
     from speechcls.errors import DatasetError
-    from speechcls.events import choose_thresholds
-    from speechcls.packing import open_store
+    from speechcls.evaluation.calibration import calibrate as calibrate_model
+    from speechcls.evaluation.calibration import validation_clips
+    from speechcls.parallel import default_jobs
+    from speechcls.runtime.detection import choose_thresholds
 
     messages = Messages(quiet, verbose)
     path, how = find_artifact(model)
@@ -92,7 +87,7 @@ def calibrate(
 
 def _explain(result: "Calibration", messages: Messages) -> None:
     """Say what the figures are worth."""
-    from speechcls.stream_metrics import hours_for
+    from speechcls.evaluation.detection_metrics import hours_for
 
     alarms = f"{result.false_alarms} false alarm{'' if result.false_alarms == 1 else 's'}"
     messages.note(

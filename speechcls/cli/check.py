@@ -6,25 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import (
-    FAILED,
-    AsJson,
-    Jobs,
-    Messages,
-    Noise,
-    Pattern,
-    Quiet,
-    Verbose,
-    check_file_place,
-    files_first,
-    report_bad,
-    reports_errors,
-)
+from speechcls.cli.common import FAILED, check_file_place, files_first, reports_errors
+from speechcls.cli.messages import Messages, report_bad
+from speechcls.cli.options import AsJson, Jobs, Noise, Pattern, Quiet, Verbose
 from speechcls.cli.progress import counting
 from speechcls.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from speechcls.findings import Checkup
+    from speechcls.data_quality.findings import Checkup
 
 N_LISTED = 20
 """Doubtful clips, and speakers, that the terminal shows."""
@@ -83,20 +72,21 @@ def check(
 
     Example: speechcls check data/ --fix-list good.csv
     """
-    from speechcls import checkreport
-    from speechcls.checkup import check as check_data
-    from speechcls.dataset import find_examples
+    from speechcls.data.layouts import find_examples
+    from speechcls.data.manifest import check_manifest_name
+    from speechcls.data_quality import report as checkreport
+    from speechcls.data_quality.check import check as check_data
 
     messages = Messages(quiet, verbose)
     if fix_list:
-        checkreport.check_manifest_name(fix_list)
+        check_manifest_name(fix_list)
     for place in (csv_file, html_file, fix_list):
         if place:
             check_file_place(place)
     dataset = find_examples(data, pattern, noise)
     classifier = None
     if model:
-        from speechcls.classifier import Classifier
+        from speechcls.runtime.classifier import Classifier
 
         classifier = Classifier.load(model, jobs)
     with counting(messages, "checking", len(dataset.examples)) as on_clip:
@@ -127,8 +117,8 @@ def check(
 
 def _print_checkup(checkup: "Checkup") -> None:
     """Print what was found for people."""
-    from speechcls.checkreport import formats, tally
-    from speechcls.findings import BAD, KINDS, LEAKS, LEFT_OUT
+    from speechcls.data_quality.findings import BAD, KINDS, LEAKS, LEFT_OUT
+    from speechcls.data_quality.report import formats, tally
 
     examples = checkup.dataset.examples
     labels, speakers = tally(checkup, "label"), tally(checkup, "speaker")

@@ -6,26 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import (
-    FAILED,
-    AsJson,
-    Jobs,
-    Messages,
-    Noise,
-    Pattern,
-    Quiet,
-    Verbose,
-    check_file_place,
-    check_folder_place,
-    report_bad,
-    reports_errors,
-    split_names,
-)
+from speechcls.cli.common import FAILED, check_file_place, check_folder_place, reports_errors
+from speechcls.cli.messages import Messages, report_bad
+from speechcls.cli.options import AsJson, Jobs, Noise, Pattern, Quiet, Verbose, split_names
 from speechcls.config import RECIPES
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.dataset import Dataset
+    from speechcls.data.examples import Dataset
 
 _MEMORY_ARCHS = "rnn,lstm,gru"
 _FEWEST = 2
@@ -154,10 +142,10 @@ def compare(
             messages,
         )
         return
-    from speechcls.artifact import find_artifacts
-    from speechcls.classifier import default_jobs
+    from speechcls.artifact.lookup import find_artifacts
     from speechcls.cli.compare_models import Wanted, compare_models
-    from speechcls.dataset import find_examples
+    from speechcls.data.layouts import find_examples
+    from speechcls.parallel import default_jobs
 
     wanted = Wanted(out, differences, speed, as_json, jobs)
     if names:
@@ -233,8 +221,8 @@ def _compare_memory(
     messages: Messages,
 ) -> None:
     from speechcls.cli.compare_memory import compare_memory
-    from speechcls.dataset import find_examples
-    from speechcls.memory import MemoryConfig
+    from speechcls.data.layouts import find_examples
+    from speechcls.experiments.delayed_recall import MemoryConfig
 
     dataset: Dataset | None = find_examples(place, *layout) if place else None
     n_seeds, longest_s, steps, commands = budget

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from speechcls.cli.common import FAILED, Messages, files_first, report_bad
+from speechcls.cli.common import FAILED, files_first
+from speechcls.cli.messages import Messages, report_bad
 from speechcls.cli.progress import counting, going_on
 from speechcls.cli.tables import print_table
 from speechcls.errors import DatasetError
-from speechcls.wholefile import write_csv
+from speechcls.files import write_csv
 
 if TYPE_CHECKING:
-    from speechcls.dataset import Dataset
-    from speechcls.memory import MemoryConfig, MemoryRun, Words
+    from speechcls.data.examples import Dataset
+    from speechcls.experiments.delayed_recall import MemoryConfig, MemoryRun, Words
 
 WORDS = ("yes", "no", "stop", "go", "left", "right")
 """What synthetic voices say where no data is named."""
@@ -36,7 +37,12 @@ def compare_memory(
     messages: Messages,
 ) -> None:
     """Train, print, and draw."""
-    from speechcls.memory import FRONTS, build_network, prepare_words, run_memory
+    from speechcls.experiments.delayed_recall import (
+        FRONTS,
+        build_network,
+        prepare_words,
+        run_memory,
+    )
 
     for arch in archs:
         build_network(arch, 10, 20, 2, config.parameters)  # refuses a name before all else
@@ -90,9 +96,9 @@ def compare_memory(
 
 
 def _draw(runs: Sequence["MemoryRun"], chance: float, out: Path) -> None:
-    from speechcls.charts import draw_memory
-    from speechcls.figures import save_both
-    from speechcls.memory import mean_curves
+    from speechcls.experiments.delayed_recall import mean_curves
+    from speechcls.experiments.figures import draw_memory
+    from speechcls.render.figures import save_both
 
     save_both(draw_memory(mean_curves(runs), chance), out / "memory")
     write_memory(runs, out / "memory.csv")
@@ -112,8 +118,8 @@ def write_memory(runs: Sequence["MemoryRun"], path: Path) -> None:
 
 
 def _speak(words: Sequence[str], per_word: int, folder: Path, messages: Messages) -> "Dataset":
-    from speechcls.dataset import find_examples
-    from speechcls.synth import synthesise
+    from speechcls.data.layouts import find_examples
+    from speechcls.synthesis.espeak import synthesise
 
     with counting(messages, "speaking", len(words) * per_word) as on_clip:
         synthesise(words, folder / "words", per_word, on_clip=on_clip)
@@ -155,7 +161,7 @@ def _as_object(
 
 
 def _print_table(runs: Sequence["MemoryRun"], words: "Words") -> None:
-    from speechcls.memory import mean_curves
+    from speechcls.experiments.delayed_recall import mean_curves
 
     typer.echo(f"scored  {len(words.held_out)} held-out clips; chance {100 * words.chance:.1f} %")
     typer.echo("right, %, by the seconds from the end of the word to the answer\n")

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from speechcls.cli.common import Messages, files_first
+from speechcls.cli.common import files_first
+from speechcls.cli.messages import Messages
 from speechcls.cli.progress import counting
 from speechcls.cli.tables import print_table
-from speechcls.wholefile import write_csv
+from speechcls.files import write_csv
 
 if TYPE_CHECKING:
-    from speechcls.comparison import Answers, Comparison
-    from speechcls.dataset import Dataset
-    from speechcls.speed import Speed
+    from speechcls.data.examples import Dataset
+    from speechcls.evaluation.benchmark import Speed
+    from speechcls.evaluation.compare import Answers
+    from speechcls.evaluation.significance import Comparison
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ def compare_models(
     ----------
     groups : models by the name that they are shown under; several are trainings of one architecture
     """
-    from speechcls.classifier import Classifier
-    from speechcls.comparison import Contender, answer, compare
+    from speechcls.evaluation.compare import answer
+    from speechcls.evaluation.significance import Contender, compare
+    from speechcls.runtime.classifier import Classifier
 
     models = [model for group in groups.values() for model in group]
     classifiers = [Classifier.load(model, wanted.jobs) for model in models]
@@ -75,7 +78,7 @@ def compare_models(
 def _measure(models: Sequence[Path], wanted: Wanted, messages: Messages) -> list["Speed | None"]:
     if not wanted.speed:
         return [None] * len(models)
-    from speechcls.speed import measure_apart
+    from speechcls.evaluation.benchmark import measure_apart
 
     speeds: list[Speed | None] = []
     with counting(messages, "measuring", len(models)) as on_model:
@@ -107,9 +110,9 @@ def _draw(
     groups: Mapping[str, Sequence[Path]],
     messages: Messages,
 ) -> None:
-    from speechcls.charts import draw_learning_curves, draw_sizes
-    from speechcls.figures import save_both
-    from speechcls.speed import read_counts
+    from speechcls.evaluation.benchmark import read_counts
+    from speechcls.experiments.figures import draw_learning_curves, draw_sizes
+    from speechcls.render.figures import save_both
 
     parameters = {name: read_counts(group[0])[0] for name, group in groups.items()}
     figures = {"accuracy-by-size": draw_sizes(comparison, parameters)}
@@ -123,7 +126,7 @@ def _draw(
 
 def _history(model: Path) -> list[dict[str, Any]]:
     """Return the epochs of a model; none where it does not tell."""
-    from speechcls.artifact import METRICS
+    from speechcls.artifact.format import METRICS
 
     try:
         history = json.loads((model / METRICS).read_bytes())["history"]
@@ -175,7 +178,7 @@ def _print(
     speeds: Sequence["Speed | None"],
 ) -> None:
     """Print the figures for people."""
-    from speechcls.speed import read_counts
+    from speechcls.evaluation.benchmark import read_counts
 
     n_speakers = len(set(answers.speakers) - {""})
     typer.echo(f"scored  {answers.scored}{f' by {n_speakers} speakers' if n_speakers else ''}")

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechcls.cli.common import Messages
+from speechcls.cli.messages import Messages
 from speechcls.cli.progress import counting, going_on
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.corpus import Corpus
-    from speechcls.dataset import Dataset
-    from speechcls.recogniser import Recogniser
+    from speechcls.data.corpus import Corpus
+    from speechcls.data.examples import Dataset
+    from speechcls.networks.recogniser import Recogniser
 
 _FEATURE_COST = 5_000_000
 """Multiply-adds whose time the features and changes of a clip take, about."""
@@ -38,8 +38,8 @@ class _Run:
         return f"{self.network.arch}, seed {self.training.seed}"
 
     def build(self) -> "Recogniser":
-        from speechcls.recogniser import build_recogniser
-        from speechcls.splits import label_of_words
+        from speechcls.labels import label_of_words
+        from speechcls.networks.recogniser import build_recogniser
 
         label_of_output = label_of_words(self.corpus.words, self.corpus.labels)
         return build_recogniser(
@@ -50,7 +50,7 @@ class _Run:
         """Return what an epoch costs against those of other networks."""
         import torch
 
-        from speechcls.recogniser import count_multiply_adds
+        from speechcls.networks.size import count_multiply_adds
 
         frames = torch.zeros(1, self.corpus.features.n_frames, self.corpus.features.n_features)
         return _FEATURE_COST + count_multiply_adds(self.build().network.eval(), frames)
@@ -70,10 +70,10 @@ def train_all(
     messages: Messages,
 ) -> dict[str, list[Path]]:
     """Train what ``out`` does not hold yet; return the models of each architecture by seed."""
-    from speechcls.corpus import load_corpus
-    from speechcls.networks import NETWORKS, feature_kind
-    from speechcls.recogniser import fit_size
-    from speechcls.training import choose_device
+    from speechcls.data.corpus import load_corpus
+    from speechcls.networks.size import fit_size
+    from speechcls.networks.zoo import NETWORKS, feature_kind
+    from speechcls.training.loop import choose_device
 
     if unknown := [arch for arch in archs if arch not in NETWORKS]:
         raise ConfigError(f"--archs: no {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
@@ -111,8 +111,9 @@ def train_all(
 
 def _is_done(run: _Run) -> bool:
     """Whether the model lies in its place; one of another budget or other data is refused."""
-    from speechcls.artifact import METRICS, check_place, load_artifact, load_split
-    from speechcls.export import hash_data
+    from speechcls.artifact.format import METRICS
+    from speechcls.artifact.store import check_place, load_artifact, load_split
+    from speechcls.training.publish import hash_data
 
     if not os.path.lexists(run.place):
         check_place(run.place, force=False)
@@ -171,9 +172,9 @@ def _train(run: _Run, device: str, commands: list[str], on_share: Callable[[floa
     """Train and save a model; return its accuracy on the validation clips."""
     import torch
 
-    from speechcls.artifact import Artifact
-    from speechcls.export import save_trained
-    from speechcls.training import Epoch, fit
+    from speechcls.artifact.format import Artifact
+    from speechcls.training.loop import Epoch, fit
+    from speechcls.training.publish import save_trained
 
     n_done = 0
 

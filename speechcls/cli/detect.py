@@ -9,24 +9,17 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from speechcls.cli.common import (
-    FAILED,
-    Messages,
-    Model,
-    Quiet,
-    Verbose,
-    open_stdin,
-    reports_errors,
-    split_names,
-)
+from speechcls.cli.common import FAILED, open_stdin, reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import Model, Quiet, Verbose, split_names
 from speechcls.cli.progress import listening
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.events import Event, EventFinder
-    from speechcls.recording import Recording
-    from speechcls.streaming import Stream
+    from speechcls.audio.blocks import Recording
+    from speechcls.runtime.detection import Event, EventFinder
+    from speechcls.runtime.stream import Stream
 
 DEFAULTS = EventSettings()
 
@@ -100,11 +93,12 @@ def detect(
     """
     _check_usage(recordings, format, out)
 
-    from speechcls.artifact import find_artifact, load_artifact
-    from speechcls.events import EventFinder, choose_thresholds
-    from speechcls.output import open_event_writer
-    from speechcls.recording import open_recording
-    from speechcls.streaming import Stream
+    from speechcls.artifact.lookup import find_artifact
+    from speechcls.artifact.store import load_artifact
+    from speechcls.audio.blocks import open_recording
+    from speechcls.runtime.detection import EventFinder, choose_thresholds
+    from speechcls.runtime.stream import Stream
+    from speechcls.runtime.writers import open_event_writer
 
     messages = Messages(quiet, verbose)
     settings = EventSettings(smoothing_s, min_s, refractory_s)
@@ -143,7 +137,7 @@ def detect(
 
 
 def _check_usage(recordings: list[str], format: str, out: Path | None) -> None:
-    from speechcls.output import EVENT_FORMATS, FORMATS_OF_ONE
+    from speechcls.runtime.writers import EVENT_FORMATS, FORMATS_OF_ONE
 
     if format not in EVENT_FORMATS:
         raise ConfigError(f"--format {format}: there are {', '.join(EVENT_FORMATS)}")

@@ -6,28 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import (
-    FAILED,
-    AsJson,
-    Device,
-    Jobs,
-    Messages,
-    Model,
-    Noise,
-    Pattern,
-    Quiet,
-    Verbose,
-    files_first,
-    report_bad,
-    reports_errors,
-)
+from speechcls.cli.common import FAILED, files_first, reports_errors
+from speechcls.cli.messages import Messages, report_bad
+from speechcls.cli.options import AsJson, Device, Jobs, Model, Noise, Pattern, Quiet, Verbose
 from speechcls.cli.progress import counting
 from speechcls.cli.report import make_report
 from speechcls.cli.tables import print_table
 from speechcls.errors import printable
 
 if TYPE_CHECKING:
-    from speechcls.evaluation import Evaluation
+    from speechcls.evaluation.score import Evaluation
 
 
 @reports_errors
@@ -102,14 +90,14 @@ def evaluate(
 
         evaluate_stream(stream, truth, model, threshold, as_json, Messages(quiet, verbose))
         return
-    from speechcls.artifact import find_artifact
-    from speechcls.classifier import Classifier
-    from speechcls.dataset import find_examples
-    from speechcls.evaluation import evaluate as evaluate_model
+    from speechcls.artifact.lookup import find_artifact
+    from speechcls.data.layouts import find_examples
+    from speechcls.evaluation.score import evaluate as evaluate_model
+    from speechcls.runtime.classifier import Classifier
 
     messages = Messages(quiet, verbose)
     if report is not None:
-        from speechcls.report import check_place
+        from speechcls.report.page import check_place
 
         check_place(report)  # before the work is done
     path, how = find_artifact(model)

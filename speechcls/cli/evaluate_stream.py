@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from speechcls.cli.common import Messages
+from speechcls.cli.messages import Messages
 from speechcls.cli.progress import listening
 from speechcls.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from speechcls.audio import Samples
-    from speechcls.stream_evaluation import StreamEvaluation
-    from speechcls.stream_metrics import StreamScores
+    from speechcls.audio.samples import Samples
+    from speechcls.evaluation.detection_metrics import StreamScores
+    from speechcls.evaluation.score_stream import StreamEvaluation
 
 
 def evaluate_stream(
@@ -27,12 +27,13 @@ def evaluate_stream(
     messages: Messages,
 ) -> None:
     """Print how well the words in a recording are found."""
-    from speechcls.artifact import find_artifact, load_artifact
-    from speechcls.events import choose_thresholds
-    from speechcls.recording import open_recording
-    from speechcls.stream_evaluation import evaluate_stream as evaluate
-    from speechcls.streaming import Stream
-    from speechcls.truth import read_truth
+    from speechcls.artifact.lookup import find_artifact
+    from speechcls.artifact.store import load_artifact
+    from speechcls.audio.blocks import open_recording
+    from speechcls.data.annotations import read_truth
+    from speechcls.evaluation.score_stream import evaluate_stream as evaluate
+    from speechcls.runtime.detection import choose_thresholds
+    from speechcls.runtime.stream import Stream
 
     path, how = find_artifact(model)
     artifact = load_artifact(path)
@@ -64,7 +65,7 @@ def evaluate_stream(
 
 
 def _print_totals(scores: "StreamScores") -> None:
-    from speechcls.stream_metrics import NEAR_S, TOLERANCE_S, upper_rate
+    from speechcls.evaluation.detection_metrics import NEAR_S, TOLERANCE_S, upper_rate
 
     total = scores.total
     upper = upper_rate(total.false_alarms, scores.hours)

@@ -6,15 +6,9 @@ from typing import Annotated
 
 import typer
 
-from speechcls.cli.common import (
-    Messages,
-    Model,
-    Quiet,
-    Verbose,
-    check_file_place,
-    open_stdin,
-    reports_errors,
-)
+from speechcls.cli.common import check_file_place, open_stdin, reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import Model, Quiet, Verbose
 
 
 @reports_errors
@@ -55,13 +49,13 @@ def explain(
 
     Example: speechcls explain clip.wav --html explain.html
     """
-    from speechcls.artifact import find_artifact
-    from speechcls.classifier import Classifier
+    from speechcls.artifact.lookup import find_artifact
     from speechcls.errors import ConfigError
-    from speechcls.explaining import explain as explain_window
-    from speechcls.explainpage import write_explanation
-    from speechcls.figures import MOVING, check_figure_path, save_animation, save_figure
-    from speechcls.panel_figures import LONGEST_S, SLOWER, animate_figure, draw_explanation
+    from speechcls.explain.figures import LONGEST_S, SLOWER, animate_figure, draw_explanation
+    from speechcls.explain.page import write_explanation
+    from speechcls.explain.trace import explain as explain_window
+    from speechcls.render.figures import MOVING, check_figure_path, save_animation, save_figure
+    from speechcls.runtime.classifier import Classifier
 
     messages = Messages(quiet, verbose)
     if not (out or html or animate):

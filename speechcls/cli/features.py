@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import (
-    Messages,
-    Quiet,
-    Verbose,
-    check_file_place,
-    open_stdin,
-    reports_errors,
-)
+from speechcls.cli.common import check_file_place, open_stdin, reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import Quiet, Verbose
 from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.mosaic import Array
+    from speechcls.render.terminal import Array
 
 _KINDS = ("spectrogram", *FEATURE_KINDS)
 
@@ -52,9 +47,9 @@ def features(
     """
     if kind not in _KINDS:
         raise ConfigError(f"kind: no {kind!r}; there are {', '.join(_KINDS)}")
-    from speechcls.audio import read_clip
-    from speechcls.explaining import clip_features
-    from speechcls.figures import check_figure_path, save_figure
+    from speechcls.audio.decode import read_clip
+    from speechcls.features.mel import clip_features
+    from speechcls.render.figures import check_figure_path, save_figure
 
     if out:
         check_figure_path(out)
@@ -67,7 +62,7 @@ def features(
         samples = read_clip(clip, config.sample_rate)
     values = clip_features(samples, kind, config)
     if out:
-        from speechcls.panel_figures import draw_features
+        from speechcls.render.panels import draw_features
 
         save_figure(draw_features(samples, values, kind, config, Path(clip).name), out)
         typer.echo(out)
@@ -83,7 +78,7 @@ def _print(values: "Array", kind: str) -> None:
     """Print (n_times, n_bands) as text."""
     from rich.console import Console
 
-    from speechcls.mosaic import as_blocks, as_shades, fit_cells, spread
+    from speechcls.render.terminal import as_blocks, as_shades, fit_cells, spread
 
     values = spread(values) if kind == "mfcc" else values
     console = Console(file=sys.stdout, highlight=False, markup=False)

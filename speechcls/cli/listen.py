@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import AsJsonLines, Model, Quiet, Verbose, reports_errors, split_names
+from speechcls.cli.common import reports_errors
 from speechcls.cli.live import (
     CtrlC,
     From,
@@ -19,10 +19,11 @@ from speechcls.cli.live import (
     meter,
     open_source,
 )
+from speechcls.cli.options import AsJsonLines, Model, Quiet, Verbose, split_names
 
 if TYPE_CHECKING:
-    from speechcls.events import Event
-    from speechcls.listening import Heard
+    from speechcls.live.listen import Heard
+    from speechcls.runtime.detection import Event
 
 
 @reports_errors
@@ -74,24 +75,25 @@ def listen(
     Example: speechcls listen --from clip.wav
     """
     if list_devices:
-        from speechcls.microphone import list_devices as find_devices
+        from speechcls.live.microphone import list_devices as find_devices
 
         for number, name, n_channels, device_rate, is_default in find_devices():
             columns = [number, name, n_channels, device_rate, *(["default"] if is_default else [])]
             typer.echo("\t".join(map(str, columns)))
         return
 
-    from speechcls.reactions import Reactions, parse_command
+    from speechcls.live.actions import Reactions, parse_command
 
     words = None if command is None else parse_command(command)
     screen = Screen(quiet, verbose)
     with CtrlC() as ctrl_c, ExitStack() as stack:
         source, name = open_source(stack, pipe, file, device, rate, speed)
 
-        from speechcls.artifact import find_artifact, load_artifact
-        from speechcls.events import EventFinder, choose_thresholds
-        from speechcls.listening import CAUSAL_SETTINGS, hear
-        from speechcls.streaming import Stream
+        from speechcls.artifact.lookup import find_artifact
+        from speechcls.artifact.store import load_artifact
+        from speechcls.live.listen import CAUSAL_SETTINGS, hear
+        from speechcls.runtime.detection import EventFinder, choose_thresholds
+        from speechcls.runtime.stream import Stream
 
         path, how = find_artifact(model)
         artifact = load_artifact(path)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from speechcls.cli.common import Messages
+from speechcls.cli.messages import Messages
 
 if TYPE_CHECKING:
-    from speechcls.sources import Block, Source
+    from speechcls.live.sources import Block, Source
 
 Pipe = Annotated[
     str | None,
@@ -51,8 +51,8 @@ def open_source(
         raise typer.BadParameter(f"{pipe!r} is no source; give -, or a recording with --from")
     if (pipe is not None) + (file is not None) + (device is not None) > 1:
         raise typer.BadParameter("-, --from and --device exclude each other")
-    from speechcls.sources import Pipe as PCMPipe
-    from speechcls.sources import Recording
+    from speechcls.live.sources import Pipe as PCMPipe
+    from speechcls.live.sources import Recording
 
     if file is not None:
         recording = Recording(file, speed)
@@ -60,7 +60,7 @@ def open_source(
         return recording, str(file)
     if pipe is not None:
         return PCMPipe(0, rate), "stdin"
-    from speechcls.microphone import Microphone
+    from speechcls.live.microphone import Microphone
 
     return stack.enter_context(Microphone(device)), "the microphone"
 

@@ -5,15 +5,9 @@ from typing import Annotated
 
 import typer
 
-from speechcls.cli.common import (
-    Messages,
-    Pattern,
-    Quiet,
-    Verbose,
-    report_bad,
-    reports_errors,
-    split_names,
-)
+from speechcls.cli.common import reports_errors
+from speechcls.cli.messages import Messages, report_bad
+from speechcls.cli.options import Pattern, Quiet, Verbose, split_names
 from speechcls.cli.progress import counting
 from speechcls.config import FeatureConfig
 
@@ -58,12 +52,12 @@ def mix(
 
     Example: speechcls mix data/ --noise noise/ --minutes 2 --out stream/
     """
-    from speechcls.artifact import load_artifact, load_split
-    from speechcls.classifier import default_jobs
-    from speechcls.dataset import find_examples, find_recordings
+    from speechcls.artifact.store import load_artifact, load_split
+    from speechcls.data.layouts import find_examples, find_recordings
+    from speechcls.data.packing import open_store
     from speechcls.errors import DatasetError
-    from speechcls.mixing import RECORDING, MixSettings, choose_clips, write_mix
-    from speechcls.packing import open_store
+    from speechcls.parallel import default_jobs
+    from speechcls.synthesis.mixing import RECORDING, MixSettings, choose_clips, write_mix
 
     messages = Messages(quiet, verbose)
     settings = MixSettings(minutes, snr, rate, distractors, seed)

@@ -10,18 +10,9 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from speechcls.cli.common import (
-    FAILED,
-    AsJsonLines,
-    Device,
-    Jobs,
-    Messages,
-    Model,
-    Quiet,
-    Verbose,
-    open_stdin,
-    reports_errors,
-)
+from speechcls.cli.common import FAILED, open_stdin, reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import AsJsonLines, Device, Jobs, Model, Quiet, Verbose
 from speechcls.cli.progress import counting
 from speechcls.errors import DatasetError, SpeechclsError
 
@@ -77,9 +68,9 @@ def predict(
     if files_from == "-" and "-" in (clips or []):
         raise typer.BadParameter("stdin cannot be both a recording and the list of files")
 
-    from speechcls.artifact import find_artifact
-    from speechcls.classifier import Classifier, Window
-    from speechcls.output import open_writer
+    from speechcls.artifact.lookup import find_artifact
+    from speechcls.runtime.classifier import Classifier, Window
+    from speechcls.runtime.writers import open_writer
 
     messages = Messages(quiet, verbose)
     path, how = find_artifact(model)
@@ -134,7 +125,7 @@ def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_So
 
 
 def _in_folder(folder: str) -> Iterator[tuple[str, str | SpeechclsError]]:
-    from speechcls.dataset import find_recordings
+    from speechcls.data.layouts import find_recordings
 
     problems: list[DatasetError] = []
     n_found = 0

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from speechcls.cli.common import Messages
+from speechcls.cli.messages import Messages
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-    from speechcls.training import Epoch
+    from speechcls.training.loop import Epoch
 
 
 def _bar(*columns: "ProgressColumn") -> "Progress":

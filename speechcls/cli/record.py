@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import FAILED, INTERRUPTED, Quiet, Verbose, reports_errors
+from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
 from speechcls.cli.live import (
     CtrlC,
     From,
@@ -20,11 +20,12 @@ from speechcls.cli.live import (
     meter,
     open_source,
 )
+from speechcls.cli.options import Quiet, Verbose
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.levels import Utterance, UtteranceFinder
-    from speechcls.sources import Block
+    from speechcls.audio.speech import Utterance, UtteranceFinder
+    from speechcls.live.sources import Block
 
 _N_TAKES = 10
 _ROOM_S, _LOUD_ROOM_DB = 1.0, -40.0
@@ -68,9 +69,9 @@ def record(
 
     Example: speechcls record yes --speaker ann --from clip.wav
     """
-    from speechcls.levels import UtteranceFinder, fault_of
-    from speechcls.sources import at_rate
-    from speechcls.takes import SAMPLE_RATE, Takes
+    from speechcls.audio.speech import UtteranceFinder
+    from speechcls.live.sources import at_rate
+    from speechcls.live.takes import SAMPLE_RATE, Takes, fault_of
 
     screen = Screen(quiet, verbose)
     place = Takes(out, label, speaker or _login_name())
@@ -127,7 +128,7 @@ def _prompted(
     blocks: Iterator["Block"], label: str, rate: int, duration_s: float, screen: Screen
 ) -> Iterator["Utterance"]:
     """Ask for the word again and again; yield what is said after each count-down."""
-    from speechcls.levels import UtteranceFinder
+    from speechcls.audio.speech import UtteranceFinder
 
     screen.note("listening to the room; be quiet for a moment")
     finder = UtteranceFinder(rate, duration_s)
@@ -161,7 +162,7 @@ def _for_seconds(
     blocks: Iterator["Block"], seconds: float, rate: int, finder: "UtteranceFinder", screen: Screen
 ) -> Iterator["Utterance | None"]:
     """Yield, for each block of so many seconds of sound, what was said by its end."""
-    from speechcls.levels import level_db
+    from speechcls.audio.level import level_db
 
     n_left = round(seconds * rate)
     while n_left > 0 and (block := next(blocks, None)) is not None:

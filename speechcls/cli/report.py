@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import Messages, Quiet, Verbose, reports_errors
+from speechcls.cli.common import reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import Quiet, Verbose
 from speechcls.cli.progress import counting
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.classifier import Classifier
-    from speechcls.dataset import Dataset
-    from speechcls.evaluation import Evaluation
+    from speechcls.data.examples import Dataset
+    from speechcls.evaluation.score import Evaluation
+    from speechcls.runtime.classifier import Classifier
 
 
 @reports_errors
@@ -31,8 +33,8 @@ def report(
 
     Example: speechcls report out/
     """
-    from speechcls.predictions import FILE, load_predictions
-    from speechcls.report import count_pictures, draw_report
+    from speechcls.evaluation.predictions import FILE, load_predictions
+    from speechcls.report.page import count_pictures, draw_report
 
     messages = Messages(quiet, verbose)
     if folder.is_file():
@@ -51,9 +53,9 @@ def make_report(
     messages: Messages,
 ) -> None:
     """Write the report of an evaluation and say where it is."""
-    from speechcls.predictions import gather, read_windows
-    from speechcls.report import count_pictures, save_report
-    from speechcls.report_tables import N_MISTAKES
+    from speechcls.evaluation.predictions import gather, read_windows
+    from speechcls.report.page import count_pictures, save_report
+    from speechcls.report.tables import N_MISTAKES
 
     predictions = gather(evaluation, classifier, dataset)
     heard = read_windows(evaluation, classifier, predictions.mistakes(N_MISTAKES))

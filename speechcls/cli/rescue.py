@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from speechcls.cli.common import Messages
+from speechcls.cli.messages import Messages
 from speechcls.errors import ArtifactError
 
 T = TypeVar("T")

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from speechcls.cli.common import Messages, Quiet, Verbose, reports_errors
+from speechcls.cli.common import reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import Quiet, Verbose
 from speechcls.cli.progress import counting
 
 
@@ -30,7 +32,7 @@ def synth(
 
     Example: speechcls synth yes no stop go --out data/
     """
-    from speechcls.synth import synthesise
+    from speechcls.synthesis.espeak import synthesise
 
     messages = Messages(quiet, verbose)
     with counting(messages, "speaking", len(words) * per_word) as on_clip:

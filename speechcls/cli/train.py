@@ -7,25 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from speechcls.cli.common import (
-    FAILED,
-    INTERRUPTED,
-    Jobs,
-    Messages,
-    Noise,
-    Pattern,
-    Quiet,
-    Verbose,
-    report_bad,
-    reports_errors,
-    split_names,
-)
+from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
+from speechcls.cli.messages import Messages, report_bad
+from speechcls.cli.options import Jobs, Noise, Pattern, Quiet, Verbose, split_names
 from speechcls.cli.progress import counting, training_display
 from speechcls.cli.rescue import save_or_rescue
 from speechcls.config import (
     MODELS,
     RECIPES,
-    SILENCE,
     SIZES,
     STREAM,
     STREAM_FEATURES,
@@ -36,6 +25,7 @@ from speechcls.config import (
     TrainConfig,
 )
 from speechcls.errors import ConfigError, DatasetError
+from speechcls.labels import SILENCE
 
 
 @reports_errors
@@ -267,10 +257,11 @@ def train(
     if size and size not in SIZES:
         raise ConfigError(f"size: no {size!r}; there are {', '.join(SIZES)}")
     messages = Messages(quiet, verbose)
-    from speechcls.artifact import Artifact, check_place, load_artifact
-    from speechcls.classifier import default_jobs
-    from speechcls.corpus import load_corpus
-    from speechcls.dataset import find_examples
+    from speechcls.artifact.format import Artifact
+    from speechcls.artifact.store import check_place, load_artifact
+    from speechcls.data.corpus import load_corpus
+    from speechcls.data.layouts import find_examples
+    from speechcls.parallel import default_jobs
 
     # Everything that can be refused is refused before the hours of training.
     source = None
@@ -293,13 +284,14 @@ def train(
     dataset = find_examples(data, pattern, noise)
     place = out or MODELS / f"{dataset.title}-{network_config.arch}"
     check_place(place, force)
-    from speechcls.export import save_trained
-    from speechcls.finetuning import take_body
-    from speechcls.networks import feature_kind
-    from speechcls.recogniser import build_recogniser, count_parameters, fit_size
-    from speechcls.splits import label_of_words
-    from speechcls.tensorboard import find_writer, logging_to
-    from speechcls.training import choose_device, fit
+    from speechcls.labels import label_of_words
+    from speechcls.networks.load import take_body
+    from speechcls.networks.recogniser import build_recogniser
+    from speechcls.networks.size import count_parameters, fit_size
+    from speechcls.networks.zoo import feature_kind
+    from speechcls.training.loop import choose_device, fit
+    from speechcls.training.publish import save_trained
+    from speechcls.training.tensorboard import find_writer, logging_to
 
     if tensorboard:
         find_writer()

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from speechcls.artifact import BUNDLED, find_bundled, load_artifact
+from speechcls.artifact.lookup import BUNDLED, find_bundled
+from speechcls.artifact.store import load_artifact
 
 LIMITS = {"commands": 500_000, "commands-tiny": 100_000, "commands-stream": 100_000}
 LABELS = ("yes", "no", "up", "down", "left", "right", "stop", "go", "_unknown_", "_silence_")

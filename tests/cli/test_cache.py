@@ -29,7 +29,7 @@ def test_what_training_packed_is_listed(packed, call):
 
 
 def test_the_next_training_decodes_nothing(packed, train, tmp_path, monkeypatch):
-    from speechcls import packing
+    from speechcls.data import packing
 
     monkeypatch.setattr(packing, "read_example", None)
     again = train(packed, tmp_path / "again", "--epochs", "1", "--arch", "gru")

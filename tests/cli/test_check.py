@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.classifier import Classifier
+from speechcls.runtime.classifier import Classifier
 
 RATE = 16_000
 

@@ -12,11 +12,11 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from speechcls.artifact import load_artifact
-from speechcls.classifier import Classifier
-from speechcls.networks import NETWORKS
-from speechcls.recogniser import build_recogniser
-from speechcls.splits import percentage
+from speechcls.artifact.store import load_artifact
+from speechcls.data.splits import percentage
+from speechcls.networks.recogniser import build_recogniser
+from speechcls.networks.zoo import NETWORKS
+from speechcls.runtime.classifier import Classifier
 
 ARCHS = ("rnn", "fastrnn", "lstm", "lstmp", "gru", "mingru", "birnn", "bilstm", "bigru", "crnn")
 ARCHS += ("att-bigru", "att-bilstm")

@@ -9,9 +9,10 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from speechcls.artifact import Artifact, save_artifact
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.store import save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
-from speechcls.mosaic import SHADES
+from speechcls.render.terminal import SHADES
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -19,8 +20,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="module")
 def rnn(tmp_path_factory):
     """A model without gates."""
-    from speechcls.export import export_onnx
-    from speechcls.recogniser import build_recogniser
+    from speechcls.export.onnx import export_onnx
+    from speechcls.networks.recogniser import build_recogniser
 
     path = tmp_path_factory.mktemp("rnn") / "rnn"
     features = FeatureConfig(duration_s=0.3)
@@ -126,8 +127,8 @@ def test_a_bad_clip_and_a_mixed_model_fail_and_leave_nothing(
     assert (result.code, result.stdout) == (1, "")
     assert "clip.wav" in result.errors[0]
 
-    from speechcls.artifact import load_artifact, load_weights
-    from speechcls.recogniser import build_recogniser
+    from speechcls.artifact.store import load_artifact, load_weights
+    from speechcls.networks.recogniser import build_recogniser
 
     mixed = tmp_path / "mixed"
     shutil.copytree(rnn, mixed)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.artifact import load_artifact
-from speechcls.events import EventFinder
-from speechcls.listening import CAUSAL_SETTINGS, hear
-from speechcls.sources import Block
-from speechcls.streaming import Stream
+from speechcls.artifact.store import load_artifact
+from speechcls.live.listen import CAUSAL_SETTINGS, hear
+from speechcls.live.sources import Block
+from speechcls.runtime.detection import EventFinder
+from speechcls.runtime.stream import Stream
 
 RATE = 16_000
 SAID = [(1.0, "low"), (2.513, "high"), (4.127, "low"), (5.333, "high"), (6.641, "low")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from speechcls.artifact import load_artifact
+from speechcls.artifact.store import load_artifact
 from speechcls.config import RECIPES
 
 QUICK = ("--epochs", "1", "--epoch-clips", "1", "--batch-size", "16")

@@ -82,7 +82,7 @@ def test_names_that_are_none_are_refused_before_anything_is_heard(tmp_path, word
 
 
 def test_train_reads_what_was_recorded(make_running, tmp_path, call):
-    from speechcls.dataset import find_examples
+    from speechcls.data.layouts import find_examples
 
     for label in ("low", "high"):
         for speaker in ("ann", "bob"):

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from speechcls.artifact import load_artifact
+from speechcls.artifact.store import load_artifact
 
 FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx"}
 FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}

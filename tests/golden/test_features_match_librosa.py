@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from speechcls.audio import read_clip
+from speechcls.audio.decode import read_clip
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
-from speechcls.features import FEATURES, MFCC, LogMel
+from speechcls.features.mel import FEATURES, MFCC, LogMel
 
 CONFIGS = {
     "default": FeatureConfig(),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechcls.fourier import PowerSpectrum
+from speechcls.features.onnx_fft import PowerSpectrum
 
 
 @pytest.mark.parametrize(

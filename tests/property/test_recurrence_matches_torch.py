@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from speechcls.cells import FastRNNLayers, MinGRULayers, ProjectedLSTM
 from speechcls.config import NetworkConfig
-from speechcls.networks import NETWORKS
-from speechcls.recurrence import run_recurrence
+from speechcls.explain.recurrence import run_recurrence
+from speechcls.networks.layers import FastRNNLayers, MinGRULayers, ProjectedLSTM
+from speechcls.networks.zoo import NETWORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")  # it is slow
 

@@ -12,17 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from speechcls.artifact import (
-    Artifact,
-    SplitRow,
-    load_artifact,
-    load_split,
-    load_weights,
-    save_artifact,
-)
-from speechcls.audio import fit_length, loudest_start, to_pcm
+from speechcls.artifact.format import Artifact, SplitRow
+from speechcls.artifact.store import load_artifact, load_split, load_weights, save_artifact
+from speechcls.audio.samples import fit_length, loudest_start, to_pcm
 from speechcls.config import FEATURE_KINDS, READOUTS, FeatureConfig, NetworkConfig, TrainConfig
-from speechcls.splits import percentage
+from speechcls.data.splits import percentage
 
 few = settings(max_examples=30, deadline=None)
 many = settings(max_examples=100, deadline=None)

@@ -10,13 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechcls.artifact import Artifact, load_artifact, save_artifact
-from speechcls.classifier import Classifier
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.store import load_artifact, save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.export import export_onnx, export_stream
-from speechcls.recogniser import Recogniser, build_recogniser
-from speechcls.streaming import Stream
+from speechcls.export.onnx import export_onnx, export_stream
+from speechcls.networks.recogniser import Recogniser, build_recogniser
+from speechcls.runtime.classifier import Classifier
+from speechcls.runtime.stream import Stream
 
 RATE, N_SAMPLES = 16_000, 40_000
 LABELS = ("yes", "no", "_silence_")

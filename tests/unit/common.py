@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from speechcls.config import FeatureConfig
-from speechcls.corpus import load_corpus
-from speechcls.dataset import Example, find_examples
-from speechcls.splits import assign_splits
+from speechcls.data.corpus import load_corpus
+from speechcls.data.examples import Example
+from speechcls.data.layouts import find_examples
+from speechcls.data.splits import assign_splits
 
 LAYOUT_HELP = (
     "; put the clips into one sub-folder a word (data/yes/1.wav), or say what flat file names mean"

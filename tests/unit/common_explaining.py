@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
-from speechcls.artifact import Artifact, save_artifact
-from speechcls.classifier import Classifier
-from speechcls.export import export_onnx
-from speechcls.recogniser import build_recogniser
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.store import save_artifact
+from speechcls.export.onnx import export_onnx
+from speechcls.networks.recogniser import build_recogniser
+from speechcls.runtime.classifier import Classifier
 
 LABELS = ("no", "yes", "_unknown_")
 WORDS = ("no", "yes", "bed", "cat")  # the last two count as _unknown_

@@ -3,7 +3,7 @@
 import numpy as np
 
 from speechcls.config import FeatureConfig
-from speechcls.predictions import About, Clip, Predictions
+from speechcls.evaluation.predictions import About, Clip, Predictions
 
 ABOUT = About(
     model="toy",

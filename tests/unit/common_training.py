@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from speechcls.artifact import SplitRow
-from speechcls.config import SILENCE, FeatureConfig, NetworkConfig, TrainConfig
-from speechcls.corpus import Corpus
-from speechcls.recogniser import Recogniser, build_recogniser
-from speechcls.splits import label_of_words
-from speechcls.training import Epoch, fit
+from speechcls.artifact.format import SplitRow
+from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
+from speechcls.data.corpus import Corpus
+from speechcls.labels import SILENCE, label_of_words
+from speechcls.networks.recogniser import Recogniser, build_recogniser
+from speechcls.training.loop import Epoch, fit
 
 FEATURES = FeatureConfig(
     sample_rate=8_000, duration_s=0.25, n_fft=256, win_length=200, hop_length=100, n_mels=20,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from speechcls import artifact
-from speechcls.artifact import Artifact, find_artifact, load_artifact, save_artifact
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.lookup import find_artifact
+from speechcls.artifact.store import load_artifact, save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError
 
@@ -53,7 +54,8 @@ def test_which_model_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPEECHCLS_MODEL", raising=False)
     # As if speechcls were installed here, and came without a model.
-    monkeypatch.setattr(artifact, "__file__", str(tmp_path / "source/speechcls/artifact.py"))
+    module = tmp_path / "source/speechcls/artifact/lookup.py"
+    monkeypatch.setattr("speechcls.artifact.lookup.__file__", str(module))
     with pytest.raises(ArtifactError, match=r"no model: .* make one with: speechcls train DATA"):
         find_artifact(None)
     for place in (

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 from common import FIVE, FLOAT, wav_bytes
 
-from speechcls.audio import SUFFIXES, read_clip, resample, to_pcm
+from speechcls.audio.decode import SUFFIXES, read_clip
+from speechcls.audio.samples import resample, to_pcm
 from speechcls.errors import AudioError
 
 

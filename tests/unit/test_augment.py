@@ -4,7 +4,7 @@ import pytest
 import torch
 from common_training import generator
 
-from speechcls.augment import (
+from speechcls.training.augment import (
     add_noise,
     change_gain,
     cut_noise,

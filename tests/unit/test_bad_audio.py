@@ -10,7 +10,8 @@ import pytest
 import soundfile
 from common import FIVE, wav_bytes
 
-from speechcls.audio import fit_length, loudest_start, read_clip, to_pcm
+from speechcls.audio.decode import read_clip
+from speechcls.audio.samples import fit_length, loudest_start, to_pcm
 from speechcls.errors import AudioError
 
 

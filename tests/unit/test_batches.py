@@ -8,12 +8,13 @@ import pytest
 import torch
 from common_training import CPU, FEATURES, PLAIN, make_corpus
 
-from speechcls import batches as module
-from speechcls.batches import Batches
-from speechcls.config import SILENCE, UNKNOWN, NetworkConfig, TrainConfig
-from speechcls.features import MFCC
-from speechcls.recogniser import build_recogniser
-from speechcls.training import _mask
+from speechcls.config import NetworkConfig, TrainConfig
+from speechcls.features.mel import MFCC
+from speechcls.labels import SILENCE, UNKNOWN
+from speechcls.networks.recogniser import build_recogniser
+from speechcls.training import batches as module
+from speechcls.training.batches import Batches
+from speechcls.training.loop import _mask
 
 LABELS = ("a", UNKNOWN, "b", SILENCE)
 WORDS = ("a", "b", SILENCE, "cat", "dog")  # 0, 2, 3, 1 and 1 of the labels

@@ -6,12 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from speechcls.artifact import Artifact, load_calibration, save_calibration
-from speechcls.calibration import Heard, best_threshold, raise_thresholds
-from speechcls.classifier import apply_temperature
-from speechcls.config import Calibration, FeatureConfig, NetworkConfig
+from speechcls.artifact.calibration import Calibration, load_calibration, save_calibration
+from speechcls.artifact.format import Artifact
+from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.events import DEFAULT_THRESHOLD, Event, choose_thresholds
+from speechcls.evaluation.calibration import Heard, best_threshold, raise_thresholds
+from speechcls.runtime.detection import DEFAULT_THRESHOLD, Event, choose_thresholds
+from speechcls.runtime.session import apply_temperature
 
 CALIBRATION = Calibration({"yes": 0.7, "no": 0.9}, 0.5, 2.0, 1, 2.4, 1.5, 10, 0.1, 0.02)
 

@@ -10,7 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from speechcls.cells import (
+from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.errors import ConfigError
+from speechcls.export.onnx import export_onnx
+from speechcls.networks.layers import (
     FastRNNLayer,
     FastRNNLayers,
     MinGRULayer,
@@ -18,11 +21,8 @@ from speechcls.cells import (
     ProjectedLSTM,
     scan,
 )
-from speechcls.classifier import open_session
-from speechcls.config import FeatureConfig, NetworkConfig
-from speechcls.errors import ConfigError
-from speechcls.export import export_onnx
-from speechcls.recogniser import build_recogniser
+from speechcls.networks.recogniser import build_recogniser
+from speechcls.runtime.session import open_session
 
 LN3 = log(3)  # sigmoid(ln 3) = 3/4, tanh(ln 3) = 4/5
 FEATURES = FeatureConfig(duration_s=0.5)
@@ -152,7 +152,7 @@ def test_projected_lstm_is_the_one_of_torch(num_layers, hidden_size):
 def test_projected_lstm_has_no_warning_for_people():
     # Torch warns once a process, so this takes one of its own.
     code = (
-        "import torch; from speechcls.cells import ProjectedLSTM;"
+        "import torch; from speechcls.networks.layers import ProjectedLSTM;"
         "print(*ProjectedLSTM(3, 4, 1, batch_first=True)(torch.zeros(1, 2, 3))[0].shape)"
     )
     command = [sys.executable, "-W", "error", "-c", code]

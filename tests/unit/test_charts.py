@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from speechcls.charts import draw_curves, draw_learning_curves, draw_memory, draw_sizes
-from speechcls.comparison import Contender, compare
+from speechcls.evaluation.significance import Contender, compare
+from speechcls.experiments.figures import draw_learning_curves, draw_memory, draw_sizes
+from speechcls.training.curves import draw_curves
 
 HISTORY = [
     {"epoch": 1, "loss": 2.0, "validation_loss": 1.5, "validation_accuracy": 0.4, "is_best": True},

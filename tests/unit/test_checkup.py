@@ -8,11 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
-from speechcls.checkreport import tally, write_manifest
-from speechcls.checkup import check
-from speechcls.dataset import find_examples
+from speechcls.data.layouts import find_examples
+from speechcls.data_quality.check import check
+from speechcls.data_quality.findings import LEFT_OUT
+from speechcls.data_quality.report import tally, write_manifest
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.findings import LEFT_OUT
 
 RATE = 16_000
 
@@ -285,14 +285,14 @@ def test_a_pipe_among_the_recordings_is_told_and_not_waited_for(data):
 
 def test_two_words_need_more_likeness_than_two_takes(data, write_wav, monkeypatch):
     """The same pair, once as takes of a word and once as two words."""
-    monkeypatch.setattr("speechcls.copies._correlate", lambda *_: (0.95, 0.0))
+    monkeypatch.setattr("speechcls.data_quality.duplicates._correlate", lambda *_: (0.95, 0.0))
     write_wav(data / "no" / "s1_nohash_7.wav", np.float32(0.5) * chirp(3))
     assert ("copy", "no/s1_nohash_7.wav") in found(data)[0] or ("leak", "no/s1_nohash_7.wav") in (
         found(data)[0]
     )
     (data / "no" / "s1_nohash_7.wav").rename(data / "yes" / "s1_nohash_7.wav")
     assert "two-labels" not in {kind for kind, _ in found(data)[0]}
-    monkeypatch.setattr("speechcls.copies._correlate", lambda *_: (0.97, 0.0))
+    monkeypatch.setattr("speechcls.data_quality.duplicates._correlate", lambda *_: (0.97, 0.0))
     assert ("two-labels", "yes/s1_nohash_7.wav") in found(data)[0]
 
 

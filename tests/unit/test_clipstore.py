@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from speechcls.clipstore import ClipStore, digest_of, read_clips, read_example
-from speechcls.dataset import Example
+from speechcls.data.clips import ClipStore, digest_of, read_clips, read_example
+from speechcls.data.examples import Example
 from speechcls.errors import AudioError
 
 

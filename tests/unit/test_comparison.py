@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from speechcls.comparison import Contender, Pair, adjust, bootstrap, compare, mcnemar
-from speechcls.metrics import bootstrap_interval
+from speechcls.evaluation.metrics import bootstrap_interval
+from speechcls.evaluation.significance import Contender, Pair, adjust, bootstrap, compare, mcnemar
 
 
 def contender(name, *runs):

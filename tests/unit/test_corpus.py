@@ -13,9 +13,9 @@ import pytest
 import soundfile
 from common import labels_of, load, refusal
 
-from speechcls.audio import to_pcm
-from speechcls.clipstore import digest_of
+from speechcls.audio.samples import to_pcm
 from speechcls.config import FeatureConfig
+from speechcls.data.clips import digest_of
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, load)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from common import labels_of, load, refusal
 
-from speechcls.corpus import mean_command_count
+from speechcls.data.corpus import mean_command_count
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, load)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
-from speechcls.dataset import Dataset, Example, find_examples, find_recordings
+from speechcls.data.examples import Dataset, Example
+from speechcls.data.layouts import find_examples, find_recordings
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, find_examples)

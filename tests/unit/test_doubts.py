@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speechcls.doubts import doubt_labels
+from speechcls.data_quality.label_errors import doubt_labels
 
 
 def test_thresholds_by_hand():

@@ -10,7 +10,7 @@ import torch
 from common_training import generator
 from torch import Tensor
 
-from speechcls.augment import babble, change_speed, coloured_noise, equalise, reverberate
+from speechcls.training.augment import babble, change_speed, coloured_noise, equalise, reverberate
 
 RATE = 16_000  # Hz
 

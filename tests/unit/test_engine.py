@@ -7,12 +7,14 @@ import torch
 from common import refusal
 from common_training import NETWORK, build, make_corpus
 
-from speechcls import export
-from speechcls.artifact import Artifact, load_artifact, save_artifact
-from speechcls.classifier import BATCH_SIZE, Classifier, open_session, run_windows
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.store import load_artifact, save_artifact
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.export import export_onnx
-from speechcls.finetuning import load_recogniser
+from speechcls.export import onnx as export
+from speechcls.export.onnx import export_onnx
+from speechcls.networks.load import load_recogniser
+from speechcls.runtime.classifier import Classifier
+from speechcls.runtime.session import BATCH_SIZE, open_session, run_windows
 
 LABELS = ["low", "high"]
 

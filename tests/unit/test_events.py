@@ -8,7 +8,7 @@ from common import refusal
 
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.events import (
+from speechcls.runtime.detection import (
     DEFAULT_THRESHOLD,
     Event,
     EventFinder,
@@ -16,7 +16,7 @@ from speechcls.events import (
     choose_thresholds,
     find_events,
 )
-from speechcls.streaming import Answers
+from speechcls.runtime.stream import Answers
 
 LABELS = ("yes", "no", "_unknown_", "_silence_")
 RAW = EventSettings(smoothing_s=0.0, min_s=0.0)

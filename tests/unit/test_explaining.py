@@ -8,22 +8,22 @@ import pytest
 import torch
 from common_explaining import LABEL_OF_OUTPUT, LABELS, make_lively, make_model, noise_and_tone
 
+from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.explaining import (
+from speechcls.explain.recurrence import run_recurrence
+from speechcls.explain.trace import (
     Curve,
-    clip_features,
     explain,
     gate_panels,
     middle_of_activity,
     occlude,
     read_out,
     reveal,
-    spectrogram,
 )
-from speechcls.networks import NETWORKS, feature_kind
-from speechcls.recogniser import build_recogniser
-from speechcls.recurrence import run_recurrence
+from speechcls.features.mel import clip_features
+from speechcls.networks.recogniser import build_recogniser
+from speechcls.networks.zoo import NETWORKS, feature_kind
 
 STREAMING = [name for name, network in NETWORKS.items() if network.streams()]
 GATES = {

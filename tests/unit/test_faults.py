@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from speechcls.faults import clipped_share, faults_of, measure
+from speechcls.audio.level import clipped_share
+from speechcls.data_quality.signal import faults_of, measure
 
 RATE = 16_000
 

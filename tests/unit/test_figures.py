@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from speechcls.errors import ConfigError
-from speechcls.figures import as_text, new_figure, save_figure
+from speechcls.render.figures import as_text, new_figure, save_figure
 
 DOCS = Path(__file__).parents[2] / "docs"
 

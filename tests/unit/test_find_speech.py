@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from speechcls.audio import find_speech
-from speechcls.running import find_speech as find_speech_by_torch
+from speechcls.audio.speech import find_speech
+from speechcls.training.stream_batches import find_speech as find_speech_by_torch
 
 RATE = 16_000
 

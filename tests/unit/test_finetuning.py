@@ -8,11 +8,12 @@ import pytest
 import torch
 from common import refusal
 
-from speechcls.artifact import WEIGHTS, Artifact, save_artifact
+from speechcls.artifact.format import WEIGHTS, Artifact
+from speechcls.artifact.store import save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError
-from speechcls.finetuning import take_body
-from speechcls.recogniser import Recogniser, build_recogniser
+from speechcls.networks.load import take_body
+from speechcls.networks.recogniser import Recogniser, build_recogniser
 
 FEATURES = FeatureConfig(kind="log-mel", n_mels=20)
 NETWORK = NetworkConfig("crnn", hidden_size=8, num_layers=2)

@@ -4,7 +4,7 @@ import pytest
 from common import assign, clips, refusal
 
 from speechcls.errors import DatasetError
-from speechcls.splits import choose_labels, choose_words, label_of_words, map_label
+from speechcls.labels import choose_labels, choose_words, label_of_words, map_label
 
 TOO_FEW = "; it has too few clips or speakers to split, record more (30 or more clips a word"
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from speechcls.levels import FLOOR_DB, UtteranceFinder, fault_of, level_db
+from speechcls.audio.level import FLOOR_DB, level_db
+from speechcls.audio.speech import UtteranceFinder
+from speechcls.live.takes import fault_of
 
 RATE = 16_000
 

@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 from common import found, refusal, touch
 
-from speechcls.dataset import Dataset, Example, find_examples
+from speechcls.data.examples import Dataset, Example
+from speechcls.data.layouts import find_examples
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, find_examples)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from speechcls import memory
-from speechcls.dataset import find_examples
+from speechcls.data.layouts import find_examples
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.memory import (
+from speechcls.experiments import delayed_recall as memory
+from speechcls.experiments.delayed_recall import (
     MemoryConfig,
     MemoryRun,
     build_network,
@@ -18,7 +18,7 @@ from speechcls.memory import (
     prepare_words,
     run_memory,
 )
-from speechcls.recogniser import count_parameters
+from speechcls.networks.size import count_parameters
 
 RATE = 16_000
 SMALL = MemoryConfig(longest_s=0.5, parameters=3_000, steps=40, batch_size=16, lr=0.01)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
-from speechcls.metrics import bootstrap_interval, is_of_one_speaker, score
+from speechcls.evaluation.metrics import bootstrap_interval, is_of_one_speaker, score
 
 #           a  a  a  a  b  b  c
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2])

@@ -7,9 +7,9 @@ from collections import deque
 import numpy as np
 import pytest
 
-from speechcls import microphone
 from speechcls.errors import AudioError, ConfigError
-from speechcls.microphone import Microphone, list_devices, load_sounddevice
+from speechcls.live import microphone
+from speechcls.live.microphone import Microphone, list_devices, load_sounddevice
 
 RATE = 16_000
 N = 640  # samples of a block

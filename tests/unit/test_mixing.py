@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls import mixing
-from speechcls.artifact import SplitRow
-from speechcls.clipstore import read_clips
-from speechcls.dataset import find_examples
+from speechcls.artifact.format import SplitRow
+from speechcls.data.clips import read_clips
+from speechcls.data.layouts import find_examples
 from speechcls.errors import AudioError, ConfigError, DatasetError
-from speechcls.mixing import (
+from speechcls.synthesis import mixing
+from speechcls.synthesis.mixing import (
     GAP_S,
     Background,
     HeldOut,

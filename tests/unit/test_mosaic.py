@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from speechcls.mosaic import SHADES, as_blocks, as_shades, colours_of, fit_cells, spread
+from speechcls.render.terminal import SHADES, as_blocks, as_shades, colours_of, fit_cells, spread
 
 
 def test_the_highest_band_is_on_top_and_time_goes_right():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from speechcls.config import READOUTS, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.networks import (
+from speechcls.networks.zoo import (
     NETWORKS,
     BlockFrontEnd,
     ConvFrontEnd,

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from speechcls.classifier import Prediction
-from speechcls.events import Event
-from speechcls.output import EVENT_FORMATS, open_event_writer, open_writer
+from speechcls.runtime.classifier import Prediction
+from speechcls.runtime.detection import Event
+from speechcls.runtime.writers import EVENT_FORMATS, open_event_writer, open_writer
 
 YES = Prediction("yes", 0.91239, {"yes": 0.91239, "no": 0.08, "go": 0.00761})
 UNSURE = Prediction("_uncertain_", 0.5, {"yes": 0.5, "no": 0.4, "go": 0.1})

@@ -12,20 +12,21 @@ import sys
 import numpy as np
 import pytest
 
-from speechcls import packing
-from speechcls.cache import INDEX, SAMPLES, find_stores, remove_store, store_path
-from speechcls.clipstore import ClipStore, digest_of, read_example
-from speechcls.dataset import Example, find_examples
+from speechcls.data import packing
+from speechcls.data.cache import INDEX, SAMPLES, find_stores, remove_store, store_path
+from speechcls.data.clips import ClipStore, digest_of, read_example
+from speechcls.data.examples import Example
+from speechcls.data.layouts import find_examples
+from speechcls.data.packing import cut_windows, open_store
 from speechcls.errors import DatasetError
-from speechcls.packing import cut_windows, open_store
 
 RATE = 16_000
 
 PACK = """
 import sys, time
 from pathlib import Path
-from speechcls import packing
-from speechcls.dataset import find_examples
+from speechcls.data import packing
+from speechcls.data.layouts import find_examples
 packing._PART, packing._N_PARTS = 3, 1  # so that there are many moments to break off at
 read = packing.read_example
 packing.read_example = lambda *example: (time.sleep(0.01), read(*example))[1]

@@ -10,13 +10,15 @@ import pytest
 from common_explaining import make_lively, make_model, noise_and_tone
 from PIL import Image as Picture
 
+from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.explaining import Curve, explain, gate_panels, spectrogram
-from speechcls.explainpage import to_dict, write_explanation
-from speechcls.figures import colour_steps, save_animation
-from speechcls.panel_figures import N_FRAMES, animate_figure, draw_explanation
-from speechcls.panels import features_panel, heard_panels, layer_panels, layer_title, wave_panel
+from speechcls.explain.figures import N_FRAMES, animate_figure, draw_explanation
+from speechcls.explain.page import to_dict, write_explanation
+from speechcls.explain.panels import heard_panels, layer_panels, layer_title
+from speechcls.explain.trace import Curve, explain, gate_panels
+from speechcls.render.figures import colour_steps, save_animation
+from speechcls.render.panels import features_panel, wave_panel
 
 
 @pytest.fixture(scope="module")

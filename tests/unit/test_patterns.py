@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
-from speechcls.dataset import find_examples
+from speechcls.data.layouts import find_examples
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, find_examples)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from speechcls.checkup import check
-from speechcls.classifier import Classifier
-from speechcls.dataset import find_examples
-from speechcls.findings import LEFT_OUT
+from speechcls.data.layouts import find_examples
+from speechcls.data_quality.check import check
+from speechcls.data_quality.findings import LEFT_OUT
+from speechcls.runtime.classifier import Classifier
 
 N_CLIPS = 1_500
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "stop", "go")

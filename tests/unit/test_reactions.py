@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from speechcls import reactions
 from speechcls.errors import ConfigError
-from speechcls.events import Event
-from speechcls.reactions import MOST_WAITING, Reactions, fill, parse_command
+from speechcls.live import actions as reactions
+from speechcls.live.actions import MOST_WAITING, Reactions, fill, parse_command
+from speechcls.runtime.detection import Event
 
 
 def event(label, end_s=1.5):

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from speechcls import readahead
-from speechcls.readahead import work_ahead
+from speechcls import parallel as readahead
+from speechcls.parallel import work_ahead
 
 PATIENCE_S = 10  # after which a test gives up on another thread
 

@@ -7,14 +7,9 @@ import torch
 
 from speechcls.config import SIZES, FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.networks import NETWORKS, Recurrent, feature_kind
-from speechcls.recogniser import (
-    Recogniser,
-    build_recogniser,
-    count_multiply_adds,
-    count_parameters,
-    fit_size,
-)
+from speechcls.networks.recogniser import Recogniser, build_recogniser
+from speechcls.networks.size import count_multiply_adds, count_parameters, fit_size
+from speechcls.networks.zoo import NETWORKS, Recurrent, feature_kind
 
 FEATURES = FeatureConfig(duration_s=0.5)
 NETWORK = NetworkConfig(arch="gru", hidden_size=4, num_layers=1)

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from common import FIVE, FLOAT, wav_bytes
 
-from speechcls.audio import read_clip
+from speechcls.audio.blocks import open_recording
+from speechcls.audio.decode import read_clip
 from speechcls.errors import AudioError
-from speechcls.recording import open_recording
 
 RATE = 16_000
 

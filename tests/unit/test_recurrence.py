@@ -10,7 +10,7 @@ from math import log
 import numpy as np
 import pytest
 
-from speechcls.recurrence import (
+from speechcls.explain.recurrence import (
     GateWeights,
     fastrnn_step,
     gru_step,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from torch import nn
 
-from speechcls.cells import FastRNNLayers, MinGRULayers
 from speechcls.errors import ConfigError
-from speechcls.recurrence import run_recurrence
+from speechcls.explain.recurrence import run_recurrence
+from speechcls.networks.layers import FastRNNLayers, MinGRULayers
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "lstmp": nn.LSTM}
 CELLS |= {"fastrnn": FastRNNLayers, "mingru": MinGRULayers}

@@ -9,10 +9,10 @@ import pytest
 from common_report import random_predictions
 
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.predictions import FILE, load_predictions, save_predictions
-from speechcls.report import check_place, draw_report, save_report
-from speechcls.report_figures import draw_roc, expected_spread
-from speechcls.report_tables import curves
+from speechcls.evaluation.predictions import FILE, load_predictions, save_predictions
+from speechcls.report.figures import draw_roc, expected_spread
+from speechcls.report.page import check_place, draw_report, save_report
+from speechcls.report.tables import curves
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 

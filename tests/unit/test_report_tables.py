@@ -9,10 +9,10 @@ from common_report import make_predictions, random_predictions
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from speechcls.audio import unpad
-from speechcls.levels import level_db, snr_db
-from speechcls.metrics import score, wilson_interval
-from speechcls.report_tables import (
+from speechcls.audio.level import level_db, snr_db
+from speechcls.audio.samples import unpad
+from speechcls.evaluation.metrics import score, wilson_interval
+from speechcls.report.tables import (
     Share,
     Table,
     by_label,
@@ -191,7 +191,7 @@ def test_signal_to_noise_ratio_of_a_tone_amid_noise(tone, rng):
 
 
 def test_unpad_takes_off_what_fit_length_adds():
-    from speechcls.audio import fit_length
+    from speechcls.audio.samples import fit_length
 
     for n in (3, 4, 9, 10):
         clip = np.arange(1, n + 1, dtype=np.float32)

@@ -9,9 +9,15 @@ from common_training import CPU, FEATURES, NETWORK, PLAIN, generator, make_corpu
 from torch import Tensor
 
 from speechcls.config import TrainConfig
-from speechcls.recogniser import build_recogniser
-from speechcls.running import CLIPS_A_ROW, NO_MATTER, RunningBatches, find_speech, lay_rows
-from speechcls.training import fit
+from speechcls.networks.recogniser import build_recogniser
+from speechcls.training.loop import fit
+from speechcls.training.stream_batches import (
+    CLIPS_A_ROW,
+    NO_MATTER,
+    RunningBatches,
+    find_speech,
+    lay_rows,
+)
 
 RATE, STEP = 8_000, 320  # Hz, and samples of a step: 40 ms
 HOLD = 8  # steps

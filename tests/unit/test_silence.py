@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from speechcls.dataset import Example
-from speechcls.silence import cut_silence, part_of
+from speechcls.data.background import cut_silence, part_of
+from speechcls.data.examples import Example
 
 RAIN, TRAIN = Path("rain.wav"), Path("train.wav")
 

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 import soxr
 
-from speechcls import sources
 from speechcls.errors import AudioError, ConfigError
-from speechcls.sources import Block, Pipe, Recording, at_rate
+from speechcls.live import sources
+from speechcls.live.sources import Block, Pipe, Recording, at_rate
 
 RATE = 16_000
 

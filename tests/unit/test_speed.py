@@ -8,10 +8,16 @@ import threading
 
 import pytest
 
-from speechcls import speed
-from speechcls.artifact import find_bundled
+from speechcls.artifact.lookup import find_bundled
 from speechcls.errors import ArtifactError
-from speechcls.speed import BatchRate, choose_batch, compare_batches, median_s, read_counts
+from speechcls.evaluation import benchmark as speed
+from speechcls.evaluation.benchmark import (
+    BatchRate,
+    choose_batch,
+    compare_batches,
+    median_s,
+    read_counts,
+)
 
 
 class FakeClock:
@@ -130,7 +136,7 @@ def test_a_model_without_metrics_has_no_counts(tmp_path):
 def test_peak_memory_grows_by_what_is_allocated_and_stays():
     """In a process of its own, whose peak nothing else has raised."""
     script = (
-        "from speechcls.speed import peak_memory_mb as peak\n"
+        "from speechcls.evaluation.benchmark import peak_memory_mb as peak\n"
         "before = peak()\n"
         "taken = b'x' * 200_000_000\n"
         "during = peak()\n"

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from common import assign, clips, refusal
 
-from speechcls.dataset import Example, find_examples
+from speechcls.data.examples import Example
+from speechcls.data.layouts import find_examples
+from speechcls.data.splits import percentage
 from speechcls.errors import DatasetError
-from speechcls.splits import percentage
 
 ALL_SPLITS = {"train", "validation", "test"}
 

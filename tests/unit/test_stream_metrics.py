@@ -7,18 +7,17 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from speechcls.events import Event
-from speechcls.stream_metrics import (
+from speechcls.data.annotations import Word
+from speechcls.evaluation.calibration import expected_calibration_error, fit_temperature
+from speechcls.evaluation.detection_metrics import (
     TOLERANCE_S,
-    expected_calibration_error,
-    fit_temperature,
     hours_for,
     match_events,
     score_events,
     trade_off,
     upper_rate,
 )
-from speechcls.truth import Word
+from speechcls.runtime.detection import Event
 
 
 def event(centre_s, label="yes", probability=0.9):

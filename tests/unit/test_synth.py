@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls import synth
-from speechcls.dataset import find_examples
+from speechcls.data.layouts import find_examples
 from speechcls.errors import AudioError, ConfigError, DatasetError
-from speechcls.synth import Speaker, Voice, make_voices, synthesise
+from speechcls.synthesis import espeak as synth
+from speechcls.synthesis.espeak import Speaker, Voice, make_voices, synthesise
 
 pytest.importorskip(
     "espeakng_loader", reason="espeak-ng is optional: pip install 'speechcls[synth]'"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.dataset import find_examples
+from speechcls.data.layouts import find_examples
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.takes import Takes
+from speechcls.live.takes import Takes
 
 
 def test_takes_are_numbered_after_the_highest_that_is_there(tmp_path, tone):

@@ -6,8 +6,8 @@ import types
 import pytest
 
 from speechcls.errors import ConfigError
-from speechcls.tensorboard import logging_to
-from speechcls.training import Epoch
+from speechcls.training.loop import Epoch
+from speechcls.training.tensorboard import logging_to
 
 MODULE = "torch.utils.tensorboard"
 EPOCH = Epoch(3, 0.5, 0.7, 0.9, 1e-3, 100.0, 2.0, True)

@@ -8,11 +8,12 @@ import pytest
 import torch
 from common_training import CPU, NETWORK, PLAIN, build, make_corpus, train
 
-from speechcls.batches import Batches
-from speechcls.config import SILENCE, UNKNOWN, NetworkConfig, TrainConfig
+from speechcls.config import NetworkConfig, TrainConfig
 from speechcls.errors import ConfigError
-from speechcls.recogniser import Recogniser
-from speechcls.training import (
+from speechcls.labels import SILENCE, UNKNOWN
+from speechcls.networks.recogniser import Recogniser
+from speechcls.training.batches import Batches
+from speechcls.training.loop import (
     Epoch,
     choose_device,
     evaluate_loss,

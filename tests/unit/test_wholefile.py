@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from speechcls.wholefile import write_csv, write_whole
+from speechcls.files import write_csv, write_whole
 
 
 def test_a_file_is_written_and_replaced_and_leaves_nothing_beside_it(tmp_path):

@@ -1,0 +1,80 @@
+"""Arrays of samples: channels, rate, integer and float, length."""
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from speechcls.errors import AudioError
+
+Samples = npt.NDArray[np.float32]
+PCM = npt.NDArray[np.int16]
+T = TypeVar("T", Samples, PCM)
+
+
+def to_mono(samples: Samples, channel: int | None = None) -> Samples:
+    """Return one channel, from 1 on, of ``samples`` (n, n_channels), or their mean (n,).
+
+    Raises
+    ------
+    AudioError
+        When there is no such channel, or the result is not finite.
+    """
+    n_channels = samples.shape[1]
+    if channel is not None and not 1 <= channel <= n_channels:
+        raise AudioError(f"has no channel {channel}; name one of 1 to {n_channels}")
+    with np.errstate(over="ignore"):
+        if channel or n_channels == 1:
+            mono = samples[:, (channel or 1) - 1]
+        else:
+            mono = samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise AudioError("NaN or infinite samples; export it again")
+    return mono
+
+
+def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
+    """Return ``samples`` (n_samples,) at ``to_rate`` Hz, band-limited (soxr, high quality)."""
+    if from_rate == to_rate:
+        return samples
+    import soxr
+
+    resampled: Samples = soxr.resample(samples, from_rate, to_rate, quality="HQ")
+    return resampled
+
+
+def to_pcm(samples: Samples) -> PCM:
+    """Return ``samples`` in [-1, 1] as 16-bit integers, as a WAV stores them; louder ones clip."""
+    scaled = np.rint(samples * np.float32(32_768.0))
+    pcm: PCM = np.clip(scaled, -32_768, 32_767, out=scaled).astype(np.int16)
+    return pcm
+
+
+def to_float(samples: PCM | Samples) -> Samples:
+    """Return 16-bit integers as float32 in [-1, 1), and float32 as it is."""
+    scale = 32_768.0 if samples.dtype == np.int16 else 1.0
+    floats: Samples = np.multiply(samples, np.float32(1 / scale), dtype=np.float32)
+    return floats
+
+
+def loudest_start(samples: Samples | PCM, n_samples: int) -> int:
+    """Return where the window of ``n_samples`` with the most energy starts; 0 in a short clip."""
+    if len(samples) <= n_samples:
+        return 0
+    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    return int(np.argmax(energy[n_samples:] - energy[:-n_samples]))
+
+
+def fit_length(samples: T, n_samples: int) -> T:
+    """Return exactly ``n_samples``: the loudest window of a long clip, a short one amid zeros."""
+    missing = n_samples - len(samples)
+    if missing > 0:
+        return np.pad(samples, (missing // 2, missing - missing // 2))
+    start = loudest_start(samples, n_samples)
+    return samples[start : start + n_samples]
+
+
+def unpad(window: T, n_samples: int) -> T:
+    """Return ``window`` without the zeros by which ``fit_length`` lengthened ``n_samples``."""
+    before = max(len(window) - n_samples, 0) // 2
+    return window[before : before + n_samples]

@@ -1,0 +1,227 @@
+"""A data set made ready for training: read, labelled, split, every clip of the model's length."""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from speechcls.artifact.format import SplitRow
+from speechcls.audio.decode import read_clip
+from speechcls.audio.samples import PCM, to_pcm
+from speechcls.config import FeatureConfig
+from speechcls.data.background import cut_silence, part_of
+from speechcls.data.clips import ClipStore, read_clips
+from speechcls.data.examples import SPLITS, Dataset
+from speechcls.data.packing import cut_windows, open_store
+from speechcls.data.splits import assign_splits
+from speechcls.errors import AudioError, DatasetError
+from speechcls.labels import SILENCE, UNKNOWN, choose_labels, choose_words, map_label
+
+_MOST_LISTED = 20  # bad clips named in an error
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What ``training.fit`` trains on, and what the artifact keeps of it."""
+
+    labels: tuple[str, ...]
+    """In the order of the probabilities."""
+    features: FeatureConfig
+    """With the window's length chosen by the clips."""
+    windows: PCM
+    """(n_clips, n_samples); held-out cuts of noise are among them."""
+    label_index: npt.NDArray[np.int64]
+    """(n_clips,) into ``labels``."""
+    words: tuple[str, ...]
+    """What the network tells apart: the labels, but each word of ``_unknown_`` on its own."""
+    word_index: npt.NDArray[np.int64]
+    """(n_clips,) into ``words``."""
+    split: npt.NDArray[np.str_]
+    """(n_clips,) ``train``, ``validation``, ``test`` or ``unused``."""
+    noise: PCM
+    """(n_noise,) the background noise that may be trained on; empty if there is none."""
+    rows: list[SplitRow]
+    """One a clip."""
+    warnings: list[str]
+    bad: list[str]
+    """One line for each clip that was left out because it could not be used."""
+
+    def summary(self) -> str:
+        """Say in a line what there is."""
+        counts = {name: int((self.split == name).sum()) for name in SPLITS}
+        n_speakers = len({row.speaker for row in self.rows} - {""})
+        speakers = f" by {n_speakers} speakers" if n_speakers else ""
+        return (
+            f"{len(self.labels)} labels, {len(self.rows)} clips{speakers}"
+            f" ({', '.join(f'{n} {name}' for name, n in counts.items())}),"
+            f" window {self.features.duration_s:g} s"
+        )
+
+
+def load_corpus(
+    dataset: Dataset,
+    features: FeatureConfig,
+    duration_s: float | None = None,
+    commands: Sequence[str] = (),
+    test_speakers: Sequence[str] = (),
+    max_bad: float = 0.01,
+    jobs: int = 1,
+    on_clip: Callable[[], None] = lambda: None,
+    verify: bool = False,
+) -> Corpus:
+    """Read a data set and decide label, split and window of each clip.
+
+    Parameters
+    ----------
+    duration_s : length of the window, seconds; None: the usual length of the clips
+    max_bad : largest share of clips that may be unusable
+    jobs : processes that decode clips at once
+    on_clip : called after each clip read
+    verify : decode every clip again, whatever the cache folder has
+
+    Raises
+    ------
+    DatasetError
+        When too many clips are bad, a label has none, or they cannot be split.
+    """
+    noise, bad_noise = _read_noise(dataset.noise, features.sample_rate)
+    wanted = {name for name in dataset.empty_labels if name in commands or not commands}
+    words = {example.label for example in dataset.examples} | wanted
+    labels = choose_labels(words, commands, bool(noise))
+    store = open_store(dataset.root, dataset.examples, features.sample_rate, jobs, on_clip, verify)
+    bad = dataset.problems + store.bad + bad_noise
+    _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
+    require_clips(dataset, labels, {example.label for example in store.examples}, bad)
+    features = dataclasses.replace(features, duration_s=duration_s or store.usual_duration_s())
+    # With an _unknown_ class every word counts as something, so that none is None.
+    mapped = [str(map_label(example.label, labels)) for example in store.examples]
+    splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
+    silent = _held_out_silence(noise, features, mapped, splits.names)
+    examples = store.examples + silent.examples
+    outputs = choose_words([example.label for example in store.examples], labels)
+    return Corpus(
+        labels=tuple(labels),
+        features=features,
+        windows=cut_windows([store, silent], features.n_samples),
+        label_index=np.array(
+            [labels.index(name) for name in mapped]
+            + [labels.index(example.label) for example in silent.examples],
+            dtype=np.int64,
+        ),
+        words=outputs,
+        word_index=np.array([outputs.index(example.label) for example in examples], dtype=np.int64),
+        split=np.array(splits.names + [str(example.split) for example in silent.examples]),
+        noise=_training_noise(noise, features.sample_rate),
+        rows=[
+            SplitRow(
+                dataset.name_of(example.path),
+                example.label,
+                example.speaker or "",
+                split,
+                example.start_s,
+                example.end_s,
+                example.gain,
+                digest,
+            )
+            for example, digest, split in zip(
+                examples,
+                store.digests + silent.digests,
+                splits.names + [str(example.split) for example in silent.examples],
+                strict=True,
+            )
+        ],
+        warnings=[
+            f"{dataset.root / label}: a label folder without a recording"
+            for label in dataset.empty_labels
+        ]
+        + splits.warnings,
+        bad=bad,
+    )
+
+
+def require_clips(
+    dataset: Dataset, labels: Sequence[str], readable: set[str], bad: list[str]
+) -> None:
+    """Refuse a data set in which no clip of some label can be read.
+
+    Parameters
+    ----------
+    labels : of the model
+    readable : words of the clips that can be read
+    bad : a line for each other clip
+    """
+    for label in labels:
+        if label not in readable and label not in (UNKNOWN, SILENCE):
+            raise DatasetError(
+                f"{dataset.root / label}: no readable clip of this label; add recordings or remove"
+                " the folder",
+                _shorten(bad),
+            )
+    if UNKNOWN in labels and not any(map_label(word, labels) == UNKNOWN for word in readable):
+        raise DatasetError(
+            f"{dataset.source}: no readable clip of a word that is none of the commands; add"
+            " recordings or remove the folder",
+            _shorten(bad),
+        )
+
+
+def _check_bad(bad: list[str], n_clips: int, max_bad: float) -> None:
+    share = len(bad) / n_clips
+    if share <= max_bad or math.isclose(share, max_bad):
+        return
+    raise DatasetError(
+        f"{len(bad)} of {n_clips} clips are bad, more than --max-bad {max_bad:g} allows; mend or"
+        f" delete them, or allow {math.ceil(1e3 * share) / 1e3:g}",
+        _shorten(bad),
+    )
+
+
+def _shorten(lines: list[str]) -> list[str]:
+    n_more = len(lines) - _MOST_LISTED
+    return lines[:_MOST_LISTED] + ([f"and {n_more} more"] if n_more > 0 else [])
+
+
+def _read_noise(paths: list[Path], sample_rate: int) -> tuple[dict[Path, PCM], list[str]]:
+    """Return the samples (n,) of each readable noise recording, and a line for each other one."""
+    noise, bad = {}, []
+    for path in paths:
+        try:
+            noise[path] = to_pcm(read_clip(path, sample_rate))
+        except AudioError as error:
+            bad.append(str(error))
+    return noise, bad
+
+
+def _training_noise(noise: dict[Path, PCM], sample_rate: int) -> PCM:
+    parts = [np.empty(0, dtype=np.int16)]
+    for samples in noise.values():
+        start_s, end_s = part_of(len(samples) / sample_rate, "train")
+        parts.append(samples[round(start_s * sample_rate) : round(end_s * sample_rate)])
+    return np.concatenate(parts)
+
+
+def _held_out_silence(
+    noise: dict[Path, PCM], features: FeatureConfig, mapped: list[str], splits: list[str]
+) -> ClipStore:
+    """Return as many silent clips for validation and test as a command has there on average."""
+    rate = features.sample_rate
+    durations_s = {path: len(samples) / rate for path, samples in noise.items()}
+    examples = []
+    for split in ("validation", "test") if noise else ():
+        n_cuts = mean_command_count(
+            [name for name, own in zip(mapped, splits, strict=True) if own == split]
+        )
+        examples += cut_silence(durations_s, split, n_cuts, features.duration_s)
+    return read_clips(examples, rate)
+
+
+def mean_command_count(labels: Sequence[str]) -> int:
+    """Return how many of ``labels`` a command has on average; without commands ``_unknown_``."""
+    counts = Counter(label for label in labels if label not in (UNKNOWN, SILENCE))
+    counts = counts or Counter(label for label in labels if label == UNKNOWN)
+    return round(counts.total() / len(counts)) if counts else 0

@@ -1,0 +1,321 @@
+"""Every clip decoded once, and kept in the cache folder for the next training.
+
+A store is a folder of two files that only grow: ``samples.pcm``, all clips one after the other as
+little-endian 16-bit integers, and ``index.jsonl``, a line for each clip that says where its samples
+are and which file they came from. Samples are on disk before the line that names them, so that a
+packing that is broken off leaves nothing wrong behind. Labels, speakers and splits are not in it:
+those are what ``dataset`` finds today.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from speechcls.audio.samples import PCM, fit_length
+from speechcls.data.cache import INDEX, LOCK, SAMPLES, cache_folder, explain_failure, store_path
+from speechcls.data.clips import ClipStore, digest_of, read_example
+from speechcls.data.examples import Example
+from speechcls.errors import AudioError, DatasetError
+
+_FORMAT_VERSION = 1
+_PART = 64
+"""Clips that a process reads at a time."""
+_N_PARTS = 8
+"""Parts that each process reads between two writes to disk."""
+_FEW = 2_000
+"""Clips that are read sooner than other processes are started."""
+
+_Stamp = tuple[int, int]
+"""Size of a file in bytes and when it was last written, ns; both -1 where there is none."""
+_Key = tuple[str, float, float | None]
+"""Path, start and end of a clip."""
+
+
+class _Entry(NamedTuple):
+    """A line of the index."""
+
+    path: str
+    start_s: float
+    end_s: float | None
+    size: int
+    """Bytes of the file that was read."""
+    mtime_ns: int
+    """When that file was last written."""
+    start: int
+    """Where the clip starts in ``samples.pcm``, samples."""
+    length: int
+    """Samples."""
+    digest: str
+
+    @property
+    def key(self) -> _Key:
+        return self.path, self.start_s, self.end_s
+
+    @property
+    def stamp(self) -> _Stamp:
+        return self.size, self.mtime_ns
+
+
+def open_store(
+    source: Path,
+    examples: Sequence[Example],
+    sample_rate: int,
+    jobs: int,
+    on_clip: Callable[[], None] = lambda: None,
+    verify: bool = False,
+) -> ClipStore:
+    """Return the clips of a data set, decoding only those that are new or have changed.
+
+    A file has changed when its size or its time of writing has. A process that opens a store which
+    another one is packing waits. A packing that was broken off goes on where it was.
+
+    Parameters
+    ----------
+    source : the data set's folder
+    jobs : processes that decode at once
+    on_clip : called for each clip when it is there, or found to be bad
+    verify : decode every file again, whatever is stored
+
+    Raises
+    ------
+    DatasetError
+        When the store cannot be written, or is damaged.
+    """
+    import filelock
+
+    folder = store_path(source, sample_rate)
+    with explain_failure(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / LOCK):
+            store = _Store(folder, source, sample_rate)
+            bad = store.update(examples, jobs, on_clip, verify)
+            samples = store.samples()
+    kept = [example for example in examples if _key_of(example) not in bad]
+    entries = [store.entries[_key_of(example)] for example in kept]
+    return ClipStore(
+        kept,
+        samples,
+        np.array([entry.start for entry in entries], dtype=np.int64),
+        np.array([entry.length for entry in entries], dtype=np.int64),
+        [entry.digest for entry in entries],
+        sample_rate,
+        [bad[_key_of(example)] for example in examples if _key_of(example) in bad],
+    )
+
+
+def cut_windows(stores: Sequence[ClipStore], n_samples: int) -> PCM:
+    """Return (n_clips, n_samples): each clip's loudest window, short ones amid zeros.
+
+    They lie in a nameless file in the cache folder, of which the system keeps in memory what there
+    is room for.
+
+    Raises
+    ------
+    DatasetError
+        When the disk is full.
+    """
+    n_clips = sum(len(store.lengths) for store in stores)
+    if not n_clips:
+        return np.empty((0, n_samples), dtype=np.int16)
+    folder = cache_folder()
+    with explain_failure(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for store in stores:
+                for clip in store.clips():
+                    file.write(fit_length(clip, n_samples).tobytes())
+            file.flush()
+            return np.memmap(file, np.int16, "r+", shape=(n_clips, n_samples))
+
+
+def _key_of(example: Example) -> _Key:
+    return os.path.abspath(example.path), example.start_s, example.end_s  # noqa: PTH100
+
+
+def _stamp_of(path: str | Path) -> _Stamp:
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
+
+
+class _Read(NamedTuple):
+    """What came of one clip."""
+
+    stamp: _Stamp
+    """Of the file before it was read."""
+    length: int
+    """Samples; 0 if it cannot be used."""
+    text: str
+    """A hash of the samples, or what is wrong."""
+
+
+def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list[_Read]]:
+    """Read clips, in a process of its own; return their samples (total,) in one piece."""
+    parts, read = [np.empty(0, dtype=np.int16)], []
+    for example in examples:
+        stamp = _stamp_of(example.path)
+        try:
+            samples = read_example(example, sample_rate)
+        except AudioError as error:
+            read.append(_Read(stamp, 0, str(error)))
+        else:
+            parts.append(samples)
+            read.append(_Read(stamp, len(samples), digest_of(samples)))
+    return np.concatenate(parts), read  # many small arrays would be slow to hand over
+
+
+class _Store:
+    """A store that this process has locked."""
+
+    def __init__(self, folder: Path, source: Path, sample_rate: int) -> None:
+        self.entries: dict[_Key, _Entry] = {}
+        self._index, self._samples = folder / INDEX, folder / SAMPLES
+        self._end = 0  # samples in the file, with those that are to be written
+        self._pending: list[PCM] = []
+        self._lines: list[_Entry] = []
+        self._sample_rate = sample_rate
+        self._header = json.dumps(
+            {
+                "format_version": _FORMAT_VERSION,
+                "source": str(source.resolve()),
+                "sample_rate": sample_rate,
+            }
+        )
+        content = self._index.read_bytes() if self._index.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole.partition(b"\n")[0] != self._header.encode():  # none, or of another release
+            self._start_afresh()
+            return
+        if whole != content:  # broken off in the middle of a line
+            os.truncate(self._index, len(whole))
+        for number, line in enumerate(whole.splitlines()[1:], start=2):
+            try:
+                entry = _Entry(*json.loads(line))
+                self._end = max(self._end, entry.start + entry.length)
+            except (ValueError, TypeError) as error:
+                raise self._damaged(f"line {number} of {INDEX} is not readable") from error
+            self.entries[entry.key] = entry
+        if _stamp_of(self._samples)[0] < 2 * self._end:
+            raise self._damaged(f"{SAMPLES} is too short")
+        os.utime(self._index)
+
+    def _damaged(self, fact: str) -> DatasetError:
+        folder = self._index.parent
+        return DatasetError(f"{folder}: damaged ({fact}); delete this folder, it will be made anew")
+
+    def _start_afresh(self) -> None:
+        """Empty the store. Who has mapped the old samples keeps them."""
+        self.entries, self._end = {}, 0
+        self._index.unlink(missing_ok=True)
+        self._samples.unlink(missing_ok=True)
+        self._samples.touch()
+        self._index.write_text(self._header + "\n")
+
+    def update(
+        self, examples: Sequence[Example], jobs: int, on_clip: Callable[[], None], verify: bool
+    ) -> dict[_Key, str]:
+        """Read what is missing or has changed; return what is wrong with those that are bad."""
+        wanted = {_key_of(example): example for example in examples}
+        stale = self._stale(wanted, verify)
+        live = sum(
+            entry.length
+            for key, entry in self.entries.items()
+            if key not in stale and (key in wanted or _stamp_of(entry.path)[0] >= 0)
+        )
+        if self._end > 2 * live and not verify:
+            self._start_afresh()
+            stale = wanted
+        for _ in range(len(examples) - len(stale)):
+            on_clip()
+        return self._read(list(stale.items()), jobs, on_clip, verify) if stale else {}
+
+    def _stale(self, wanted: dict[_Key, Example], verify: bool) -> dict[_Key, Example]:
+        return {
+            key: example
+            for key, example in wanted.items()
+            if verify
+            or key not in self.entries
+            or self.entries[key].stamp != _stamp_of(example.path)
+        }
+
+    def _read(
+        self,
+        stale: list[tuple[_Key, Example]],
+        jobs: int,
+        on_clip: Callable[[], None],
+        verify: bool,
+    ) -> dict[_Key, str]:
+        import joblib
+
+        parts = [stale[i : i + _PART] for i in range(0, len(stale), _PART)]
+        bad: dict[_Key, str] = {}
+        n_processes = jobs if len(stale) > _FEW else 1
+        # Threads would wait for each other: much of the reading of a short file is Python.
+        with joblib.Parallel(n_jobs=n_processes, return_as="generator") as pool:
+            for i in range(0, len(parts), n_processes * _N_PARTS):
+                group = parts[i : i + n_processes * _N_PARTS]
+                answers = pool(
+                    joblib.delayed(_read_part)([e for _, e in part], self._sample_rate)
+                    for part in group
+                )
+                self._commit()  # the group before, while this one is being read
+                for part, (samples, read) in zip(group, answers, strict=True):
+                    keys = [key for key, _ in part]
+                    bad |= self._append(keys, samples, read, verify)
+                    for _ in read:
+                        on_clip()
+        self._commit()
+        return bad
+
+    def _append(
+        self, keys: list[_Key], samples: PCM, read: list[_Read], verify: bool
+    ) -> dict[_Key, str]:
+        """Take in what was read, to be written; return what is wrong with the bad ones."""
+        bad, end = {}, 0
+        for key, (stamp, length, text) in zip(keys, read, strict=True):
+            if not length:
+                bad[key] = text
+                continue
+            clip, end = samples[end : end + length], end + length
+            start, old = self._end, self.entries.get(key)
+            if old and old.digest == text and not (verify and self._is_spoilt(old)):
+                start = old.start  # only touched
+            else:
+                self._pending.append(clip)
+                self._end += length
+            self._lines.append(_Entry(*key, *stamp, start, length, text))
+        return bad
+
+    def _is_spoilt(self, entry: _Entry) -> bool:
+        """Tell whether the samples on disk are not those that were written."""
+        stored = np.memmap(self._samples, "<i2", "r", 2 * entry.start, (entry.length,))
+        return digest_of(stored) != entry.digest
+
+    def _commit(self) -> None:
+        """Write what was taken in: first the samples, then the lines that name them."""
+        n_pending = sum(len(clip) for clip in self._pending)
+        with self._samples.open("r+b") as file:
+            file.seek(2 * (self._end - n_pending))
+            for clip in self._pending:
+                file.write(clip.astype("<i2", copy=False).data)
+            file.flush()
+            os.fsync(file.fileno())
+        with self._index.open("a") as index:
+            index.writelines(json.dumps(entry) + "\n" for entry in self._lines)
+            index.flush()
+            os.fsync(index.fileno())
+        self.entries |= {entry.key: entry for entry in self._lines}
+        self._pending, self._lines = [], []
+
+    def samples(self) -> PCM:
+        """Return (total,) the samples that the index knows of, mapped from disk."""
+        if not self._end:
+            return np.empty(0, dtype=np.int16)
+        return np.memmap(self._samples, "<i2", "r", shape=(self._end,))

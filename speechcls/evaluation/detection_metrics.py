@@ -1,0 +1,221 @@
+"""How good events are against what was said: plain functions of words and events."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechcls.data.annotations import Word
+from speechcls.runtime.detection import Event
+
+TOLERANCE_S = 0.25
+"""How far outside of its word the middle of an event may lie."""
+NEAR_S = 0.15
+"""A hit is near its word when their middles are no further apart."""
+CONFIDENCE = 0.95
+"""Of the upper bound of false alarms an hour."""
+THRESHOLDS = tuple(percent / 100 for percent in (*range(10, 95, 5), *range(95, 100)))
+"""Where the curve of misses against false alarms is given."""
+
+
+@dataclass(frozen=True)
+class EventCounts:
+    """How often one label was found, or all of them."""
+
+    n_words: int
+    hits: int
+    """Words that an event of their label was matched with."""
+    confused: int
+    """Events in the place of a word of another label, which is missed for that."""
+    false_alarms: int
+    """Events where no such word was said."""
+
+    @property
+    def misses(self) -> int:
+        """Words without an event."""
+        return self.n_words - self.hits
+
+    @property
+    def miss_rate(self) -> float:
+        """Share of the words that were missed; 0 where there are none."""
+        return self.misses / self.n_words if self.n_words else 0.0
+
+
+@dataclass(frozen=True)
+class StreamScores:
+    """Everything ``evaluate --stream`` says of the events in a recording."""
+
+    hours: float
+    """Length of the recording."""
+    total: EventCounts
+    per_label: dict[str, EventCounts]
+    offsets_s: npt.NDArray[np.float64]
+    """(n_hits,) the middle of each event minus that of its word."""
+
+    @property
+    def false_alarms_an_hour(self) -> float:
+        """Of all labels together."""
+        return self.total.false_alarms / self.hours
+
+    @property
+    def near_share(self) -> float:
+        """Share of the hits that are near their word; 0 without hits."""
+        return float(np.mean(np.abs(self.offsets_s) <= NEAR_S)) if len(self.offsets_s) else 0.0
+
+    @property
+    def median_distance_s(self) -> float:
+        """Median distance of a hit's middle from that of its word; 0 without hits."""
+        return float(np.median(np.abs(self.offsets_s))) if len(self.offsets_s) else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores as JSON-ready values."""
+        return {
+            "hours": self.hours,
+            **_as_dict(self.total),
+            "false_alarms_an_hour": self.false_alarms_an_hour,
+            "upper_false_alarms_an_hour": upper_rate(self.total.false_alarms, self.hours),
+            "tolerance_s": TOLERANCE_S,
+            "near_s": NEAR_S,
+            "near_share": self.near_share,
+            "median_distance_s": self.median_distance_s,
+            "per_label": {label: _as_dict(counts) for label, counts in self.per_label.items()},
+        }
+
+
+def _as_dict(counts: EventCounts) -> dict[str, Any]:
+    return {
+        "words": counts.n_words,
+        "hits": counts.hits,
+        "misses": counts.misses,
+        "confused": counts.confused,
+        "false_alarms": counts.false_alarms,
+        "miss_rate": counts.miss_rate,
+    }
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What one threshold for all labels would do."""
+
+    threshold: float
+    miss_rate: float
+    false_alarms_an_hour: float
+
+
+def match_events(words: Sequence[Word], events: Sequence[Event]) -> list[tuple[int, int]]:
+    """Return word and event, as indices, of each hit, by time of the event.
+
+    An event may hit a word of its label within whose beginning less ``TOLERANCE_S`` and end plus
+    ``TOLERANCE_S`` its middle lies. Each hits one word at most and each word is hit once at most;
+    no other choice has more hits: of the words open to an event the one that ends first is taken.
+
+    Source
+    ------
+    One-to-one matching of most pairs within a tolerance as in mir_eval (Raffel et al. 2014), by
+    label as in event-based scores (Mesaros, Heittola & Virtanen 2016, sed_eval), where beginnings
+    are compared: keyword spotting asks for no more than the place.
+    """
+    pairs = []
+    for label in {event.label for event in events}:
+        starting = sorted(
+            ((w.start_s - TOLERANCE_S, i) for i, w in enumerate(words) if w.label == label),
+            reverse=True,
+        )
+        mine = [j for j, event in enumerate(events) if event.label == label]
+        opened: list[tuple[float, int]] = []  # a heap: latest middle, word
+        for j in sorted(mine, key=lambda j: events[j].centre_s):
+            centre_s = events[j].centre_s
+            while starting and starting[-1][0] <= centre_s:
+                _, i = starting.pop()
+                heapq.heappush(opened, (words[i].end_s + TOLERANCE_S, i))
+            while opened and opened[0][0] < centre_s:
+                heapq.heappop(opened)
+            if opened:
+                pairs.append((heapq.heappop(opened)[1], j))
+    return sorted(pairs, key=lambda pair: events[pair[1]].centre_s)
+
+
+def count_confused(
+    words: Sequence[Word], events: Sequence[Event], pairs: Sequence[tuple[int, int]]
+) -> dict[str, int]:
+    """Return, by label, how many events that hit nothing lie in the place of another label's word.
+
+    In its place is where an event of its own label would have hit it.
+    """
+    starts, ends = (np.array([getattr(w, name) for w in words]) for name in ("start_s", "end_s"))
+    said = np.array([word.label for word in words])
+    hits = {j for _, j in pairs}
+    counts: Counter[str] = Counter()
+    for j, event in enumerate(events):
+        if j in hits or not len(words):
+            continue
+        is_there = (starts - TOLERANCE_S <= event.centre_s) & (event.centre_s <= ends + TOLERANCE_S)
+        counts[event.label] += bool((is_there & (said != event.label)).any())
+    return counts
+
+
+def score_events(
+    words: Sequence[Word], events: Sequence[Event], labels: Sequence[str], hours: float
+) -> StreamScores:
+    """Return the scores of the events in a recording of ``hours``.
+
+    Parameters
+    ----------
+    words, events : of ``labels`` alone
+    """
+    pairs = match_events(words, events)
+    hit = Counter(words[i].label for i, _ in pairs)
+    said = Counter(word.label for word in words)
+    heard = Counter(event.label for event in events)
+    confused = count_confused(words, events, pairs)
+
+    def counts(of: Callable[[Mapping[str, int]], int]) -> EventCounts:
+        n_hits, n_confused = of(hit), of(confused)
+        return EventCounts(of(said), n_hits, n_confused, of(heard) - n_hits - n_confused)
+
+    return StreamScores(
+        hours,
+        counts(lambda by_label: sum(by_label.values())),
+        {label: counts(lambda by_label: by_label.get(label, 0)) for label in labels},  # noqa: B023
+        np.array([events[j].centre_s - words[i].centre_s for i, j in pairs], dtype=np.float64),
+    )
+
+
+def trade_off(words: Sequence[Word], events: Sequence[Event], hours: float) -> list[CurvePoint]:
+    """Return misses against false alarms an hour over ``THRESHOLDS``, each for all labels.
+
+    A threshold leaves the events that are at least as likely; the events are those found once with
+    a low threshold, so that the curve is that of a sweep over their probabilities.
+
+    Source
+    ------
+    Martin et al. 1997, The DET curve in assessment of detection task performance; false alarms are
+    counted an hour, as usual where there are no trials to count.
+    """
+    points = []
+    for threshold in THRESHOLDS:
+        kept = [event for event in events if event.probability >= threshold]
+        total = score_events(words, kept, (), hours).total
+        points.append(CurvePoint(threshold, total.miss_rate, total.false_alarms / hours))
+    return points
+
+
+def upper_rate(n_events: int, hours: float) -> float:
+    """Return the upper ``CONFIDENCE`` bound of the rate an hour where ``n_events`` were counted.
+
+    Source
+    ------
+    Exact one-sided bound of a Poisson mean: Garwood 1936.
+    """
+    from scipy.stats import chi2
+
+    return float(chi2.ppf(CONFIDENCE, 2 * (n_events + 1))) / 2 / hours
+
+
+def hours_for(rate: float) -> float:
+    """Return the hours without an event after which the upper bound is down to ``rate`` an hour."""
+    return upper_rate(0, 1.0) / rate

@@ -1,0 +1,239 @@
+"""What a model said of every clip, saved beside a report so that it can be drawn again."""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import speechcls
+from speechcls.artifact.format import CARD, METRICS
+from speechcls.audio.samples import to_float, to_pcm
+from speechcls.config import FeatureConfig
+from speechcls.data.clips import read_example
+from speechcls.data.examples import Dataset
+from speechcls.errors import ConfigError, DatasetError, SpeechclsError
+from speechcls.evaluation.score import Evaluation
+from speechcls.files import write_whole
+from speechcls.runtime.classifier import Classifier
+
+FORMAT_VERSION = 1
+FILE = "predictions.json"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is known of one clip."""
+
+    path: str
+    """As the data names it."""
+    word: str
+    """As the data names it; where the model does not know it, its label is ``_unknown_``."""
+    label: str
+    """What is right."""
+    speaker: str
+    """Empty where not known."""
+    split: str
+    """``train``, ``validation`` or ``test`` of the model's training, or ``new``."""
+    start_s: float
+    """Where it starts in its recording."""
+    duration_s: float
+    level_db: float
+    snr_db: float
+
+
+@dataclass(frozen=True)
+class About:
+    """What was evaluated on what."""
+
+    model: str
+    data: str
+    scored: str
+    """The clips that count, in words."""
+    caveat: str
+    """Why the figures may flatter; empty if they do not."""
+    bad: tuple[str, ...]
+    """One line for each clip that could not be read."""
+    created: str
+    version: str
+    """Of speechcls."""
+    facts: dict[str, Any]
+    """Of the model: its network, size and training."""
+    features: dict[str, Any]
+    """A ``FeatureConfig``: what the model hears of a clip."""
+    card: str
+    """The model's README.md, Markdown; empty where it has none."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Everything that a report is made of, but for the sound."""
+
+    labels: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    probabilities: npt.NDArray[np.float32]
+    """(n_clips, n_labels)"""
+    about: About
+
+    @property
+    def truth(self) -> npt.NDArray[np.int64]:
+        """(n_clips,) indices into ``labels``."""
+        index = {label: i for i, label in enumerate(self.labels)}
+        return np.array([index[clip.label] for clip in self.clips], dtype=np.int64)
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """(n_clips,) indices of the likeliest labels."""
+        likeliest: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return likeliest
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float32]:
+        """(n_clips,) the probability of the answer."""
+        highest: npt.NDArray[np.float32] = self.probabilities.max(axis=1)
+        return highest
+
+    def mistakes(self, most: int) -> list[int]:
+        """Return which clips were answered wrongly, the most confident first."""
+        wrong = np.flatnonzero(self.truth != self.predicted)
+        order = np.argsort(-self.confidence[wrong], kind="stable")
+        return [int(i) for i in wrong[order][:most]]
+
+
+def gather(evaluation: Evaluation, classifier: Classifier, dataset: Dataset) -> Predictions:
+    """Return what an evaluation found, without the sound."""
+    artifact = classifier.artifact
+    clips = tuple(
+        Clip(
+            dataset.name_of(answer.example.path),
+            answer.example.label,
+            classifier.labels[answer.truth],
+            answer.example.speaker or "",
+            answer.split,
+            answer.example.start_s,
+            round(answer.duration_s, 6),
+            round(answer.level_db, 3),
+            round(answer.snr_db, 3),
+        )
+        for answer in evaluation.answers
+    )
+    metrics = _read_metrics(artifact.path / METRICS)
+    facts = artifact.network.to_dict() | {
+        name: metrics[name] for name in ("n_parameters", "multiply_adds", "created", "best_epoch")
+        if name in metrics
+    }  # fmt: skip
+    card = artifact.path / CARD
+    about = About(
+        model=artifact.path.name or str(artifact.path),
+        data=dataset.title,
+        scored=evaluation.scored,
+        caveat=evaluation.caveat,
+        bad=tuple(evaluation.bad),
+        created=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        version=speechcls.__version__,
+        facts=facts,
+        features=artifact.features.to_dict(),
+        card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
+    )
+    rows = np.stack([answer.probabilities for answer in evaluation.answers])
+    return Predictions(classifier.labels, clips, rows, about)
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    """Return ``metrics.json``; a model does without it."""
+    try:
+        metrics = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def read_windows(
+    evaluation: Evaluation, classifier: Classifier, chosen: list[int]
+) -> dict[int, npt.NDArray[np.int16]]:
+    """Return what the model heard of the chosen clips, without the zeros around a short one."""
+    heard = {}
+    for i in chosen:
+        try:
+            pcm = read_example(evaluation.answers[i].example, classifier.sample_rate)
+        except SpeechclsError:  # gone since it was evaluated
+            continue
+        window = classifier.window(to_float(pcm))
+        heard[i] = to_pcm(window.samples) if window.is_part else pcm
+    return heard
+
+
+def _check_clips(
+    clips: tuple[Clip, ...], rows: npt.NDArray[np.float32], labels: tuple[str, ...]
+) -> None:
+    """Refuse what is not of the type that it should have, with a ValueError."""
+    numbers = [field.name for field in fields(Clip) if field.type is float]
+    for clip in clips:
+        for field in fields(Clip):
+            value = getattr(clip, field.name)
+            is_number = isinstance(value, int | float) and math.isfinite(value)
+            if not (is_number if field.name in numbers else isinstance(value, str)):
+                raise ValueError(f"{field.name} {value!r} of {clip.path}")
+    if not ((rows >= 0) & (rows <= 1)).all():
+        raise ValueError("probabilities outside 0 .. 1")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label twice")
+
+
+def save_predictions(predictions: Predictions, path: Path) -> None:
+    """Write predictions as JSON, whole or not at all."""
+    rows = [[float(f"{p:.9g}") for p in row] for row in predictions.probabilities.tolist()]
+    content = {
+        "format_version": FORMAT_VERSION,
+        "about": asdict(predictions.about),
+        "labels": predictions.labels,
+        "clips": [
+            asdict(clip) | {"probabilities": row}
+            for clip, row in zip(predictions.clips, rows, strict=True)
+        ],
+    }
+    write_whole(path, json.dumps(content, indent=0).encode())
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Return saved predictions.
+
+    Raises
+    ------
+    DatasetError
+        When they are missing, damaged, or written by a newer speechcls.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        version = content["format_version"]
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise DatasetError(
+                f"{path}: format version {version} is newer than this speechcls understands"
+                f" ({FORMAT_VERSION}); upgrade speechcls"
+            )
+        names = [field.name for field in fields(Clip)]
+        labels = tuple(str(label) for label in content["labels"])
+        clips = tuple(Clip(**{name: row[name] for name in names}) for row in content["clips"])
+        about = About(**(content["about"] | {"bad": tuple(content["about"]["bad"])}))
+        rows = np.array([row["probabilities"] for row in content["clips"]], dtype=np.float32)
+        _check_clips(clips, rows, labels)
+        if not isinstance(about.facts, dict):
+            raise ValueError("facts are no object")
+        FeatureConfig.from_dict(about.features)
+        if rows.shape != (len(clips), len(labels)) or not clips:
+            raise ValueError(f"{rows.shape} probabilities of {len(labels)} labels")
+        if strangers := {clip.label for clip in clips} - set(labels):
+            raise ValueError(f"unknown label {min(strangers)}")
+        return Predictions(labels, clips, rows, about)
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path}: no such file; make it with: speechcls evaluate DATA --report {path.parent}"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise DatasetError(
+            f"{path}: damaged or not of speechcls ({type(error).__name__}: {error}); evaluate again"
+        ) from error

@@ -1,0 +1,100 @@
+"""Score a model on a recording of which it is known what is said when."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.store import load_split
+from speechcls.audio.samples import Samples
+from speechcls.data.annotations import Word
+from speechcls.errors import DatasetError
+from speechcls.evaluation.detection_metrics import (
+    THRESHOLDS,
+    CurvePoint,
+    StreamScores,
+    score_events,
+    trade_off,
+)
+from speechcls.runtime.detection import Event, EventFinder
+from speechcls.runtime.stream import Stream
+
+
+@dataclass(frozen=True)
+class StreamEvaluation:
+    """The scores at the thresholds, the curve over all of them, and what does not count."""
+
+    scores: StreamScores
+    curve: list[CurvePoint]
+    thresholds: dict[str, float]
+    warnings: list[str]
+
+
+def evaluate_stream(
+    stream: Stream,
+    blocks: Iterable[Samples],
+    words: Sequence[Word],
+    thresholds: Mapping[str, float],
+) -> StreamEvaluation:
+    """Return how well events fit what is said; memory does not grow with the recording.
+
+    The recording is heard once. Its events at ``thresholds`` are scored; for the curve those at
+    the lowest of ``stream_metrics.THRESHOLDS`` are found once, and swept over by probability.
+
+    Parameters
+    ----------
+    blocks : (n,) samples each, at the stream's rate
+    words : the truth; those of a label that is not in ``thresholds`` count as no word
+
+    Raises
+    ------
+    DatasetError
+        When the model can find none of the words.
+    """
+    counted = [word for word in words if word.label in thresholds]
+    others = sorted({word.label for word in words} - thresholds.keys())
+    if not counted:
+        raise DatasetError(
+            f"the truth has {', '.join(others)}; the model finds {', '.join(thresholds)};"
+            " name another model or truth"
+        )
+    finders = (
+        EventFinder(stream, thresholds),
+        EventFinder(stream, dict.fromkeys(thresholds, THRESHOLDS[0])),
+    )
+    found: tuple[list[Event], list[Event]] = [], []
+    n_samples = 0
+    for block in blocks:
+        n_samples += len(block)
+        answers = stream.feed(block)
+        for finder, events in zip(finders, found, strict=True):
+            events += finder.push(answers)
+    answers = stream.finish()
+    for finder, events in zip(finders, found, strict=True):
+        events += finder.push(answers) + finder.finish()
+    hours = n_samples / stream.sample_rate / 3_600
+    warnings = []
+    if others:
+        warnings.append(f"words that the model cannot find do not count: {', '.join(others)}")
+    if n_late := sum(word.start_s > hours * 3_600 for word in counted):
+        warnings.append(f"{n_late} words of the truth begin after the end of the recording")
+    if n_known := _count_trained(counted, stream.artifact):
+        warnings.append(
+            f"{n_known} words are by speakers who trained the model: the figures flatter; mix them"
+            " with --model"
+        )
+    return StreamEvaluation(
+        score_events(counted, found[0], tuple(thresholds), hours),
+        trade_off(counted, found[1], hours),
+        dict(thresholds),
+        warnings,
+    )
+
+
+def _count_trained(words: Sequence[Word], artifact: Artifact) -> int:
+    """Return how many words are clips, or by speakers, of the model's training."""
+    rows = [row for row in load_split(artifact) if row.split == "train"]
+    paths = {row.path for row in rows}
+    speakers = {row.speaker for row in rows} - {""}
+    return sum(
+        word.speaker in speakers or (not word.speaker and word.path in paths) for word in words
+    )

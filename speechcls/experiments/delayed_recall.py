@@ -1,0 +1,296 @@
+"""How long a recurrent network remembers a word: the answer comes seconds after the word's end."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from speechcls.audio.samples import PCM, to_float
+from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.data.clips import ClipStore, read_clips
+from speechcls.data.examples import Dataset, Example
+from speechcls.data.splits import assign_splits
+from speechcls.errors import ConfigError, DatasetError
+from speechcls.features.mel import MFCC
+from speechcls.networks.frontends import BlockFrontEnd, ConvFrontEnd
+from speechcls.networks.size import count_parameters
+from speechcls.networks.zoo import NETWORKS, Recurrent
+from speechcls.training.loop import learning_rate_factor
+
+WORD_S = 1.0
+"""Every word ends at the end of a window of so many seconds."""
+NOISE_DB = -40.0
+"""Level of the faint hiss before, in and after the word, against the word's peak, dB."""
+FRONTS: dict[int, type[BlockFrontEnd] | None] = {10: None, 40: BlockFrontEnd}
+"""What comes before the recurrence, by the milliseconds that one of its steps stands for."""
+
+# Absolute energies: those that count from the clip's mean would tell how long the gap is.
+_FEATURES = FeatureConfig(kind="mfcc", n_mfcc=20, relative=False, duration_s=WORD_S)
+_N_GAPS = 64  # stretches of noise that gaps are taken from
+_QUIET_DB = 30.0  # below the loudest frame: a frame so faint is no part of the word
+_WIDTHS = range(4, 513, 4)
+_MOST_TESTED = 512  # clips in one pass
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """What each network gets: the same for all."""
+
+    longest_s: float = 3.0
+    """Longest gap between the end of the word and the answer, in training and in the test."""
+    parameters: int = 20_000
+    """Trainable values that a network stays below."""
+    steps: int = 1_500
+    """Batches in training."""
+    batch_size: int = 32
+    """Words in a batch, all with the same random gap."""
+    lr: float = 3e-3
+    """Highest learning rate of AdamW; it falls as a cosine."""
+    per_word: int = 120
+    """Most clips of a word."""
+
+    @property
+    def gaps_s(self) -> list[float]:
+        """Gaps that are tested, seconds."""
+        shares = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+        return [round(share * self.longest_s, 2) for share in shares]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Spoken words as features, each ending with its last frame, and noise to come after them."""
+
+    labels: tuple[str, ...]
+    training: Tensor
+    """(n, n_frames, n_features), standardised."""
+    training_labels: Tensor
+    """(n,) indices into ``labels``."""
+    held_out: Tensor
+    """The same of other speakers."""
+    held_out_labels: Tensor
+    gaps: Tensor
+    """(n_gaps, n_gap_frames, n_features)."""
+    bad: tuple[str, ...]
+    """One line for each clip that could not be read."""
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of who always says the word that is commonest among the held-out clips."""
+        return float(self.held_out_labels.bincount().max() / len(self.held_out_labels))
+
+
+@dataclass(frozen=True)
+class MemoryRun:
+    """One trained network, and how well it answers after each gap."""
+
+    arch: str
+    step_ms: int
+    seed: int
+    n_parameters: int
+    accuracy: dict[float, float] = field(default_factory=dict)
+    """By the seconds between the end of the word and the answer."""
+
+
+def prepare_words(dataset: Dataset, config: MemoryConfig, seed: int = 0) -> Words:
+    """Return the words of a data set; speakers are held out as in any training.
+
+    Raises
+    ------
+    DatasetError
+        When there are fewer than two labels, or nothing to hold out.
+    """
+    examples = _choose(dataset.examples, config.per_word)
+    labels = tuple(sorted({example.label for example in examples}))
+    if len(labels) < 2:
+        raise DatasetError(
+            f"{dataset.source}: {len(labels)} label; two or more are to be told apart"
+        )
+    store = read_clips(examples, _FEATURES.sample_rate)
+    names = [example.label for example in store.examples]
+    splits = assign_splits(store.examples, names, store.digests)
+    is_training = torch.tensor([name == "train" for name in splits.names])
+    is_held_out = torch.tensor([name in ("validation", "test") for name in splits.names])
+    generator = torch.Generator().manual_seed(seed)
+    extract = MFCC(_FEATURES)
+    words = extract(_align(store) + _hiss(len(names), WORD_S, generator))
+    gaps = extract(_hiss(_N_GAPS, config.longest_s + 1.0, generator))
+    mean = words[is_training].mean(dim=(0, 1))
+    # A coefficient that never changes must not be divided by zero.
+    deviation = words[is_training].std(dim=(0, 1)).clamp(min=1e-3)
+    words, gaps = (words - mean) / deviation, (gaps - mean) / deviation
+    index = torch.tensor([labels.index(name) for name in names])
+    return Words(
+        labels,
+        words[is_training],
+        index[is_training],
+        words[is_held_out],
+        index[is_held_out],
+        gaps[:, 2:-2],  # without the edges, which fall into nothing
+        (*dataset.problems, *store.bad),
+    )
+
+
+def _choose(examples: Sequence[Example], per_word: int) -> list[Example]:
+    """Return the first clips of each word, speaker after speaker, as many as are wanted."""
+    chosen: list[Example] = []
+    for label in sorted({example.label for example in examples}):
+        chosen += [example for example in examples if example.label == label][:per_word]
+    return chosen
+
+
+def end_of_word(samples: PCM, sample_rate: int) -> int:
+    """Return the sample at which the word in ``samples`` (n,) is over.
+
+    It is the end of the last 10 ms that are within 30 dB of the loudest ones.
+    """
+    n = sample_rate // 100
+    padded = np.pad(to_float(samples), (0, -len(samples) % n))
+    energy = np.square(padded.reshape(-1, n)).mean(axis=1)
+    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-_QUIET_DB / 10))
+    return min(len(samples), int(loud[-1] + 1) * n)
+
+
+def _align(store: ClipStore) -> Tensor:
+    """Return windows (n_clips, n_samples) that end with the word, its peak at 0.5."""
+    windows = torch.zeros(len(store.examples), _FEATURES.n_samples)
+    for window, clip in zip(windows, store.clips(), strict=True):
+        end = end_of_word(clip, store.sample_rate)
+        word = torch.from_numpy(to_float(clip[max(0, end - len(window)) : end]))
+        window[len(window) - len(word) :] = 0.5 * word / word.abs().max().clamp(min=1e-6)
+    return windows
+
+
+def _hiss(n: int, seconds: float, generator: torch.Generator) -> Tensor:
+    """Return faint white noise (n, n_samples)."""
+    n_samples = round(seconds * _FEATURES.sample_rate)
+    level = 0.5 * 10 ** (NOISE_DB / 20)
+    return level * torch.randn(n, n_samples, generator=generator)
+
+
+def build_network(
+    arch: str, step_ms: int, n_features: int, n_labels: int, most: int, seed: int = 0
+) -> Recurrent:
+    """Return the widest network of one layer below ``most`` parameters, readout ``last``.
+
+    Parameters
+    ----------
+    step_ms : that one step of the recurrence stands for, whatever it is in the zoo: 10 (frame by
+        frame) or 40 (blocks of four frames), so that all have equally far to remember
+
+    Raises
+    ------
+    ConfigError
+        When there is no such architecture, or it has convolutions instead.
+    """
+    able = [name for name, network in NETWORKS.items() if network.front is not ConvFrontEnd]
+    if arch not in able:
+        raise ConfigError(f"--archs {arch}: not one of {', '.join(able)}")
+    kind: type[Recurrent] = type(arch, (NETWORKS[arch],), {"front": FRONTS[step_ms]})
+    chosen = None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for width in _WIDTHS:
+            config = NetworkConfig(arch, width, num_layers=1, dropout=0.0, readout="last")
+            with torch.device("meta"):
+                if count_parameters(kind(config, n_features, n_labels)) >= most:
+                    break
+            chosen = config
+        if chosen is None:
+            raise ConfigError(f"--archs {arch}: no form below {most:,} parameters")
+        return kind(chosen, n_features, n_labels)
+
+
+def run_memory(
+    words: Words,
+    arch: str,
+    step_ms: int,
+    seed: int,
+    config: MemoryConfig,
+    on_step: Callable[[], None] = lambda: None,
+) -> MemoryRun:
+    """Train a network on words with random gaps behind them; return how well it remembers.
+
+    Nothing is chosen by the held-out words: what counts are the last weights.
+
+    Parameters
+    ----------
+    on_step : called after each batch of the training
+    """
+    n_features = words.training.shape[2]
+    network = build_network(arch, step_ms, n_features, len(words.labels), config.parameters, seed)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, config.steps, 0.05)
+    )
+    network.train()
+    for step in range(config.steps):
+        chosen = torch.randint(len(words.training), (config.batch_size,), generator=generator)
+        # The words first, then longer and longer gaps: at once, none of the networks learns either.
+        longest_s = config.longest_s * min(1.0, 2 * step / config.steps)
+        gap_s = longest_s * float(torch.rand(1, generator=generator))
+        features = _with_gap(words.training[chosen], words.gaps, gap_s, generator)
+        loss = functional.cross_entropy(network(features), words.training_labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        on_step()
+    accuracy = {gap_s: _accuracy(network, words, gap_s) for gap_s in config.gaps_s}
+    return MemoryRun(arch, step_ms, seed, count_parameters(network), accuracy)
+
+
+def _accuracy(network: Recurrent, words: Words, gap_s: float) -> float:
+    """Return the share of the held-out words that are told after a gap."""
+    network.eval()
+    generator = torch.Generator().manual_seed(0)  # the same noise for every network
+    n_right = 0
+    with torch.no_grad():
+        for start in range(0, len(words.held_out), _MOST_TESTED):
+            part = words.held_out[start : start + _MOST_TESTED]
+            logits = network(_with_gap(part, words.gaps, gap_s, generator))
+            truth = words.held_out_labels[start : start + _MOST_TESTED]
+            n_right += int((logits.argmax(dim=1) == truth).sum())
+    return n_right / len(words.held_out)
+
+
+def _with_gap(words: Tensor, gaps: Tensor, gap_s: float, generator: torch.Generator) -> Tensor:
+    """Return words (batch, n_frames, n_features) with a gap of any noise behind each."""
+    n_frames = round(gap_s * _FEATURES.sample_rate / _FEATURES.hop_length)
+    chosen = torch.randint(len(gaps), (len(words),), generator=generator)
+    start = int(torch.randint(gaps.shape[1] - n_frames + 1, (1,), generator=generator))
+    return torch.cat([words, gaps[chosen, start : start + n_frames]], dim=1)
+
+
+def mean_curves(
+    runs: Sequence[MemoryRun],
+) -> dict[tuple[int, str], dict[float, tuple[float, float]]]:
+    """Return mean and standard deviation over seeds, by step, architecture and gap.
+
+    The deviation of one seed is not a number.
+    """
+    curves: dict[tuple[int, str], dict[float, tuple[float, float]]] = {}
+    for run in runs:
+        key = run.step_ms, run.arch
+        if key in curves:
+            continue
+        alike = [other.accuracy for other in runs if (other.step_ms, other.arch) == key]
+        curves[key] = {
+            gap_s: (
+                statistics.fmean(accuracy[gap_s] for accuracy in alike),
+                statistics.stdev(accuracy[gap_s] for accuracy in alike)
+                if len(alike) > 1
+                else math.nan,
+            )
+            for gap_s in run.accuracy
+        }
+    return curves

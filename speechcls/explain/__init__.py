@@ -1,0 +1,1 @@
+"""What happens inside a network on one clip, gate by gate."""

@@ -1,0 +1,90 @@
+"""The panels of ``explain`` and ``features`` as pictures."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechcls.explain.panels import heard_panels, layer_panels, layer_title
+from speechcls.explain.trace import Explanation
+from speechcls.render.figures import GREY, as_text, new_figure
+from speechcls.render.panels import Panel, _draw, wave_panel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+
+N_FRAMES = 51
+"""Of a moving picture."""
+SLOWER, LONGEST_S = 5.0, 15.0
+"""How much slower than the sound a moving picture is, and how long it lasts at most."""
+_MOVING_DPI = 70
+_PALE = 0.2
+_CURSOR = (194, 24, 91)
+
+
+def draw_explanation(explanation: Explanation, title: str, layer: int) -> "Figure":
+    """Return the whole figure: what is heard and answered on the left, a layer on the right."""
+    figure = new_figure(14.0, 9.5)
+    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=12)
+    heard, inside = figure.subfigures(1, 2, wspace=0.02, squeeze=False)[0]
+    _stack(heard, heard_panels(explanation), explanation)
+    inside.suptitle(layer_title(explanation, layer), x=0.02, ha="left", fontsize=10)
+    _stack(inside, layer_panels(explanation, layer), explanation)
+    return figure
+
+
+def animate_figure(figure: "Figure", end_s: float) -> list[npt.NDArray[np.uint8]]:
+    """Return a figure of panels moment by moment, with what is still to come paled.
+
+    Its resolution is changed.
+
+    Parameters
+    ----------
+    end_s : where the time axes of its panels end
+
+    Returns
+    -------
+    ``N_FRAMES`` of (height, width, 3), red, green and blue
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(_MOVING_DPI)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    whole = np.asarray(canvas.buffer_rgba())[:, :, :3]
+    pale = (255 - (255 - whole.astype(np.int64)) * _PALE).astype(np.uint8)
+    frames = []
+    for time_s in np.linspace(0, end_s, N_FRAMES):
+        frame = whole.copy()
+        for axes in figure.axes:
+            box = axes.get_window_extent()
+            top, bottom = (round(len(whole) - y) for y in (box.y1, box.y0))
+            now, end = round(axes.transData.transform((time_s, 0.0))[0]), round(box.x1)
+            frame[top:bottom, now:end] = pale[top:bottom, now:end]
+            frame[top:bottom, now : now + 2] = _CURSOR
+        frames.append(frame)
+    return frames
+
+
+def draw_gates(explanation: Explanation, title: str, layer: int) -> "Figure":
+    """Return the waveform over the gates of a layer."""
+    wave = wave_panel(explanation.samples, explanation.config.sample_rate, 0.6)
+    panels: list[Panel] = [wave, *layer_panels(explanation, layer)]
+    figure = new_figure(7.5, 1.5 + 1.2 * len(panels))
+    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=10)
+    _stack(figure, panels, explanation)
+    return figure
+
+
+def _stack(figure: "Figure | SubFigure", panels: Sequence[Panel], about: Explanation) -> None:
+    """Draw panels below each other over one time axis, with the decisive moment marked."""
+    heights = [panel.height for panel in panels]
+    stacked = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)
+    for axes, panel in zip(stacked[:, 0], panels, strict=True):
+        _draw(axes, panel)
+        if about.decisive_s is not None:
+            axes.axvline(about.decisive_s, color=GREY, linewidth=0.8, linestyle=":")
+    stacked[-1, 0].set_xlabel("seconds")
+    stacked[-1, 0].set_xlim(0, about.end_s)

@@ -1,0 +1,106 @@
+"""What ``explain`` shows as a page: the same panels, with a moving cursor and the sound."""
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from speechcls.audio.spectrogram import Array
+from speechcls.audio.wav import wav_bytes
+from speechcls.explain.panels import heard_panels, layer_panels, layer_title
+from speechcls.explain.trace import Explanation
+from speechcls.files import write_whole
+from speechcls.render.figures import PALETTE, colour_steps, render_figure
+from speechcls.render.html import data_uri, render
+from speechcls.render.panels import Curves, Image, Panel, Wave
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+N_COLOURS = 64
+_N_DECIMALS = 3
+
+
+def write_explanation(
+    explanation: Explanation, figure: "Figure", title: str, layer: int, path: Path
+) -> None:
+    """Write one page that needs no other file.
+
+    Parameters
+    ----------
+    figure : what is shown where scripts are off, of ``panel_figures.draw_explanation``
+    layer : shown first, 1 is the lowest
+    """
+    page = render(
+        "explain.html",
+        title=title,
+        content=to_dict(explanation, layer),
+        still=data_uri("image/svg+xml", render_figure(figure, "svg")),
+        sound=data_uri("audio/wav", wav_bytes(explanation.samples, explanation.config.sample_rate)),
+    )
+    write_whole(path, page)
+
+
+def to_dict(explanation: Explanation, layer: int) -> dict[str, Any]:
+    """Return every panel, of all layers, as JSON-ready values."""
+    layers = range(1, len(explanation.layers) + 1)
+    heard = heard_panels(explanation)
+    inside = [layer_panels(explanation, each) for each in layers]
+    maps = {
+        panel.colours for panel in (*heard, *itertools.chain(*inside)) if isinstance(panel, Image)
+    }
+    return {
+        "answer": explanation.labels[explanation.label_index],
+        "probability": round(float(explanation.probabilities.max()), _N_DECIMALS),
+        "end_s": explanation.end_s,
+        "decisive_s": explanation.decisive_s,
+        "layer": layer,
+        "palette": PALETTE,
+        "colours": {name: colour_steps(name, N_COLOURS) for name in sorted(maps)},
+        "heard": [_panel(panel) for panel in heard],
+        "layers": [
+            {"title": layer_title(explanation, each), "panels": [_panel(panel) for panel in panels]}
+            for each, panels in zip(layers, inside, strict=True)
+        ],
+    }
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    """Return one panel; its kind is the name of its class in small letters."""
+    content: dict[str, Any] = {
+        "kind": type(panel).__name__.lower(),
+        "title": panel.title,
+        "unit": panel.unit,
+        "height": panel.height,
+        "times_s": _numbers(panel.times_s),
+    }
+    match panel:
+        case Wave():
+            most = max(float(np.abs(panel.low).max()), float(np.abs(panel.high).max())) or 1.0
+            limits = (-most, most)
+            content |= {"low": _numbers(panel.low), "high": _numbers(panel.high), "limits": limits}
+        case Curves():
+            content |= {
+                "series": _numbers(panel.values.T),
+                "names": panel.names,
+                "limits": panel.limits,
+                "n_named": panel.n_named,
+                "n_thick": panel.n_thick,
+                "is_area": panel.is_area,
+            }
+        case Image():
+            content |= {
+                "rows": _numbers(panel.values),
+                "colours": panel.colours,
+                "limits": panel.limits,
+                "edges": panel.edges,
+                "name": panel.name,
+                "n_forward": panel.n_forward,
+            }
+    return content
+
+
+def _numbers(values: Array) -> Any:
+    """Return an array as lists, with as many decimals as a reader could tell apart."""
+    return np.round(values.astype(np.float64), _N_DECIMALS).tolist()

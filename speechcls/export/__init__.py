@@ -1,0 +1,1 @@
+"""A trained recogniser as a graph for other engines, checked against torch."""

@@ -1,0 +1,174 @@
+"""A trained recogniser as ``model.onnx``: samples in, probabilities out, no torch needed."""
+
+import io
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from speechcls.artifact.format import ONNX, STREAM
+from speechcls.errors import ArtifactError
+from speechcls.export.streaming import CausalStep, WindowStep
+from speechcls.networks.recogniser import Recogniser
+from speechcls.runtime.session import describe_graph, open_session
+
+OPSET = 17
+TOLERANCE = 1e-4
+"""Largest difference of a probability between torch and ONNX Runtime that is accepted."""
+
+
+class _Probabilities(nn.Module):
+    def __init__(self, recogniser: Recogniser) -> None:
+        super().__init__()
+        self.recogniser = recogniser
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return self.recogniser(samples).softmax(dim=1)  # type: ignore[no-any-return]
+
+
+def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
+    """Return the ONNX graph of a recogniser, after comparing it with torch.
+
+    Its input ``samples`` is (batch, n_samples) float32 in [-1, 1], batch and length free; its
+    output ``probabilities`` is (batch, n_labels) float32. Labels and sample rate stand in its
+    metadata.
+
+    Raises
+    ------
+    ArtifactError
+        When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
+    """
+    config = recogniser.features.config
+    model = _Probabilities(recogniser).to("cpu").eval()
+    generator = torch.Generator().manual_seed(0)
+    samples = 0.1 * torch.randn(3, config.n_samples, generator=generator)
+    samples[2] = 0.0  # digital silence, the extreme that every set of recordings holds
+    with torch.no_grad():
+        expected = model(samples).numpy()
+    free = {"samples": {0: "batch", 1: "n_samples"}, "probabilities": {0: "batch"}}
+    content = _trace(model, (samples[:2],), ["samples"], ["probabilities"], free)
+    content = _finish(content, describe_graph(labels, config.sample_rate))
+    answer = open_session(content).run(None, {"samples": samples.numpy()})[0]
+    _compare(ONNX, answer, expected)
+    return content
+
+
+def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
+    """Return the ONNX graph that hears running sound block by block, compared with torch.
+
+    Inputs are ``samples`` (1, n_samples), a multiple of ``step`` in the metadata, and states, all
+    zeros where the sound begins; outputs ``probabilities`` and, each with ``_next`` behind its
+    name, what to give as states with the next block. A causal network has an answer for each step
+    (n_steps, n_labels), any other one for the window that ends with the block (1, n_labels).
+
+    Raises
+    ------
+    ArtifactError
+        When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
+    """
+    is_causal = recogniser.network.readout.kind == "stream"
+    kind = CausalStep if is_causal else WindowStep
+    model = kind(recogniser.to("cpu").eval()).eval()
+    states = model.states()
+    generator = torch.Generator().manual_seed(0)
+    blocks = 0.1 * torch.randn(4, 1, 3 * model.n_samples, generator=generator)
+    blocks[2] = 0.0
+    names = ["probabilities", *(f"{name}_next" for name in states)]
+    with torch.no_grad():
+        expected = run_blocks(model, blocks)
+        content = _trace(
+            model, (blocks[0], *states.values()), ["samples", *states], names, {"samples": {1: "n"}}
+        )
+    about = describe_graph(labels, recogniser.features.config.sample_rate)
+    content = _finish(content, about | {"step": str(model.n_samples)})
+    session, answers = open_session(content), []
+    held = {name: state.numpy() for name, state in states.items()}
+    for block in blocks:
+        answer, *after = session.run(None, {"samples": block.numpy()} | held)
+        answers.append(answer)
+        held = dict(zip(held, after, strict=True))
+    _compare(STREAM, np.concatenate(answers), expected.numpy())
+    return content
+
+
+def run_blocks(model: CausalStep | WindowStep, blocks: Tensor) -> Tensor:
+    """Return the probabilities of blocks (n_blocks, 1, n_samples) that follow each other."""
+    states: Sequence[Tensor] = list(model.states().values())
+    answers = []
+    for block in blocks:
+        answer, *states = model(block, *states)
+        answers.append(answer)
+    return torch.cat(answers)
+
+
+def _trace(
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    input_names: list[str],
+    output_names: list[str],
+    free: dict[str, dict[int, str]],
+) -> bytes:
+    """Return the graph of a module, with axes ``free`` by name of input or output and number."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # The exporter by tracing is the one that keeps batch and length free for recurrent
+        # layers; it calls itself deprecated and warns of the batch size, which is tested.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            inputs,
+            buffer,  # type: ignore[arg-type]  # the exporter by tracing takes a stream
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_axes=free,
+        )
+    return buffer.getvalue()
+
+
+def _finish(content: bytes, about: dict[str, str]) -> bytes:
+    """Return a graph made simple, with ``about`` as its metadata."""
+    graph = _simplify(content)
+    for key, value in about.items():
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+    finished: bytes = graph.SerializeToString()
+    return finished
+
+
+def _compare(name: str, answer: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> None:
+    difference = float(np.abs(answer - expected).max())
+    if not difference <= TOLERANCE:
+        raise ArtifactError(f"{name} differs from torch by {difference:.2g}; please report this")
+
+
+def _simplify(content: bytes) -> onnx.ModelProto:
+    """Return a graph without what can be computed once, in operators that every engine has.
+
+    Half of the time that a graph takes to load goes into this; here it is done for all.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            options.optimized_model_filepath = str(Path(folder, "simple.onnx"))
+            onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            graph = onnx.load(options.optimized_model_filepath)
+    except Exception as error:  # a full disk, of which ONNX Runtime says something of its own
+        if not isinstance(error, OSError) and not type(error).__module__.startswith("onnxruntime"):
+            raise
+        return onnx.load_from_string(content)
+    # ONNX Runtime names every set of operators that it knows, not only those in the graph.
+    used = [entry for entry in graph.opset_import if not entry.domain]
+    del graph.opset_import[:]
+    graph.opset_import.extend(used)
+    return graph

@@ -1,0 +1,94 @@
+"""A recogniser that hears running sound block by block, as ``stream.onnx`` holds it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from speechcls.networks.recogniser import Recogniser
+
+Step = tuple[Tensor, ...]
+"""Probabilities, then the new states."""
+
+
+class CausalStep(nn.Module):
+    """Answers at each step of a causal network, from its states after the sound before.
+
+    States: the last samples, which the next frame begins with; sums of the running level, if
+    energies are relative; those of the network.
+    """
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        super().__init__()
+        self.recogniser = recogniser
+        self.config = recogniser.features.config
+        self.n_samples = self.config.hop_length * recogniser.network.frames_a_step
+        """A block holds a multiple of so many samples, and has an answer for each of them."""
+
+    def states(self) -> dict[str, Tensor]:
+        """Return what is known where the sound begins."""
+        states = {"tail": torch.zeros(1, self.config.n_fft - self.config.hop_length)}
+        if self.config.relative:
+            states["level"] = torch.zeros(1, 2)
+        of_network = self.recogniser.network.states(1)
+        return states | {f"network{i}": state for i, state in enumerate(of_network)}
+
+    def forward(self, samples: Tensor, tail: Tensor, *states: Tensor) -> Step:
+        """Return probabilities (n_steps, n_labels) of a block (1, n_samples), and new states."""
+        features = self.recogniser.features
+        heard = torch.cat([tail, samples], dim=1)
+        energy = features.energies(heard)
+        level, sums = None, []
+        if self.config.relative:
+            level, new_sums = features.running_level(energy, states[0])
+            states, sums = states[1:], [new_sums]
+        standardised = self.recogniser.standardise(features.decibels(energy, level))
+        logits, states_after = self.recogniser.network.step(standardised, list(states))
+        probabilities = self.recogniser.by_label(logits).softmax(dim=2).squeeze(0)
+        return probabilities, heard[:, -tail.shape[1] :], *sums, *states_after
+
+
+class WindowStep(nn.Module):
+    """The answer of any other network on the window that ends with the block.
+
+    Each frame is computed once, but for the few at both ends of the window, which reach beyond it
+    and hear nothing there, as in a clip. States: the last window of samples; the mel energies of
+    its inner frames.
+    """
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        super().__init__()
+        self.recogniser = recogniser
+        self.config = config = recogniser.features.config
+        self.n_samples = config.hop_length
+        """A block holds a multiple of so many samples, and has one answer."""
+        self.margin = config.n_fft // 2
+        self.n_first = -(-self.margin // config.hop_length)  # frames that begin before the window
+        last_inner = (config.n_samples - self.margin) // config.hop_length
+        self.n_inner = last_inner + 1 - self.n_first
+        self.n_last = config.n_frames - last_inner - 1
+        self.after_inner = (last_inner + 1) * config.hop_length - self.margin
+
+    def states(self) -> dict[str, Tensor]:
+        """Return what is known where the sound begins."""
+        return {
+            "window": torch.zeros(1, self.config.n_samples),
+            "energies": torch.zeros(1, self.n_inner, self.config.n_mels),
+        }
+
+    def forward(self, samples: Tensor, window: Tensor, energies: Tensor) -> Step:
+        """Return probabilities (1, n_labels) after a block (1, n_samples), and new states."""
+        config, features = self.config, self.recogniser.features
+        heard = torch.cat([window, samples], dim=1)
+        n_end = config.n_samples - self.after_inner - config.n_fft + config.hop_length
+        new = features.energies(heard[:, self.after_inner : heard.shape[1] - n_end])
+        inner = torch.cat([energies, new], dim=1)[:, -self.n_inner :]
+        inner = inner.clamp(min=config.power_floor)  # where the sound began
+        window = heard[:, -config.n_samples :]
+        n_head = (self.n_first - 1) * config.hop_length + config.n_fft - self.margin
+        head = functional.pad(window[:, :n_head], (self.margin, 0))
+        n_tail = (self.n_last - 1) * config.hop_length + config.n_fft
+        missing = self.after_inner + n_tail - config.n_samples
+        tail = functional.pad(window[:, self.after_inner :], (0, missing))
+        parts = [features.energies(head), inner, features.energies(tail)]
+        standardised = self.recogniser.standardise(features.decibels(torch.cat(parts, dim=1)))
+        return self.recogniser.logits_of(standardised).softmax(dim=1), window, inner

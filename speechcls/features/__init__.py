@@ -1,0 +1,1 @@
+"""Samples to log-mel energies and MFCCs, in torch, and as operators ONNX can export."""

@@ -1,0 +1,203 @@
+"""Samples to features: batched torch modules on any device, equal to librosa's."""
+
+import dataclasses
+import math
+import warnings
+
+import librosa
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from speechcls.audio.samples import Samples
+from speechcls.audio.spectrogram import Array, spectrogram
+from speechcls.config import FeatureConfig
+from speechcls.errors import ConfigError
+from speechcls.features.onnx_fft import PowerSpectrum
+
+_DECIBELS = 10.0 / math.log(10.0)
+_BLOCK = 4
+"""Clips transformed at once on the processor: more of them leave its cache."""
+
+
+class LogMel(nn.Module):
+    """Mel energies in decibels.
+
+    Source
+    ------
+    Stevens, Volkmann & Newman 1937 for the scale; scale, filter shapes and area norm as librosa's
+    (Slaney's), checked against ``librosa.feature.melspectrogram`` in ``tests/golden``.
+    """
+
+    filters: Tensor
+    exported_filters: Tensor
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.config = config
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            try:
+                filters = librosa.filters.mel(
+                    sr=config.sample_rate,
+                    n_fft=config.n_fft,
+                    n_mels=config.n_mels,
+                    fmin=config.fmin,
+                    fmax=config.fmax,
+                )  # (n_mels, 1 + n_fft // 2)
+            except UserWarning as warning:
+                raise ConfigError(
+                    f"n-mels: {config.n_mels} bands are too many for n-fft {config.n_fft},"
+                    " some would hold no frequency; choose fewer bands or a longer n-fft"
+                ) from warning
+        window = torch.hann_window(config.win_length, periodic=True, dtype=torch.float64)
+        before = (config.n_fft - config.win_length) // 2
+        after = config.n_fft - config.win_length - before
+        window = functional.pad(window, (before, after))  # (n_fft,)
+        self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
+        self.window = window  # no buffer: a device without float64 could not take it
+        self.exported_power = PowerSpectrum(window, config.hop_length)
+        bins = self.exported_power.bins
+        exported_filters = self.filters[:, bins]
+        for i in range(len(bins)):
+            if bins[i] in bins[:i]:
+                exported_filters[:, i] = 0.0  # counted already
+        self.register_buffer("exported_filters", exported_filters, persistent=False)
+
+    def forward(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
+        """Mel energies of a batch of clips.
+
+        Parameters
+        ----------
+        samples : (batch, n_samples) amplitude in [-1, 1] at ``config.sample_rate`` Hz
+        precision : of the Fourier transform
+
+        Returns
+        -------
+        (batch, n_frames, n_mels) float32 dB, above the clip's mean energy if
+        ``config.relative``, earliest frame first; the middle of frame ``i`` is at sample
+        ``i * hop_length``, with a running mean its end at ``(i + 1) * hop_length``
+        """
+        padded = functional.pad(samples, self._margins)
+        if torch.onnx.is_in_onnx_export():
+            return self.decibels(self.energies(padded))
+        n_block = _BLOCK if samples.device.type == "cpu" else len(samples)
+        blocks = torch.split(padded, n_block)
+        return torch.cat([self.decibels(self.energies(block, precision)) for block in blocks])
+
+    def energies(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
+        """Return mel energies (batch, n_frames, n_mels) of every whole frame in ``samples``."""
+        if torch.onnx.is_in_onnx_export():
+            energy = functional.linear(self.exported_power(samples), self.exported_filters)
+        else:
+            energy = functional.linear(self._power(samples, precision), self.filters)
+        return energy.clamp(min=self.config.power_floor)
+
+    def decibels(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return mel energies (batch, n_frames, n_mels) in dB, by the configuration's measure.
+
+        Parameters
+        ----------
+        level : (batch, n_frames or 1, 1) energies that they count from, if they are relative; by
+            default those of these frames
+        """
+        if not self.config.relative:
+            return _DECIBELS * torch.log(energy)
+        if level is None and self.config.running_s:
+            level, _ = self.running_level(energy)
+        elif level is None:
+            # Over all frames and bands, so that distance to the microphone makes no difference; the
+            # zeros that a short clip is filled up with move a mean of energies by a few dB only.
+            level = energy.mean(dim=(1, 2), keepdim=True)
+        return (_DECIBELS * torch.log(energy / level)).clamp(min=-self.config.range_db)
+
+    def running_level(self, energy: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean energy until each frame, in which the past fades out.
+
+        Parameters
+        ----------
+        energy : (batch, n_frames, n_mels)
+        sums : (batch, 2) what an earlier call returned, of the frames before; None: there are none
+
+        Returns
+        -------
+        (batch, n_frames, 1) levels, and sums to go on from: of energies and of their weights
+        """
+        config = self.config
+        keep = math.exp(-config.hop_length / (config.sample_rate * config.running_s))
+        frames = torch.arange(energy.shape[1], device=energy.device)
+        lags = frames[:, None] - frames[None, :]
+        weights = (lags >= 0) * keep ** lags.clamp(min=0).to(energy.dtype)
+        means = energy.mean(dim=2)
+        faded = torch.stack([means, torch.ones_like(means)], dim=1) @ weights.T  # (batch, 2, n)
+        if sums is not None:
+            faded = faded + sums.unsqueeze(2) * keep ** (1 + frames).to(energy.dtype)
+        return (faded[:, 0] / faded[:, 1]).unsqueeze(2), faded[:, :, -1]
+
+    def _power(self, samples: Tensor, precision: torch.dtype) -> Tensor:
+        """Power spectrum (batch, n_frames, n_bins) of ``samples`` (batch, n_samples)."""
+        # As librosa, in float64 where the device has it: a transform in float32 leaves rounding
+        # errors of up to 0.1 dB in bands far below the loudest one.
+        precision = torch.float32 if samples.device.type == "mps" else precision
+        window = self.window.to(samples.device, precision)
+        samples = samples.to(precision)
+        frames = samples.unfold(1, self.config.n_fft, self.config.hop_length) * window
+        parts = torch.view_as_real(torch.fft.rfft(frames)).float().square()
+        return parts[..., 0] + parts[..., 1]
+
+    @property
+    def _margins(self) -> tuple[int, int]:
+        """Zeros before the first sample and after the last one.
+
+        Frame 0 is centred on the first sample; with a running mean it ends a hop after it.
+        """
+        config = self.config
+        if config.running_s:
+            return config.n_fft - config.hop_length, 0
+        return config.n_fft // 2, config.n_fft // 2
+
+
+class MFCC(LogMel):
+    """Mel-frequency cepstral coefficients.
+
+    Source
+    ------
+    Davis & Mermelstein 1980; orthonormal DCT-II over mel energies in dB with an absolute floor, as
+    ``librosa.feature.mfcc``, checked in ``tests/golden``.
+    """
+
+    dct: Tensor
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__(config)
+        # The coefficients of each unit vector are the columns of the matrix.
+        dct = librosa.feature.mfcc(S=np.eye(config.n_mels), n_mfcc=config.n_mfcc)
+        self.register_buffer("dct", torch.from_numpy(dct).float(), persistent=False)
+
+    def decibels(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return cepstral coefficients (batch, n_frames, n_mfcc) of mel energies."""
+        return functional.linear(super().decibels(energy, level), self.dct)
+
+
+FEATURES = {"mfcc": MFCC, "log-mel": LogMel}
+"""The feature module of each ``FeatureConfig.kind``."""
+
+
+def clip_features(samples: Samples, kind: str, config: FeatureConfig) -> Array:
+    """Return one kind of features of a whole clip.
+
+    Parameters
+    ----------
+    samples : (n_samples,) at ``config.sample_rate`` Hz
+    kind : ``spectrogram``, ``log-mel`` or ``mfcc``
+
+    Returns
+    -------
+    (n_frames, n_features), of which frame ``i`` has its middle at sample ``i * hop_length``
+    """
+    if kind == "spectrogram":
+        return spectrogram(samples, config)
+    config = dataclasses.replace(config, kind=kind)
+    features: Array = FEATURES[kind](config)(torch.from_numpy(samples)[None])[0].numpy()
+    return features

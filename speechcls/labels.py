@@ -1,0 +1,71 @@
+"""Reserved labels, and which word counts as which label."""
+
+from collections.abc import Iterable, Sequence
+
+from speechcls.errors import DatasetError
+
+UNKNOWN = "_unknown_"
+"""Label of words that are none of the commands."""
+SCRAMBLED = "_scrambled_"
+"""What a network calls sounds that are made of words and are none; they count as unknown."""
+SILENCE = "_silence_"
+"""Label of clips in which nobody speaks."""
+UNCERTAIN = "_uncertain_"
+"""What ``predict --threshold`` answers below the threshold; never a label of a model."""
+
+
+def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> list[str]:
+    """Return the model's labels in logit order.
+
+    Without ``commands`` these are the labels found, sorted; with them the commands as given, then
+    ``_unknown_`` where there are other words, then ``_silence_`` where there is background noise.
+
+    Raises
+    ------
+    DatasetError
+        When a command does not occur, or fewer than two labels are left.
+    """
+    special = {UNKNOWN, SILENCE}
+    if commands:
+        if missing := [command for command in commands if command not in found]:
+            raise DatasetError(
+                f"--commands {','.join(missing)}: no such label in the data;"
+                f" it has {', '.join(sorted(found))}"
+            )
+        labels = [command for command in dict.fromkeys(commands) if command not in special]
+        if found - special - set(labels) or UNKNOWN in found:
+            labels.append(UNKNOWN)
+    else:
+        labels = sorted(found - special) + sorted(found & {UNKNOWN})
+    if has_noise or SILENCE in found:
+        labels.append(SILENCE)
+    if len(labels) < 2:
+        raise DatasetError(
+            f"only one label ({', '.join(labels)}); a recogniser needs two or more:"
+            " add a folder with another word, or one named _unknown_ with other sounds"
+        )
+    return labels
+
+
+def map_label(word: str, labels: Sequence[str]) -> str | None:
+    """Return the label that ``word`` counts as: itself, else ``_unknown_``, else None."""
+    if word in labels:
+        return word
+    return UNKNOWN if UNKNOWN in labels else None
+
+
+def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """Return what a network for ``labels`` tells apart, in the order of its outputs.
+
+    The words that count as ``_unknown_`` are each told apart, since a network that knows what they
+    have in common takes new words for commands less often; scrambled words are one more.
+    ``_unknown_`` itself is among them only where clips have no other name.
+    """
+    strangers = {word for word in found if map_label(word, labels) == UNKNOWN}
+    strangers |= {SCRAMBLED} if UNKNOWN in labels else set()
+    return (*(label for label in labels if label != UNKNOWN), *sorted(strangers))
+
+
+def label_of_words(words: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Return for each word the index of the label that it counts as."""
+    return [labels.index(str(map_label(word, labels))) for word in words]

@@ -1,0 +1,1 @@
+"""Sound as it is spoken: sources, live detection, commands run for it, recorded takes."""

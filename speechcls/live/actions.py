@@ -1,0 +1,102 @@
+"""Commands of the system that events start, one after the other, beside the listening."""
+
+import queue
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+
+from speechcls.errors import ConfigError
+from speechcls.runtime.detection import Event
+
+MOST_WAITING = 8
+"""Commands that may wait for the one that runs; further ones are not run, and that is said."""
+_FIELD = re.compile(r"\{(label|probability|time_s)\}")
+
+
+def parse_command(template: str) -> list[str]:
+    """Return the words of a command as a shell would cut them.
+
+    Raises
+    ------
+    ConfigError
+        When it has none, a quote is not closed, or there is no such program.
+    """
+    try:
+        words = shlex.split(template)
+    except ValueError as error:
+        raise ConfigError(f"--exec {template!r}: {str(error).lower()}; close it") from error
+    if not words:
+        raise ConfigError("--exec: names no command; give one, as --exec 'echo {label}'")
+    if not _FIELD.search(words[0]) and shutil.which(words[0]) is None:
+        raise ConfigError(f"--exec {words[0]!r}: no such program; check its name")
+    return words
+
+
+def fill(words: list[str], event: Event) -> list[str]:
+    """Return the command for one event, its fields replaced within the words; no shell sees it."""
+    fields = {
+        "label": event.label,
+        "probability": f"{event.probability:.4f}",
+        "time_s": f"{event.centre_s:.2f}",
+    }
+    return [_FIELD.sub(lambda match: fields[match[1]], word) for word in words]
+
+
+class Reactions:
+    """Runs a command for each event, in their order, in a thread of its own.
+
+    Commands have no stdin, and what they print goes to stderr.
+
+    Parameters
+    ----------
+    words : of the command, from ``parse_command``
+    on_trouble : is told of what failed and of what was not run, from either thread
+    """
+
+    def __init__(self, words: list[str], on_trouble: Callable[[str], None]) -> None:
+        self._words, self._on_trouble = words, on_trouble
+        self._waiting: queue.Queue[Event | None] = queue.Queue()
+        self._n_waiting = threading.Semaphore(MOST_WAITING)
+        self._is_given_up = False
+        self._thread = threading.Thread(target=self._work, daemon=True, name="exec")
+        self._thread.start()
+
+    def start(self, event: Event) -> None:
+        """Let the command for an event run when those before it have ended; never wait."""
+        if self._n_waiting.acquire(blocking=False):
+            self._waiting.put(event)
+        else:
+            self._skip(event, f"{MOST_WAITING} commands are waiting already")
+
+    def finish(self, give_up: bool = False) -> None:
+        """Wait for the commands; with ``give_up`` only for the one that runs."""
+        self._is_given_up = give_up
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (event := self._waiting.get()) is not None:
+            self._n_waiting.release()
+            if self._is_given_up:
+                self._skip(event, "listening was ended")
+            else:
+                self._run(event)
+
+    def _run(self, event: Event) -> None:
+        words = fill(self._words, event)
+        try:
+            code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=2, check=False).returncode
+        except (OSError, ValueError) as error:  # ValueError: NUL within a word
+            reason = getattr(error, "strerror", None) or str(error)
+            self._on_trouble(f"--exec: {shlex.join(words)}: not run ({reason.lower()})")
+            return
+        if code:
+            ended = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
+            self._on_trouble(f"--exec: {shlex.join(words)}: failed ({ended})")
+
+    def _skip(self, event: Event, why: str) -> None:
+        words = shlex.join(fill(self._words, event))
+        self._on_trouble(f"--exec: {words}: not run, for {why}")

@@ -1,0 +1,1 @@
+"""The networks, from features to logits, and the whole recogniser around them."""

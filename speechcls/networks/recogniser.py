@@ -1,0 +1,97 @@
+"""A whole recogniser: from samples to one logit a label."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.errors import ConfigError
+from speechcls.features.mel import FEATURES
+from speechcls.networks.zoo import NETWORKS
+
+
+class Recogniser(nn.Module):
+    """The whole way from samples to logits: features, standardisation, network.
+
+    The network may tell more words apart than there are labels; the probabilities of all words of
+    one label, as of ``_unknown_``, are then summed.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+    members: Tensor
+
+    def __init__(
+        self, features: FeatureConfig, network: NetworkConfig, label_of_output: Sequence[int]
+    ) -> None:
+        super().__init__()
+        if network.arch not in NETWORKS:
+            raise ConfigError(f"arch: no {network.arch!r}; there are {', '.join(NETWORKS)}")
+        if network.readout == "stream" and not features.running_s:
+            raise ConfigError("readout: a stream has no mean of the whole clip; give --running 1")
+        self.features = FEATURES[features.kind](features)
+        n_outputs = len(label_of_output)
+        self.network = NETWORKS[network.arch](network, features.n_features, n_outputs)
+        self.register_buffer("feature_mean", torch.zeros(features.n_features))
+        self.register_buffer("feature_std", torch.ones(features.n_features))
+        self.sums = list(label_of_output) != list(range(n_outputs))
+        members = nn.functional.one_hot(torch.tensor(label_of_output)).float()
+        self.register_buffer("members", members, persistent=False)  # (n_outputs, n_labels)
+
+    def standardised(self, samples: Tensor) -> Tensor:
+        """Return features (batch, n_frames, n_features) of ``samples`` (batch, n_samples)."""
+        return self.standardise(self.features(samples))
+
+    def standardise(self, features: Tensor) -> Tensor:
+        """Return ``features`` (batch, n_frames, n_features) in deviations from their means."""
+        return (features - self.feature_mean) / self.feature_std
+
+    def by_label(self, logits: Tensor) -> Tensor:
+        """Return logits (..., n_labels) of the network's logits (..., n_outputs)."""
+        if not self.sums:
+            return logits
+        # The logarithm of a probability is a logit of it.
+        return (logits.softmax(dim=-1) @ self.members).clamp(min=1e-30).log()
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Return logits (batch, n_labels) of ``samples`` (batch, n_samples)."""
+        return self.logits_of(self.standardised(samples))
+
+    def logits_of(self, features: Tensor) -> Tensor:
+        """Return logits (batch, n_labels) of standardised features."""
+        logits = self.by_label(self.network(features))
+        return at_best_step(logits) if logits.dim() == 3 else logits
+
+
+def at_best_step(logits: Tensor) -> Tensor:
+    """Return logits (batch, n_labels) of the step at which a word is likeliest.
+
+    Parameters
+    ----------
+    logits : (batch, n_steps, n_labels), of which the last label stands for no word
+    """
+    likeliest = logits.softmax(dim=2)[:, :, :-1].amax(dim=2).argmax(dim=1)
+    n_labels = int(logits.shape[2])  # a number, so that the exported graph says how many
+    index = likeliest[:, None, None].expand(-1, 1, n_labels)
+    return logits.gather(1, index).squeeze(1)
+
+
+def build_recogniser(
+    features: FeatureConfig, network: NetworkConfig, label_of_output: Sequence[int], seed: int
+) -> Recogniser:
+    """Return a recogniser with freshly drawn weights, the same for the same ``seed``.
+
+    Parameters
+    ----------
+    label_of_output : for each output of the network the index of the label that it counts as;
+        ``range(n_labels)`` where each label is one output
+
+    Raises
+    ------
+    ConfigError
+        When there is no such network, or it cannot be built so.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Recogniser(features, network, label_of_output)

@@ -1,0 +1,76 @@
+"""Parameters and multiply-adds of a network, and the hidden size for a budget."""
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from speechcls.config import SIZES, FeatureConfig, NetworkConfig
+from speechcls.errors import ConfigError
+from speechcls.networks.layers import FastRNNLayer
+from speechcls.networks.zoo import NETWORKS
+
+_WIDTHS = range(4, 1025, 4)
+"""Hidden sizes that ``fit_size`` chooses from."""
+
+
+def fit_size(
+    size: str, features: FeatureConfig, network: NetworkConfig, n_outputs: int
+) -> NetworkConfig:
+    """Return ``network`` with the largest hidden size that keeps it below ``SIZES[size]``.
+
+    Raises
+    ------
+    ConfigError
+        When ``size`` is unknown, or even the smallest network has more parameters.
+    """
+    if size not in SIZES:
+        raise ConfigError(f"size: no {size!r}; there are {', '.join(SIZES)}")
+    chosen = None
+    for width in _WIDTHS:
+        candidate = dataclasses.replace(network, hidden_size=width)
+        with torch.device("meta"):
+            built = NETWORKS[network.arch](candidate, features.n_features, n_outputs)
+        if count_parameters(built) >= SIZES[size]:
+            break
+        chosen = candidate
+    if chosen is None:
+        raise ConfigError(
+            f"size: {network.arch} with {n_outputs} outputs has no {size} form below"
+            f" {SIZES[size]:,} parameters; choose a larger one"
+        )
+    return chosen
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of trainable values."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_multiply_adds(network: nn.Module, features: Tensor) -> int:
+    """Return the multiply-adds of one pass over ``features`` (1, n_frames, n_features).
+
+    Counted are the matrix products of recurrent, linear and convolutional layers.
+    """
+    total = 0
+
+    def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        n_weights = sum(p.numel() for p in layer.parameters(recurse=False) if p.dim() > 1)
+        if isinstance(layer, nn.RNNBase | FastRNNLayer):
+            n_uses = inputs[0].shape[1]  # once a frame
+        elif isinstance(layer, nn.Linear):
+            n_uses = output.numel() // layer.out_features
+        else:
+            n_uses = output.numel() // output.shape[1]  # once at each place of the map
+        total += n_weights * n_uses
+
+    counted = (nn.RNNBase, FastRNNLayer, nn.Linear, nn.Conv1d, nn.Conv2d)
+    hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, counted)]
+    try:
+        with torch.no_grad():
+            network(features)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total

@@ -1,0 +1,29 @@
+"""What all HTML pages share: one template engine, and sounds and pictures inside the page."""
+
+import base64
+from typing import Any
+
+TEMPLATES = "templates"
+
+
+def render(template: str, **content: Any) -> bytes:
+    """Return a page of ``templates``; whatever it shows is escaped.
+
+    A name that is not UTF-8 is shown with its odd bytes spelled out.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("speechcls", TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template(template).render(**content)
+    return html.encode("utf-8", "backslashreplace")
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Return content as an address that holds it, so that a page needs no other file."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

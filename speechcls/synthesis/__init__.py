@@ -1,0 +1,1 @@
+"""Recordings made by the program: synthetic speech, and words mixed into background."""

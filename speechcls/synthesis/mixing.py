@@ -1,0 +1,331 @@
+"""Held-out clips laid over background sound: a recording of which it is known what is said when."""
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from speechcls.artifact.format import SplitRow
+from speechcls.audio.blocks import open_recording
+from speechcls.audio.decode import read_clip
+from speechcls.audio.samples import Samples, to_float, to_pcm
+from speechcls.audio.speech import find_speech
+from speechcls.config import Config
+from speechcls.data.annotations import Word, write_truth
+from speechcls.data.clips import ClipStore
+from speechcls.data.examples import Dataset
+from speechcls.data.splits import assign_splits
+from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.labels import SILENCE, UNKNOWN
+
+RECORDING = "recording.wav"
+GAP_S = 0.5
+"""Shortest pause between two clips."""
+_BLOCK_S = 1.0
+_CUT_S, _SHORTEST_CUT_S = 10.0, 0.1
+_CROSS_FADE_S, _CLIP_FADE_S = 0.5, 0.01
+_HEADROOM_DB = 20.0
+"""A word's peaks above its power, that the background leaves room for."""
+_FAINTEST = 1e-6
+"""Power of a background that counts as such: where it is silent a word would have none."""
+
+
+@dataclass(frozen=True)
+class MixSettings(Config):
+    """How words are laid over background sound."""
+
+    minutes: float = 30.0
+    """Length of the recording."""
+    snr_db: float = 10.0
+    """A word's power against that of the background where it lies, dB."""
+    rate: float = 10.0
+    """Words a minute."""
+    distractors: float = 0.0
+    """Clips a minute of other words, which the truth does not name."""
+    seed: int = 0
+    """Seed of the order and places of clips and background."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        self._require("minutes", 0 < self.minutes <= 2_000, "above 0 and at most 2000")
+        self._require("snr_db", -60 <= self.snr_db <= 60, "in -60 .. 60", option="snr")
+        self._require("rate", 0 <= self.rate < math.inf, "zero or more")
+        self._require("distractors", 0 <= self.distractors < math.inf, "zero or more")
+        self._require("seed", self.seed >= 0, "zero or more")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The clips that may be laid, as indices into a store."""
+
+    split: str
+    """``test``, or ``validation`` where no clip of a command is held out as test."""
+    words: list[int]
+    distractors: list[int]
+    labels: tuple[str, ...]
+    """Of the words."""
+
+
+def choose_clips(
+    store: ClipStore, commands: Sequence[str] = (), rows: Sequence[SplitRow] | None = None
+) -> HeldOut:
+    """Return the clips that no training hears, nor any other of their speakers.
+
+    Parameters
+    ----------
+    commands : labels of the words; none: every label
+    rows : the split of a model, whose clips are recognised by their samples, and in which clips
+        that it does not know count as test; None: the split that ``train`` would make
+
+    Raises
+    ------
+    ConfigError
+        When the data has no such command.
+    DatasetError
+        When no clip of a command is left.
+    """
+    found = sorted({example.label for example in store.examples} - {UNKNOWN, SILENCE})
+    if strangers := sorted(set(commands) - set(found)):
+        raise ConfigError(
+            f"commands: no label {', '.join(strangers)} in the data; it has {', '.join(found)}"
+        )
+    labels = tuple(commands or found)
+    if rows is None:
+        mapped = [e.label if e.label in labels else UNKNOWN for e in store.examples]
+        splits = assign_splits(store.examples, mapped, store.digests).names
+        pairs = zip(store.examples, splits, strict=True)
+        trained = {example.speaker or "" for example, split in pairs if split == "train"}
+    else:
+        known = {row.digest: row.split for row in rows}
+        splits = [known.get(digest, "test") for digest in store.digests]
+        trained = {row.speaker for row in rows if row.split == "train"}
+    held_out = [
+        (i, example.label, split)
+        for i, (example, split) in enumerate(zip(store.examples, splits, strict=True))
+        if split in ("test", "validation") and not (example.speaker and example.speaker in trained)
+    ]
+    for split in ("test", "validation"):
+        words = [i for i, label, mine in held_out if mine == split and label in labels]
+        if words:
+            others = {*labels, SILENCE}
+            distractors = [
+                i for i, label, mine in held_out if mine == split and label not in others
+            ]
+            return HeldOut(split, words, distractors, labels)
+    raise DatasetError(
+        f"no clip of {', '.join(labels)} is by a speaker that no training hears; name other data,"
+        " or a model that was trained on other speakers with --model"
+    )
+
+
+class Background:
+    """Endless background: cuts at random places of recordings, each faded into the next.
+
+    One cut is in memory at a time. Loud ones are brought down to ``ceiling_db`` of full scale, so
+    that there is room for words above them.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[Path],
+        sample_rate: int,
+        ceiling_db: float,
+        generator: np.random.Generator,
+    ) -> None:
+        self._recordings: list[tuple[Path, float]] = []
+        for path in recordings:
+            with open_recording(path, sample_rate) as recording:
+                duration_s = recording.duration_s or 0.0
+            if duration_s < _SHORTEST_CUT_S:
+                raise AudioError(f"{path}: shorter than {_SHORTEST_CUT_S:g} s; leave it out")
+            self._recordings.append((path, duration_s))
+        self._sample_rate, self._generator = sample_rate, generator
+        self._ceiling = 10 ** (ceiling_db / 10)
+        self._ready = self._tail = np.empty(0, dtype=np.float32)
+
+    def read(self, n_samples: int) -> Samples:
+        """Return the next (n_samples,) float32."""
+        parts, n_missing = [], n_samples
+        while n_missing > 0:
+            if not len(self._ready):
+                self._go_on()
+            parts.append(self._ready[:n_missing])
+            self._ready = self._ready[n_missing:]
+            n_missing -= len(parts[-1])
+        return np.concatenate([np.empty(0, dtype=np.float32), *parts])
+
+    def _go_on(self) -> None:
+        """Fade the last cut into a new one."""
+        cut = self._cut()
+        n_fade = min(round(_CROSS_FADE_S * self._sample_rate), len(cut) // 2)
+        n_both = min(n_fade, len(self._tail))
+        angle = np.linspace(0, np.pi / 2, n_both, dtype=np.float32)
+        # Sounds that have nothing to do with each other add up by their power.
+        cut[:n_both] = cut[:n_both] * np.sin(angle) + self._tail[:n_both] * np.cos(angle)
+        self._ready, self._tail = cut[: len(cut) - n_fade], cut[len(cut) - n_fade :]
+
+    def _cut(self) -> Samples:
+        path, duration_s = self._recordings[self._generator.integers(len(self._recordings))]
+        start_s = self._generator.uniform(0, max(0.0, duration_s - _CUT_S))
+        cut = read_clip(path, self._sample_rate, start_s, start_s + _CUT_S).copy()
+        power = float(np.mean(np.square(cut, dtype=np.float64)))
+        if power > self._ceiling:
+            cut *= np.float32(math.sqrt(self._ceiling / power))
+        return cut
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a recording came to."""
+
+    words: list[Word]
+    n_distractors: int
+    n_clipped: int
+    """Samples that were louder than a WAV can hold."""
+
+
+def write_mix(
+    store: ClipStore,
+    chosen: HeldOut,
+    dataset: Dataset,
+    noise: Sequence[Path],
+    out: Path,
+    settings: MixSettings,
+) -> Mix:
+    """Write ``recording.wav`` and its truth into the folder ``out``, whole or not at all.
+
+    Memory holds a clip, a cut of background and the truth, however long the recording is.
+
+    Raises
+    ------
+    AudioError
+        When a recording of background cannot be used.
+    ConfigError
+        When there are no distractors, or more clips than the time has room for.
+    DatasetError
+        When there is a recording in ``out``.
+    """
+    rate = store.sample_rate
+    if (out / RECORDING).exists():
+        raise DatasetError(f"{out / RECORDING}: exists; remove it or choose another --out")
+    generator = np.random.default_rng(settings.seed)
+    clips = _draw(chosen.words, settings.rate * settings.minutes, generator)
+    is_word = [True] * len(clips)
+    if settings.distractors and not chosen.distractors:
+        raise ConfigError("distractors: the data has no held-out word beside the commands")
+    clips += _draw(chosen.distractors, settings.distractors * settings.minutes, generator)
+    is_word += [False] * (len(clips) - len(is_word))
+    order = generator.permutation(len(clips)).tolist()
+    clips, is_word = [clips[i] for i in order], [is_word[i] for i in order]
+    n_samples = round(settings.minutes * 60 * rate)
+    starts = _lay([int(store.lengths[i]) for i in clips], n_samples, rate, generator)
+    ceiling_db = -max(0.0, settings.snr_db) - _HEADROOM_DB
+    background = Background(noise, rate, ceiling_db, generator)
+    words = [
+        _word(store, clip, start, dataset)
+        for clip, start, named in zip(clips, starts, is_word, strict=True)
+        if named
+    ]
+    n_clipped = 0
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".mix-") as scratch:
+        whole = Path(scratch)
+        with soundfile.SoundFile(whole / RECORDING, "w", rate, 1, "PCM_16") as file:
+            for piece in _render(store, clips, starts, n_samples, background, settings.snr_db):
+                n_clipped += int((np.abs(piece) > 1).sum())
+                file.write(to_pcm(piece))
+        write_truth(words, whole)
+        for path in sorted(whole.iterdir()):
+            path.rename(out / path.name)
+    return Mix(words, is_word.count(False), n_clipped)
+
+
+def _draw(clips: Sequence[int], n: float, generator: np.random.Generator) -> list[int]:
+    """Return ``n`` of the clips, each as often as any other, but for the last round."""
+    drawn: list[int] = []
+    while clips and len(drawn) < round(n):
+        drawn += generator.permutation(clips).tolist()
+    return drawn[: round(n)]
+
+
+def _lay(
+    lengths: Sequence[int], n_samples: int, sample_rate: int, generator: np.random.Generator
+) -> list[int]:
+    """Return where clips of these lengths start: anywhere, but in order and a pause apart."""
+    gap = round(GAP_S * sample_rate)
+    free = n_samples - sum(lengths) - gap * (len(lengths) + 1)
+    if free < 0:
+        raise ConfigError(
+            f"rate: {len(lengths)} clips, {GAP_S:g} s apart, do not go into"
+            f" {n_samples / sample_rate / 60:g} minutes; give more minutes or a lower rate"
+        )
+    offsets = np.sort(generator.integers(free + 1, size=len(lengths)))
+    before = np.cumsum([gap, *(length + gap for length in lengths)])[: len(lengths)]
+    starts: list[int] = (offsets + before).tolist()
+    return starts
+
+
+def _clip(store: ClipStore, index: int) -> Samples:
+    """Return the samples (n,) of a clip, its ends faded: its own background must not click."""
+    start = int(store.starts[index])
+    samples = to_float(store.samples[start : start + int(store.lengths[index])])
+    n_fade = min(round(_CLIP_FADE_S * store.sample_rate), len(samples) // 2)
+    ramp = np.linspace(0, 1, n_fade, endpoint=False, dtype=np.float32)
+    samples[:n_fade] *= ramp
+    samples[len(samples) - n_fade :] *= ramp[::-1]
+    return samples
+
+
+def _word(store: ClipStore, index: int, start: int, dataset: Dataset) -> Word:
+    """Return when the word of a clip is said that starts at sample ``start``."""
+    example = store.examples[index]
+    first, last = find_speech(_clip(store, index), store.sample_rate)
+    return Word(
+        (start + first) / store.sample_rate,
+        (start + last) / store.sample_rate,
+        example.label,
+        dataset.name_of(example.path),
+        example.speaker or "",
+    )
+
+
+def _render(
+    store: ClipStore,
+    clips: Sequence[int],
+    starts: Sequence[int],
+    n_samples: int,
+    background: Background,
+    snr_db: float,
+) -> Iterator[Samples]:
+    """Yield the recording in pieces."""
+    block, done = round(_BLOCK_S * store.sample_rate), 0
+    for clip, start in zip(clips, starts, strict=True):
+        while done < start:
+            piece = background.read(min(block, start - done))
+            done += len(piece)
+            yield piece
+        samples = _clip(store, clip)
+        piece = add_word(background.read(len(samples)), samples, store.sample_rate, snr_db)
+        done += len(piece)
+        yield piece
+    while done < n_samples:
+        piece = background.read(min(block, n_samples - done))
+        done += len(piece)
+        yield piece
+
+
+def add_word(background: Samples, clip: Samples, sample_rate: int, snr_db: float) -> Samples:
+    """Return ``background`` with a clip, both (n,), whose word is ``snr_db`` louder than it."""
+    first, last = find_speech(clip, sample_rate)
+    of_word, of_background = (
+        float(np.mean(np.square(part[first:last], dtype=np.float64))) for part in (clip, background)
+    )
+    if of_word == 0:
+        return background
+    power = max(of_background, _FAINTEST) * 10 ** (snr_db / 10)
+    mixed: Samples = background + clip * np.float32(math.sqrt(power / of_word))
+    return mixed

@@ -1,0 +1,1 @@
+"""From a corpus to a saved model: augmentation, batches, the training loop."""

@@ -1,0 +1,283 @@
+"""The one training loop."""
+
+import copy
+import functools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from speechcls.config import TrainConfig
+from speechcls.data.corpus import Corpus
+from speechcls.errors import ConfigError
+from speechcls.networks.recogniser import Recogniser
+from speechcls.training.augment import mask
+from speechcls.training.batches import Batches, seed_of
+from speechcls.training.stream_batches import RunningBatches
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training clips came to."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Mean over the training clips, while they trained."""
+    validation_loss: float
+    validation_accuracy: float
+    lr: float
+    """Learning rate at the end."""
+    clips_per_second: float
+    duration_s: float
+    is_best: bool
+
+
+@dataclass
+class FitResult:
+    """What training came to; the recogniser holds the weights of the best epoch."""
+
+    history: list[Epoch] = field(default_factory=list)
+    best: Epoch | None = None
+    interrupted: bool = False
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is CUDA, else Apple's MPS, else the processor.
+
+    Raises
+    ------
+    ConfigError
+        When it is not there, naming those that are.
+    """
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there.insert(0, "cuda")
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise ConfigError(f"--device {name}: not on this machine; there is {', '.join(there)}")
+    return torch.device(name)
+
+
+def fit(
+    recogniser: Recogniser,
+    corpus: Corpus,
+    config: TrainConfig,
+    device: torch.device,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_step: Callable[[float], None] = lambda done: None,
+    keeps_statistics: bool = False,
+) -> FitResult:
+    """Train ``recogniser`` and leave it on the processor with its best weights.
+
+    Best is the epoch of highest validation accuracy, of lowest validation loss among equals.
+    ``KeyboardInterrupt`` ends the training early.
+
+    Parameters
+    ----------
+    on_epoch : called after each epoch
+    on_step : called after each step with the share of the epoch that is done
+    keeps_statistics : whether mean and deviation of the features stay, as a trained body needs them
+
+    Source
+    ------
+    AdamW: Loshchilov & Hutter 2019; cosine: Loshchilov & Hutter 2017; warm-up: Goyal et al. 2017;
+    clipping: Pascanu et al. 2013; label smoothing: Szegedy et al. 2016; running average of the
+    weights: Polyak & Juditsky 1992, Tarvainen & Valpola 2017.
+    """
+    batches = _batches_for(recogniser, corpus, config, device)
+    recogniser.to(device)
+    if not keeps_statistics:
+        set_feature_statistics(recogniser, batches)
+    optimizer = torch.optim.AdamW(
+        recogniser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+    )
+    average = _Average(recogniser, config.average_decay)
+    n_steps = config.epochs * batches.n_steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, n_steps, config.warmup_share)
+    )
+    result, best_state = FitResult(), copy.deepcopy(recogniser.state_dict())
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(config.seed)  # dropout draws from the global generator
+            for number in range(1, config.epochs + 1):
+                epoch = _run_epoch(
+                    number, average, batches, optimizer, schedule, config, result.best, on_step
+                )
+                result.history.append(epoch)
+                if epoch.is_best:
+                    # At once, for Ctrl-C may come in between.
+                    best_state, result.best = copy.deepcopy(average.model.state_dict()), epoch
+                on_epoch(epoch)
+                if result.best and number - result.best.epoch >= config.patience:
+                    break
+    except KeyboardInterrupt:
+        result.interrupted = True
+    recogniser.load_state_dict(best_state)
+    recogniser.to("cpu").eval()
+    return result
+
+
+def _batches_for(
+    recogniser: Recogniser, corpus: Corpus, config: TrainConfig, device: torch.device
+) -> Batches:
+    """Return the corpus in batches of what the network has to answer: clips, or running sound."""
+    network = recogniser.network
+    if network.readout.kind == "stream":
+        return RunningBatches(corpus, config, device, network.frames_a_step)
+    return Batches(corpus, config, device)
+
+
+def learning_rate_factor(step: int, n_steps: int, warmup_share: float) -> float:
+    """Return the share of the highest learning rate at ``step`` (from 0) of ``n_steps``."""
+    n_warmup = max(1, round(warmup_share * n_steps))
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
+
+
+class _Average:
+    """The recogniser in training, and beside it the running average of its weights."""
+
+    def __init__(self, recogniser: Recogniser, decay: float) -> None:
+        self.recogniser = recogniser
+        self.model = recogniser
+        if decay:
+            device = recogniser.feature_mean.device
+            self.model = copy.deepcopy(recogniser).to(device)  # which joins the weights for cuDNN
+        self._decay, self._n_steps = decay, 0
+        # A state holds the tensors themselves, which every step writes to.
+        pairs = list(
+            zip(self.model.state_dict().values(), recogniser.state_dict().values(), strict=True)
+        )
+        self._values = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    def step(self) -> None:
+        """Take in the weights after one step of the optimiser."""
+        if not self._decay:
+            return
+        self._n_steps += 1
+        # Short at first, so that the random start is soon forgotten.
+        decay = min(self._decay, self._n_steps / (10 + self._n_steps))
+        averages, weights = zip(*self._values, strict=True)
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        for average, count in self._counts:
+            average.copy_(count)
+
+
+def _run_epoch(
+    number: int,
+    average: _Average,
+    batches: Batches,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    config: TrainConfig,
+    best: Epoch | None,
+    on_step: Callable[[float], None],
+) -> Epoch:
+    """Train once over all clips, then validate the average."""
+    recogniser = average.recogniser.train()
+    started, total_loss, n_clips = time.perf_counter(), torch.zeros((), device=batches.device), 0
+    generator = torch.Generator().manual_seed(seed_of(config.seed, number))
+    parameters = list(recogniser.parameters())
+    for step, (features, targets) in enumerate(batches.training(number), start=1):
+        with torch.no_grad():
+            features = _mask(recogniser.standardise(features), recogniser, config, generator)
+        loss = batches.loss(_logits(recogniser, features), targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+        optimizer.step()
+        schedule.step()
+        average.step()
+        total_loss += loss.detach() * len(targets) * batches.clips_a_row
+        n_clips += len(targets) * batches.clips_a_row
+        on_step(step / batches.n_steps)
+    duration_s = time.perf_counter() - started
+    validation_loss, accuracy = evaluate_loss(average.model, batches)
+    return Epoch(
+        epoch=number,
+        loss=float(total_loss) / n_clips,
+        validation_loss=validation_loss,
+        validation_accuracy=accuracy,
+        lr=optimizer.param_groups[0]["lr"],
+        clips_per_second=n_clips / duration_s,
+        duration_s=duration_s,
+        is_best=best is None
+        or (-accuracy, validation_loss) < (-best.validation_accuracy, best.validation_loss),
+    )
+
+
+def _mask(
+    features: Tensor, recogniser: Recogniser, config: TrainConfig, generator: torch.Generator
+) -> Tensor:
+    """Return features (batch, n_frames, n_features) blanked out in part."""
+    _, n_frames, n_features = features.shape
+    clip_frames = recogniser.features.config.n_frames
+    n_clips = max(1, round(n_frames / clip_frames))
+    longest = round(config.time_mask_share * clip_frames)
+    features = mask(features, 1, n_clips * config.time_masks, longest, generator)
+    if recogniser.features.config.kind == "log-mel":
+        widest = round(config.frequency_mask_share * n_features)
+        features = mask(features, 2, config.frequency_masks, widest, generator)
+    return features
+
+
+def _logits(recogniser: Recogniser, features: Tensor) -> Tensor:
+    """Return logits (batch, n_outputs) in float32, by mixed precision where it is faster.
+
+    Features (batch, n_frames, n_features) are given, since decibels need all of float32.
+    """
+    device = features.device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=_mixes_precision(device)):
+        logits: Tensor = recogniser.network(features)
+    return logits.float()
+
+
+@functools.cache
+def _mixes_precision(device: str) -> bool:
+    """Whether the device multiplies bfloat16 itself; one that does not is slower with it."""
+    if device != "cpu":
+        return device == "cuda"
+    there = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # an older torch has none
+    return any(there.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def evaluate_loss(recogniser: Recogniser, batches: Batches) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy on the validation clips."""
+    recogniser.eval()
+    loss = torch.zeros((), device=batches.device)
+    n_right, n_clips = torch.zeros((), device=batches.device), 0
+    with torch.no_grad():
+        for features, targets in batches.validation():
+            # With all digits, as it will be used.
+            logits = recogniser.logits_of(recogniser.standardise(features))
+            loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
+            n_right += (logits.argmax(dim=1) == targets).sum()
+            n_clips += len(targets)
+    return float(loss) / n_clips, float(n_right) / n_clips
+
+
+def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
+    """Set mean and standard deviation of each feature over the training clips."""
+    total = torch.zeros(recogniser.feature_mean.shape, dtype=torch.float64)
+    squares, n_frames = torch.zeros_like(total), 0
+    with torch.no_grad():
+        for features in batches.training_features():
+            features = features.flatten(0, 1).cpu().double()
+            total += features.sum(dim=0)
+            squares += features.square().sum(dim=0)
+            n_frames += len(features)
+    mean = total / n_frames
+    variance = (squares / n_frames - mean.square()).clamp(min=0.0)
+    recogniser.feature_mean.copy_(mean)
+    # A feature that never changes, as in digital silence, must not be divided by zero.
+    recogniser.feature_std.copy_(variance.sqrt().clamp(min=1e-3))

@@ -1,0 +1,102 @@
+"""Export, score and save a trained recogniser."""
+
+import dataclasses
+import hashlib
+import platform
+import time
+
+import numpy as np
+import onnxruntime
+import torch
+
+import speechcls
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.store import save_artifact
+from speechcls.config import TrainConfig
+from speechcls.data.corpus import Corpus
+from speechcls.evaluation.metrics import Scores, score
+from speechcls.export.onnx import export_onnx, export_stream
+from speechcls.networks.recogniser import Recogniser
+from speechcls.networks.size import count_multiply_adds, count_parameters
+from speechcls.parallel import default_jobs
+from speechcls.render.figures import render_figure
+from speechcls.runtime.session import open_session, run_windows
+from speechcls.training.curves import draw_curves
+from speechcls.training.loop import FitResult
+
+
+def save_trained(
+    artifact: Artifact,
+    recogniser: Recogniser,
+    corpus: Corpus,
+    result: FitResult,
+    config: TrainConfig,
+    device: str,
+    commands: list[str],
+    force: bool,
+) -> Scores:
+    """Write a trained recogniser to ``artifact.path``; return its scores on the validation clips.
+
+    The scores are those of the exported graph, as everybody will run it.
+
+    Raises
+    ------
+    ArtifactError
+        When the graph is not equal to the network, or the place cannot be written.
+    """
+    labels = list(artifact.labels)
+    graph, stream = export_onnx(recogniser, labels), export_stream(recogniser, labels)
+    scores = _score_validation(graph, corpus)
+    history = [dataclasses.asdict(epoch) for epoch in result.history]
+    features = recogniser.features.config
+    frames = torch.zeros(1, features.n_frames, features.n_features)
+    metrics = {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "validation": scores.to_dict(),
+        "best_epoch": result.best.epoch if result.best else None,
+        "interrupted": result.interrupted,
+        "history": history,
+        "n_parameters": count_parameters(recogniser),
+        "multiply_adds": count_multiply_adds(recogniser.network, frames),
+        "training": config.to_dict(),
+        "commands": commands,
+        "device": device,
+        "data": {
+            "n_clips": {
+                str(name): int(n)
+                for name, n in zip(*np.unique(corpus.split, return_counts=True), strict=True)
+            },
+            "n_bad": len(corpus.bad),
+            "sha256": hash_data(corpus),
+        },
+        "versions": {
+            "speechcls": speechcls.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    weights = {name: tensor.numpy() for name, tensor in recogniser.state_dict().items()}
+    curves = render_figure(draw_curves(history), "png")
+    save_artifact(artifact, weights, graph, metrics, corpus.rows, force, stream, curves)
+    return scores
+
+
+def hash_data(corpus: Corpus) -> str:
+    """Return a hash of all clips and their labels, in whatever order they were found."""
+    data_hash = hashlib.sha256()
+    for row in sorted(f"{row.label}\0{row.digest}" for row in corpus.rows):
+        data_hash.update(row.encode("utf-8", "surrogateescape"))
+    return data_hash.hexdigest()
+
+
+def _score_validation(graph: bytes, corpus: Corpus) -> Scores:
+    chosen = np.flatnonzero(corpus.split == "validation")
+    probabilities = run_windows(open_session(graph), corpus.windows[chosen], default_jobs())
+    return score(
+        corpus.label_index[chosen],
+        probabilities.argmax(axis=1),
+        corpus.labels,
+        [corpus.rows[i].speaker for i in chosen],
+    )

@@ -1,0 +1,153 @@
+"""Clips laid into running sound, and what a network has to say at each moment of it."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from speechcls.audio.speech import SPEECH_FRAME_S, SPEECH_RANGE_DB, SPEECH_SHARE
+from speechcls.config import TrainConfig
+from speechcls.data.corpus import Corpus
+from speechcls.training.augment import add_noise
+from speechcls.training.batches import Batches, seed_of
+
+CLIPS_A_ROW = 4
+"""Clips that follow each other in one piece of sound."""
+HOLD_S = 0.32
+"""How long after a word's end its label is the right answer."""
+NO_MATTER = -100
+"""Target of a step at which any answer will do."""
+_GAP_SHARE = 0.25
+"""Longest pause between two clips, as a share of a clip."""
+_FADE_S = 0.03
+
+
+class RunningBatches(Batches):
+    """A corpus, dealt out in rows of clips that follow each other in one background.
+
+    Features are (n_rows, n_frames, n_features); targets (n_rows, n_steps) are words where one has
+    just ended, ``_silence_`` where none has, and ``NO_MATTER`` in between.
+    """
+
+    def __init__(
+        self, corpus: Corpus, config: TrainConfig, device: torch.device, frames_a_step: int
+    ) -> None:
+        # Noise is added to whole rows: clips with a background each would betray where they are.
+        super().__init__(corpus, dataclasses.replace(config, noise_share=0.0), device)
+        self._noise_share = config.noise_share
+        self._hop_length = corpus.features.hop_length
+        self._frames_a_step = frames_a_step
+
+    clips_a_row = CLIPS_A_ROW
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy of the steps at a word's end plus that of those at none.
+
+        Parameters
+        ----------
+        logits : (n_rows, n_steps, n_outputs)
+        targets : (n_rows, n_steps)
+        """
+        smoothing = self._config.label_smoothing
+        losses = functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=smoothing
+        )  # 0 where any answer will do
+        is_silence = (targets == self._silence).flatten()
+        is_word = ~is_silence & (targets != NO_MATTER).flatten()
+        parts = [losses[kind].sum() / kind.sum().clamp(min=1) for kind in (is_word, is_silence)]
+        return parts[0] + parts[1]
+
+    def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the rows of one epoch, augmented, in an order of its own."""
+        generator = torch.Generator().manual_seed(seed_of(self._config.seed, epoch))
+        step = self._hop_length * self._frames_a_step
+        for samples, targets in self.training_samples(epoch):
+            rows, step_targets = lay_rows(
+                samples, targets, self._silence, step, self._sample_rate, generator
+            )
+            if self._noise_share:
+                snr_db = self._config.snr_low_db, self._config.snr_high_db
+                rows = add_noise(rows, self._noise, self._noise_share, snr_db, generator)
+            features = self._features(rows, self._precision)
+            yield features[:, : step_targets.shape[1] * self._frames_a_step], step_targets
+
+
+def lay_rows(
+    samples: Tensor,
+    targets: Tensor,
+    silence: int,
+    step: int,
+    sample_rate: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Return clips laid one after the other at random distances, and what is right at each step.
+
+    Parameters
+    ----------
+    samples : (batch, n_samples); clips that fill no row are left out
+    targets : (batch,) words
+    silence : the word that stands for none
+    step : samples from one answer to the next
+
+    Returns
+    -------
+    (n_rows, n_row_samples), and (n_rows, n_steps) for the steps that end in them
+    """
+    per_row = min(CLIPS_A_ROW, len(samples))
+    n_rows, n_samples = len(samples) // per_row, samples.shape[1]
+    samples = samples[: n_rows * per_row]
+    first, last = find_speech(samples, sample_rate)  # (n_clips,)
+    gap = round(_GAP_SHARE * n_samples)
+    slot = n_samples + gap
+    offsets = torch.randint(gap + 1, (len(samples),), generator=generator).to(samples.device)
+    places = torch.arange(slot, device=samples.device) - offsets[:, None]
+    is_clip = (places >= 0) & (places < n_samples)
+    fade = round(_FADE_S * sample_rate)
+    edge = torch.minimum(places + 1, n_samples - places).clamp(0, fade) / fade
+    laid = samples.gather(1, places.clamp(0, n_samples - 1)) * (is_clip * edge)
+    rows = laid.reshape(n_rows, per_row * slot)
+
+    n_steps = rows.shape[1] // step
+    ends = step * (1 + torch.arange(n_steps, device=samples.device))
+    starts = slot * torch.arange(per_row, device=samples.device) + offsets.reshape(n_rows, per_row)
+    begun = (starts + first.reshape(n_rows, per_row)).unsqueeze(2)  # (n_rows, per_row, 1)
+    ended = (starts + last.reshape(n_rows, per_row)).unsqueeze(2)
+    hold = round(HOLD_S * sample_rate)
+    words = targets[: n_rows * per_row].reshape(n_rows, per_row)
+    answers = torch.full((n_rows, n_steps), silence, device=samples.device)
+    for i in range(per_row):  # a word that begins ends the answer of the one before
+        is_word = (words[:, i] != silence)[:, None]
+        middle = (begun[:, i] + ended[:, i]) // 2
+        for low, high, answer in (
+            (begun[:, i], middle, torch.full_like(words[:, i], silence)),
+            (middle, ended[:, i], torch.full_like(words[:, i], NO_MATTER)),
+            (ended[:, i], ended[:, i] + hold, words[:, i]),
+            (ended[:, i] + hold, ended[:, i] + 2 * hold, torch.full_like(words[:, i], NO_MATTER)),
+        ):
+            is_here = (ends >= low) & (ends < high) & is_word
+            answers = torch.where(is_here, answer[:, None], answers)
+    return rows, answers
+
+
+def find_speech(samples: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+    """Return where the words in clips (batch, n_samples) begin and end, samples (batch,).
+
+    A tenth of the word's loudness comes before its middle eight tenths, a tenth after them;
+    loudness is what a frame has, in dB, above a level between the quiet and the loud ones. A click
+    beside the word moves that little.
+    """
+    hop = max(1, round(SPEECH_FRAME_S * sample_rate))
+    frames = samples.unfold(1, min(2 * hop, samples.shape[1]), hop)
+    level = 10 * torch.log10(frames.square().mean(dim=2).clamp(min=1e-10))
+    loud, quiet = level.quantile(0.95, dim=1), level.quantile(0.1, dim=1)
+    quiet = torch.maximum(quiet, loud - SPEECH_RANGE_DB)
+    floor = quiet + SPEECH_SHARE * (loud - quiet)
+    total = (level - floor[:, None]).clamp(min=0).cumsum(dim=1)
+    share = total / total[:, -1:].clamp(min=1e-10)
+    low, high = ((share < bound).sum(dim=1) for bound in (0.1, 0.9))
+    beyond = (high - low) / 8  # the ends are as long as they would be if it were as loud there
+    first = ((low - beyond) * hop).round().long().clamp(min=0)
+    last = ((high + beyond) * hop).round().long() + frames.shape[2]
+    return first, last.clamp(max=samples.shape[1])

@@ -1,0 +1,51 @@
+"""Epochs on their way to TensorBoard, for who watches a training there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from speechcls.errors import ConfigError
+from speechcls.training.loop import Epoch
+
+
+def find_writer() -> Any:
+    """Return torch's writer of TensorBoard's files, a class.
+
+    Raises
+    ------
+    ConfigError
+        When the package tensorboard, which it needs, is not there.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            "--tensorboard: the package tensorboard is not installed; run pip install"
+            " 'speechcls[tensorboard]'"
+        ) from error
+    return SummaryWriter
+
+
+@contextmanager
+def logging_to(folder: Path | None) -> Iterator[Callable[[Epoch], None]]:
+    """Give a function that logs an epoch in ``folder``; where none is named it does nothing."""
+    if folder is None:
+        yield lambda epoch: None
+        return
+    writer = find_writer()(str(folder))
+
+    def log(epoch: Epoch) -> None:
+        for name, value in (
+            ("loss/training", epoch.loss),
+            ("loss/validation", epoch.validation_loss),
+            ("accuracy/validation", epoch.validation_accuracy),
+            ("learning rate", epoch.lr),
+        ):
+            writer.add_scalar(name, value, epoch.epoch)
+        writer.flush()  # to be seen at once
+
+    try:
+        yield log
+    finally:
+        writer.close()
