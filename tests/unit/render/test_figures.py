@@ -8,7 +8,7 @@ import pytest
 from speechcls.errors import ConfigError
 from speechcls.render.figures import as_text, new_figure, save_figure
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def make_figure():
