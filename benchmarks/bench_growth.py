@@ -211,7 +211,7 @@ def train(n_clips: int) -> float:
     recogniser = build_recogniser(corpus.features, config, range(N_LABELS), seed=0)
     recipe, device = dataclasses.replace(UNCHANGED, epochs=1), torch.device("cpu")
     # Statistics of the features are of the first epoch alone.
-    result = fit(recogniser, corpus, recipe, device, keeps_statistics=True)
+    result = fit(recogniser, corpus, recipe, device, freeze_feature_stats=True)
     return result.history[0].duration_s
 
 

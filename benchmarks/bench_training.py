@@ -27,8 +27,8 @@ SHARE = 10
 """Clips that train for each one that validates."""
 RECIPE = TrainConfig(epochs=2, epoch_clips=1)
 UNCHANGED = dataclasses.replace(
-    RECIPE, speed_share=0, shift_share=0, equaliser_share=0, reverb_share=0, noise_share=0,
-    gain_db=0, time_masks=0, frequency_masks=0, scramble_share=0,
+    RECIPE, speed_max=0, shift_max=0, equaliser_prob=0, reverb_prob=0, noise_prob=0,
+    gain_db=0, time_masks=0, frequency_masks=0, scramble_ratio=0,
 )  # fmt: skip
 """A recipe that changes no clip."""
 NETWORKS = {

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from speechcls.artifact.store import load_artifact, load_split
-from speechcls.experiments.delayed_recall import MemoryRun, mean_curves
-from speechcls.experiments.figures import draw_memory as draw_curves
+from speechcls.experiments.delayed_recall import DelayedRecallRun, mean_curves
+from speechcls.experiments.figures import draw_delayed_recall as draw_curves
 from speechcls.explain.figures import draw_explanation, draw_gates
 from speechcls.explain.recurrence import GateWeights, lstm_step, rnn_step
 from speechcls.explain.trace import Explanation, explain
@@ -124,7 +124,7 @@ def draw_whole() -> Figure:
     return draw_explanation(explanation, f"{title} (models/commands)", layer=2)
 
 
-def draw_memory() -> Figure:
+def draw_delayed_recall() -> Figure:
     """Return what is left of a memory step by step: of one LSTM cell, and of one simple unit."""
     figure = new_figure(8.0, 3.2)
     left, right = figure.subplots(1, 2)
@@ -167,11 +167,11 @@ def draw_word_memory() -> Figure:
     place = SCRATCH / "remembering"
     if not (place / "memory.csv").is_file():
         run("compare", "--memory", "--seeds", "2", "--out", place, "-q")
-    runs: dict[tuple[str, int, int], MemoryRun] = {}
+    runs: dict[tuple[str, int, int], DelayedRecallRun] = {}
     with (place / "memory.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             key = row["arch"], int(row["step_ms"]), int(row["seed"])
-            one = runs.setdefault(key, MemoryRun(*key, int(row["parameters"])))
+            one = runs.setdefault(key, DelayedRecallRun(*key, int(row["parameters"])))
             one.accuracy[float(row["gap_s"])] = float(row["accuracy"])
     return draw_curves(mean_curves(list(runs.values())), 1 / N_WORDS)
 
@@ -181,7 +181,7 @@ PICTURES: dict[str, Callable[[], Figure | Path]] = {
     "walk-confusion": lambda: walk("out/figures/confusion.png"),
     "walk-mistake": lambda: walk("out/figures/mistake_01.png"),
     "walk-explain": lambda: walk("explain.png"),
-    "memory": draw_memory,
+    "memory": draw_delayed_recall,
     "rnn": lambda: draw_cells("rnn"),
     "lstm": lambda: draw_cells("lstm"),
     "gru": lambda: draw_cells("gru"),

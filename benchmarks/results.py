@@ -107,14 +107,14 @@ ABLATION = [
     Run("ablation", "att-bigru", SHORT + without)
     for without in (
         (),
-        ("--speed-share", "0"),
-        ("--shift-share", "0"),
-        ("--noise-share", "0"),
+        ("--speed-max", "0"),
+        ("--shift-max", "0"),
+        ("--noise-prob", "0"),
         ("--gain-db", "0"),
         ("--time-masks", "0", "--frequency-masks", "0"),
-        ("--scramble-share", "0"),
+        ("--scramble-ratio", "0"),
         ("--label-smoothing", "0"),
-        ("--average-decay", "0"),
+        ("--ema-decay", "0"),
     )
 ]
 BODY = Run("finetune", "att-bigru", SHORT, data="old")

@@ -171,35 +171,35 @@ class TrainConfig(Config):
     """Highest learning rate of AdamW, reached after the warm-up."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay."""
-    warmup_share: float = 0.05
+    warmup_ratio: float = 0.05
     """Share of all steps in which the learning rate rises from zero; then it falls as a cosine."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this Euclidean norm."""
     label_smoothing: float = 0.05
     """Share of the target probability that is spread over all words."""
-    average_decay: float = 0.998
+    ema_decay: float = 0.998
     """What a step leaves of the running average of the weights, which is the model; 0: none."""
     patience: int = 20
     """Epochs without a better validation result after which training ends."""
-    unknown_share: float = 3.0
+    unknown_ratio: float = 3.0
     """Most ``_unknown_`` clips in an epoch (before it is repeated), in the mean command's clips."""
-    silence_share: float = 1.0
+    silence_ratio: float = 1.0
     """``_silence_`` clips in an epoch, as a multiple of the mean command's clips."""
-    scramble_share: float = 2.0
+    scramble_ratio: float = 2.0
     """Scrambled commands in an epoch, as a multiple of the mean command's clips: ``_unknown_``."""
     epoch_clips: int = 2_000
     """Fewest clips in an epoch; a smaller set is repeated, each time changed anew."""
-    speed_share: float = 0.15
+    speed_max: float = 0.15
     """A clip is played faster or slower by up to this share."""
-    shift_share: float = 0.1
+    shift_max: float = 0.1
     """A clip is moved by up to this share of the window either way."""
-    equaliser_share: float = 0.2
+    equaliser_prob: float = 0.2
     """Share of the clips that go through a random equaliser."""
     equaliser_db: float = 6.0
     """Largest gain of the equaliser either way, dB."""
-    reverb_share: float = 0.1
+    reverb_prob: float = 0.1
     """Share of the clips that are put into a room."""
-    noise_share: float = 0.8
+    noise_prob: float = 0.8
     """Share of the clips that get background noise."""
     snr_low_db: float = 0.0
     """Loudest background noise: ratio of the clip's power to the noise's, dB."""
@@ -209,11 +209,11 @@ class TrainConfig(Config):
     """A clip is made louder or fainter by up to this, dB."""
     time_masks: int = 2
     """Stretches of a clip's features that are blanked out."""
-    time_mask_share: float = 0.12
+    time_mask_max: float = 0.12
     """Longest such stretch, as a share of the window."""
     frequency_masks: int = 2
     """Ranges of a clip's mel bands that are blanked out; ``log-mel`` alone has bands."""
-    frequency_mask_share: float = 0.125
+    frequency_mask_max: float = 0.125
     """Widest such range, as a share of the bands."""
     seed: int = 0
     """Seed of the weights, the order of the clips and everything drawn at random."""
@@ -221,16 +221,16 @@ class TrainConfig(Config):
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         self._require_positive("epochs", "batch_size", "lr", "max_grad_norm", "patience")
-        self._require_positive("unknown_share", "silence_share", "epoch_clips")
-        self._require_share("warmup_share", "label_smoothing", "average_decay", "speed_share")
-        self._require_share("shift_share", "time_mask_share", "frequency_mask_share")
-        for name in ("equaliser_share", "reverb_share", "noise_share"):
+        self._require_positive("unknown_ratio", "silence_ratio", "epoch_clips")
+        self._require_share("warmup_ratio", "label_smoothing", "ema_decay", "speed_max")
+        self._require_share("shift_max", "time_mask_max", "frequency_mask_max")
+        for name in ("equaliser_prob", "reverb_prob", "noise_prob"):
             self._require(name, 0 <= getattr(self, name) <= 1, "in 0 .. 1")
         for name in ("time_masks", "frequency_masks"):
             self._require(name, getattr(self, name) >= 0, "zero or more")
         for name in ("snr_low_db", "snr_high_db"):
             self._require(name, math.isfinite(getattr(self, name)), "a number")
-        for name in ("equaliser_db", "gain_db", "weight_decay", "scramble_share"):
+        for name in ("equaliser_db", "gain_db", "weight_decay", "scramble_ratio"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "zero or more")
         high = self.snr_high_db
         self._require("snr_low_db", self.snr_low_db <= high, f"at most snr-high-db ({high:g})")
@@ -243,10 +243,10 @@ STREAM_FEATURES: dict[str, Any] = {"running_s": 1.0}
 STREAM_NETWORK: dict[str, Any] = {"arch": "crnn", "readout": "stream"}
 """What ``train --streaming`` takes where nothing else is said."""
 RECIPES = {
-    "fast": TrainConfig("fast", epochs=4, average_decay=0.99),
+    "fast": TrainConfig("fast", epochs=4, ema_decay=0.99),
     "standard": TrainConfig(),
     STREAM: TrainConfig(STREAM),
-    "best": TrainConfig("best", epochs=120, equaliser_share=0.5, reverb_share=0.3),
+    "best": TrainConfig("best", epochs=120, equaliser_prob=0.5, reverb_prob=0.3),
 }
 """Training settings by name: for a first look, for every day, for a night."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``; who reads it meanwhile, or after a failure, finds what was.
 
     Folders that are missing are made; a pipe or a device is written to as it is.
@@ -30,7 +30,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows under a header; a name that is not UTF-8 comes out as it went in."""
-    write_whole(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))
+    write_atomic(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: str = ",") -> str:

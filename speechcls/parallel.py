@@ -32,7 +32,7 @@ class _Stopped(Exception):
     """Nobody wants the rest."""
 
 
-def work_ahead(
+def map_batches(
     items: Iterable[T], work: Callable[[list[T]], R], jobs: int, batch_size: int
 ) -> Iterator[R]:
     """Yield what ``work`` makes of ``items``, batch by batch, in order, as soon as it is there.

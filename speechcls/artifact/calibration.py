@@ -8,7 +8,7 @@ from speechcls.artifact.format import CALIBRATION, Artifact
 from speechcls.artifact.store import _as_json
 from speechcls.config import Config
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.files import write_whole
+from speechcls.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def save_calibration(artifact: Artifact, calibration: Calibration) -> None:
     """
     path = artifact.path / CALIBRATION
     try:
-        write_whole(path, _as_json(calibration.to_dict()))
+        write_atomic(path, _as_json(calibration.to_dict()))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ArtifactError(

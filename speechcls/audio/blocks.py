@@ -23,7 +23,7 @@ _ReadFrames = Callable[[int], Samples]
 """Returns the next (n_frames, n_channels), fewer at the end."""
 
 
-class Recording:
+class BlockReader:
     """Running sound that is read block by block, in memory that does not grow with its length."""
 
     def __init__(
@@ -80,7 +80,7 @@ def open_recording(
     channel: int | None = None,
     raw_rate: int | None = None,
     name: str | None = None,
-) -> Iterator[Recording]:
+) -> Iterator[BlockReader]:
     """Give a recording that is read block by block.
 
     A WAV, and sound without a header, is heard as it comes even through a pipe; any other format
@@ -126,7 +126,7 @@ def open_recording(
 
 def _seekable(
     name: str, file: BinaryIO, stack: ExitStack, sample_rate: int, channel: int | None
-) -> Recording:
+) -> BlockReader:
     """Return the recording in a file, which libsndfile reads."""
     # By descriptor where there is one: each call back into Python takes time.
     try:
@@ -140,7 +140,7 @@ def _seekable(
     except AudioError as error:
         fault = error
     read = _reading(recording)
-    return Recording(
+    return BlockReader(
         name, recording.samplerate, recording.frames, read, sample_rate, channel, fault
     )
 
@@ -151,7 +151,7 @@ def _reading(recording: soundfile.SoundFile) -> _ReadFrames:
 
 def _running(
     name: str, file: BinaryIO, wav: _Wav, sample_rate: int, channel: int | None
-) -> Recording:
+) -> BlockReader:
     """Return the recording whose samples are what comes next from ``file``."""
     n_left = None if wav.n_frames is None else wav.n_frames * wav.frame_bytes
 
@@ -169,7 +169,7 @@ def _running(
         ) as block:
             return read_frames(block, n_frames)
 
-    return Recording(name, wav.rate, wav.n_frames, read, sample_rate, channel)
+    return BlockReader(name, wav.rate, wav.n_frames, read, sample_rate, channel)
 
 
 def _open_resampler(from_rate: int, to_rate: int) -> Callable[[Samples, bool], Samples]:

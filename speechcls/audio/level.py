@@ -10,7 +10,7 @@ _FLAT_LEVEL, _FLAT_STEP = 0.99, 1e-4  # of the clip's own peak
 _LOUD_ENOUGH = 0.05  # below it, equal samples are the few steps of the format, not clipping
 
 
-def clipped_share(samples: Samples) -> float:
+def clipped_ratio(samples: Samples) -> float:
     """Return the share of samples (n,) that lie in flat tops.
 
     A flat top is two or more neighbours at full scale, or three or more equal ones at the clip's

@@ -16,7 +16,7 @@ from speechcls.cli.tables import print_table
 from speechcls.errors import SpeechclsError
 
 if TYPE_CHECKING:
-    from speechcls.evaluation.benchmark import Speed
+    from speechcls.evaluation.benchmark import BenchmarkResult
 
 
 @reports_errors
@@ -47,7 +47,7 @@ def bench(
 
     Example: speechcls bench models/
     """
-    from speechcls.evaluation.benchmark import measure_apart
+    from speechcls.evaluation.benchmark import benchmark_in_subprocess
 
     messages = Messages(quiet, verbose)
     n_failed = 0
@@ -58,7 +58,7 @@ def bench(
             try:
                 if isinstance(model, SpeechclsError):
                     raise model
-                speed = measure_apart(model, jobs)
+                speed = benchmark_in_subprocess(model, jobs)
             except SpeechclsError as error:
                 n_failed += 1
                 messages.error(str(error))
@@ -88,7 +88,7 @@ def _find(named: list[Path] | None, messages: Messages) -> Iterator[Path | Speec
             yield error
 
 
-def _print_table(speeds: list["Speed"]) -> None:
+def _print_table(speeds: list["BenchmarkResult"]) -> None:
     print_table(
         (
             "model",

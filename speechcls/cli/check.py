@@ -109,7 +109,7 @@ def check(
         if fix_list:
             n_clips = checkreport.write_manifest(checkup, fix_list)
             messages.note(f"{fix_list}: {n_clips} of {len(dataset.examples)} clips")
-    if reasons := checkup.spoiled_by(max_bad):
+    if reasons := checkup.blocking_issues(max_bad):
         for reason in reasons:
             messages.error(reason)
         raise typer.Exit(FAILED)

@@ -222,9 +222,9 @@ def _compare_memory(
 ) -> None:
     from speechcls.cli.compare_memory import compare_memory
     from speechcls.data.layouts import find_examples
-    from speechcls.experiments.delayed_recall import MemoryConfig
+    from speechcls.experiments.delayed_recall import DelayedRecallConfig
 
     dataset: Dataset | None = find_examples(place, *layout) if place else None
     n_seeds, longest_s, steps, commands = budget
-    config = MemoryConfig(longest_s=longest_s, steps=steps)
+    config = DelayedRecallConfig(longest_s=longest_s, steps=steps)
     compare_memory(dataset, archs, n_seeds, config, commands, out, as_json, messages)

@@ -19,7 +19,7 @@ from speechcls.files import write_csv
 
 if TYPE_CHECKING:
     from speechcls.data.examples import Dataset
-    from speechcls.experiments.delayed_recall import MemoryConfig, MemoryRun, Words
+    from speechcls.experiments.delayed_recall import DelayedRecallConfig, DelayedRecallRun, Words
 
 WORDS = ("yes", "no", "stop", "go", "left", "right")
 """What synthetic voices say where no data is named."""
@@ -30,7 +30,7 @@ def compare_memory(
     dataset: "Dataset | None",
     archs: Sequence[str],
     n_seeds: int,
-    config: "MemoryConfig",
+    config: "DelayedRecallConfig",
     commands: Sequence[str],
     out: Path | None,
     as_json: bool,
@@ -41,7 +41,7 @@ def compare_memory(
         FRONTS,
         build_network,
         prepare_words,
-        run_memory,
+        run_delayed_recall,
     )
 
     for arch in archs:
@@ -60,7 +60,7 @@ def compare_memory(
     )
     grid = [(ms, arch, seed) for seed in range(n_seeds) for ms in FRONTS for arch in archs]
     costs = [_COST[step_ms] * config.steps for step_ms, _, _ in grid]
-    runs: list[MemoryRun] = []
+    runs: list[DelayedRecallRun] = []
     done, started = 0.0, time.monotonic()
     with going_on(messages, "training", sum(costs)) as on_cost:
         for (step_ms, arch, seed), cost in zip(grid, costs, strict=True):
@@ -71,7 +71,7 @@ def compare_memory(
                 n_steps += 1
                 on_cost(done + _COST[step_ms] * n_steps)
 
-            runs.append(run_memory(words, arch, step_ms, seed, config, on_step))
+            runs.append(run_delayed_recall(words, arch, step_ms, seed, config, on_step))
             done += cost
             left_s = (time.monotonic() - started) * (sum(costs) - done) / done
             shares = [100 * share for share in runs[-1].accuracy.values()]
@@ -95,16 +95,16 @@ def compare_memory(
         raise typer.Exit(FAILED)
 
 
-def _draw(runs: Sequence["MemoryRun"], chance: float, out: Path) -> None:
+def _draw(runs: Sequence["DelayedRecallRun"], chance: float, out: Path) -> None:
     from speechcls.experiments.delayed_recall import mean_curves
-    from speechcls.experiments.figures import draw_memory
+    from speechcls.experiments.figures import draw_delayed_recall
     from speechcls.render.figures import save_both
 
-    save_both(draw_memory(mean_curves(runs), chance), out / "memory")
+    save_both(draw_delayed_recall(mean_curves(runs), chance), out / "memory")
     write_memory(runs, out / "memory.csv")
 
 
-def write_memory(runs: Sequence["MemoryRun"], path: Path) -> None:
+def write_memory(runs: Sequence["DelayedRecallRun"], path: Path) -> None:
     """Write a line for each network, seed and gap."""
     write_csv(
         path,
@@ -138,7 +138,7 @@ def _keep(dataset: "Dataset", commands: Sequence[str]) -> None:
 
 
 def _as_object(
-    runs: Sequence["MemoryRun"], words: "Words", config: "MemoryConfig"
+    runs: Sequence["DelayedRecallRun"], words: "Words", config: "DelayedRecallConfig"
 ) -> dict[str, object]:
     return {
         "labels": list(words.labels),
@@ -160,7 +160,7 @@ def _as_object(
     }
 
 
-def _print_table(runs: Sequence["MemoryRun"], words: "Words") -> None:
+def _print_table(runs: Sequence["DelayedRecallRun"], words: "Words") -> None:
     from speechcls.experiments.delayed_recall import mean_curves
 
     typer.echo(f"scored  {len(words.held_out)} held-out clips; chance {100 * words.chance:.1f} %")

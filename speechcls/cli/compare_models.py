@@ -18,8 +18,8 @@ from speechcls.files import write_csv
 
 if TYPE_CHECKING:
     from speechcls.data.examples import Dataset
-    from speechcls.evaluation.benchmark import Speed
-    from speechcls.evaluation.compare import Answers
+    from speechcls.evaluation.benchmark import BenchmarkResult
+    from speechcls.evaluation.compare import JointPredictions
     from speechcls.evaluation.significance import Comparison
 
 
@@ -75,21 +75,23 @@ def compare_models(
     return list(answers.bad)
 
 
-def _measure(models: Sequence[Path], wanted: Wanted, messages: Messages) -> list["Speed | None"]:
+def _measure(
+    models: Sequence[Path], wanted: Wanted, messages: Messages
+) -> list["BenchmarkResult | None"]:
     if not wanted.speed:
         return [None] * len(models)
-    from speechcls.evaluation.benchmark import measure_apart
+    from speechcls.evaluation.benchmark import benchmark_in_subprocess
 
-    speeds: list[Speed | None] = []
+    speeds: list[BenchmarkResult | None] = []
     with counting(messages, "measuring", len(models)) as on_model:
         for model in models:
-            speeds.append(measure_apart(model, wanted.jobs))
+            speeds.append(benchmark_in_subprocess(model, wanted.jobs))
             on_model()
     return speeds
 
 
 def _write_differences(
-    path: Path, answers: "Answers", dataset: "Dataset", models: Sequence[Path]
+    path: Path, answers: "JointPredictions", dataset: "Dataset", models: Sequence[Path]
 ) -> None:
     """Write a line for each clip to which not all models give the same answer."""
     rows = []
@@ -137,9 +139,9 @@ def _history(model: Path) -> list[dict[str, Any]]:
 
 def _as_object(
     comparison: "Comparison",
-    answers: "Answers",
+    answers: "JointPredictions",
     groups: Mapping[str, Sequence[Path]],
-    speeds: Sequence["Speed | None"],
+    speeds: Sequence["BenchmarkResult | None"],
     dataset: "Dataset",
 ) -> dict[str, Any]:
     rows = zip(comparison.contenders, comparison.intervals, groups.values(), speeds, strict=True)
@@ -173,9 +175,9 @@ def _as_object(
 
 def _print(
     comparison: "Comparison",
-    answers: "Answers",
+    answers: "JointPredictions",
     groups: Mapping[str, Sequence[Path]],
-    speeds: Sequence["Speed | None"],
+    speeds: Sequence["BenchmarkResult | None"],
 ) -> None:
     """Print the figures for people."""
     from speechcls.evaluation.benchmark import read_counts
@@ -228,7 +230,7 @@ def _print(
     )  # fmt: skip
 
 
-def _costs(speed: "Speed") -> list[str]:
+def _costs(speed: "BenchmarkResult") -> list[str]:
     peak = "-" if speed.peak_memory_mb is None else f"{speed.peak_memory_mb:.0f}"
     return [
         f"{speed.file_bytes / 1e6:.2f}",

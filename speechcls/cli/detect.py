@@ -17,9 +17,9 @@ from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.audio.blocks import Recording
-    from speechcls.runtime.detection import Event, EventFinder
-    from speechcls.runtime.stream import Stream
+    from speechcls.audio.blocks import BlockReader
+    from speechcls.runtime.detection import Detector, Event
+    from speechcls.runtime.stream import StreamingClassifier
 
 DEFAULTS = EventSettings()
 
@@ -96,8 +96,8 @@ def detect(
     from speechcls.artifact.lookup import find_artifact
     from speechcls.artifact.store import load_artifact
     from speechcls.audio.blocks import open_recording
-    from speechcls.runtime.detection import EventFinder, choose_thresholds
-    from speechcls.runtime.stream import Stream
+    from speechcls.runtime.detection import Detector, choose_thresholds
+    from speechcls.runtime.stream import StreamingClassifier
     from speechcls.runtime.writers import open_event_writer
 
     messages = Messages(quiet, verbose)
@@ -117,8 +117,8 @@ def detect(
                 if events:
                     stream.flush()
 
-            heard = Stream(artifact, every)
-            finder = EventFinder(heard, thresholds, settings)
+            heard = StreamingClassifier(artifact, every)
+            finder = Detector(heard, thresholds, settings)
             try:
                 with (
                     open_stdin() if name == "-" else nullcontext(name) as source,
@@ -159,9 +159,9 @@ def _is_same(out: Path, recording: str) -> bool:
 
 
 def _hear(
-    recording: "Recording",
-    stream: "Stream",
-    finder: "EventFinder",
+    recording: "BlockReader",
+    stream: "StreamingClassifier",
+    finder: "Detector",
     write: "Callable[[list[Event]], None]",
     advance: Callable[[float], None],
 ) -> None:

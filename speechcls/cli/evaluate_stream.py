@@ -33,13 +33,13 @@ def evaluate_stream(
     from speechcls.data.annotations import read_truth
     from speechcls.evaluation.score_stream import evaluate_stream as evaluate
     from speechcls.runtime.detection import choose_thresholds
-    from speechcls.runtime.stream import Stream
+    from speechcls.runtime.stream import StreamingClassifier
 
     path, how = find_artifact(model)
     artifact = load_artifact(path)
     messages.note(f"model {path} ({how})")
     words = read_truth(truth)
-    running = Stream(artifact)
+    running = StreamingClassifier(artifact)
     thresholds = choose_thresholds(artifact, threshold)
     with (
         open_recording(recording, running.sample_rate) as sound,
@@ -76,12 +76,12 @@ def _print_totals(scores: "StreamScores") -> None:
     )
     typer.echo(f"confused      {total.confused}, heard as another word where one was said")
     typer.echo(
-        f"false alarms  {total.false_alarms}, {scores.false_alarms_an_hour:.1f} an hour (95 % upper"
-        f" bound {upper:.1f})"
+        f"false alarms  {total.false_alarms}, {scores.false_alarms_per_hour:.1f} an hour"
+        f" (95 % upper bound {upper:.1f})"
     )
     typer.echo(
         f"middles       {scores.median_distance_s:.2f} s apart (median),"
-        f" {100 * scores.near_share:.1f} % within {NEAR_S:g} s\n"
+        f" {100 * scores.near_ratio:.1f} % within {NEAR_S:g} s\n"
     )
 
 
@@ -106,7 +106,7 @@ def _print_tables(evaluation: "StreamEvaluation") -> None:
             (
                 f"{point.threshold:.2f}",
                 f"{100 * point.miss_rate:.1f}",
-                f"{point.false_alarms_an_hour:.1f}",
+                f"{point.false_alarms_per_hour:.1f}",
             )
             for point in evaluation.curve
         ),

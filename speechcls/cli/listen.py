@@ -22,7 +22,7 @@ from speechcls.cli.live import (
 from speechcls.cli.options import AsJsonLines, Model, Quiet, Verbose, split_names
 
 if TYPE_CHECKING:
-    from speechcls.live.listen import Heard
+    from speechcls.live.listen import LiveUpdate
     from speechcls.runtime.detection import Event
 
 
@@ -82,7 +82,7 @@ def listen(
             typer.echo("\t".join(map(str, columns)))
         return
 
-    from speechcls.live.actions import Reactions, parse_command
+    from speechcls.live.actions import CommandRunner, parse_command
 
     words = None if command is None else parse_command(command)
     screen = Screen(quiet, verbose)
@@ -91,25 +91,25 @@ def listen(
 
         from speechcls.artifact.lookup import find_artifact
         from speechcls.artifact.store import load_artifact
-        from speechcls.live.listen import CAUSAL_SETTINGS, hear
-        from speechcls.runtime.detection import EventFinder, choose_thresholds
-        from speechcls.runtime.stream import Stream
+        from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
+        from speechcls.runtime.detection import Detector, choose_thresholds
+        from speechcls.runtime.stream import StreamingClassifier
 
         path, how = find_artifact(model)
         artifact = load_artifact(path)
         thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels))
-        stream = Stream(artifact)
+        stream = StreamingClassifier(artifact)
         settings = CAUSAL_SETTINGS if stream.is_causal else None
-        finder = EventFinder(stream, thresholds, settings, eager=True)
+        finder = Detector(stream, thresholds, settings, eager=True)
         screen.note(f"model {path} ({how})")
         screen.note(f"listening to {name}; Ctrl-C ends it")
-        reactions = None if words is None else Reactions(words, screen.error)
+        reactions = None if words is None else CommandRunner(words, screen.error)
         last: deque[str] = deque(maxlen=3)
         n_events, time_s = 0, 0.0
         with screen.watching():
-            for heard in hear(stream, finder, ctrl_c.until(source.blocks())):
+            for heard in detect_live(stream, finder, ctrl_c.until(source.blocks())):
                 time_s = heard.time_s
-                for line in heard.news:
+                for line in heard.warnings:
                     screen.warn(line)
                 for event in heard.events:
                     n_events += 1
@@ -124,7 +124,7 @@ def listen(
         screen.note(f"listened for {time_s:.1f} s, heard {n_events} events")
 
 
-def _print_event(event: "Event", heard: "Heard", as_json: bool) -> None:
+def _print_event(event: "Event", heard: "LiveUpdate", as_json: bool) -> None:
     if as_json:
         line = {
             "time_s": round(event.centre_s, 3),
@@ -139,6 +139,6 @@ def _print_event(event: "Event", heard: "Heard", as_json: bool) -> None:
         typer.echo(f"{event.centre_s:.2f}\t{event.label}\t{event.probability:.4f}")
 
 
-def _line(heard: "Heard", last: deque[str]) -> str:
+def _line(heard: "LiveUpdate", last: deque[str]) -> str:
     best = f"{heard.label} {heard.probability:.2f}" if heard.label is not None else ""
     return f"{meter(heard.level_db)} {heard.level_db:4.0f} dB  {best:<16}  {' '.join(last)}"

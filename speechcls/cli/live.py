@@ -51,11 +51,11 @@ def open_source(
         raise typer.BadParameter(f"{pipe!r} is no source; give -, or a recording with --from")
     if (pipe is not None) + (file is not None) + (device is not None) > 1:
         raise typer.BadParameter("-, --from and --device exclude each other")
+    from speechcls.live.sources import FileSource
     from speechcls.live.sources import Pipe as PCMPipe
-    from speechcls.live.sources import Recording
 
     if file is not None:
-        recording = Recording(file, speed)
+        recording = FileSource(file, speed)
         stack.callback(recording.close)
         return recording, str(file)
     if pipe is not None:

@@ -71,7 +71,7 @@ def record(
     """
     from speechcls.audio.speech import UtteranceFinder
     from speechcls.live.sources import at_rate
-    from speechcls.live.takes import SAMPLE_RATE, Takes, fault_of
+    from speechcls.live.takes import SAMPLE_RATE, Takes, reject_reason
 
     screen = Screen(quiet, verbose)
     place = Takes(out, label, speaker or _login_name())
@@ -89,7 +89,7 @@ def record(
                 utterances = _spoken(blocks, finder, screen)
             for utterance in utterances:
                 n_found += 1
-                if fault := fault_of(utterance.samples, utterance.speech_s, duration):
+                if fault := reject_reason(utterance.samples, utterance.speech_s, duration):
                     screen.warn(f"the word at {utterance.start_s:.1f} s is {fault}; not written")
                     continue
                 path = place.write(utterance.samples)
@@ -174,6 +174,6 @@ def _for_seconds(
 def _reported(blocks: Iterator["Block"], screen: Screen) -> Iterator["Block"]:
     """Yield ``blocks``, telling what went wrong before each."""
     for block in blocks:
-        for line in block.news:
+        for line in block.warnings:
             screen.warn(line)
         yield block

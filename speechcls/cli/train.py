@@ -103,51 +103,51 @@ def train(
     weight_decay: Annotated[
         float, typer.Option(help="Weight decay of AdamW.")
     ] = TrainConfig.weight_decay,
-    warmup_share: Annotated[
+    warmup_ratio: Annotated[
         float, typer.Option(help="Share of the steps in which the learning rate rises.")
-    ] = TrainConfig.warmup_share,
+    ] = TrainConfig.warmup_ratio,
     max_grad_norm: Annotated[
         float, typer.Option(help="Longest gradient.")
     ] = TrainConfig.max_grad_norm,
     label_smoothing: Annotated[
         float, typer.Option(help="Share of the target spread over all words.")
     ] = TrainConfig.label_smoothing,
-    average_decay: Annotated[
+    ema_decay: Annotated[
         float,
         typer.Option(
             help="What a step leaves of the running average of the weights; 0: no average."
         ),
-    ] = TrainConfig.average_decay,
-    unknown_share: Annotated[
+    ] = TrainConfig.ema_decay,
+    unknown_ratio: Annotated[
         float, typer.Option(help="Most _unknown_ clips an epoch, in mean commands.")
-    ] = TrainConfig.unknown_share,
-    silence_share: Annotated[
+    ] = TrainConfig.unknown_ratio,
+    silence_ratio: Annotated[
         float, typer.Option(help="_silence_ clips an epoch, in mean commands.")
-    ] = TrainConfig.silence_share,
-    scramble_share: Annotated[
+    ] = TrainConfig.silence_ratio,
+    scramble_ratio: Annotated[
         float, typer.Option(help="Scrambled words an epoch as _unknown_, in mean commands.")
-    ] = TrainConfig.scramble_share,
+    ] = TrainConfig.scramble_ratio,
     epoch_clips: Annotated[
         int, typer.Option(help="Fewest clips in an epoch; a smaller set is repeated.")
     ] = TrainConfig.epoch_clips,
-    speed_share: Annotated[
+    speed_max: Annotated[
         float, typer.Option(help="Play each clip faster or slower by up to this share.")
-    ] = TrainConfig.speed_share,
-    shift_share: Annotated[
+    ] = TrainConfig.speed_max,
+    shift_max: Annotated[
         float, typer.Option(help="Move each clip by up to this share of the window.")
-    ] = TrainConfig.shift_share,
-    equaliser_share: Annotated[
+    ] = TrainConfig.shift_max,
+    equaliser_prob: Annotated[
         float, typer.Option(help="Share of the clips that are equalised at random.")
-    ] = TrainConfig.equaliser_share,
+    ] = TrainConfig.equaliser_prob,
     equaliser_db: Annotated[
         float, typer.Option(help="Largest gain of the equaliser, dB.")
     ] = TrainConfig.equaliser_db,
-    reverb_share: Annotated[
+    reverb_prob: Annotated[
         float, typer.Option(help="Share of the clips that are put into a room.")
-    ] = TrainConfig.reverb_share,
-    noise_share: Annotated[
+    ] = TrainConfig.reverb_prob,
+    noise_prob: Annotated[
         float, typer.Option(help="Share of the clips that get background noise.")
-    ] = TrainConfig.noise_share,
+    ] = TrainConfig.noise_prob,
     snr_low_db: Annotated[
         float, typer.Option(help="Loudest noise: signal-to-noise ratio, dB.")
     ] = TrainConfig.snr_low_db,
@@ -160,15 +160,15 @@ def train(
     time_masks: Annotated[
         int, typer.Option(help="Stretches of each clip that are blanked out.")
     ] = TrainConfig.time_masks,
-    time_mask_share: Annotated[
+    time_mask_max: Annotated[
         float, typer.Option(help="Longest such stretch, as a share of the window.")
-    ] = TrainConfig.time_mask_share,
+    ] = TrainConfig.time_mask_max,
     frequency_masks: Annotated[
         int, typer.Option(help="Ranges of log-mel bands that are blanked out.")
     ] = TrainConfig.frequency_masks,
-    frequency_mask_share: Annotated[
+    frequency_mask_max: Annotated[
         float, typer.Option(help="Widest such range, as a share of the bands.")
-    ] = TrainConfig.frequency_mask_share,
+    ] = TrainConfig.frequency_mask_max,
     seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     pattern: Pattern = None,
@@ -285,7 +285,7 @@ def train(
     place = out or MODELS / f"{dataset.title}-{network_config.arch}"
     check_place(place, force)
     from speechcls.labels import label_of_words
-    from speechcls.networks.load import take_body
+    from speechcls.networks.load import load_backbone
     from speechcls.networks.recogniser import build_recogniser
     from speechcls.networks.size import count_parameters, fit_size
     from speechcls.networks.zoo import feature_kind
@@ -324,7 +324,7 @@ def train(
     label_of_output = label_of_words(corpus.words, corpus.labels)
     recogniser = build_recogniser(corpus.features, network_config, label_of_output, seed)
     if source:
-        take_body(recogniser, source)
+        load_backbone(recogniser, source)
     n_parameters = count_parameters(recogniser)
     messages.note(corpus.summary())
     messages.note(

@@ -10,14 +10,14 @@ from speechcls.labels import SILENCE
 
 QUIETEST_DB = -30.0
 """Lowest gain of a cut, dB; the highest is 0, the level as recorded."""
-SILENT_SHARE = 0.1
+SILENT_PROB = 0.1
 """Share of cuts that are digital silence."""
 
 # The recordings are few and long, so that they are divided in time, not one by one.
 _PARTS = {"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0), None: (0.0, 1.0)}
 
 
-def part_of(duration_s: float, split: str | None) -> tuple[float, float]:
+def split_range(duration_s: float, split: str | None) -> tuple[float, float]:
     """Return start and end, seconds, of what ``split`` may use of a noise recording.
 
     ``None`` stands for data that no model was trained on: all of it.
@@ -26,7 +26,7 @@ def part_of(duration_s: float, split: str | None) -> tuple[float, float]:
     return first * duration_s, last * duration_s
 
 
-def cut_silence(
+def sample_background(
     durations_s: Mapping[Path, float], split: str | None, n_cuts: int, window_s: float
 ) -> list[Example]:
     """Return ``n_cuts`` examples at random places of the recordings and of random level.
@@ -37,10 +37,10 @@ def cut_silence(
     examples = []
     for i in range(n_cuts):
         path = list(durations_s)[i % len(durations_s)]
-        first, last = part_of(durations_s[path], split)
+        first, last = split_range(durations_s[path], split)
         start_s = generator.uniform(first, max(first, last - window_s))
         gain = 10 ** (QUIETEST_DB * generator.random() / 20)
-        if generator.random() < SILENT_SHARE:
+        if generator.random() < SILENT_PROB:
             gain = 0.0
         # Rounded inwards, so that no sample of the training's part comes in.
         start_s, end_s = math.ceil(1e4 * start_s) / 1e4, math.floor(1e4 * last) / 1e4

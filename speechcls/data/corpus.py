@@ -14,7 +14,7 @@ from speechcls.artifact.format import SplitRow
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import PCM, to_pcm
 from speechcls.config import FeatureConfig
-from speechcls.data.background import cut_silence, part_of
+from speechcls.data.background import sample_background, split_range
 from speechcls.data.clips import ClipStore, read_clips
 from speechcls.data.examples import SPLITS, Dataset
 from speechcls.data.packing import cut_windows, open_store
@@ -200,7 +200,7 @@ def _read_noise(paths: list[Path], sample_rate: int) -> tuple[dict[Path, PCM], l
 def _training_noise(noise: dict[Path, PCM], sample_rate: int) -> PCM:
     parts = [np.empty(0, dtype=np.int16)]
     for samples in noise.values():
-        start_s, end_s = part_of(len(samples) / sample_rate, "train")
+        start_s, end_s = split_range(len(samples) / sample_rate, "train")
         parts.append(samples[round(start_s * sample_rate) : round(end_s * sample_rate)])
     return np.concatenate(parts)
 
@@ -216,7 +216,7 @@ def _held_out_silence(
         n_cuts = mean_command_count(
             [name for name, own in zip(mapped, splits, strict=True) if own == split]
         )
-        examples += cut_silence(durations_s, split, n_cuts, features.duration_s)
+        examples += sample_background(durations_s, split, n_cuts, features.duration_s)
     return read_clips(examples, rate)
 
 

@@ -69,17 +69,17 @@ def assign_splits(
             splits.names[i] = "test"
         elif example.speaker and not example.split:
             splits.names[i] = told.get(example.speaker, "")
-    dealer = _Dealer(splits, examples, labels, digests)
-    dealer.deal("", ["validation"] if test_speakers else ["validation", "test"])
+    assigner = _SplitAssigner(splits, examples, labels, digests)
+    assigner.deal("", ["validation"] if test_speakers else ["validation", "test"])
     if "validation" not in splits.names:  # the data says who tests and not who validates
-        dealer.deal("train", ["validation"])
+        assigner.deal("train", ["validation"])
     _drop_copies(splits, labels, digests)
     _check_labels(splits, labels, is_told)
     return splits
 
 
 @dataclass
-class _Dealer:
+class _SplitAssigner:
     """Deals clips out to splits: whole speakers, or clips where there are too few speakers."""
 
     splits: Splits

@@ -17,11 +17,11 @@ from speechcls.data.splits import assign_splits
 from speechcls.data_quality.duplicates import Sound, find_copies
 from speechcls.data_quality.findings import BAD, KINDS, Checkup, Finding
 from speechcls.data_quality.fingerprint import fingerprint
-from speechcls.data_quality.label_errors import doubt_labels
+from speechcls.data_quality.label_errors import find_label_errors
 from speechcls.data_quality.signal import Levels, faults_of, measure
 from speechcls.errors import AudioError, DatasetError, EmptyError
 from speechcls.labels import SILENCE, choose_labels, map_label
-from speechcls.parallel import default_jobs, work_ahead
+from speechcls.parallel import default_jobs, map_batches
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import Probabilities
 
@@ -34,7 +34,7 @@ _BATCH_SIZE = 8
 
 
 @dataclass
-class _Heard:
+class _Measured:
     """What is kept of a clip that was read: about 1 kB."""
 
     levels: Levels
@@ -59,16 +59,16 @@ def check(
     on_clip : called after each clip
     """
     rate = classifier.sample_rate if classifier else FeatureConfig().sample_rate
-    outcomes: list[_Heard | AudioError] = []
+    outcomes: list[_Measured | AudioError] = []
 
-    def work(batch: list[Example]) -> list[_Heard | AudioError]:
-        return _hear(batch, rate, classifier)
+    def work(batch: list[Example]) -> list[_Measured | AudioError]:
+        return _measure(batch, rate, classifier)
 
-    for answers in work_ahead(dataset.examples, work, jobs or default_jobs(), _BATCH_SIZE):
+    for answers in map_batches(dataset.examples, work, jobs or default_jobs(), _BATCH_SIZE):
         for answer in answers:
             outcomes.append(answer)
             on_clip()
-    heard = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, _Heard)}
+    heard = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, _Measured)}
     examples, bad_noise = dataset.examples, _check_noise(dataset)
     has_noise = len(bad_noise) < len(dataset.noise)
     notes, refusals = list[str](), list[str]()
@@ -99,11 +99,11 @@ def check(
     return checkup
 
 
-def _hear(
+def _measure(
     batch: Sequence[Example], rate: int, classifier: Classifier | None
-) -> list[_Heard | AudioError]:
+) -> list[_Measured | AudioError]:
     """Return what is kept of each clip of a batch, or why it cannot be read."""
-    outcomes: list[_Heard | AudioError] = []
+    outcomes: list[_Measured | AudioError] = []
     readable, windows = [], []
     for example in batch:
         try:
@@ -116,7 +116,7 @@ def _hear(
         pcm = to_pcm(resample(mono, own_rate, rate))
         samples = to_float(pcm)
         sound = Sound(digest_of(pcm), fingerprint(samples, rate))
-        one = _Heard(measure(frames, own_rate), sound)
+        one = _Measured(measure(frames, own_rate), sound)
         outcomes.append(one)
         if classifier:
             readable.append(one)
@@ -139,7 +139,7 @@ def _check_noise(dataset: Dataset) -> list[str]:
     return notes
 
 
-def _by_level(examples: Sequence[Example], heard: Mapping[int, _Heard]) -> list[Finding]:
+def _by_level(examples: Sequence[Example], heard: Mapping[int, _Measured]) -> list[Finding]:
     """Return what the levels say of each clip, worst first."""
     usual_s = float(np.median([one.levels.duration_s for one in heard.values()]))
     [(usual_rate, _)] = Counter(one.levels.sample_rate for one in heard.values()).most_common(1)
@@ -155,7 +155,7 @@ def _by_level(examples: Sequence[Example], heard: Mapping[int, _Heard]) -> list[
 
 def _doubts(
     examples: Sequence[Example],
-    heard: Mapping[int, _Heard],
+    heard: Mapping[int, _Measured],
     classifier: Classifier,
     notes: list[str],
 ) -> list[Finding]:
@@ -194,13 +194,13 @@ def _doubts(
             f"more likely {labels[doubt.likely]}, by {doubt.margin:.2f}",
             likely=labels[doubt.likely],
         )
-        for doubt in doubt_labels(np.stack(rows), np.array(given, dtype=np.int64))
+        for doubt in find_label_errors(np.stack(rows), np.array(given, dtype=np.int64))
     ]
 
 
 def _splits(
     dataset: Dataset,
-    heard: Mapping[int, _Heard],
+    heard: Mapping[int, _Measured],
     has_noise: bool,
     notes: list[str],
     refusals: list[str],

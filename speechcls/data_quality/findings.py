@@ -77,7 +77,7 @@ class Checkup:
         left_out = self.clips_with(LEFT_OUT)
         return [i for i in range(len(self.dataset.examples)) if i not in left_out]
 
-    def spoiled_by(self, max_bad: float) -> list[str]:
+    def blocking_issues(self, max_bad: float) -> list[str]:
         """Return why a training on this data would be wasted, a line a reason; none if it is not.
 
         Parameters

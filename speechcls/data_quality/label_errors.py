@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-LENIENCY = 0.7
+THRESHOLD_SCALE = 0.7
 """Share of a label's mean self-confidence from which on a model is confident of that label.
 
 With 1, as published, 85 % of planted wrong labels are found: a model trained on smoothed labels
@@ -14,7 +14,7 @@ it is 96 %, and no more than 0.5 % of a real data set is doubted.
 """
 
 
-class Doubt(NamedTuple):
+class LabelError(NamedTuple):
     """One clip whose label is probably wrong."""
 
     clip: int
@@ -25,11 +25,11 @@ class Doubt(NamedTuple):
     """How much more probable that label is than the given one, up to 1."""
 
 
-def doubt_labels(
+def find_label_errors(
     probabilities: npt.NDArray[np.float32],
     given: npt.NDArray[np.int64],
-    leniency: float = LENIENCY,
-) -> list[Doubt]:
+    leniency: float = THRESHOLD_SCALE,
+) -> list[LabelError]:
     """Return the clips that the model confidently takes for another label, most doubted first.
 
     The model is confident of a label where its probability reaches the mean that the clips given
@@ -56,4 +56,4 @@ def doubt_labels(
     margin = confident[rows, likely] - probabilities[rows, given]
     doubted = np.flatnonzero((likely != given) & (margin > 0))
     order = doubted[np.argsort(-margin[doubted], kind="stable")]
-    return [Doubt(int(i), int(likely[i]), float(margin[i])) for i in order]
+    return [LabelError(int(i), int(likely[i]), float(margin[i])) for i in order]

@@ -14,7 +14,7 @@ from speechcls.data.examples import NOISE_FOLDER
 from speechcls.data.manifest import COLUMNS, check_manifest_name
 from speechcls.data_quality.findings import KINDS, LEFT_OUT, Checkup, Finding
 from speechcls.errors import AudioError, DatasetError
-from speechcls.files import csv_text, write_whole
+from speechcls.files import csv_text, write_atomic
 from speechcls.render.html import data_uri, render
 
 N_PLAYED = 10
@@ -103,7 +103,7 @@ def to_dict(checkup: Checkup, max_bad: float) -> dict[str, Any]:
         "findings": [row_of(checkup, finding) for finding in checkup.findings],
         "problems": checkup.dataset.problems + checkup.bad_noise,
         "notes": checkup.notes,
-        "spoiled_by": checkup.spoiled_by(max_bad),
+        "spoiled_by": checkup.blocking_issues(max_bad),
     }
 
 
@@ -171,7 +171,7 @@ def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None
         n_printed=N_PRINTED,
         n_bad=len(checkup.clips_with(LEFT_OUT)),
     )
-    write_whole(path, page)
+    write_atomic(path, page)
 
 
 def _player(checkup: Checkup, finding: Finding) -> str | None:
@@ -193,4 +193,4 @@ def _write(path: Path, text: str) -> None:
             f"{path}: a file name is not UTF-8, which this format cannot hold; rename the file, or"
             " write a manifest that ends in .jsonl"
         ) from error
-    write_whole(path, content)
+    write_atomic(path, content)

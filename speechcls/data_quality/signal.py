@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechcls.audio.level import clipped_share
+from speechcls.audio.level import clipped_ratio
 from speechcls.audio.samples import Samples
 
 FRAME_S = 0.02
@@ -88,7 +88,7 @@ def measure(frames: Samples, sample_rate: int) -> Levels:
         background_db=float(np.percentile(level_db, 10)),
         start_db=float(level_db[0]),
         end_db=float(level_db[-1]),
-        clipped=max(clipped_share(channel) for channel in frames.T),
+        clipped=max(clipped_ratio(channel) for channel in frames.T),
         offset=float(offsets[np.abs(offsets).argmax()]),
     )
 

@@ -1,8 +1,8 @@
 """How fast a model runs on this machine and what it needs: time, memory, size.
 
-Each model is measured in a process of its own, which is this module run by ``measure_apart``: peak
-memory is a process's, never a model's, and a second model would find the runtime's pools filled
-and the libraries' pages loaded by the first.
+``benchmark_in_subprocess`` runs this module once per model: peak memory belongs to a process, never
+to a model, and a second model in the same process would profit from pools that the first one filled
+and library pages that it loaded.
 """
 
 import json
@@ -39,7 +39,7 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Speed:
+class BenchmarkResult:
     """What a model costs."""
 
     model: str
@@ -75,7 +75,7 @@ class BatchRate:
     """Of the process so far; sizes are tried upwards."""
 
 
-def measure_apart(path: Path, jobs: int | None = None) -> Speed:
+def benchmark_in_subprocess(path: Path, jobs: int | None = None) -> BenchmarkResult:
     """Return the cost of the model in folder ``path``, measured in a fresh process.
 
     Parameters
@@ -96,10 +96,10 @@ def measure_apart(path: Path, jobs: int | None = None) -> Speed:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit code {done.returncode}"
         raise ArtifactError(f"{path}: cannot be run ({reason}); try another model")
-    return Speed(**json.loads(done.stdout))
+    return BenchmarkResult(**json.loads(done.stdout))
 
 
-def measure(path: Path, jobs: int) -> Speed:
+def measure(path: Path, jobs: int) -> BenchmarkResult:
     """Return the cost of the model in folder ``path``; its memory is that of this process."""
     started = time.perf_counter()
     features = load_artifact(path).features
@@ -116,7 +116,7 @@ def measure(path: Path, jobs: int) -> Speed:
     latency_s = median_s(lambda: run(1), _LATENCY_BUDGET_S)
     best = choose_batch(list(compare_batches(run, latency_s, jobs, _BATCHES_BUDGET_S)))
     counts = read_counts(path)
-    return Speed(
+    return BenchmarkResult(
         model=str(path),
         parameters=counts[0],
         multiply_adds=counts[1],

@@ -19,9 +19,9 @@ from speechcls.errors import DatasetError
 from speechcls.evaluation.detection_metrics import upper_rate
 from speechcls.labels import map_label
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.detection import Event, EventFinder, find_events
+from speechcls.runtime.detection import Detector, Event, find_events
 from speechcls.runtime.session import Probabilities, apply_temperature
-from speechcls.runtime.stream import Answers, Stream
+from speechcls.runtime.stream import Posteriors, StreamingClassifier
 
 N_BINS = 15
 """Bins of the expected calibration error, equally wide."""
@@ -91,7 +91,7 @@ Progress = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Heard:
+class ValidationDetections:
     """How likely the events of one label were in the validation clips."""
 
     right: tuple[float, ...]
@@ -129,7 +129,7 @@ def calibrate(
         When a recording cannot be used.
     """
     temperature, before, after = 1.0, None, None
-    heard: dict[str, Heard] = {}
+    heard: dict[str, ValidationDetections] = {}
     if clips is not None:
         truth = [
             artifact.labels.index(str(map_label(e.label, artifact.labels))) for e in clips.examples
@@ -139,7 +139,7 @@ def calibrate(
         temperature = fit_temperature(raw, index)
         before = expected_calibration_error(raw, index)
         after = expected_calibration_error(apply_temperature(raw, temperature), index)
-        heard = _hear_clips(artifact, labels, clips, temperature)
+        heard = _detect_in_clips(artifact, labels, clips, temperature)
     thresholds = {
         label: best_threshold(heard[label]) if label in heard else WITHOUT_CLIPS for label in labels
     }
@@ -207,7 +207,7 @@ def validation_clips(artifact: Artifact, store: ClipStore) -> ClipStore:
     )
 
 
-def best_threshold(heard: Heard) -> float:
+def best_threshold(heard: ValidationDetections) -> float:
     """Return where F1 is highest: in the middle between the events it takes and the next ones.
 
     A clip of the label in which it was not heard is missed at any threshold.
@@ -232,7 +232,7 @@ def best_threshold(heard: Heard) -> float:
 def raise_thresholds(
     thresholds: Mapping[str, float],
     alarms: Sequence[Event],
-    heard: Mapping[str, Heard],
+    heard: Mapping[str, ValidationDetections],
     n_allowed: int,
 ) -> dict[str, float]:
     """Return thresholds that leave at most ``n_allowed`` of the false alarms, where that can be.
@@ -269,16 +269,16 @@ def _just_above(probability: float) -> float:
     return min(1.0, threshold if threshold > probability else round(threshold + _STEP, 4))
 
 
-def _open_stream(artifact: Artifact, temperature: float) -> Stream:
-    stream = Stream(artifact)
+def _open_stream(artifact: Artifact, temperature: float) -> StreamingClassifier:
+    stream = StreamingClassifier(artifact)
     stream.temperature = temperature  # not that of an earlier calibration
     return stream
 
 
 def _events(
-    stream: Stream, parts: Sequence[Answers], thresholds: Mapping[str, float]
+    stream: StreamingClassifier, parts: Sequence[Posteriors], thresholds: Mapping[str, float]
 ) -> Iterator[Event]:
-    finder = EventFinder(stream, thresholds)
+    finder = Detector(stream, thresholds)
     for answers in parts:
         yield from finder.push(answers)
     yield from finder.finish()
@@ -300,9 +300,9 @@ def _probabilities(artifact: Artifact, clips: ClipStore) -> Probabilities:
     return np.concatenate(answers)
 
 
-def _hear_clips(
+def _detect_in_clips(
     artifact: Artifact, labels: Sequence[str], clips: ClipStore, temperature: float
-) -> dict[str, Heard]:
+) -> dict[str, ValidationDetections]:
     """Return what events there are in the clips, played one after the other with pauses."""
     stream = _open_stream(artifact, temperature)
     pause = np.zeros(round(_PAUSE_S * stream.sample_rate), dtype=np.float32)
@@ -315,7 +315,7 @@ def _hear_clips(
     said = [example.label for example in clips.examples]
     right: dict[str, dict[int, float]] = {label: {} for label in labels}
     wrong: dict[str, list[float]] = {label: [] for label in labels}
-    finder = EventFinder(stream, dict.fromkeys(labels, LOWEST))
+    finder = Detector(stream, dict.fromkeys(labels, LOWEST))
     for event in find_events(stream, play(), finder):
         clip = min(int(np.searchsorted(ends_s, event.centre_s)), len(said) - 1)
         if said[clip] == event.label:
@@ -323,7 +323,7 @@ def _hear_clips(
         else:
             wrong[event.label].append(event.probability)
     return {
-        label: Heard(
+        label: ValidationDetections(
             tuple(sorted(right[label].values())), tuple(sorted(wrong[label])), said.count(label)
         )
         for label in labels

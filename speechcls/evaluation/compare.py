@@ -10,18 +10,18 @@ from speechcls.data.examples import Dataset, Example
 from speechcls.errors import ConfigError, DatasetError, SpeechclsError
 from speechcls.evaluation.held_out import (
     NEW,
-    _splits_by_digest,
     check_labels,
     choose_window,
     describe_scored,
     is_tested,
     read_pcm,
     silent_examples,
+    split_of_digests,
 )
 from speechcls.evaluation.metrics import Labels
 from speechcls.evaluation.significance import Right
 from speechcls.labels import map_label
-from speechcls.parallel import work_ahead
+from speechcls.parallel import map_batches
 from speechcls.runtime.classifier import Classifier
 
 _HELD_OUT = (NEW, "test", "validation")
@@ -29,7 +29,7 @@ _HELD_OUT = (NEW, "test", "validation")
 
 
 @dataclass(frozen=True)
-class Answers:
+class JointPredictions:
     """What several models said of the same clips, none of which trained any of them."""
 
     labels: tuple[str, ...]
@@ -58,7 +58,7 @@ class Answers:
 
 def answer(
     classifiers: Sequence[Classifier], dataset: Dataset, on_clip: Callable[[], None] = lambda: None
-) -> Answers:
+) -> JointPredictions:
     """Return what models say of the clips that all of them were tested on or never saw.
 
     Where there are no test clips, those that validated the models count as well. A clip is
@@ -83,7 +83,7 @@ def answer(
                 f" ({', '.join(apart[:5])}); compare models of the same labels"
             )
     check_labels(dataset, {example.label for example in dataset.examples}, first.labels)
-    known = [_splits_by_digest(classifier) for classifier in classifiers]
+    known = [split_of_digests(classifier) for classifier in classifiers]
     examples = dataset.examples + _common_silence(classifiers, dataset)
     # Indices of the first model's labels for each label of each model.
     renumber = [np.array([first.labels.index(label) for label in c.labels]) for c in classifiers]
@@ -93,7 +93,7 @@ def answer(
     def work(batch: list[Example]) -> list[tuple[str, list[int]] | SpeechclsError | None]:
         return _run(classifiers, known, renumber, batch)
 
-    outcomes = work_ahead(examples, work, first.jobs, first.batch_size)
+    outcomes = map_batches(examples, work, first.jobs, first.batch_size)
     for example, outcome in zip(examples, itertools.chain.from_iterable(outcomes), strict=True):
         if isinstance(outcome, SpeechclsError):
             bad.append(str(outcome))
@@ -109,7 +109,7 @@ def answer(
         )
     speakers = [example.speaker or "" for example, _, _ in kept]
     truth = [str(map_label(example.label, first.labels)) for example, _, _ in kept]
-    return Answers(
+    return JointPredictions(
         first.labels,
         tuple(example for example, _, _ in kept),
         np.array([first.labels.index(label) for label in truth]),

@@ -57,12 +57,12 @@ class StreamScores:
     """(n_hits,) the middle of each event minus that of its word."""
 
     @property
-    def false_alarms_an_hour(self) -> float:
+    def false_alarms_per_hour(self) -> float:
         """Of all labels together."""
         return self.total.false_alarms / self.hours
 
     @property
-    def near_share(self) -> float:
+    def near_ratio(self) -> float:
         """Share of the hits that are near their word; 0 without hits."""
         return float(np.mean(np.abs(self.offsets_s) <= NEAR_S)) if len(self.offsets_s) else 0.0
 
@@ -76,11 +76,11 @@ class StreamScores:
         return {
             "hours": self.hours,
             **_as_dict(self.total),
-            "false_alarms_an_hour": self.false_alarms_an_hour,
+            "false_alarms_an_hour": self.false_alarms_per_hour,
             "upper_false_alarms_an_hour": upper_rate(self.total.false_alarms, self.hours),
             "tolerance_s": TOLERANCE_S,
             "near_s": NEAR_S,
-            "near_share": self.near_share,
+            "near_share": self.near_ratio,
             "median_distance_s": self.median_distance_s,
             "per_label": {label: _as_dict(counts) for label, counts in self.per_label.items()},
         }
@@ -103,7 +103,7 @@ class CurvePoint:
 
     threshold: float
     miss_rate: float
-    false_alarms_an_hour: float
+    false_alarms_per_hour: float
 
 
 def match_events(words: Sequence[Word], events: Sequence[Event]) -> list[tuple[int, int]]:

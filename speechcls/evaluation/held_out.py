@@ -8,7 +8,7 @@ from speechcls.artifact.format import SplitRow
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import PCM, to_float
-from speechcls.data.background import cut_silence
+from speechcls.data.background import sample_background
 from speechcls.data.clips import digest_of, read_example
 from speechcls.data.corpus import mean_command_count
 from speechcls.data.examples import Dataset, Example
@@ -19,7 +19,8 @@ from speechcls.labels import SILENCE, map_label
 from speechcls.runtime.classifier import Classifier, Window
 
 
-def _splits_by_digest(classifier: Classifier) -> dict[str, str]:
+def split_of_digests(classifier: Classifier) -> dict[str, str]:
+    """Return the split of each clip of a model's training, by digest of its samples."""
     # An unused clip is a copy of a held-out one, whose split counts.
     rows = sorted(load_split(classifier.artifact), key=lambda row: row.split != UNUSED)
     return {row.digest: row.split for row in rows}
@@ -78,7 +79,7 @@ def silent_examples(classifier: Classifier, dataset: Dataset) -> list[Example]:
             [str(map_label(example.label, classifier.labels)) for example in dataset.examples]
         )
         window_s = classifier.artifact.features.duration_s
-        cuts += cut_silence(durations_s, None, n_cuts, window_s)
+        cuts += sample_background(durations_s, None, n_cuts, window_s)
     return cuts
 
 

@@ -18,7 +18,7 @@ from speechcls.data.clips import read_example
 from speechcls.data.examples import Dataset
 from speechcls.errors import ConfigError, DatasetError, SpeechclsError
 from speechcls.evaluation.score import Evaluation
-from speechcls.files import write_whole
+from speechcls.files import write_atomic
 from speechcls.runtime.classifier import Classifier
 
 FORMAT_VERSION = 1
@@ -196,7 +196,7 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
             for clip, row in zip(predictions.clips, rows, strict=True)
         ],
     }
-    write_whole(path, json.dumps(content, indent=0).encode())
+    write_atomic(path, json.dumps(content, indent=0).encode())
 
 
 def load_predictions(path: Path) -> Predictions:

@@ -26,14 +26,14 @@ from speechcls.evaluation.held_out import (
 )
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.labels import SILENCE, map_label
-from speechcls.parallel import work_ahead
+from speechcls.parallel import map_batches
 from speechcls.runtime.classifier import Classifier, Window
 
 CHOICES = ("auto", *SPLITS, "all")
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScoredClip:
     """What the model says of one clip, and what is known of the clip."""
 
     example: Example
@@ -65,7 +65,7 @@ class Evaluation:
     """Why the figures may flatter; empty if they do not."""
     bad: list[str]
     """One line for each clip that could not be read."""
-    answers: list[Answer]
+    answers: list[ScoredClip]
     """Of each clip that counts, in the order of the data."""
 
 
@@ -101,18 +101,18 @@ def evaluate(
     rows = sorted(load_split(classifier.artifact), key=lambda row: row.split != UNUSED)
     known = {row.digest: row.split for row in rows}
     examples = dataset.examples + silent_examples(classifier, dataset)
-    answers: list[Answer] = []
+    answers: list[ScoredClip] = []
     bad = list(dataset.problems)
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
 
-    def work(batch: list[Example]) -> list[Answer | SpeechclsError | None]:
+    def work(batch: list[Example]) -> list[ScoredClip | SpeechclsError | None]:
         read = ((example, read_pcm(example, classifier.sample_rate)) for example in batch)
         return _run(
             classifier,
             [(e, choose_window(pcm, e, classifier, known, wanted)) for e, pcm in read],
         )
 
-    for outcomes in work_ahead(examples, work, classifier.jobs, classifier.batch_size):
+    for outcomes in map_batches(examples, work, classifier.jobs, classifier.batch_size):
         for outcome in outcomes:
             if isinstance(outcome, SpeechclsError):
                 bad.append(str(outcome))
@@ -140,7 +140,9 @@ def evaluate(
     return Evaluation(scores, scored, caveat, bad, answers)
 
 
-def _thin_silence(answers: list[Answer], labels: tuple[str, ...], noise: set[Path]) -> list[Answer]:
+def _thin_silence(
+    answers: list[ScoredClip], labels: tuple[str, ...], noise: set[Path]
+) -> list[ScoredClip]:
     """Return the answers with no more silence than clips of a command, by less new silence.
 
     How many clips count is known only now; noise has no end and would outweigh them.
@@ -162,13 +164,13 @@ def _thin_silence(answers: list[Answer], labels: tuple[str, ...], noise: set[Pat
 
 def _run(
     classifier: Classifier, batch: list[tuple[Example, tuple[Window, str] | SpeechclsError | None]]
-) -> list[Answer | SpeechclsError | None]:
+) -> list[ScoredClip | SpeechclsError | None]:
     """Return what became of each example of a batch; None for one that is not wanted."""
     windows = [outcome[0].samples for _, outcome in batch if isinstance(outcome, tuple)]
     rows: Iterator[npt.NDArray[np.float32]] = iter(())
     if windows:
         rows = iter(classifier.probabilities(np.stack(windows)))
-    outcomes: list[Answer | SpeechclsError | None] = []
+    outcomes: list[ScoredClip | SpeechclsError | None] = []
     for example, outcome in batch:
         if isinstance(outcome, tuple):
             window, split = outcome
@@ -177,7 +179,7 @@ def _run(
             heard = unpad(window.samples, n_samples)
             level, snr = level_db(heard), snr_db(heard, classifier.sample_rate)
             outcomes.append(
-                Answer(example, truth, next(rows), split, window.clip_duration_s, level, snr)
+                ScoredClip(example, truth, next(rows), split, window.clip_duration_s, level, snr)
             )
         else:
             outcomes.append(outcome)

@@ -15,8 +15,8 @@ from speechcls.evaluation.detection_metrics import (
     score_events,
     trade_off,
 )
-from speechcls.runtime.detection import Event, EventFinder
-from speechcls.runtime.stream import Stream
+from speechcls.runtime.detection import Detector, Event
+from speechcls.runtime.stream import StreamingClassifier
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class StreamEvaluation:
 
 
 def evaluate_stream(
-    stream: Stream,
+    stream: StreamingClassifier,
     blocks: Iterable[Samples],
     words: Sequence[Word],
     thresholds: Mapping[str, float],
@@ -58,8 +58,8 @@ def evaluate_stream(
             " name another model or truth"
         )
     finders = (
-        EventFinder(stream, thresholds),
-        EventFinder(stream, dict.fromkeys(thresholds, THRESHOLDS[0])),
+        Detector(stream, thresholds),
+        Detector(stream, dict.fromkeys(thresholds, THRESHOLDS[0])),
     )
     found: tuple[list[Event], list[Event]] = [], []
     n_samples = 0

@@ -41,7 +41,7 @@ Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class MemoryConfig:
+class DelayedRecallConfig:
     """What each network gets: the same for all."""
 
     longest_s: float = 3.0
@@ -88,7 +88,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class MemoryRun:
+class DelayedRecallRun:
     """One trained network, and how well it answers after each gap."""
 
     arch: str
@@ -99,7 +99,7 @@ class MemoryRun:
     """By the seconds between the end of the word and the answer."""
 
 
-def prepare_words(dataset: Dataset, config: MemoryConfig, seed: int = 0) -> Words:
+def prepare_words(dataset: Dataset, config: DelayedRecallConfig, seed: int = 0) -> Words:
     """Return the words of a data set; speakers are held out as in any training.
 
     Raises
@@ -208,14 +208,14 @@ def build_network(
         return kind(chosen, n_features, n_labels)
 
 
-def run_memory(
+def run_delayed_recall(
     words: Words,
     arch: str,
     step_ms: int,
     seed: int,
-    config: MemoryConfig,
+    config: DelayedRecallConfig,
     on_step: Callable[[], None] = lambda: None,
-) -> MemoryRun:
+) -> DelayedRecallRun:
     """Train a network on words with random gaps behind them; return how well it remembers.
 
     Nothing is chosen by the held-out words: what counts are the last weights.
@@ -246,7 +246,7 @@ def run_memory(
         schedule.step()
         on_step()
     accuracy = {gap_s: _accuracy(network, words, gap_s) for gap_s in config.gaps_s}
-    return MemoryRun(arch, step_ms, seed, count_parameters(network), accuracy)
+    return DelayedRecallRun(arch, step_ms, seed, count_parameters(network), accuracy)
 
 
 def _accuracy(network: Recurrent, words: Words, gap_s: float) -> float:
@@ -272,7 +272,7 @@ def _with_gap(words: Tensor, gaps: Tensor, gap_s: float, generator: torch.Genera
 
 
 def mean_curves(
-    runs: Sequence[MemoryRun],
+    runs: Sequence[DelayedRecallRun],
 ) -> dict[tuple[int, str], dict[float, tuple[float, float]]]:
     """Return mean and standard deviation over seeds, by step, architecture and gap.
 

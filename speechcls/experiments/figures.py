@@ -82,7 +82,7 @@ def draw_sizes(comparison: Comparison, parameters: Mapping[str, int | None]) -> 
     return figure
 
 
-def draw_memory(
+def draw_delayed_recall(
     curves: Mapping[tuple[int, str], Mapping[float, tuple[float, float]]], chance: float
 ) -> "Figure":
     """Return accuracy against the gap between word and answer, a panel a step, a line a network.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.explain.panels import heard_panels, layer_panels, layer_title
+from speechcls.explain.panels import input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation
 from speechcls.render.figures import GREY, as_text, new_figure
 from speechcls.render.panels import Panel, _draw, wave_panel
@@ -29,7 +29,7 @@ def draw_explanation(explanation: Explanation, title: str, layer: int) -> "Figur
     figure = new_figure(14.0, 9.5)
     figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=12)
     heard, inside = figure.subfigures(1, 2, wspace=0.02, squeeze=False)[0]
-    _stack(heard, heard_panels(explanation), explanation)
+    _stack(heard, input_panels(explanation), explanation)
     inside.suptitle(layer_title(explanation, layer), x=0.02, ha="left", fontsize=10)
     _stack(inside, layer_panels(explanation, layer), explanation)
     return figure

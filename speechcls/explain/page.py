@@ -8,9 +8,9 @@ import numpy as np
 
 from speechcls.audio.spectrogram import Array
 from speechcls.audio.wav import wav_bytes
-from speechcls.explain.panels import heard_panels, layer_panels, layer_title
+from speechcls.explain.panels import input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation
-from speechcls.files import write_whole
+from speechcls.files import write_atomic
 from speechcls.render.figures import PALETTE, colour_steps, render_figure
 from speechcls.render.html import data_uri, render
 from speechcls.render.panels import Curves, Image, Panel, Wave
@@ -39,13 +39,13 @@ def write_explanation(
         still=data_uri("image/svg+xml", render_figure(figure, "svg")),
         sound=data_uri("audio/wav", wav_bytes(explanation.samples, explanation.config.sample_rate)),
     )
-    write_whole(path, page)
+    write_atomic(path, page)
 
 
 def to_dict(explanation: Explanation, layer: int) -> dict[str, Any]:
     """Return every panel, of all layers, as JSON-ready values."""
     layers = range(1, len(explanation.layers) + 1)
-    heard = heard_panels(explanation)
+    heard = input_panels(explanation)
     inside = [layer_panels(explanation, each) for each in layers]
     maps = {
         panel.colours for panel in (*heard, *itertools.chain(*inside)) if isinstance(panel, Image)

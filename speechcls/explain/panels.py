@@ -37,14 +37,14 @@ _STATE_TITLES = {
 }
 
 
-def heard_panels(explanation: Explanation) -> list[Panel]:
+def input_panels(explanation: Explanation) -> list[Panel]:
     """Return the sound, its features, the answer as it unfolds, attention and what decides."""
     config = explanation.config
     return [
         wave_panel(explanation.samples, config.sample_rate, 0.8),
         spectrogram_panel(spectrogram(explanation.samples, config), config),
         _features(explanation),
-        _unfolding(explanation),
+        _posterior_over_time(explanation),
         *_attention(explanation),
         _occlusion(explanation),
     ]
@@ -81,13 +81,13 @@ def _features(about: Explanation) -> Image:
     )
 
 
-def _unfolding(about: Explanation) -> Curves:
+def _posterior_over_time(about: Explanation) -> Curves:
     """Return the probability of each label, the answer first, then by how high they ever come."""
-    times_s, values = about.unfolding
+    times_s, values = about.posterior_over_time
     by_height = values.max(axis=0).argsort(kind="stable")[::-1]
     order = [about.label_index, *(int(i) for i in by_height if i != about.label_index)]
     how = "if all after this moment were silence"
-    if about.unfolds_by_steps:
+    if about.is_per_step:
         how = "at each step of the network"
     names = tuple(about.labels[i] for i in order)
     title = f"probability of each label {how}"

@@ -87,11 +87,11 @@ class Explanation:
     """(n_steps, n_heads), each head summing to 1, if the network has attention."""
     probabilities: Array
     """(n_labels,) the answer."""
-    unfolding: Curve
+    posterior_over_time: Curve
     """The probability of each label as the word unfolds."""
-    unfolds_by_steps: bool
-    """Whether ``unfolding`` is what a causal network says at its steps, rather than the answer to
-    the window revealed up to each moment, with silence after it."""
+    is_per_step: bool
+    """Whether ``posterior_over_time`` holds a causal network's outputs at its steps, rather than
+    the answers to the window revealed up to each moment and followed by silence."""
     occlusion: Curve
     """What the answer's probability loses when ``OCCLUDED_S`` around a moment are silenced."""
 
@@ -134,7 +134,7 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
     recogniser, weights = load_recogniser(artifact), load_weights(artifact)
     config, network = artifact.features, recogniser.network
     with torch.no_grad():
-        features = recogniser.standardised(torch.from_numpy(samples)[None])
+        features = recogniser.extract_features(torch.from_numpy(samples)[None])
         inputs = _front_end(recogniser, features)[0].double().numpy()  # (n_steps, n_inputs)
     cell = _CELLS[type(network.recurrence)]
     trace = run_recurrence(cell, _under(weights, "network.recurrence."), inputs[None])
@@ -156,15 +156,15 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
     frame_s = config.hop_length / config.sample_rate
     first_s = frame_s if config.running_s else 0.0
     frame_times_s = first_s + frame_s * np.arange(config.n_frames)
-    step_s = frame_s * network.frames_a_step
+    step_s = frame_s * network.frames_per_step
     first_step_s = step_s if is_stream else first_s
     step_times_s = first_step_s + step_s * np.arange(len(inputs))
     label_index = int(probabilities.argmax())
     moments_s = _moments_s(config)
-    unfolding = Curve(step_times_s, answers)
+    posterior_over_time = Curve(step_times_s, answers)
     if not is_stream:
         revealed = (reveal(samples, end_s, config.sample_rate) for end_s in moments_s)
-        unfolding = Curve(moments_s, _answers(classifier, revealed))
+        posterior_over_time = Curve(moments_s, _answers(classifier, revealed))
     silenced = (occlude(samples, middle_s, config.sample_rate) for middle_s in moments_s)
     left = _answers(classifier, silenced)[:, label_index]
     return Explanation(
@@ -179,8 +179,8 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
         layers=trace.layers,
         attention=attention,
         probabilities=probabilities,
-        unfolding=unfolding,
-        unfolds_by_steps=is_stream,
+        posterior_over_time=posterior_over_time,
+        is_per_step=is_stream,
         occlusion=Curve(moments_s, probabilities[label_index] - left),
     )
 
@@ -193,7 +193,7 @@ def _front_end(recogniser: Recogniser, features: torch.Tensor) -> torch.Tensor:
     if network.readout.kind != "stream":
         inputs: torch.Tensor = network.front_end(features)
         return inputs
-    n_whole = features.shape[1] // network.frames_a_step * network.frames_a_step
+    n_whole = features.shape[1] // network.frames_per_step * network.frames_per_step
     inputs, _ = network.front_end.step(features[:, :n_whole], network.front_end.states(1))
     return inputs
 

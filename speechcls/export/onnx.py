@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from speechcls.artifact.format import ONNX, STREAM
 from speechcls.errors import ArtifactError
-from speechcls.export.streaming import CausalStep, WindowStep
+from speechcls.export.streaming import CausalStreamingModule, SlidingWindowModule
 from speechcls.networks.recogniser import Recogniser
 from speechcls.runtime.session import describe_graph, open_session
 
@@ -74,7 +74,7 @@ def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
         When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
     """
     is_causal = recogniser.network.readout.kind == "stream"
-    kind = CausalStep if is_causal else WindowStep
+    kind = CausalStreamingModule if is_causal else SlidingWindowModule
     model = kind(recogniser.to("cpu").eval()).eval()
     states = model.states()
     generator = torch.Generator().manual_seed(0)
@@ -98,7 +98,7 @@ def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
     return content
 
 
-def run_blocks(model: CausalStep | WindowStep, blocks: Tensor) -> Tensor:
+def run_blocks(model: CausalStreamingModule | SlidingWindowModule, blocks: Tensor) -> Tensor:
     """Return the probabilities of blocks (n_blocks, 1, n_samples) that follow each other."""
     states: Sequence[Tensor] = list(model.states().values())
     answers = []

@@ -10,7 +10,7 @@ Step = tuple[Tensor, ...]
 """Probabilities, then the new states."""
 
 
-class CausalStep(nn.Module):
+class CausalStreamingModule(nn.Module):
     """Answers at each step of a causal network, from its states after the sound before.
 
     States: the last samples, which the next frame begins with; sums of the running level, if
@@ -21,7 +21,7 @@ class CausalStep(nn.Module):
         super().__init__()
         self.recogniser = recogniser
         self.config = recogniser.features.config
-        self.n_samples = self.config.hop_length * recogniser.network.frames_a_step
+        self.n_samples = self.config.hop_length * recogniser.network.frames_per_step
         """A block holds a multiple of so many samples, and has an answer for each of them."""
 
     def states(self) -> dict[str, Tensor]:
@@ -41,13 +41,13 @@ class CausalStep(nn.Module):
         if self.config.relative:
             level, new_sums = features.running_level(energy, states[0])
             states, sums = states[1:], [new_sums]
-        standardised = self.recogniser.standardise(features.decibels(energy, level))
-        logits, states_after = self.recogniser.network.step(standardised, list(states))
-        probabilities = self.recogniser.by_label(logits).softmax(dim=2).squeeze(0)
+        normalised = self.recogniser.normalise(features.decibels(energy, level))
+        logits, states_after = self.recogniser.network.step(normalised, list(states))
+        probabilities = self.recogniser.merge_word_logits(logits).softmax(dim=2).squeeze(0)
         return probabilities, heard[:, -tail.shape[1] :], *sums, *states_after
 
 
-class WindowStep(nn.Module):
+class SlidingWindowModule(nn.Module):
     """The answer of any other network on the window that ends with the block.
 
     Each frame is computed once, but for the few at both ends of the window, which reach beyond it
@@ -90,5 +90,5 @@ class WindowStep(nn.Module):
         missing = self.after_inner + n_tail - config.n_samples
         tail = functional.pad(window[:, self.after_inner :], (0, missing))
         parts = [features.energies(head), inner, features.energies(tail)]
-        standardised = self.recogniser.standardise(features.decibels(torch.cat(parts, dim=1)))
-        return self.recogniser.logits_of(standardised).softmax(dim=1), window, inner
+        normalised = self.recogniser.normalise(features.decibels(torch.cat(parts, dim=1)))
+        return self.recogniser.logits_of(normalised).softmax(dim=1), window, inner

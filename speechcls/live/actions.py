@@ -45,7 +45,7 @@ def fill(words: list[str], event: Event) -> list[str]:
     return [_FIELD.sub(lambda match: fields[match[1]], word) for word in words]
 
 
-class Reactions:
+class CommandRunner:
     """Runs a command for each event, in their order, in a thread of its own.
 
     Commands have no stdin, and what they print goes to stderr.
@@ -56,8 +56,8 @@ class Reactions:
     on_trouble : is told of what failed and of what was not run, from either thread
     """
 
-    def __init__(self, words: list[str], on_trouble: Callable[[str], None]) -> None:
-        self._words, self._on_trouble = words, on_trouble
+    def __init__(self, words: list[str], on_error: Callable[[str], None]) -> None:
+        self._words, self._on_error = words, on_error
         self._waiting: queue.Queue[Event | None] = queue.Queue()
         self._n_waiting = threading.Semaphore(MOST_WAITING)
         self._is_given_up = False
@@ -91,12 +91,12 @@ class Reactions:
             code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=2, check=False).returncode
         except (OSError, ValueError) as error:  # ValueError: NUL within a word
             reason = getattr(error, "strerror", None) or str(error)
-            self._on_trouble(f"--exec: {shlex.join(words)}: not run ({reason.lower()})")
+            self._on_error(f"--exec: {shlex.join(words)}: not run ({reason.lower()})")
             return
         if code:
             ended = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
-            self._on_trouble(f"--exec: {shlex.join(words)}: failed ({ended})")
+            self._on_error(f"--exec: {shlex.join(words)}: failed ({ended})")
 
     def _skip(self, event: Event, why: str) -> None:
         words = shlex.join(fill(self._words, event))
-        self._on_trouble(f"--exec: {words}: not run, for {why}")
+        self._on_error(f"--exec: {words}: not run, for {why}")

@@ -10,15 +10,15 @@ from speechcls.audio.samples import Samples
 from speechcls.config import EventSettings
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.live.sources import Block, at_rate
-from speechcls.runtime.detection import Event, EventFinder
-from speechcls.runtime.stream import Stream
+from speechcls.runtime.detection import Detector, Event
+from speechcls.runtime.stream import StreamingClassifier
 
 CAUSAL_SETTINGS = EventSettings(smoothing_s=0.08, min_s=0.04)
 """Of a causal network, which answers each 40 ms: two answers in a row are enough."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class LiveUpdate:
     """What became of one block."""
 
     time_s: float
@@ -28,10 +28,12 @@ class Heard:
     """The likeliest label now, ``_silence_`` and ``_unknown_`` apart; None where none is known."""
     probability: float
     events: tuple[Event, ...]
-    news: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
-def hear(stream: Stream, finder: EventFinder, blocks: Iterable[Block]) -> Iterator[Heard]:
+def detect_live(
+    stream: StreamingClassifier, finder: Detector, blocks: Iterable[Block]
+) -> Iterator[LiveUpdate]:
     """Yield what is heard in ``blocks``, one for each of them and one for the end.
 
     Where sound was lost the model hears silence, of one window at most, so that it takes no word
@@ -68,6 +70,8 @@ def hear(stream: Stream, finder: EventFinder, blocks: Iterable[Block]) -> Iterat
             events += take_in(np.zeros(n_silent, dtype=np.float32))
             skipped_s += (n_lost - n_silent) / rate
         events += take_in(block.samples)
-        yield Heard(time_s, level_db(block.samples), label, probability, events, block.news)
+        yield LiveUpdate(
+            time_s, level_db(block.samples), label, probability, events, block.warnings
+        )
     events = take_in(np.empty(0, dtype=np.float32), is_end=True)
-    yield Heard(time_s, FLOOR_DB, label, probability, events, ())
+    yield LiveUpdate(time_s, FLOOR_DB, label, probability, events, ())

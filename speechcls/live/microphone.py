@@ -109,8 +109,8 @@ class Microphone:
             try:
                 yield self._waiting.get(timeout=_SILENT_S)
             except queue.Empty:
-                news = f"microphone: no sound for {_SILENT_S:g} s; is it switched on?"
-                yield Block(_NOTHING, self._rate, news=(news,))
+                warnings = f"microphone: no sound for {_SILENT_S:g} s; is it switched on?"
+                yield Block(_NOTHING, self._rate, warnings=(warnings,))
 
     def _open(self) -> tuple[Any, int]:
         rate = round(self._library.query_devices(self._device, "input")["default_samplerate"])
@@ -135,13 +135,13 @@ class Microphone:
         while not self._ended.is_set():
             read, has_overflowed = self._stream.read(max(1, round(BLOCK_S * self._rate)))
             n_read += len(read)
-            news = []
+            warnings = []
             if has_overflowed:  # PortAudio does not say how much it threw away, the clock does
                 gap_s = max(0.0, self._clock() - began - n_read / self._rate - lost_s)
                 lost_s += gap_s
                 self._lost_s += gap_s
-                news = [f"microphone: overrun; about {gap_s:.2f} s were not heard"]
-            self._put(read[:, 0].copy(), *news)
+                warnings = [f"microphone: overrun; about {gap_s:.2f} s were not heard"]
+            self._put(read[:, 0].copy(), *warnings)
 
     def _reopen(self, error: Exception) -> None:
         """Try to open the device again until that succeeds; say what happened."""
@@ -161,9 +161,9 @@ class Microphone:
             self._put(_NOTHING, f"microphone: back after {deaf_s:.1f} s in which nothing was heard")
             return
 
-    def _put(self, samples: Samples, *news: str) -> None:
+    def _put(self, samples: Samples, *warnings: str) -> None:
         """Let a block wait to be heard; where too many wait it is lost, as the next one tells."""
-        self._news += news
+        self._news += warnings
         told = list(self._news)
         if self._dropped_s:
             told.append(f"microphone: held up; {self._dropped_s:.2f} s were not heard")

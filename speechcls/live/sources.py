@@ -41,7 +41,7 @@ class Block:
     """Hz."""
     lost_s: float = 0.0
     """Sound before it that nobody has heard."""
-    news: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What went wrong before it, for people."""
 
 
@@ -53,7 +53,7 @@ class Source(Protocol):
         ...
 
 
-class Recording:
+class FileSource:
     """A file, heard as if it were spoken now.
 
     Parameters
@@ -109,8 +109,8 @@ class Recording:
                     self._sleep(early_s)
             yield Block(samples, rate)
         if n_read < n_frames:
-            news = f"{self._path}: truncated ({n_read} of {n_frames} frames); copy it again"
-            yield Block(_NOTHING, rate, news=(news,))
+            warnings = f"{self._path}: truncated ({n_read} of {n_frames} frames); copy it again"
+            yield Block(_NOTHING, rate, warnings=(warnings,))
 
     def close(self) -> None:
         """Close the file."""
@@ -167,8 +167,8 @@ class Pipe:
             samples = to_float(pcm.astype(np.int16, copy=False)).reshape(-1, self._n_channels)
             yield Block(samples.mean(axis=1), self._rate)
             if n_odd:
-                news = f"{self._name}: ended within a sample; is it 16-bit PCM?"
-                yield Block(_NOTHING, self._rate, news=(news,))
+                warnings = f"{self._name}: ended within a sample; is it 16-bit PCM?"
+                yield Block(_NOTHING, self._rate, warnings=(warnings,))
                 break
 
     def _read_until(self, n_bytes: int) -> bytes:
@@ -217,6 +217,6 @@ def at_rate(blocks: Iterable[Block], rate: int) -> Iterator[Block]:
             resampler = soxr.ResampleStream(block.rate, rate, 1, dtype="float32", quality="HQ")
         from_rate = block.rate
         samples = block.samples if resampler is None else resampler.resample_chunk(block.samples)
-        yield Block(samples, rate, block.lost_s, block.news)
+        yield Block(samples, rate, block.lost_s, block.warnings)
     if resampler is not None:
         yield Block(resampler.resample_chunk(_NOTHING, last=True), rate)

@@ -17,7 +17,7 @@ _CLIPPED, _N_CLIPPED = 0.98, 8
 _FAINT_DB = -40.0
 
 
-def fault_of(samples: Samples, speech_s: float, duration_s: float) -> str | None:
+def reject_reason(samples: Samples, speech_s: float, duration_s: float) -> str | None:
     """Return why a take (n,) that holds ``speech_s`` of speech had better be taken again."""
     if np.count_nonzero(np.abs(samples) >= _CLIPPED) >= _N_CLIPPED:
         return "clipped; speak softer or turn the microphone down"

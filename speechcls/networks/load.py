@@ -8,10 +8,10 @@ from speechcls.errors import ArtifactError
 from speechcls.labels import label_of_words
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 
-LAST_LAYER = "network.output."
+OUTPUT_LAYER = "network.output."
 
 
-def take_body(recogniser: Recogniser, source: Artifact) -> None:
+def load_backbone(recogniser: Recogniser, source: Artifact) -> None:
     """Copy features' statistics and all layers but the last from a model into ``recogniser``.
 
     Raises
@@ -21,7 +21,7 @@ def take_body(recogniser: Recogniser, source: Artifact) -> None:
     """
     weights = load_weights(source)
     state = recogniser.state_dict()
-    body = {name for name in state if not name.startswith(LAST_LAYER)}
+    body = {name for name in state if not name.startswith(OUTPUT_LAYER)}
     if misfits := sorted(
         name for name in body if name not in weights or weights[name].shape != state[name].shape
     ):

@@ -39,15 +39,15 @@ class Recogniser(nn.Module):
         members = nn.functional.one_hot(torch.tensor(label_of_output)).float()
         self.register_buffer("members", members, persistent=False)  # (n_outputs, n_labels)
 
-    def standardised(self, samples: Tensor) -> Tensor:
+    def extract_features(self, samples: Tensor) -> Tensor:
         """Return features (batch, n_frames, n_features) of ``samples`` (batch, n_samples)."""
-        return self.standardise(self.features(samples))
+        return self.normalise(self.features(samples))
 
-    def standardise(self, features: Tensor) -> Tensor:
+    def normalise(self, features: Tensor) -> Tensor:
         """Return ``features`` (batch, n_frames, n_features) in deviations from their means."""
         return (features - self.feature_mean) / self.feature_std
 
-    def by_label(self, logits: Tensor) -> Tensor:
+    def merge_word_logits(self, logits: Tensor) -> Tensor:
         """Return logits (..., n_labels) of the network's logits (..., n_outputs)."""
         if not self.sums:
             return logits
@@ -56,15 +56,15 @@ class Recogniser(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return logits (batch, n_labels) of ``samples`` (batch, n_samples)."""
-        return self.logits_of(self.standardised(samples))
+        return self.logits_of(self.extract_features(samples))
 
     def logits_of(self, features: Tensor) -> Tensor:
         """Return logits (batch, n_labels) of standardised features."""
-        logits = self.by_label(self.network(features))
-        return at_best_step(logits) if logits.dim() == 3 else logits
+        logits = self.merge_word_logits(self.network(features))
+        return select_peak_step(logits) if logits.dim() == 3 else logits
 
 
-def at_best_step(logits: Tensor) -> Tensor:
+def select_peak_step(logits: Tensor) -> Tensor:
     """Return logits (batch, n_labels) of the step at which a word is likeliest.
 
     Parameters

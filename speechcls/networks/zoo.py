@@ -101,7 +101,9 @@ class Recurrent(nn.Module):
         With the readout ``stream`` they are (batch, n_steps, n_outputs).
         """
         if self.readout.kind == "stream":
-            features = features[:, : features.shape[1] // self.frames_a_step * self.frames_a_step]
+            features = features[
+                :, : features.shape[1] // self.frames_per_step * self.frames_per_step
+            ]
             return self.step(features, self.states(features.shape[0], features.device))[0]
         if self.front:
             features = self.dropout(self.front_end(features))
@@ -109,7 +111,7 @@ class Recurrent(nn.Module):
         return self.output(self.dropout(self.readout(outputs)))  # type: ignore[no-any-return]
 
     @property
-    def frames_a_step(self) -> int:
+    def frames_per_step(self) -> int:
         """Frames that become one step of the recurrence."""
         return 4 if self.front else 1
 
@@ -126,7 +128,7 @@ class Recurrent(nn.Module):
         Parameters
         ----------
         features : (batch, n_frames, n_features), what comes after that of which ``states`` know;
-            ``n_frames`` is a multiple of ``frames_a_step``
+            ``n_frames`` is a multiple of ``frames_per_step``
 
         Returns
         -------

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechcls.errors import ConfigError, printable
-from speechcls.files import write_whole
+from speechcls.files import write_atomic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,7 @@ def render_figure(figure: "Figure", kind: str) -> bytes:
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a picture, PNG or SVG by the ending of ``path``, whole or not at all."""
     check_figure_path(path)
-    write_whole(path, render_figure(figure, path.suffix.lower().removeprefix(".")))
+    write_atomic(path, render_figure(figure, path.suffix.lower().removeprefix(".")))
 
 
 def save_both(figure: "Figure", place: Path) -> bytes:
@@ -117,7 +117,7 @@ def save_both(figure: "Figure", place: Path) -> bytes:
     save_figure(figure, place.with_name(f"{place.name}.png"))
     figure.set_layout_engine("none")  # every panel has its place now
     svg = render_figure(figure, "svg")
-    write_whole(place.with_name(f"{place.name}.svg"), svg)
+    write_atomic(place.with_name(f"{place.name}.svg"), svg)
     return svg
 
 
@@ -145,4 +145,4 @@ def save_animation(
     images[0].save(
         buffer, "GIF", save_all=True, append_images=images[1:], duration=durations_ms, loop=0
     )
-    write_whole(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())

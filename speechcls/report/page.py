@@ -18,7 +18,7 @@ from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
 from speechcls.evaluation.metrics import score
 from speechcls.evaluation.predictions import FILE, Predictions, save_predictions
-from speechcls.files import write_whole
+from speechcls.files import write_atomic
 from speechcls.render.figures import save_both
 from speechcls.render.html import data_uri, render
 from speechcls.report.tables import (
@@ -110,7 +110,7 @@ def save_report(
     rate = FeatureConfig.from_dict(predictions.about.features).sample_rate
     for rank, i in enumerate(predictions.mistakes(N_MISTAKES), start=1):
         if i in heard:
-            write_whole(_clip_path(folder, rank), wav_bytes(heard[i], rate))
+            write_atomic(_clip_path(folder, rank), wav_bytes(heard[i], rate))
     return draw_report(predictions, folder, on_picture)
 
 
@@ -158,7 +158,7 @@ def draw_report(
         )
     }  # fmt: skip
     for table in tables.values():
-        write_whole(folder / TABLES / f"{table.name}.csv", table.csv())
+        write_atomic(folder / TABLES / f"{table.name}.csv", table.csv())
     n_drawn, is_wide = len(draw.chosen_labels(scores)), len(draw.chosen_labels(scores)) > 14
     pictures = {
         "confusion": picture(
@@ -217,7 +217,7 @@ def draw_report(
         n_speakers=len(talkers.rows),
     )
     page = folder / PAGE
-    write_whole(page, html)
+    write_atomic(page, html)
     may_be = ("roc", "det", "by_speaker", *(f"mistake_{n:02}" for n in range(1, N_MISTAKES + 1)))
     for name in set(may_be) - drawn:  # of an earlier report in this place
         for kind in ("png", "svg"):

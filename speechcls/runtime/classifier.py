@@ -15,7 +15,7 @@ from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import Samples, fit_length, loudest_start, resample
 from speechcls.errors import ArtifactError, AudioError, ConfigError, SpeechclsError
 from speechcls.labels import UNCERTAIN
-from speechcls.parallel import default_jobs, work_ahead
+from speechcls.parallel import default_jobs, map_batches
 from speechcls.runtime.session import (
     BATCH_SIZE,
     Probabilities,
@@ -191,7 +191,7 @@ class Classifier:
                 for (name, _), outcome in zip(batch, outcomes, strict=True)
             ]
 
-        return work_ahead(clips, work, self.jobs, self.batch_size)
+        return map_batches(clips, work, self.jobs, self.batch_size)
 
     def _attempt(
         self, source: str | BinaryIO | SpeechclsError, name: str

@@ -13,7 +13,7 @@ from speechcls.config import EventSettings
 from speechcls.errors import ConfigError
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.runtime.session import Probabilities
-from speechcls.runtime.stream import Answers, Stream
+from speechcls.runtime.stream import Posteriors, StreamingClassifier
 
 DEFAULT_THRESHOLD = 0.6
 """Least probability of an event where the model is not calibrated."""
@@ -46,7 +46,7 @@ class Event:
         return (self.start_s + self.end_s) / 2
 
 
-class EventFinder:
+class Detector:
     """Turns the answers of one stream into events, in order of time.
 
     A label's smoothed probability rises above a low level and falls again; the stretch in between
@@ -63,7 +63,7 @@ class EventFinder:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: StreamingClassifier,
         thresholds: Mapping[str, float],
         settings: EventSettings | None = None,
         eager: bool = False,
@@ -85,7 +85,7 @@ class EventFinder:
         self._waiting: list[Event] = []
         self._last: Event | None = None
 
-    def push(self, answers: Answers) -> list[Event]:
+    def push(self, answers: Posteriors) -> list[Event]:
         """Return the events that are sure after these answers."""
         found = []
         for time_s, row in zip(answers.times_s.tolist(), answers.probabilities, strict=True):
@@ -94,9 +94,9 @@ class EventFinder:
 
     def finish(self) -> list[Event]:
         """Return the events that the end of the sound makes sure."""
-        for i, stretch in enumerate(self._open):
-            if stretch is not None:
-                self._close(i, stretch)
+        for i, segment in enumerate(self._open):
+            if segment is not None:
+                self._close(i, segment)
         return self._release(np.inf)
 
     def _step(self, time_s: float, row: Probabilities) -> list[Event]:
@@ -105,44 +105,44 @@ class EventFinder:
         smooth = np.mean(self._recent, axis=0)
         heard_s = time_s - self._delay_s
         for i, probability in enumerate(smooth.tolist()):
-            stretch = self._open[i]
+            segment = self._open[i]
             if probability >= self._levels[i]:
-                if stretch is None:
-                    stretch = self._open[i] = _Stretch(heard_s)
-                stretch.add(heard_s, probability)
-                if self._eager and stretch.n_answers == self._n_least:
-                    self._waiting.append(self._event(i, stretch))
-            elif stretch is not None:
-                self._close(i, stretch)
+                if segment is None:
+                    segment = self._open[i] = _Stretch(heard_s)
+                segment.add(heard_s, probability)
+                if self._eager and segment.n_answers == self._n_least:
+                    self._waiting.append(self._event(i, segment))
+            elif segment is not None:
+                self._close(i, segment)
         return self._release(heard_s)
 
-    def _close(self, i: int, stretch: "_Stretch") -> None:
+    def _close(self, i: int, segment: "_Stretch") -> None:
         self._open[i] = None
-        is_sure = stretch.highest >= self._thresholds[i]
-        if not self._eager and is_sure and stretch.n_answers >= self._n_least:
-            self._waiting.append(self._event(i, stretch))
+        is_sure = segment.highest >= self._thresholds[i]
+        if not self._eager and is_sure and segment.n_answers >= self._n_least:
+            self._waiting.append(self._event(i, segment))
 
-    def _event(self, i: int, stretch: "_Stretch") -> Event:
+    def _event(self, i: int, segment: "_Stretch") -> Event:
         """Return the word that a stretch means."""
         half_s = _WORD_S / 2
         if self._is_causal:
             middle_s = (
-                stretch.first_s - _CAUSAL_FIRST_S
+                segment.first_s - _CAUSAL_FIRST_S
                 if self._eager
-                else stretch.centre_s - _CAUSAL_MIDDLE_S
+                else segment.centre_s - _CAUSAL_MIDDLE_S
             )
         elif self._eager:  # the window has just taken in the end of the word
-            middle_s = stretch.first_s - half_s
+            middle_s = segment.first_s - half_s
         else:
-            middle_s = stretch.centre_s - self._window_s / 2 + _WINDOW_BIAS_S
-            width_s = stretch.last_s - stretch.first_s + self._every_s
+            middle_s = segment.centre_s - self._window_s / 2 + _WINDOW_BIAS_S
+            width_s = segment.last_s - segment.first_s + self._every_s
             half_s = min(max(self._window_s - width_s, _SHORTEST_S), _LONGEST_S) / 2
         start_s = max(0.0, middle_s - half_s)
-        return Event(start_s, max(start_s, middle_s + half_s), self._labels[i], stretch.highest)
+        return Event(start_s, max(start_s, middle_s + half_s), self._labels[i], segment.highest)
 
     def _release(self, heard_s: float) -> list[Event]:
         """Return the waiting events that nothing to come can outdo."""
-        opened = [stretch.first_s for stretch in self._open if stretch is not None]
+        opened = [segment.first_s for segment in self._open if segment is not None]
         if not self._eager and heard_s < np.inf:
             # A stretch that is open now may turn out to be the likelier word.
             limit_s = min([heard_s, *opened]) - self._window_s
@@ -191,7 +191,9 @@ class _Stretch:
         return self._moment / self._weight
 
 
-def find_events(stream: Stream, blocks: Iterable[Samples], finder: EventFinder) -> Iterator[Event]:
+def find_events(
+    stream: StreamingClassifier, blocks: Iterable[Samples], finder: Detector
+) -> Iterator[Event]:
     """Yield the events in sound that comes in ``blocks`` (n,) at the stream's rate, as it comes."""
     for block in blocks:
         yield from finder.push(stream.feed(block))

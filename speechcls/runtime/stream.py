@@ -15,7 +15,7 @@ _MOST_S = 1.0
 """Longest piece of sound in one run of a causal network."""
 
 
-class Answers(NamedTuple):
+class Posteriors(NamedTuple):
     """What a model says of running sound."""
 
     times_s: npt.NDArray[np.float64]
@@ -24,7 +24,7 @@ class Answers(NamedTuple):
     """(n_answers, n_labels)."""
 
 
-class Stream:
+class StreamingClassifier:
     """One running sound, heard by a model that remembers what came before.
 
     A causal network answers at each of its steps, any other one on the window that ends at each
@@ -61,7 +61,7 @@ class Stream:
         self.n_heard = 0
         """Samples that have been answered to."""
 
-    def feed(self, samples: Samples) -> Answers:
+    def feed(self, samples: Samples) -> Posteriors:
         """Return the answers that fall within ``samples`` (n,) at the model's rate.
 
         What is left at the end of them is heard together with the next ones.
@@ -78,9 +78,9 @@ class Stream:
         probabilities = apply_temperature(np.concatenate(answers), self.temperature)
         ends = self.n_heard + self._block * np.arange(1, 1 + len(probabilities))
         self.n_heard += n_whole
-        return Answers(ends / self.sample_rate, probabilities)
+        return Posteriors(ends / self.sample_rate, probabilities)
 
-    def finish(self) -> Answers:
+    def finish(self) -> Posteriors:
         """Return the last answers: of what is left, with a window of silence after it."""
         n_missing = -len(self._rest) % self._block
         after = 0 if self.is_causal else self.artifact.features.n_samples // 2

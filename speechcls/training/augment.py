@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from speechcls.data.background import QUIETEST_DB, SILENT_SHARE
+from speechcls.data.background import QUIETEST_DB, SILENT_PROB
 
 _SPEED_GROUP = 8
 """Clips that share a speed, and with it a Fourier transform."""
@@ -39,13 +39,13 @@ def cut_noise(noise: Tensor, n_cuts: int, n_samples: int, generator: torch.Gener
     return noise.unfold(0, n_samples, 1)[starts.to(noise.device)]
 
 
-def fade_noise(cuts: Tensor, generator: torch.Generator) -> Tensor:
+def random_gain_noise(cuts: Tensor, generator: torch.Generator) -> Tensor:
     """Return cuts of noise (n_cuts, n_samples) at random level, some of them digital silence.
 
     The gain is uniform in dB from ``QUIETEST_DB`` to 0.
     """
     gain_db = QUIETEST_DB * torch.rand(len(cuts), 1, generator=generator)
-    is_silent = torch.rand(len(cuts), 1, generator=generator) < SILENT_SHARE
+    is_silent = torch.rand(len(cuts), 1, generator=generator) < SILENT_PROB
     return cuts * torch.where(is_silent, 0.0, 10 ** (gain_db / 20)).to(cuts.device)
 
 
@@ -191,7 +191,7 @@ def reverberate(
     return samples.index_copy(0, chosen, heard)
 
 
-def scramble(
+def make_non_words(
     samples: Tensor,
     words: Tensor,
     others: Tensor,
@@ -225,7 +225,7 @@ def scramble(
 
 def _exchange(samples: Tensor, share: Tensor) -> Tensor:
     """Return clips (batch, n_samples) whose words have their two parts in the other order."""
-    start, middle, end = _passed(samples, 0.02, share, 0.98)
+    start, middle, end = _energy_quantile_index(samples, 0.02, share, 0.98)
     places = torch.arange(samples.shape[1], device=samples.device).expand(len(samples), -1)
     exchanged = torch.where(
         places < start + end - middle, places - start + middle, places - end + middle
@@ -237,14 +237,17 @@ def _exchange(samples: Tensor, share: Tensor) -> Tensor:
 def _splice(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
     """Return clips (batch, n_samples) that begin as ``first`` and go on as ``second``."""
     n_samples = first.shape[1]
-    (middle,), (begin,) = _passed(first, share), _passed(second, share)
+    (middle,), (begin,) = (
+        _energy_quantile_index(first, share),
+        _energy_quantile_index(second, share),
+    )
     places = torch.arange(n_samples, device=first.device)
     behind = places - middle + begin  # where the second word goes on
     rest = second.gather(1, behind.clamp(0, n_samples - 1)) * (behind < n_samples)
     return torch.where(places < middle, first, rest)
 
 
-def _passed(samples: Tensor, *shares: Tensor | float) -> list[Tensor]:
+def _energy_quantile_index(samples: Tensor, *shares: Tensor | float) -> list[Tensor]:
     """Return the samples (batch, 1) that each share of a clip's energy takes to pass."""
     passed = samples.square().cumsum(dim=1)
     passed = passed / passed[:, -1:].clamp(min=1e-12)

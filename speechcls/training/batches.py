@@ -22,9 +22,9 @@ from speechcls.training.augment import (
     coloured_noise,
     cut_noise,
     equalise,
-    fade_noise,
+    make_non_words,
+    random_gain_noise,
     reverberate,
-    scramble,
     shift,
 )
 
@@ -59,7 +59,7 @@ class Batches:
     labels in validation. Clips lie on the device if it has room for them, else on the host.
     """
 
-    clips_a_row = 1
+    clips_per_row = 1
     """Clips that one row of a batch is made of."""
 
     def __init__(self, corpus: Corpus, config: TrainConfig, device: torch.device) -> None:
@@ -85,8 +85,8 @@ class Batches:
         self._unknown = torch.from_numpy(training[names == UNKNOWN])
         self._known = torch.from_numpy(training[names != UNKNOWN])
         self._spoken = torch.cat([self._known, self._unknown])
-        self._n_unknown = min(len(self._unknown), max(1, round(config.unknown_share * n_command)))
-        self._n_silence = round(config.silence_share * n_command) if len(recorded) else 0
+        self._n_unknown = min(len(self._unknown), max(1, round(config.unknown_ratio * n_command)))
+        self._n_silence = round(config.silence_ratio * n_command) if len(recorded) else 0
         self._silence = corpus.words.index(SILENCE) if self._n_silence else 0
         noises = recorded, coloured, *self._babble(len(recorded), generator)
         self._noise = torch.cat(noises).to(device)
@@ -94,7 +94,7 @@ class Batches:
         self._commands = torch.from_numpy(training[is_command])
         self._n_scrambled, self._scrambled = 0, 0
         if SCRAMBLED in corpus.words and len(self._commands):
-            self._n_scrambled = round(config.scramble_share * n_command)
+            self._n_scrambled = round(config.scramble_ratio * n_command)
             self._scrambled = corpus.words.index(SCRAMBLED)
         n_clips = len(self._known) + self._n_unknown + self._n_scrambled + self._n_silence
         self._n_repeats = math.ceil(config.epoch_clips / n_clips)
@@ -154,7 +154,7 @@ class Batches:
             partners = torch.randint(len(self._spoken), (len(scrambled),), generator=generator)
             others = self._spoken[partners]
             scrambled = scrambled.to(self.device)
-            samples[scrambled] = scramble(
+            samples[scrambled] = make_non_words(
                 samples[scrambled],
                 targets[scrambled],
                 _amplitudes(self._read(others)),
@@ -166,7 +166,7 @@ class Batches:
         if len(noise := (kind == _NOISE).nonzero().squeeze(1)):
             cuts = cut_noise(self._noise, len(noise), samples.shape[1], generator)
             noise = noise.to(self.device)
-            samples[noise] = fade_noise(cuts, generator)
+            samples[noise] = random_gain_noise(cuts, generator)
             targets[noise] = self._silence
         return samples, targets
 
@@ -188,24 +188,24 @@ class Batches:
         config = self._config
         if not self._changes_clips:
             return samples
-        if config.speed_share:
-            samples = change_speed(samples, config.speed_share, generator)
-        samples = shift(samples, round(config.shift_share * samples.shape[1]), generator)
-        if config.equaliser_share:
-            samples = equalise(samples, config.equaliser_share, config.equaliser_db, generator)
-        if config.reverb_share:
-            samples = reverberate(samples, config.reverb_share, self._sample_rate, generator)
-        if config.noise_share:
+        if config.speed_max:
+            samples = change_speed(samples, config.speed_max, generator)
+        samples = shift(samples, round(config.shift_max * samples.shape[1]), generator)
+        if config.equaliser_prob:
+            samples = equalise(samples, config.equaliser_prob, config.equaliser_db, generator)
+        if config.reverb_prob:
+            samples = reverberate(samples, config.reverb_prob, self._sample_rate, generator)
+        if config.noise_prob:
             snr_db = config.snr_low_db, config.snr_high_db
-            samples = add_noise(samples, self._noise, config.noise_share, snr_db, generator)
+            samples = add_noise(samples, self._noise, config.noise_prob, snr_db, generator)
         return change_gain(samples, config.gain_db, generator)
 
     @functools.cached_property
     def _changes_clips(self) -> bool:
         """Whether a clip is another one in each epoch."""
         config = self._config
-        shares = config.equaliser_share, config.reverb_share, config.noise_share
-        return any((config.speed_share, config.shift_share, *shares, config.gain_db))
+        shares = config.equaliser_prob, config.reverb_prob, config.noise_prob
+        return any((config.speed_max, config.shift_max, *shares, config.gain_db))
 
     def _may_keep(self, n_clips: int) -> bool:
         """Whether the features of so many clips may be kept."""

@@ -16,7 +16,7 @@ from speechcls.errors import ConfigError
 from speechcls.networks.recogniser import Recogniser
 from speechcls.training.augment import mask
 from speechcls.training.batches import Batches, seed_of
-from speechcls.training.stream_batches import RunningBatches
+from speechcls.training.stream_batches import StreamBatches
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def fit(
     device: torch.device,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[float], None] = lambda done: None,
-    keeps_statistics: bool = False,
+    freeze_feature_stats: bool = False,
 ) -> FitResult:
     """Train ``recogniser`` and leave it on the processor with its best weights.
 
@@ -93,15 +93,15 @@ def fit(
     """
     batches = _batches_for(recogniser, corpus, config, device)
     recogniser.to(device)
-    if not keeps_statistics:
+    if not freeze_feature_stats:
         set_feature_statistics(recogniser, batches)
     optimizer = torch.optim.AdamW(
         recogniser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
     )
-    average = _Average(recogniser, config.average_decay)
+    average = _WeightEma(recogniser, config.ema_decay)
     n_steps = config.epochs * batches.n_steps
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, n_steps, config.warmup_share)
+        optimizer, lambda step: learning_rate_factor(step, n_steps, config.warmup_ratio)
     )
     result, best_state = FitResult(), copy.deepcopy(recogniser.state_dict())
     try:
@@ -131,19 +131,19 @@ def _batches_for(
     """Return the corpus in batches of what the network has to answer: clips, or running sound."""
     network = recogniser.network
     if network.readout.kind == "stream":
-        return RunningBatches(corpus, config, device, network.frames_a_step)
+        return StreamBatches(corpus, config, device, network.frames_per_step)
     return Batches(corpus, config, device)
 
 
-def learning_rate_factor(step: int, n_steps: int, warmup_share: float) -> float:
+def learning_rate_factor(step: int, n_steps: int, warmup_ratio: float) -> float:
     """Return the share of the highest learning rate at ``step`` (from 0) of ``n_steps``."""
-    n_warmup = max(1, round(warmup_share * n_steps))
+    n_warmup = max(1, round(warmup_ratio * n_steps))
     if step < n_warmup:
         return (step + 1) / n_warmup
     return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
 
 
-class _Average:
+class _WeightEma:
     """The recogniser in training, and beside it the running average of its weights."""
 
     def __init__(self, recogniser: Recogniser, decay: float) -> None:
@@ -175,7 +175,7 @@ class _Average:
 
 def _run_epoch(
     number: int,
-    average: _Average,
+    average: _WeightEma,
     batches: Batches,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -190,7 +190,7 @@ def _run_epoch(
     parameters = list(recogniser.parameters())
     for step, (features, targets) in enumerate(batches.training(number), start=1):
         with torch.no_grad():
-            features = _mask(recogniser.standardise(features), recogniser, config, generator)
+            features = _mask(recogniser.normalise(features), recogniser, config, generator)
         loss = batches.loss(_logits(recogniser, features), targets)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -198,8 +198,8 @@ def _run_epoch(
         optimizer.step()
         schedule.step()
         average.step()
-        total_loss += loss.detach() * len(targets) * batches.clips_a_row
-        n_clips += len(targets) * batches.clips_a_row
+        total_loss += loss.detach() * len(targets) * batches.clips_per_row
+        n_clips += len(targets) * batches.clips_per_row
         on_step(step / batches.n_steps)
     duration_s = time.perf_counter() - started
     validation_loss, accuracy = evaluate_loss(average.model, batches)
@@ -223,10 +223,10 @@ def _mask(
     _, n_frames, n_features = features.shape
     clip_frames = recogniser.features.config.n_frames
     n_clips = max(1, round(n_frames / clip_frames))
-    longest = round(config.time_mask_share * clip_frames)
+    longest = round(config.time_mask_max * clip_frames)
     features = mask(features, 1, n_clips * config.time_masks, longest, generator)
     if recogniser.features.config.kind == "log-mel":
-        widest = round(config.frequency_mask_share * n_features)
+        widest = round(config.frequency_mask_max * n_features)
         features = mask(features, 2, config.frequency_masks, widest, generator)
     return features
 
@@ -259,7 +259,7 @@ def evaluate_loss(recogniser: Recogniser, batches: Batches) -> tuple[float, floa
     with torch.no_grad():
         for features, targets in batches.validation():
             # With all digits, as it will be used.
-            logits = recogniser.logits_of(recogniser.standardise(features))
+            logits = recogniser.logits_of(recogniser.normalise(features))
             loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
             n_right += (logits.argmax(dim=1) == targets).sum()
             n_clips += len(targets)

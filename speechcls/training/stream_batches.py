@@ -13,34 +13,34 @@ from speechcls.data.corpus import Corpus
 from speechcls.training.augment import add_noise
 from speechcls.training.batches import Batches, seed_of
 
-CLIPS_A_ROW = 4
+CLIPS_PER_ROW = 4
 """Clips that follow each other in one piece of sound."""
-HOLD_S = 0.32
+TARGET_HOLD_S = 0.32
 """How long after a word's end its label is the right answer."""
-NO_MATTER = -100
+IGNORE_INDEX = -100
 """Target of a step at which any answer will do."""
 _GAP_SHARE = 0.25
 """Longest pause between two clips, as a share of a clip."""
 _FADE_S = 0.03
 
 
-class RunningBatches(Batches):
+class StreamBatches(Batches):
     """A corpus, dealt out in rows of clips that follow each other in one background.
 
     Features are (n_rows, n_frames, n_features); targets (n_rows, n_steps) are words where one has
-    just ended, ``_silence_`` where none has, and ``NO_MATTER`` in between.
+    just ended, ``_silence_`` where none has, and ``IGNORE_INDEX`` in between.
     """
 
     def __init__(
-        self, corpus: Corpus, config: TrainConfig, device: torch.device, frames_a_step: int
+        self, corpus: Corpus, config: TrainConfig, device: torch.device, frames_per_step: int
     ) -> None:
         # Noise is added to whole rows: clips with a background each would betray where they are.
-        super().__init__(corpus, dataclasses.replace(config, noise_share=0.0), device)
-        self._noise_share = config.noise_share
+        super().__init__(corpus, dataclasses.replace(config, noise_prob=0.0), device)
+        self._noise_share = config.noise_prob
         self._hop_length = corpus.features.hop_length
-        self._frames_a_step = frames_a_step
+        self._frames_per_step = frames_per_step
 
-    clips_a_row = CLIPS_A_ROW
+    clips_per_row = CLIPS_PER_ROW
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of the steps at a word's end plus that of those at none.
@@ -55,26 +55,26 @@ class RunningBatches(Batches):
             logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=smoothing
         )  # 0 where any answer will do
         is_silence = (targets == self._silence).flatten()
-        is_word = ~is_silence & (targets != NO_MATTER).flatten()
+        is_word = ~is_silence & (targets != IGNORE_INDEX).flatten()
         parts = [losses[kind].sum() / kind.sum().clamp(min=1) for kind in (is_word, is_silence)]
         return parts[0] + parts[1]
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the rows of one epoch, augmented, in an order of its own."""
         generator = torch.Generator().manual_seed(seed_of(self._config.seed, epoch))
-        step = self._hop_length * self._frames_a_step
+        step = self._hop_length * self._frames_per_step
         for samples, targets in self.training_samples(epoch):
-            rows, step_targets = lay_rows(
+            rows, step_targets = concatenate_clips(
                 samples, targets, self._silence, step, self._sample_rate, generator
             )
             if self._noise_share:
                 snr_db = self._config.snr_low_db, self._config.snr_high_db
                 rows = add_noise(rows, self._noise, self._noise_share, snr_db, generator)
             features = self._features(rows, self._precision)
-            yield features[:, : step_targets.shape[1] * self._frames_a_step], step_targets
+            yield features[:, : step_targets.shape[1] * self._frames_per_step], step_targets
 
 
-def lay_rows(
+def concatenate_clips(
     samples: Tensor,
     targets: Tensor,
     silence: int,
@@ -95,7 +95,7 @@ def lay_rows(
     -------
     (n_rows, n_row_samples), and (n_rows, n_steps) for the steps that end in them
     """
-    per_row = min(CLIPS_A_ROW, len(samples))
+    per_row = min(CLIPS_PER_ROW, len(samples))
     n_rows, n_samples = len(samples) // per_row, samples.shape[1]
     samples = samples[: n_rows * per_row]
     first, last = find_speech(samples, sample_rate)  # (n_clips,)
@@ -114,7 +114,7 @@ def lay_rows(
     starts = slot * torch.arange(per_row, device=samples.device) + offsets.reshape(n_rows, per_row)
     begun = (starts + first.reshape(n_rows, per_row)).unsqueeze(2)  # (n_rows, per_row, 1)
     ended = (starts + last.reshape(n_rows, per_row)).unsqueeze(2)
-    hold = round(HOLD_S * sample_rate)
+    hold = round(TARGET_HOLD_S * sample_rate)
     words = targets[: n_rows * per_row].reshape(n_rows, per_row)
     answers = torch.full((n_rows, n_steps), silence, device=samples.device)
     for i in range(per_row):  # a word that begins ends the answer of the one before
@@ -122,9 +122,13 @@ def lay_rows(
         middle = (begun[:, i] + ended[:, i]) // 2
         for low, high, answer in (
             (begun[:, i], middle, torch.full_like(words[:, i], silence)),
-            (middle, ended[:, i], torch.full_like(words[:, i], NO_MATTER)),
+            (middle, ended[:, i], torch.full_like(words[:, i], IGNORE_INDEX)),
             (ended[:, i], ended[:, i] + hold, words[:, i]),
-            (ended[:, i] + hold, ended[:, i] + 2 * hold, torch.full_like(words[:, i], NO_MATTER)),
+            (
+                ended[:, i] + hold,
+                ended[:, i] + 2 * hold,
+                torch.full_like(words[:, i], IGNORE_INDEX),
+            ),
         ):
             is_here = (ends >= low) & (ends < high) & is_word
             answers = torch.where(is_here, answer[:, None], answers)

@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from speechcls.artifact.store import load_artifact
-from speechcls.live.listen import CAUSAL_SETTINGS, hear
+from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
 from speechcls.live.sources import Block
-from speechcls.runtime.detection import EventFinder
-from speechcls.runtime.stream import Stream
+from speechcls.runtime.detection import Detector
+from speechcls.runtime.stream import StreamingClassifier
 
 RATE = 16_000
 SAID = [(1.0, "low"), (2.513, "high"), (4.127, "low"), (5.333, "high"), (6.641, "low")]
@@ -118,19 +118,19 @@ def test_the_rate_of_a_pipe_can_be_told(hearer, running, run):
 def test_lost_sound_counts_in_times_and_joins_no_halves(hearer, running):
     """Ten seconds are lost within the first word, and its halves are no word."""
     artifact = load_artifact(hearer)
-    stream = Stream(artifact)
-    finder = EventFinder(stream, {"low": 0.8, "high": 0.8}, CAUSAL_SETTINGS, eager=True)
+    stream = StreamingClassifier(artifact)
+    finder = Detector(stream, {"low": 0.8, "high": 0.8}, CAUSAL_SETTINGS, eager=True)
     cut, lost_s = round(2.3 * RATE), 10.0
     blocks = [
         Block(running[:cut], RATE),
         Block(running[cut:], RATE, lost_s, ("gone",)),
     ]
-    heard = list(hear(stream, finder, blocks))
+    heard = list(detect_live(stream, finder, blocks))
     events = [event for one in heard for event in one.events]
     assert [event.label for event in events] == LABELS
     middles = [start_s + BEEP_S / 2 + lost_s * (start_s > 2.3) for start_s, _ in SAID]
     assert [event.centre_s for event in events] == pytest.approx(middles, abs=0.4)
-    assert [one.news for one in heard if one.news] == [("gone",)]
+    assert [one.warnings for one in heard if one.warnings] == [("gone",)]
     assert heard[-1].time_s == pytest.approx(18.0)
 
 

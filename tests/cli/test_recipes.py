@@ -22,11 +22,11 @@ def test_every_number_of_a_recipe_is_in_the_artifact_and_can_be_overridden(
 ):
     model = tmp_path / "model"
     write_wav(tmp_path / "noise" / "hiss.wav", 0.01 * rng.standard_normal(32_000))
-    options = ("--arch", "gru", "--hidden-size", "8", *QUICK, "--noise-share", "0.25")
+    options = ("--arch", "gru", "--hidden-size", "8", *QUICK, "--noise-prob", "0.25")
     options += ("--noise", tmp_path / "noise")
     trained = call("train", home.data, "--out", model, "--recipe", recipe, *options)
     assert trained.code == 0, trained.stderr
-    given = {"epochs": 1, "epoch_clips": 1, "batch_size": 16, "noise_share": 0.25}
+    given = {"epochs": 1, "epoch_clips": 1, "batch_size": 16, "noise_prob": 0.25}
     assert metrics_of(model)["training"] == RECIPES[recipe].to_dict() | given
 
 
@@ -81,7 +81,7 @@ def test_from_a_model_keeps_all_but_the_last_layer(home, tmp_path, make_tones, c
     data = make_tones(tmp_path / "data", labels=("rise", "low"), n_speakers=12, n_takes=1)
     model = tmp_path / "model"
     # So small a step that nothing moves.
-    still = ("--lr", "1e-9", "--average-decay", "0", *QUICK)
+    still = ("--lr", "1e-9", "--ema-decay", "0", *QUICK)
     trained = call("train", data, "--out", model, "--from", home.model, *still)
     assert trained.code == 0, trained.stderr
     before, after = (load_file(m / "weights.safetensors") for m in (home.model, model))

@@ -19,11 +19,11 @@ CPU = torch.device("cpu")
 # Nothing random but the order of the clips, each once.
 PLAIN = {
     "epoch_clips": 1,
-    "speed_share": 0.0,
-    "shift_share": 0.0,
-    "equaliser_share": 0.0,
-    "reverb_share": 0.0,
-    "noise_share": 0.0,
+    "speed_max": 0.0,
+    "shift_max": 0.0,
+    "equaliser_prob": 0.0,
+    "reverb_prob": 0.0,
+    "noise_prob": 0.0,
     "gain_db": 0.0,
     "time_masks": 0,
     "frequency_masks": 0,

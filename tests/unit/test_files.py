@@ -4,13 +4,13 @@ import os
 
 import pytest
 
-from speechcls.files import write_csv, write_whole
+from speechcls.files import write_atomic, write_csv
 
 
 def test_a_file_is_written_and_replaced_and_leaves_nothing_beside_it(tmp_path):
     place = tmp_path / ("long " * 50)  # as long a name as a file may have
-    write_whole(place, b"first")
-    write_whole(place, b"second")
+    write_atomic(place, b"first")
+    write_atomic(place, b"second")
     assert place.read_bytes() == b"second"
     assert list(tmp_path.iterdir()) == [place]
     mask = os.umask(0)
@@ -27,17 +27,17 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(OSError, match="no space left"):
-        write_whole(place, b"new")
+        write_atomic(place, b"new")
     assert place.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [place]
 
 
 def test_missing_folders_are_made_and_an_error_names_the_place(tmp_path):
-    write_whole(tmp_path / "a" / "b" / "c.txt", b"deep")
+    write_atomic(tmp_path / "a" / "b" / "c.txt", b"deep")
     assert (tmp_path / "a" / "b" / "c.txt").read_bytes() == b"deep"
     place = tmp_path / "a" / "b" / "c.txt" / "d.txt"
     with pytest.raises(OSError) as error:
-        write_whole(place, b"in a file")
+        write_atomic(place, b"in a file")
     assert error.value.filename == str(place)
 
 
@@ -49,7 +49,7 @@ def test_rows_are_written_under_a_header(tmp_path):
 def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    write_whole(tmp_path / "pipe", b"content")
+    write_atomic(tmp_path / "pipe", b"content")
     assert os.read(reader, 100) == b"content"
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()

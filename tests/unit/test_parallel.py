@@ -8,14 +8,14 @@ import time
 import pytest
 
 from speechcls import parallel as readahead
-from speechcls.parallel import work_ahead
+from speechcls.parallel import map_batches
 
 PATIENCE_S = 10  # after which a test gives up on another thread
 
 
 def read_ahead(items, read, jobs, batch_size):
     """Batches of pairs of an item and what ``read`` makes of it."""
-    return work_ahead(items, lambda batch: [(i, read(i)) for i in batch], jobs, batch_size)
+    return map_batches(items, lambda batch: [(i, read(i)) for i in batch], jobs, batch_size)
 
 
 def flat(batches):
@@ -141,7 +141,7 @@ def test_what_waits_is_taken_in_full_batches():
         sizes.append(len(batch))
         return batch
 
-    numbers = [number for batch in work_ahead(source(), work, 1, 4) for number in batch]
+    numbers = [number for batch in map_batches(source(), work, 1, 4) for number in batch]
     assert numbers == list(range(10))
     # The first batch is what was there so soon; all others but the last are full.
     assert all(size == 4 for size in sizes[1:-1])

@@ -5,7 +5,7 @@ import pytest
 
 from speechcls.audio.level import FLOOR_DB, level_db
 from speechcls.audio.speech import UtteranceFinder
-from speechcls.live.takes import fault_of
+from speechcls.live.takes import reject_reason
 
 RATE = 16_000
 
@@ -84,7 +84,7 @@ def test_endless_sound_is_cut(rng):
 
 def test_faults_are_told(tone):
     good = tone(440, 0.5, amplitude=0.5)
-    assert fault_of(good, 0.5, 1.0) is None
-    assert "clipped" in fault_of(np.clip(4 * good, -1, 1), 0.5, 1.0)
-    assert "too faint" in fault_of(0.01 * good, 0.5, 1.0)
-    assert "1.2 s long" in fault_of(good, 1.2, 1.0)
+    assert reject_reason(good, 0.5, 1.0) is None
+    assert "clipped" in reject_reason(np.clip(4 * good, -1, 1), 0.5, 1.0)
+    assert "too faint" in reject_reason(0.01 * good, 0.5, 1.0)
+    assert "1.2 s long" in reject_reason(good, 1.2, 1.0)

@@ -48,7 +48,7 @@ def found(source, **options):
 def test_nothing_is_found_of_good_data(data):
     rows, checkup = found(data)
     assert rows == []
-    assert checkup.spoiled_by(0.0) == []
+    assert checkup.blocking_issues(0.0) == []
     assert checkup.good_clips() == list(range(24))
 
 
@@ -111,7 +111,7 @@ def test_the_same_sound_in_two_splits_leaks_and_the_held_out_one_stays(data, tmp
     rows.append({"path": str(copy), "label": "no", "speaker": "s1", "split": "train"})
     checked, checkup = found(manifest(tmp_path / "all.jsonl", rows))
     assert checked == [("leak", "copy.wav")]
-    [reason] = checkup.spoiled_by(1.0)
+    [reason] = checkup.blocking_issues(1.0)
     assert reason.startswith("1 clips, copy.wav first: the same sound in another split")
 
 
@@ -122,7 +122,7 @@ def test_a_speaker_in_two_splits_is_told_where_he_is_least(data, tmp_path):
     checked, checkup = found(manifest(tmp_path / "all.jsonl", rows))
     assert checked == [("speaker-splits", "data/yes/s5_nohash_1.wav")]
     assert checkup.findings[0].detail == "in train, 3 others of s5 in test"
-    assert len(checkup.spoiled_by(1.0)) == 1
+    assert len(checkup.blocking_issues(1.0)) == 1
 
 
 def test_a_clip_of_silence_may_be_silent(data, write_wav):
@@ -134,12 +134,12 @@ def test_a_clip_of_silence_may_be_silent(data, write_wav):
 def test_too_many_bad_clips_spoil_a_training_and_few_do_not(data, write_wav):
     write_wav(data / "no" / "silent.wav", np.zeros(RATE, np.float32))
     checkup = found(data)[1]
-    assert checkup.spoiled_by(0.05) == []  # 1 of 25 is 4 %
-    assert checkup.spoiled_by(0.03) == [
+    assert checkup.blocking_issues(0.05) == []  # 1 of 25 is 4 %
+    assert checkup.blocking_issues(0.03) == [
         "1 of 25 clips are bad, more than --max-bad 0.03 allows; leave them out with --fix-list"
     ]
     (data / "no" / "empty.wav").touch()
-    [reason] = found(data)[1].spoiled_by(0.5)
+    [reason] = found(data)[1].blocking_issues(0.5)
     assert reason.startswith("1 of 26 clips cannot be read, more than the 1 % that train allows")
 
 
@@ -242,19 +242,19 @@ def test_equal_samples_in_two_told_splits_leak(data, tmp_path):
     (tmp_path / "m.csv").write_text("path,label,split\n" + "".join(lines))
     kinds, checkup = found(tmp_path / "m.csv")
     assert kinds == [("leak", "data/no/s0_nohash_0.wav")]
-    assert any("in another split" in reason for reason in checkup.spoiled_by(1.0))
+    assert any("in another split" in reason for reason in checkup.blocking_issues(1.0))
     examples = checkup.dataset.examples
     assert examples[checkup.of_kind("leak")[0].clip].split == "train"
 
 
 def test_what_train_would_refuse_spoils(data):
     shutil.rmtree(data / "yes")
-    [reason] = found(data)[1].spoiled_by(1.0)
+    [reason] = found(data)[1].blocking_issues(1.0)
     assert reason.startswith("train would refuse it: only one label (no)")
 
 
 def test_a_share_that_is_no_number_bears_nothing(data):
-    assert found(data)[1].spoiled_by(float("nan"))
+    assert found(data)[1].blocking_issues(float("nan"))
 
 
 def test_a_fix_list_in_a_linked_folder_leads_back(data, tmp_path):
@@ -300,16 +300,18 @@ def test_check_refuses_what_train_refuses(data, write_wav):
     hum = data / "_background_noise_" / "hum.wav"
     shutil.copytree(data / "yes", data.parent / "yes")
     shutil.rmtree(data / "yes")
-    [reason] = found(data)[1].spoiled_by(1.0)
+    [reason] = found(data)[1].blocking_issues(1.0)
     assert "only one label (no)" in reason and "or name the words that matter" in reason
     write_wav(hum, chirp(9, 3.0))  # with silence there are two
-    assert found(data)[1].spoiled_by(1.0) == []
+    assert found(data)[1].blocking_issues(1.0) == []
     hum.write_text("no sound")
-    assert any("1 of 12 clips cannot be read" in line for line in found(data)[1].spoiled_by(1.0))
+    assert any(
+        "1 of 12 clips cannot be read" in line for line in found(data)[1].blocking_issues(1.0)
+    )
     hum.unlink()
     shutil.move(data.parent / "yes", data / "yes")
     (data / "maybe").mkdir()
-    [reason] = found(data)[1].spoiled_by(1.0)
+    [reason] = found(data)[1].blocking_issues(1.0)
     assert "maybe: no readable clip of this label" in reason
 
 
@@ -317,5 +319,5 @@ def test_data_that_is_all_held_out_is_not_judged_as_a_training(data, tmp_path):
     lines = [f"{path},{path.parent.name},test\n" for path in sorted(data.glob("*/*.wav"))]
     (tmp_path / "m.csv").write_text("path,label,split\n" + "".join(lines))
     kinds, checkup = found(tmp_path / "m.csv")
-    assert (kinds, checkup.spoiled_by(0.0)) == ([], [])
+    assert (kinds, checkup.blocking_issues(0.0)) == ([], [])
     assert any("none of it trains" in note for note in checkup.notes)

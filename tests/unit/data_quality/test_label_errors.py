@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speechcls.data_quality.label_errors import doubt_labels
+from speechcls.data_quality.label_errors import find_label_errors
 
 
 def test_thresholds_by_hand():
@@ -12,11 +12,11 @@ def test_thresholds_by_hand():
     )
     given = np.array([0, 0, 0, 1, 1, 0])
     # Self-confidence of label 1 is (0.8 + 0.6) / 2 = 0.7: clip 2 reaches it, clip 5 does not.
-    [doubt] = doubt_labels(probabilities, given, leniency=1.0)
+    [doubt] = find_label_errors(probabilities, given, leniency=1.0)
     assert (doubt.clip, doubt.likely) == (2, 1)
     assert doubt.margin == pytest.approx(0.8)
     # 0.7 times that is 0.49, which clip 5 reaches too; the surer one comes first.
-    assert [doubt.clip for doubt in doubt_labels(probabilities, given, leniency=0.7)] == [2, 5]
+    assert [doubt.clip for doubt in find_label_errors(probabilities, given, leniency=0.7)] == [2, 5]
 
 
 def test_a_label_that_is_never_sure_is_judged_by_its_own_measure():
@@ -24,13 +24,13 @@ def test_a_label_that_is_never_sure_is_judged_by_its_own_measure():
     sure, unsure = [0.9, 0.05, 0.05], [0.3, 0.5, 0.2]
     probabilities = np.array([sure, sure, unsure, unsure, unsure], np.float32)
     given = np.array([0, 0, 1, 1, 0])
-    [doubt] = doubt_labels(probabilities, given, leniency=1.0)
+    [doubt] = find_label_errors(probabilities, given, leniency=1.0)
     assert (doubt.clip, doubt.likely) == (4, 1)
 
 
 def test_a_label_that_does_not_occur_is_never_the_likely_one():
     probabilities = np.array([[0.1, 0.1, 0.8], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0]], np.float32)
-    assert doubt_labels(probabilities, np.array([0, 0, 1])) == []
+    assert find_label_errors(probabilities, np.array([0, 0, 1])) == []
 
 
 def test_wrong_labels_are_found_and_right_ones_are_not():
@@ -41,7 +41,7 @@ def test_wrong_labels_are_found_and_right_ones_are_not():
     probabilities = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float32)
     given = truth.copy()
     given[:50] = (truth[:50] + rng.integers(1, 5, 50)) % 5
-    doubts = doubt_labels(probabilities, given)
+    doubts = find_label_errors(probabilities, given)
     found = {doubt.clip for doubt in doubts if doubt.clip < 50}
     assert len(found) >= 47
     assert len(doubts) - len(found) <= 2

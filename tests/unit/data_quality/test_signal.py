@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from speechcls.audio.level import clipped_share
+from speechcls.audio.level import clipped_ratio
 from speechcls.data_quality.signal import faults_of, measure
 
 RATE = 16_000
@@ -79,14 +79,14 @@ def test_one_clipped_channel_is_enough():
 def test_a_full_scale_peak_is_not_clipping():
     assert kinds(word(peak=1.0, noise=0)) == []
     faint = np.rint(word(peak=0.02) * 32_768) / 32_768  # few steps, many equal neighbours
-    assert clipped_share(faint[:, 0].astype(np.float32)) == 0
+    assert clipped_ratio(faint[:, 0].astype(np.float32)) == 0
 
 
 def test_share_of_flat_tops_by_hand():
     samples = np.array([0, 1, 1, 0, -1, 0, 0.5, 0.5, 0.5, 0], np.float32)
     # Two neighbours at full scale; the lone one below and those far from the peak do not count.
-    assert clipped_share(samples) == pytest.approx(0.2)
-    assert clipped_share(samples[5:]) == pytest.approx(0.6)  # now 0.5 is the peak, three times
+    assert clipped_ratio(samples) == pytest.approx(0.2)
+    assert clipped_ratio(samples[5:]) == pytest.approx(0.6)  # now 0.5 is the peak, three times
 
 
 @pytest.mark.parametrize("part", [slice(8_000, None), slice(None, 8_000)], ids=["start", "end"])

@@ -170,7 +170,7 @@ def test_a_process_of_its_own_says_the_same(tmp_path, monkeypatch):
     """Also where a file beside it is called like a library."""
     (tmp_path / "numpy.py").write_text("raise ImportError('not the real one')")
     monkeypatch.chdir(tmp_path)
-    apart = speed.measure_apart(find_bundled(), 1)
+    apart = speed.benchmark_in_subprocess(find_bundled(), 1)
     here = speed.measure(find_bundled(), 1)
     fixed = ("model", "parameters", "multiply_adds", "file_bytes", "jobs")
     both = dataclasses.asdict(apart), dataclasses.asdict(here)
@@ -182,11 +182,11 @@ def test_a_process_of_its_own_says_the_same(tmp_path, monkeypatch):
 def test_a_process_that_fails_is_told_with_its_last_words(monkeypatch):
     monkeypatch.setattr(speed.sys, "executable", "false")
     with pytest.raises(ArtifactError, match=r"commands: cannot be run \(exit code 1\); try"):
-        speed.measure_apart(find_bundled(), 1)
+        speed.benchmark_in_subprocess(find_bundled(), 1)
 
 
 def test_a_process_of_its_own_finds_the_modules_that_this_one_finds(tmp_path, monkeypatch):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('found it')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ArtifactError, match="ImportError: found it"):
-        speed.measure_apart(find_bundled(), 1)
+        speed.benchmark_in_subprocess(find_bundled(), 1)

@@ -10,7 +10,7 @@ from speechcls.artifact.calibration import Calibration, load_calibration, save_c
 from speechcls.artifact.format import Artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.evaluation.calibration import Heard, best_threshold, raise_thresholds
+from speechcls.evaluation.calibration import ValidationDetections, best_threshold, raise_thresholds
 from speechcls.runtime.detection import DEFAULT_THRESHOLD, Event, choose_thresholds
 from speechcls.runtime.session import apply_temperature
 
@@ -28,17 +28,19 @@ def alarms(**probabilities):
 
 
 def test_the_best_threshold_lies_between_the_two_kinds():
-    assert best_threshold(Heard((0.8, 0.9), (0.3, 0.4), 2)) == pytest.approx(0.6)
+    assert best_threshold(ValidationDetections((0.8, 0.9), (0.3, 0.4), 2)) == pytest.approx(0.6)
     # with nothing wrong: between the least likely word and the least at which one is looked for
-    assert best_threshold(Heard((0.8, 0.9), (), 2)) == pytest.approx(0.45)
+    assert best_threshold(ValidationDetections((0.8, 0.9), (), 2)) == pytest.approx(0.45)
 
 
 def test_the_best_threshold_takes_what_is_wrong_where_that_gains_more():
     # 0.9 | 0.8 wrong | 0.7 0.6: F1 of the first alone 2/4, of all 6/7
-    assert best_threshold(Heard((0.6, 0.7, 0.9), (0.8,), 3)) == pytest.approx(0.35)
+    assert best_threshold(ValidationDetections((0.6, 0.7, 0.9), (0.8,), 3)) == pytest.approx(0.35)
     # two wrong above one that is right: F1 without it 2/3, with it 4/6
-    assert best_threshold(Heard((0.6, 0.9), (0.7, 0.8, 0.65), 2)) == pytest.approx(0.85)
-    assert best_threshold(Heard((), (0.3,), 4)) == 0.5
+    assert best_threshold(ValidationDetections((0.6, 0.9), (0.7, 0.8, 0.65), 2)) == pytest.approx(
+        0.85
+    )
+    assert best_threshold(ValidationDetections((), (0.3,), 4)) == 0.5
 
 
 def test_without_clips_all_labels_get_one_threshold():
@@ -57,8 +59,8 @@ def test_without_clips_all_labels_get_one_threshold():
 
 def test_the_label_that_loses_fewer_words_is_raised():
     heard = {
-        "yes": Heard((0.55, 0.58, 0.9), (), 3),  # would lose two
-        "no": Heard((0.95, 0.96, 0.97), (), 3),  # would lose none
+        "yes": ValidationDetections((0.55, 0.58, 0.9), (), 3),  # would lose two
+        "no": ValidationDetections((0.95, 0.96, 0.97), (), 3),  # would lose none
     }
     found = alarms(yes=[0.6], no=[0.9])
     raised = raise_thresholds({"yes": 0.5, "no": 0.5}, found, heard, 1)

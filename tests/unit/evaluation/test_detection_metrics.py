@@ -46,10 +46,10 @@ def test_events_are_matched_one_to_one_by_label_and_place():
     total = scores.total
     assert (total.hits, total.misses, total.confused, total.false_alarms) == (3, 1, 1, 1)
     assert scores.total.miss_rate == 0.25
-    assert scores.false_alarms_an_hour == 2.0
+    assert scores.false_alarms_per_hour == 2.0
     np.testing.assert_allclose(scores.offsets_s, [0.05, 0.45, 0.0], atol=1e-9)
     assert scores.median_distance_s == pytest.approx(0.05)
-    assert scores.near_share == pytest.approx(2 / 3)
+    assert scores.near_ratio == pytest.approx(2 / 3)
     as_json = scores.to_dict()
     assert (as_json["hits"], as_json["per_label"]["no"]["misses"]) == (3, 1)
 
@@ -105,7 +105,7 @@ def test_the_curve_sweeps_over_the_probabilities():
     expected = {0.5: (1, 1), 0.6: (1, 0), 0.7: (1, 0), 0.8: (2, 0), 0.9: (3, 0), 0.96: (4, 0)}
     for threshold, (misses, alarms) in expected.items():
         point = points[threshold]
-        assert (point.miss_rate, point.false_alarms_an_hour) == (misses / 4, alarms / 0.5)
+        assert (point.miss_rate, point.false_alarms_per_hour) == (misses / 4, alarms / 0.5)
 
 
 def test_the_upper_bound_of_no_event_in_an_hour_is_three():

@@ -10,18 +10,18 @@ from speechcls.data.layouts import find_examples
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.experiments import delayed_recall as memory
 from speechcls.experiments.delayed_recall import (
-    MemoryConfig,
-    MemoryRun,
+    DelayedRecallConfig,
+    DelayedRecallRun,
     build_network,
     end_of_word,
     mean_curves,
     prepare_words,
-    run_memory,
+    run_delayed_recall,
 )
 from speechcls.networks.size import count_parameters
 
 RATE = 16_000
-SMALL = MemoryConfig(longest_s=0.5, parameters=3_000, steps=40, batch_size=16, lr=0.01)
+SMALL = DelayedRecallConfig(longest_s=0.5, parameters=3_000, steps=40, batch_size=16, lr=0.01)
 
 
 @pytest.fixture
@@ -86,19 +86,19 @@ def test_one_word_is_not_enough(make_data, tmp_path):
 
 def test_a_network_learns_and_the_same_seed_gives_the_same(words):
     steps = []
-    run = run_memory(words, "gru", 40, 3, SMALL, lambda: steps.append(1))
+    run = run_delayed_recall(words, "gru", 40, 3, SMALL, lambda: steps.append(1))
     assert len(steps) == SMALL.steps
     assert list(run.accuracy) == SMALL.gaps_s == [0.0, 0.03, 0.05, 0.1, 0.17, 0.25, 0.38, 0.5]
     assert run.accuracy[0.5] > 0.9
     assert words.chance == 0.5
-    assert run == run_memory(words, "gru", 40, 3, SMALL)
+    assert run == run_delayed_recall(words, "gru", 40, 3, SMALL)
 
 
 def test_curves_are_means_and_deviations_over_seeds():
     runs = [
-        MemoryRun("rnn", 10, 0, 9, {0.0: 0.5, 1.0: 0.2}),
-        MemoryRun("rnn", 10, 1, 9, {0.0: 0.7, 1.0: 0.2}),
-        MemoryRun("rnn", 40, 0, 9, {0.0: 0.9, 1.0: 0.8}),
+        DelayedRecallRun("rnn", 10, 0, 9, {0.0: 0.5, 1.0: 0.2}),
+        DelayedRecallRun("rnn", 10, 1, 9, {0.0: 0.7, 1.0: 0.2}),
+        DelayedRecallRun("rnn", 40, 0, 9, {0.0: 0.9, 1.0: 0.8}),
     ]
     curves = mean_curves(runs)
     assert list(curves) == [(10, "rnn"), (40, "rnn")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from speechcls.evaluation.significance import Contender, compare
-from speechcls.experiments.figures import draw_learning_curves, draw_memory, draw_sizes
+from speechcls.experiments.figures import draw_delayed_recall, draw_learning_curves, draw_sizes
 from speechcls.training.curves import draw_curves
 
 HISTORY = [
@@ -79,7 +79,7 @@ def test_memory_has_a_panel_a_step_and_a_line_a_network():
         (10, "lstm"): {0.0: (0.9, math.nan), 3.0: (0.8, math.nan)},
         (40, "rnn"): {0.0: (0.9, 0.0), 3.0: (0.5, 0.0)},
     }
-    left, right = draw_memory(curves, 0.25).axes
+    left, right = draw_delayed_recall(curves, 0.25).axes
     rnn, lstm, chance = left.lines
     assert points(rnn) == [(0.0, 90.0), (3.0, pytest.approx(20.0))]
     assert points(lstm) == [(0.0, 90.0), (3.0, 80.0)]

@@ -15,7 +15,7 @@ from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
 from speechcls.explain.figures import N_FRAMES, animate_figure, draw_explanation
 from speechcls.explain.page import to_dict, write_explanation
-from speechcls.explain.panels import heard_panels, layer_panels, layer_title
+from speechcls.explain.panels import input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Curve, explain, gate_panels
 from speechcls.render.figures import colour_steps, save_animation
 from speechcls.render.panels import features_panel, wave_panel
@@ -32,7 +32,7 @@ def explanation(tmp_path_factory):
 
 
 def test_what_is_heard_and_answered(explanation):
-    wave, loud, heard, unfolding, attention, occlusion = heard_panels(explanation)
+    wave, loud, heard, posterior_over_time, attention, occlusion = input_panels(explanation)
     assert wave.high.max() == explanation.samples.max()
     assert wave.low.min() == explanation.samples.min()
     # The lowest frequency and the first feature are the last rows: they are drawn lowest.
@@ -43,15 +43,17 @@ def test_what_is_heard_and_answered(explanation):
     np.testing.assert_array_equal(heard.values[-1], explanation.features[:, 0])
     np.testing.assert_array_equal(heard.times_s, explanation.frame_times_s)
     # The answer first, the others by the highest probability they ever have.
-    order = [explanation.labels.index(name) for name in unfolding.names]
+    order = [explanation.labels.index(name) for name in posterior_over_time.names]
     assert order[0] == explanation.label_index
-    np.testing.assert_array_equal(unfolding.values, explanation.unfolding.values[:, order])
-    highest = unfolding.values.max(axis=0)
+    np.testing.assert_array_equal(
+        posterior_over_time.values, explanation.posterior_over_time.values[:, order]
+    )
+    highest = posterior_over_time.values.max(axis=0)
     assert highest[1] >= highest[2]
     np.testing.assert_array_equal(attention.values, explanation.attention)
     assert attention.names == ("head 1", "head 2", "head 3", "head 4")[: attention.values.shape[1]]
     np.testing.assert_array_equal(occlusion.values[:, 0], explanation.occlusion.values)
-    assert f"probability of {unfolding.names[0]} lost" in occlusion.title
+    assert f"probability of {posterior_over_time.names[0]} lost" in occlusion.title
 
 
 def test_a_waveform_by_hand():
@@ -99,13 +101,13 @@ def test_the_page_holds_every_number_of_every_layer(explanation):
             assert panel["n_forward"] == 6
     kinds = [panel["kind"] for panel in content["heard"]]
     assert kinds == ["wave", "image", "image", "curves", "curves", "curves"]
-    unfolding = content["heard"][3]
-    np.testing.assert_allclose(np.sum(unfolding["series"], axis=0), 1.0, atol=2e-3)
+    posterior_over_time = content["heard"][3]
+    np.testing.assert_allclose(np.sum(posterior_over_time["series"], axis=0), 1.0, atol=2e-3)
     used = {p["colours"] for p in content["heard"] if p["kind"] == "image"} | {
         panel["colours"] for layer in content["layers"] for panel in layer["panels"]
     }
     assert set(content["colours"]) == used
-    assert content["answer"] == unfolding["names"][0]
+    assert content["answer"] == posterior_over_time["names"][0]
     json.dumps(content, allow_nan=False)
 
 
@@ -164,10 +166,13 @@ def test_a_moving_picture_on_disk(tmp_path):
 
 def test_many_labels_are_drawn_and_six_named(explanation):
     labels = tuple(f"word {i}" for i in range(30))
-    times_s = explanation.unfolding.times_s
+    times_s = explanation.posterior_over_time.times_s
     values = np.random.default_rng(0).dirichlet(np.ones(30), size=len(times_s))
     many = dataclasses.replace(
-        explanation, labels=labels, probabilities=values[-1], unfolding=Curve(times_s, values)
+        explanation,
+        labels=labels,
+        probabilities=values[-1],
+        posterior_over_time=Curve(times_s, values),
     )
     axes = draw_explanation(many, "many", layer=1).axes[3]
     n_marks = many.decisive_s is not None

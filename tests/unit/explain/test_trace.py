@@ -56,7 +56,7 @@ def test_the_answer_is_that_of_the_running_model(arch, readout, tmp_path, rng):
     assert answer.max() - answer.min() > 0.05  # or else any network would do
     np.testing.assert_allclose(explanation.probabilities, answer, rtol=0, atol=1e-4)
     with torch.no_grad():
-        standardised = recogniser.standardised(torch.from_numpy(samples)[None])[0].numpy()
+        standardised = recogniser.extract_features(torch.from_numpy(samples)[None])[0].numpy()
     np.testing.assert_allclose(explanation.features, standardised, rtol=0, atol=1e-5)
 
     directions = ["forward", "reverse"] if NETWORKS[arch].bidirectional else ["forward"]
@@ -75,15 +75,17 @@ def test_the_answer_is_that_of_the_running_model(arch, readout, tmp_path, rng):
     assert len(explanation.step_times_s) == n_steps
     assert len(explanation.frame_times_s) == len(explanation.features)
     # All revealed is the whole clip, nothing revealed is silence, nothing lost where it was silent.
-    assert explanation.unfolds_by_steps == (readout == "stream")
+    assert explanation.is_per_step == (readout == "stream")
     if readout != "stream":
         silence = classifier.probabilities(np.zeros_like(samples)[None])[0]
-        np.testing.assert_allclose(explanation.unfolding.values[-1], answer, atol=1e-5)
-        np.testing.assert_allclose(explanation.unfolding.values[0], silence, atol=1e-5)
+        np.testing.assert_allclose(explanation.posterior_over_time.values[-1], answer, atol=1e-5)
+        np.testing.assert_allclose(explanation.posterior_over_time.values[0], silence, atol=1e-5)
     else:
-        assert explanation.unfolding.values.shape == (n_steps, len(LABELS))
-        likeliest = explanation.unfolding.values[:, :-1].max(axis=1).argmax()
-        np.testing.assert_allclose(explanation.unfolding.values[likeliest], answer, atol=1e-4)
+        assert explanation.posterior_over_time.values.shape == (n_steps, len(LABELS))
+        likeliest = explanation.posterior_over_time.values[:, :-1].max(axis=1).argmax()
+        np.testing.assert_allclose(
+            explanation.posterior_over_time.values[likeliest], answer, atol=1e-4
+        )
     changed = samples.copy()
     changed[2_400:4_000] = 0  # 0.1 s around 0.2 s
     label_index = answer.argmax()
@@ -119,7 +121,7 @@ def test_a_network_of_one_unit_by_hand(tmp_path):
     np.testing.assert_allclose(explanation.occlusion.values, 0.0, atol=1e-6)
     assert explanation.decisive_s is None
     np.testing.assert_allclose(explanation.step_times_s, [0.0, 0.01, 0.02])
-    np.testing.assert_allclose(explanation.unfolding.times_s, [0.0, 0.02])
+    np.testing.assert_allclose(explanation.posterior_over_time.times_s, [0.0, 0.02])
 
 
 def test_times_of_steps(tmp_path, rng):

@@ -8,7 +8,7 @@ import pytest
 
 from speechcls.errors import ConfigError
 from speechcls.live import actions as reactions
-from speechcls.live.actions import MOST_WAITING, Reactions, fill, parse_command
+from speechcls.live.actions import MOST_WAITING, CommandRunner, fill, parse_command
 from speechcls.runtime.detection import Event
 
 
@@ -43,7 +43,7 @@ WRITE = "import sys, json; open(sys.argv[1], 'a').write(json.dumps(sys.argv[2:])
 def test_each_event_runs_once_in_order_with_its_words_whole(tmp_path):
     labels = ["stop; touch x", "$(id)", 'two "words"', "-n", "{probability}", "é*"]
     troubles = []
-    runner = Reactions(
+    runner = CommandRunner(
         [sys.executable, "-c", WRITE, str(tmp_path / "log"), "{label}"], troubles.append
     )
     for label in labels:
@@ -72,7 +72,7 @@ def blocked(monkeypatch):
 def test_a_slow_command_holds_nobody_up_and_what_cannot_wait_is_told(blocked):
     go, has_begun, ran = blocked
     troubles = []
-    runner = Reactions(["echo", "{label}"], troubles.append)
+    runner = CommandRunner(["echo", "{label}"], troubles.append)
     runner.start(event("0"))
     assert has_begun.wait(20)
     for n in range(1, MOST_WAITING + 3):
@@ -89,7 +89,7 @@ def test_a_slow_command_holds_nobody_up_and_what_cannot_wait_is_told(blocked):
 def test_giving_up_ends_what_runs_and_tells_what_does_not(blocked):
     go, has_begun, ran = blocked
     troubles = []
-    runner = Reactions(["echo", "{label}"], troubles.append)
+    runner = CommandRunner(["echo", "{label}"], troubles.append)
     runner.start(event("a"))
     assert has_begun.wait(20)
     runner.start(event("b"))
@@ -103,11 +103,11 @@ def test_giving_up_ends_what_runs_and_tells_what_does_not(blocked):
 def test_failures_are_told_and_the_next_command_runs(tmp_path):
     troubles = []
     script = "import sys, os; os.kill(os.getpid(), 9) if sys.argv[1] == 'x' else sys.exit(3)"
-    runner = Reactions([sys.executable, "-c", script, "{label}"], troubles.append)
+    runner = CommandRunner([sys.executable, "-c", script, "{label}"], troubles.append)
     for label in ("a", "x", "nul\0"):
         runner.start(event(label))
     runner.finish()
-    runner = Reactions(["{label}"], troubles.append)
+    runner = CommandRunner(["{label}"], troubles.append)
     runner.start(event("/no/such"))
     runner.finish()
     assert [trouble.split(": ")[-1] for trouble in troubles] == [

@@ -106,7 +106,7 @@ def hear(fake, n_blocks, device=None):
 def test_what_the_device_gives_comes_in_order(plug):
     heard = hear(plug(block(0.1), block(0.2), block(0.3)), 3)
     assert [b.samples[0] for b in heard] == pytest.approx([0.1, 0.2, 0.3])
-    assert [(b.rate, b.lost_s, b.news, len(b.samples)) for b in heard] == [(RATE, 0, (), N)] * 3
+    assert [(b.rate, b.lost_s, b.warnings, len(b.samples)) for b in heard] == [(RATE, 0, (), N)] * 3
 
 
 def test_an_overrun_is_told_with_what_it_cost(plug):
@@ -115,7 +115,7 @@ def test_an_overrun_is_told_with_what_it_cost(plug):
     fake.on_read = lambda: setattr(fake, "now", fake.now + next(step))
     heard = hear(fake, 3)
     assert [b.lost_s for b in heard] == pytest.approx([0, 0.5, 0])
-    assert heard[1].news == ("microphone: overrun; about 0.50 s were not heard",)
+    assert heard[1].warnings == ("microphone: overrun; about 0.50 s were not heard",)
 
 
 def test_an_unplugged_device_is_opened_again(plug):
@@ -123,8 +123,8 @@ def test_an_unplugged_device_is_opened_again(plug):
     fake.rates = deque([RATE, RATE, RATE, RATE, 8_000])
     heard = hear(fake, 4)
     assert [len(b.samples) for b in heard] == [N, 0, 0, N]
-    assert heard[1].news == ("microphone: lost (Device gone); opening it again every 0 s",)
-    assert heard[2].news == ("microphone: back after 3.0 s in which nothing was heard",)
+    assert heard[1].warnings == ("microphone: lost (Device gone); opening it again every 0 s",)
+    assert heard[2].warnings == ("microphone: back after 3.0 s in which nothing was heard",)
     assert [b.lost_s for b in heard] == [0, 0, 3.0, 0]
     assert heard[3].samples[0] == pytest.approx(0.2)
     assert heard[3].rate == 8_000  # what the system took for the lost one
@@ -145,7 +145,7 @@ def test_what_cannot_wait_is_lost_and_told(plug, monkeypatch):
     heard.append(next(blocks))
     assert [b.samples[0] for b in heard] == pytest.approx([0.0, 0.1, 0.2, 0.9])
     assert [b.lost_s for b in heard] == pytest.approx([0, 0, 0, 0.12])
-    assert heard[3].news == ("microphone: held up; 0.12 s were not heard",)
+    assert heard[3].warnings == ("microphone: held up; 0.12 s were not heard",)
 
 
 def test_news_that_cannot_wait_are_told_later(plug, monkeypatch):
@@ -159,7 +159,7 @@ def test_news_that_cannot_wait_are_told_later(plug, monkeypatch):
     next(blocks)
     source._put(block(0.4))
     told = next(blocks)
-    assert told.news == ("first", "second", "microphone: held up; 0.08 s were not heard")
+    assert told.warnings == ("first", "second", "microphone: held up; 0.08 s were not heard")
     assert told.lost_s == pytest.approx(0.08)
 
 
@@ -167,7 +167,7 @@ def test_a_device_that_gives_nothing_is_told(plug, monkeypatch):
     monkeypatch.setattr(microphone, "_SILENT_S", 0.0)
     fake = plug()
     source = Microphone(clock=lambda: fake.now)
-    assert "no sound for" in next(source.blocks()).news[0]
+    assert "no sound for" in next(source.blocks()).warnings[0]
 
 
 def test_a_device_is_named_by_number_or_by_a_part_of_its_name(plug):

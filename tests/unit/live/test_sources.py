@@ -11,7 +11,7 @@ import soxr
 
 from speechcls.errors import AudioError, ConfigError
 from speechcls.live import sources
-from speechcls.live.sources import Block, Pipe, Recording, at_rate
+from speechcls.live.sources import Block, FileSource, Pipe, at_rate
 
 RATE = 16_000
 
@@ -21,7 +21,7 @@ def joined(blocks):
 
 
 def news_of(blocks):
-    return [line for block in blocks for line in block.news]
+    return [line for block in blocks for line in block.warnings]
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_file_comes_at_its_own_pace(speed, lasts_s, tmp_path, tone, write_wav)
     clock, samples = Clock(), tone(440, 2.0, 8_000)
     path = write_wav(tmp_path / "a.wav", samples, 8_000, "FLOAT")
     n_heard = 0
-    for block in blocks_of(Recording(path, speed, clock, clock.sleep)):
+    for block in blocks_of(FileSource(path, speed, clock, clock.sleep)):
         np.testing.assert_array_equal(
             block.samples, samples[n_heard : n_heard + len(block.samples)]
         )
@@ -138,7 +138,7 @@ def test_a_file_comes_at_its_own_pace(speed, lasts_s, tmp_path, tone, write_wav)
 def test_a_slow_listener_is_not_slowed_further(tmp_path, tone, write_wav):
     clock = Clock()
     path = write_wav(tmp_path / "a.wav", tone(440))
-    for _ in blocks_of(Recording(path, 1.0, clock, clock.sleep)):
+    for _ in blocks_of(FileSource(path, 1.0, clock, clock.sleep)):
         clock.now += 0.05  # more than the 0.04 s that a block lasts
     assert clock.now == pytest.approx(25 * 0.05 + 0.04)  # it waited for the first block only
 
@@ -147,21 +147,21 @@ def test_a_missing_file_a_folder_and_no_audio_are_refused(tmp_path):
     (tmp_path / "a.raw").write_bytes(b"not audio" * 9)
     for name, fact in (("no.wav", "no such file"), ("", "is a dir"), ("a.raw", "not readable")):
         with pytest.raises(AudioError, match=fact):
-            Recording(tmp_path / name)
+            FileSource(tmp_path / name)
 
 
 def test_infinite_samples_are_refused(tmp_path, write_wav):
     samples = np.array([0.0, np.inf, 0.0], dtype=np.float32)
     path = write_wav(tmp_path / "a.wav", samples, subtype="FLOAT")
     with pytest.raises(AudioError, match="NaN or infinite"):
-        list(blocks_of(Recording(path, 0)))
+        list(blocks_of(FileSource(path, 0)))
 
 
 def test_blocks_are_resampled_as_if_they_were_one(rng):
     samples = rng.normal(0, 0.1, 44_100).astype(np.float32)
     pieces = np.split(samples, range(1_632, 44_100, 1_632))  # of 37 ms
-    news = [("a",), *[()] * (len(pieces) - 1)]
-    blocks = [Block(p, 44_100, news=n) for p, n in zip(pieces, news, strict=True)]
+    warnings = [("a",), *[()] * (len(pieces) - 1)]
+    blocks = [Block(p, 44_100, warnings=n) for p, n in zip(pieces, warnings, strict=True)]
     resampled = list(at_rate(blocks, RATE))
     whole = soxr.resample(samples, 44_100, RATE, quality="HQ")
     np.testing.assert_allclose(joined(resampled), whole, atol=1e-5)

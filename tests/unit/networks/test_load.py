@@ -12,7 +12,7 @@ from speechcls.artifact.format import WEIGHTS, Artifact
 from speechcls.artifact.store import save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError
-from speechcls.networks.load import take_body
+from speechcls.networks.load import load_backbone
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 
 FEATURES = FeatureConfig(kind="log-mel", n_mels=20)
@@ -41,7 +41,7 @@ def test_everything_but_the_last_layer_is_taken(n_outputs: int, tmp_path: Path) 
     source, trained = save_model(tmp_path / "model")
     recogniser = build(n_outputs)
     own = {name: value.clone() for name, value in recogniser.network.output.state_dict().items()}
-    take_body(recogniser, source)
+    load_backbone(recogniser, source)
     taken = recogniser.state_dict()
     assert taken.keys() == trained.state_dict().keys()
     for name, value in trained.state_dict().items():
@@ -56,11 +56,11 @@ def test_everything_but_the_last_layer_is_taken(n_outputs: int, tmp_path: Path) 
 def test_what_is_taken_is_heard_the_same(tmp_path: Path) -> None:
     source, trained = save_model(tmp_path / "model")
     recogniser = build(2)
-    take_body(recogniser, source)
+    load_backbone(recogniser, source)
     samples = 0.1 * torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
     heard = []
     for each in (trained.eval(), recogniser.eval()):
-        features = each.network.front_end(each.standardised(samples))
+        features = each.network.front_end(each.extract_features(samples))
         heard.append(each.network.readout(each.network.recurrence(features)[0]))
     torch.testing.assert_close(*heard)
 
@@ -68,8 +68,8 @@ def test_what_is_taken_is_heard_the_same(tmp_path: Path) -> None:
 def test_what_is_taken_is_trained_on_alone(tmp_path: Path) -> None:
     source, _ = save_model(tmp_path / "model")
     first, second = build(2), build(2)
-    take_body(first, source)
-    take_body(second, source)
+    load_backbone(first, source)
+    load_backbone(second, source)
     with torch.no_grad():
         for parameter in first.parameters():
             parameter.add_(1.0)
@@ -81,7 +81,7 @@ def test_a_larger_network_does_not_fit(tmp_path: Path) -> None:
     source, _ = save_model(tmp_path / "model")
     recogniser = build(2, hidden_size=12)
     before = {name: value.clone() for name, value in recogniser.state_dict().items()}
-    assert refusal(ArtifactError, take_body, recogniser, source) == (
+    assert refusal(ArtifactError, load_backbone, recogniser, source) == (
         f"{tmp_path / 'model' / WEIGHTS}: does not fit config.json (network.front_end.project.bias,"
         " network.front_end.project.weight, network.readout.project.bias); copy the model again"
     )
@@ -91,7 +91,7 @@ def test_a_larger_network_does_not_fit(tmp_path: Path) -> None:
 
 def test_a_deeper_network_does_not_fit(tmp_path: Path) -> None:
     source, _ = save_model(tmp_path / "model")
-    assert refusal(ArtifactError, take_body, build(2, num_layers=3), source) == (
+    assert refusal(ArtifactError, load_backbone, build(2, num_layers=3), source) == (
         f"{tmp_path / 'model' / WEIGHTS}: does not fit config.json (network.recurrence.bias_hh_l2,"
         " network.recurrence.bias_ih_l2, network.recurrence.weight_hh_l2); copy the model again"
     )
@@ -101,7 +101,7 @@ def test_a_deeper_network_does_not_fit(tmp_path: Path) -> None:
 def test_missing_or_damaged_weights_are_named(damage, tmp_path: Path) -> None:
     source, _ = save_model(tmp_path / "model")
     damage(source.path / WEIGHTS)
-    message = refusal(ArtifactError, take_body, build(2), source)
+    message = refusal(ArtifactError, load_backbone, build(2), source)
     assert message.startswith(f"{source.path / WEIGHTS}: missing or damaged (")
     assert message.endswith("); copy the model again")
 
@@ -113,5 +113,5 @@ def test_the_last_layer_of_the_source_is_not_asked_for(tmp_path: Path) -> None:
     headless = dataclasses.replace(source, path=tmp_path / "headless")
     save_artifact(headless, weights, b"graph", {}, [])
     recogniser = build(2)
-    take_body(recogniser, headless)
+    load_backbone(recogniser, headless)
     np.testing.assert_array_equal(recogniser.feature_mean, trained.feature_mean)

@@ -50,7 +50,7 @@ def test_standardisation() -> None:
     expected = (recogniser.features(samples) - torch.linspace(-9.0, 9.0, 40)) / torch.linspace(
         1.0, 5.0, 40
     )
-    torch.testing.assert_close(recogniser.standardised(samples), expected)
+    torch.testing.assert_close(recogniser.extract_features(samples), expected)
 
 
 # Words and labels
@@ -59,27 +59,27 @@ def test_standardisation() -> None:
 def test_probabilities_of_the_words_of_a_label_are_summed() -> None:
     # Odds 4, 1, 3, 2 and 2, 2, 0, 6 of ten; each row of logits may be moved as a whole.
     logits = torch.tensor([[4.0, 1.0, 3.0, 2.0], [2.0, 2.0, 0.0, 6.0]]).log() + 7.0
-    by_label = build([0, 1, 2, 2]).by_label(logits).exp()
+    by_label = build([0, 1, 2, 2]).merge_word_logits(logits).exp()
     torch.testing.assert_close(by_label, torch.tensor([[0.4, 0.1, 0.5], [0.2, 0.2, 0.6]]))
-    crossed = build([1, 0, 2, 0]).by_label(logits).exp()
+    crossed = build([1, 0, 2, 0]).merge_word_logits(logits).exp()
     torch.testing.assert_close(crossed, torch.tensor([[0.3, 0.4, 0.3], [0.8, 0.2, 0.0]]))
 
 
 def test_labels_in_another_order_than_their_outputs() -> None:
     # As many words as labels, but _unknown_ has another place among them.
     logits = torch.tensor([[5.0, 3.0, 2.0]]).log()
-    by_label = build([0, 2, 1]).by_label(logits).exp()
+    by_label = build([0, 2, 1]).merge_word_logits(logits).exp()
     torch.testing.assert_close(by_label, torch.tensor([[0.5, 0.2, 0.3]]))
 
 
 def test_logits_stay_where_each_label_is_one_output() -> None:
     logits = torch.tensor([[3.0, -40.0, 900.0]])
-    assert torch.equal(build(range(3)).by_label(logits), logits)
-    assert torch.equal(build([0, 1, 2]).by_label(logits), logits)
+    assert torch.equal(build(range(3)).merge_word_logits(logits), logits)
+    assert torch.equal(build([0, 1, 2]).merge_word_logits(logits), logits)
 
 
 def test_hopeless_words_have_finite_logits() -> None:
-    by_label = build([0, 1, 1]).by_label(torch.tensor([[0.0, -500.0, -600.0]]))
+    by_label = build([0, 1, 1]).merge_word_logits(torch.tensor([[0.0, -500.0, -600.0]]))
     torch.testing.assert_close(by_label.exp(), torch.tensor([[1.0, 0.0]]))
     assert by_label.isfinite().all()
 
@@ -88,7 +88,7 @@ def test_the_whole_way_from_samples_to_labels() -> None:
     recogniser, samples = build([0, 1, 1, 2, 1]), random_samples(3)
     recogniser.feature_mean.fill_(-20.0)
     recogniser.feature_std.fill_(30.0)
-    words = recogniser.network(recogniser.standardised(samples)).softmax(dim=1)
+    words = recogniser.network(recogniser.extract_features(samples)).softmax(dim=1)
     expected = torch.stack([words[:, 0], words[:, [1, 2, 4]].sum(dim=1), words[:, 3]], dim=1)
     torch.testing.assert_close(recogniser(samples).softmax(dim=1), expected)
     assert expected.std(dim=0).min() > 1e-4

@@ -58,7 +58,7 @@ def test_who_runs_on_a_stream_and_who_refuses(arch: str) -> None:
         )
         return
     network = build(arch, readout="stream").eval()
-    assert network.frames_a_step == STREAMING[arch]
+    assert network.frames_per_step == STREAMING[arch]
     # What is left over of a whole step at the end is not heard.
     assert network(random_features(4, 11)).shape == (4, 11 // STREAMING[arch], 3)
 

@@ -1,4 +1,4 @@
-"""Answers become events: when a word was, how sure, one for each, none that is not asked for."""
+"""Posteriors become events: when a word was, how sure, one for each, none that is not asked for."""
 
 from types import SimpleNamespace
 
@@ -10,13 +10,13 @@ from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
 from speechcls.runtime.detection import (
     DEFAULT_THRESHOLD,
+    Detector,
     Event,
-    EventFinder,
     EventSettings,
     choose_thresholds,
     find_events,
 )
-from speechcls.runtime.stream import Answers
+from speechcls.runtime.stream import Posteriors
 
 LABELS = ("yes", "no", "_unknown_", "_silence_")
 RAW = EventSettings(smoothing_s=0.0, min_s=0.0)
@@ -35,18 +35,18 @@ def fake_stream(is_causal=False, every_s=EVERY_S):
 
 
 def answers(n, bumps, every_s=EVERY_S):
-    """Answers that say silence, but for ``bumps``: label, first and last answer, probability."""
+    """Posteriors that say silence, but for ``bumps``: label, first and last answer, probability."""
     rows = np.zeros((n, len(LABELS)), np.float32)
     for label, first, last, probability in bumps:
         rows[first : last + 1, LABELS.index(label)] = probability
     rows[:, 3] = 1 - rows.sum(axis=1)
-    return Answers(every_s * np.arange(1, n + 1), rows)
+    return Posteriors(every_s * np.arange(1, n + 1), rows)
 
 
 def find(bumps, thresholds=None, settings=RAW, n=60, pieces=1, **options):
     """The events in such answers, given all at once or in pieces."""
     stream = fake_stream(options.pop("is_causal", False))
-    finder = EventFinder(stream, thresholds or {"yes": 0.5, "no": 0.5}, settings, **options)
+    finder = Detector(stream, thresholds or {"yes": 0.5, "no": 0.5}, settings, **options)
     every = answers(n, bumps)
     found = []
     for times, rows in zip(
@@ -54,7 +54,7 @@ def find(bumps, thresholds=None, settings=RAW, n=60, pieces=1, **options):
         np.array_split(every.probabilities, pieces),
         strict=True,
     ):
-        found += finder.push(Answers(times, rows))
+        found += finder.push(Posteriors(times, rows))
     return found + finder.finish()
 
 
@@ -115,11 +115,11 @@ def test_smoothing_averages_and_moves_nothing():
 
 
 def test_eager_finders_report_at_once_and_never_twice():
-    finder = EventFinder(fake_stream(True), {"yes": 0.5}, RAW, eager=True)
+    finder = Detector(fake_stream(True), {"yes": 0.5}, RAW, eager=True)
     every = answers(40, [("yes", 10, 14, 0.9), ("yes", 30, 34, 0.9)])
     at = []
     for i in range(40):
-        part = Answers(every.times_s[i : i + 1], every.probabilities[i : i + 1])
+        part = Posteriors(every.times_s[i : i + 1], every.probabilities[i : i + 1])
         at += [(i, event.label) for event in finder.push(part)]
     assert at == [(10, "yes"), (30, "yes")]
     assert finder.finish() == []
@@ -131,7 +131,7 @@ def test_the_end_of_the_sound_ends_a_word():
 
 
 def test_events_come_long_before_the_end():
-    finder = EventFinder(fake_stream(), {"yes": 0.5}, RAW)
+    finder = Detector(fake_stream(), {"yes": 0.5}, RAW)
     found = finder.push(answers(60, [("yes", 5, 9, 0.9)]))
     assert [event.label for event in found] == ["yes"]
 
@@ -139,10 +139,10 @@ def test_events_come_long_before_the_end():
 def test_sound_in_blocks_becomes_events():
     stream = fake_stream()
     every = answers(60, [("yes", 10, 14, 0.9)])
-    parts = iter([Answers(every.times_s[:30], every.probabilities[:30])])
+    parts = iter([Posteriors(every.times_s[:30], every.probabilities[:30])])
     stream.feed = lambda block: next(parts)
-    stream.finish = lambda: Answers(every.times_s[30:], every.probabilities[30:])
-    finder = EventFinder(stream, {"yes": 0.5}, RAW)
+    stream.finish = lambda: Posteriors(every.times_s[30:], every.probabilities[30:])
+    finder = Detector(stream, {"yes": 0.5}, RAW)
     [event] = find_events(stream, [np.zeros(3)], finder)
     assert event == find([("yes", 10, 14, 0.9)])[0]
     assert isinstance(event, Event)

@@ -8,9 +8,9 @@ from speechcls.training.augment import (
     add_noise,
     change_gain,
     cut_noise,
-    fade_noise,
+    make_non_words,
     mask,
-    scramble,
+    random_gain_noise,
     shift,
 )
 
@@ -22,7 +22,7 @@ def test_one_seed_one_result() -> None:
         lambda g: change_gain(clips, 6.0, g),
         lambda g: add_noise(clips, noise, 0.5, (0, 30), g),
         lambda g: cut_noise(noise, 4, 100, g),
-        lambda g: fade_noise(clips, g),
+        lambda g: random_gain_noise(clips, g),
         lambda g: mask(clips.reshape(5, 40, 10), 1, 2, 9, g),
         lambda g: mask(clips.reshape(5, 40, 10), 2, 2, 9, g),
     ):
@@ -86,7 +86,7 @@ def test_noise_is_cut_at_any_place_and_goes_round() -> None:
 
 
 def test_faded_noise_has_levels_uniform_in_decibels() -> None:
-    levels = fade_noise(torch.ones(4_000, 3), generator())
+    levels = random_gain_noise(torch.ones(4_000, 3), generator())
     assert (levels == levels[:, :1]).all()
     assert (levels[:, 0] == 0).float().mean() == pytest.approx(0.1, abs=0.02)
     gain_db = 20 * torch.log10(levels[:, 0][levels[:, 0] > 0])
@@ -167,7 +167,7 @@ def numbered_words(n_clips: int, start: int, first: int) -> torch.Tensor:
 def test_scrambled_words_are_spliced_backwards_or_exchanged() -> None:
     clips, others = numbered_words(500, 20, 0), -numbered_words(500, 30, 500)
     words = torch.arange(500)
-    scrambled = scramble(clips, words, others, words + 500, generator())
+    scrambled = make_non_words(clips, words, others, words + 500, generator())
     kinds = {"backwards": 0, "exchanged": 0, "clip first": 0, "clip last": 0}
     for clip, own, other in zip(scrambled, clips, others, strict=True):
         if torch.equal(clip, own.flip(0)):
@@ -201,19 +201,19 @@ def test_scrambled_words_are_spliced_backwards_or_exchanged() -> None:
 
 def test_a_companion_is_made_as_loud_as_the_clip() -> None:
     clips, others = 0.1 * numbered_words(200, 20, 0), 0.5 * numbered_words(200, 20, 200)
-    scrambled = scramble(clips, torch.zeros(200), others, torch.ones(200), generator())
+    scrambled = make_non_words(clips, torch.zeros(200), others, torch.ones(200), generator())
     level = scrambled.abs()
     assert level.amax() < 0.102 and level[level > 0].amin() > 0.098
 
 
 def test_scrambled_silence_is_silence() -> None:
     silence, words = torch.zeros(9, 50), torch.arange(9)
-    assert not scramble(silence, words, torch.randn(9, 50), words + 9, generator()).any()
+    assert not make_non_words(silence, words, torch.randn(9, 50), words + 9, generator()).any()
 
 
 def test_one_word_is_never_spliced_with_itself() -> None:
     clips, others = torch.randn(2, 200, 400, generator=generator(1))
-    scrambled = scramble(clips, torch.zeros(200), others, torch.zeros(200), generator())
+    scrambled = make_non_words(clips, torch.zeros(200), others, torch.zeros(200), generator())
     # Every sample is one of the clip's own: no other clip comes in, and none stays as it is.
     assert torch.equal(scrambled.sort(dim=1).values, clips.sort(dim=1).values)
     assert not (scrambled == clips).all(dim=1).any()

@@ -44,7 +44,7 @@ def test_an_epoch_holds_every_training_clip_once_in_a_new_order() -> None:
 def test_unknown_is_sampled_anew_and_silence_is_cut_each_epoch() -> None:
     corpus = make_corpus(LABELS, n_each=40)
     # 32 training clips a label; cut short, so that _unknown_ has more than its share
-    config = TrainConfig(batch_size=16, unknown_share=0.5, silence_share=1.5, **PLAIN)
+    config = TrainConfig(batch_size=16, unknown_ratio=0.5, silence_ratio=1.5, **PLAIN)
     corpus.split[corpus.label_index == 3] = "unused"
     batches = Batches(corpus, config, CPU)
     drawn = []
@@ -61,7 +61,7 @@ def test_unknown_is_sampled_anew_and_silence_is_cut_each_epoch() -> None:
 def test_targets_are_words_in_training_and_labels_in_validation() -> None:
     corpus = make_corpus(WORDS, LABELS, n_each=40)
     corpus.split[corpus.word_index == 2] = "unused"  # _silence_ is cut from noise alone
-    config = TrainConfig(batch_size=16, unknown_share=1.0, silence_share=0.5, **PLAIN)
+    config = TrainConfig(batch_size=16, unknown_ratio=1.0, silence_ratio=0.5, **PLAIN)
     batches = Batches(corpus, config, CPU)
     n_seen = np.zeros(5, dtype=int)
     for samples, targets in batches.training_samples(1):
@@ -83,7 +83,7 @@ def test_scrambled_commands_are_a_word_of_their_own() -> None:
     words = ("a", "b", "_scrambled_", "cat")
     corpus = make_corpus(words, ("a", UNKNOWN, "b"), n_each=40)
     corpus.split[corpus.word_index == 2] = "unused"  # nobody records them
-    config = TrainConfig(batch_size=16, unknown_share=1.0, scramble_share=1.5, **PLAIN)
+    config = TrainConfig(batch_size=16, unknown_ratio=1.0, scramble_ratio=1.5, **PLAIN)
     batches = Batches(corpus, config, CPU)
     original = torch.from_numpy(corpus.windows).float() / 32_768.0
     n_seen = np.zeros(4, dtype=int)
@@ -126,7 +126,7 @@ def test_noise_is_what_was_recorded_and_four_pure_colours() -> None:
 
 def test_without_recorded_noise_nothing_is_silence() -> None:
     corpus = make_corpus(("a", "b"))
-    config = TrainConfig(batch_size=16, silence_share=2.0, **PLAIN)
+    config = TrainConfig(batch_size=16, silence_ratio=2.0, **PLAIN)
     targets = torch.cat(
         [targets for _, targets in Batches(corpus, config, CPU).training_samples(1)]
     )
@@ -136,11 +136,11 @@ def test_without_recorded_noise_nothing_is_silence() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"speed_share": 0.2},
-        {"shift_share": 0.2},
-        {"equaliser_share": 1.0, "equaliser_db": 6.0},
-        {"reverb_share": 1.0},
-        {"noise_share": 1.0, "snr_low_db": 0.0, "snr_high_db": 0.0},
+        {"speed_max": 0.2},
+        {"shift_max": 0.2},
+        {"equaliser_prob": 1.0, "equaliser_db": 6.0},
+        {"reverb_prob": 1.0},
+        {"noise_prob": 1.0, "snr_low_db": 0.0, "snr_high_db": 0.0},
         {"gain_db": 6.0},
     ],
     ids=lambda settings: next(iter(settings)),
@@ -167,8 +167,8 @@ def test_each_setting_changes_training_clips_and_no_validation_clip(
 
 def test_a_shift_brings_zeros_in_and_noise_does_not() -> None:
     corpus = make_corpus(("a", "b"), n_each=40)
-    shifts = {"shift_share": 0.2, "noise_share": 0.0}
-    noise = {"shift_share": 0.0, "noise_share": 1.0}
+    shifts = {"shift_max": 0.2, "noise_prob": 0.0}
+    noise = {"shift_max": 0.0, "noise_prob": 1.0}
     for settings, is_shift in ((shifts, True), (noise, False)):
         batches = Batches(corpus, TrainConfig(batch_size=16, **{**PLAIN, **settings}), CPU)
         samples, _ = next(batches.training_samples(1))
@@ -185,10 +185,10 @@ def test_frames_are_masked_in_any_features_and_bands_only_where_there_are_some(k
         config = TrainConfig(**{**PLAIN, **settings})  # type: ignore[arg-type]
         return _mask(ones, recogniser, config, torch.Generator().manual_seed(0)) == 0
 
-    by_time = masked(time_masks=1, time_mask_share=0.3)
+    by_time = masked(time_masks=1, time_mask_max=0.3)
     assert by_time.all(dim=2).sum(dim=1).max() == 6  # 0.3 of 20 frames
     assert torch.equal(by_time.all(dim=2), by_time.any(dim=2))
-    by_band = masked(frequency_masks=1, frequency_mask_share=0.4)
+    by_band = masked(frequency_masks=1, frequency_mask_max=0.4)
     n_bands = by_band.all(dim=1).sum(dim=1)
     assert n_bands.max() == (4 if kind == "log-mel" else 0)
     assert torch.equal(by_band.all(dim=1), by_band.any(dim=1))
@@ -202,7 +202,7 @@ def make_all_kinds(**settings: object) -> Batches:
     corpus = make_corpus(("a", "b", SILENCE, "_scrambled_"), ("a", "b", SILENCE, UNKNOWN))
     corpus.split[corpus.word_index > 1] = "unused"
     config = TrainConfig(
-        **{"batch_size": 16, "silence_share": 0.5, "scramble_share": 0.5} | settings
+        **{"batch_size": 16, "silence_ratio": 0.5, "scramble_ratio": 0.5} | settings
     )  # type: ignore[arg-type]
     return Batches(corpus, config, CPU)
 

@@ -35,16 +35,16 @@ def test_it_learns() -> None:
 
 # Every random change on, dropout and a running average too.
 ALL_ON = {
-    "speed_share": 0.1,
-    "shift_share": 0.1,
-    "equaliser_share": 0.5,
+    "speed_max": 0.1,
+    "shift_max": 0.1,
+    "equaliser_prob": 0.5,
     "equaliser_db": 6.0,
-    "reverb_share": 0.5,
-    "noise_share": 0.5,
+    "reverb_prob": 0.5,
+    "noise_prob": 0.5,
     "gain_db": 6.0,
     "time_masks": 2,
     "frequency_masks": 2,
-    "average_decay": 0.9,
+    "ema_decay": 0.9,
 }
 
 
@@ -94,7 +94,7 @@ def follow(recogniser: Recogniser, **settings: object) -> tuple[list[dict], list
 @pytest.mark.parametrize("decay", [0.2, 0.9])
 def test_the_model_is_the_running_average_of_the_weights(decay: float) -> None:
     recogniser = build(make_corpus(), NetworkConfig("crnn", hidden_size=8, num_layers=1))
-    states, _ = follow(recogniser, epochs=1, average_decay=decay)
+    states, _ = follow(recogniser, epochs=1, ema_decay=decay)
     assert len(states) == 4  # 48 clips by 16
     final = recogniser.state_dict()
     for name, average in states[0].items():
@@ -112,14 +112,14 @@ def test_the_model_is_the_running_average_of_the_weights(decay: float) -> None:
 
 def test_without_an_average_the_model_is_the_weights() -> None:
     recogniser = build(make_corpus())
-    states, _ = follow(recogniser, epochs=1, average_decay=0.0)
+    states, _ = follow(recogniser, epochs=1, ema_decay=0.0)
     for name, weight in recogniser.state_dict().items():
         assert torch.equal(weight, states[-1][name]), name
 
 
 def test_what_is_validated_is_the_average() -> None:
     recogniser = build(make_corpus())
-    states, (epoch,) = follow(recogniser, epochs=1, average_decay=0.9)
+    states, (epoch,) = follow(recogniser, epochs=1, ema_decay=0.9)
     batches = Batches(make_corpus(), TrainConfig(), CPU)
     loss, accuracy = evaluate_loss(recogniser, batches)
     assert (epoch.validation_loss, epoch.validation_accuracy) == (
@@ -137,7 +137,9 @@ def test_validation_sums_the_words_of_a_label() -> None:
     held_out = corpus.split == "validation"
     with torch.no_grad():
         samples = torch.from_numpy(corpus.windows[held_out]).float() / 32_768.0
-        words = recogniser.network(recogniser.eval().standardised(samples)).softmax(dim=1).numpy()
+        words = (
+            recogniser.network(recogniser.eval().extract_features(samples)).softmax(dim=1).numpy()
+        )
     labels = np.stack([words[:, 0], words[:, 1] + words[:, 2]], axis=1)
     truth = corpus.label_index[held_out]
     loss, accuracy = evaluate_loss(recogniser, batches)
@@ -153,7 +155,7 @@ def test_the_best_epoch_is_kept_not_the_last() -> None:
     states = []
     recogniser = build(corpus)
     # So high that it gets worse again.
-    config = TrainConfig(epochs=6, batch_size=16, lr=0.3, average_decay=0.0)
+    config = TrainConfig(epochs=6, batch_size=16, lr=0.3, ema_decay=0.0)
 
     def keep(epoch: Epoch) -> None:
         states.append(recogniser.network.output.weight.clone())

@@ -12,11 +12,11 @@ from speechcls.config import TrainConfig
 from speechcls.networks.recogniser import build_recogniser
 from speechcls.training.loop import fit
 from speechcls.training.stream_batches import (
-    CLIPS_A_ROW,
-    NO_MATTER,
-    RunningBatches,
+    CLIPS_PER_ROW,
+    IGNORE_INDEX,
+    StreamBatches,
+    concatenate_clips,
     find_speech,
-    lay_rows,
 )
 
 RATE, STEP = 8_000, 320  # Hz, and samples of a step: 40 ms
@@ -55,8 +55,8 @@ def test_silence_has_bounds_too() -> None:
 def test_rows_hold_the_clips_in_their_order() -> None:
     clips = torch.stack([word(0.3, 0.7) * (1 + i) / 10 for i in range(10)])
     targets = torch.arange(10)
-    rows, answers = lay_rows(clips, targets, 99, STEP, RATE, generator())
-    assert rows.shape == (2, CLIPS_A_ROW * 10_000)  # two clips fill no row
+    rows, answers = concatenate_clips(clips, targets, 99, STEP, RATE, generator())
+    assert rows.shape == (2, CLIPS_PER_ROW * 10_000)  # two clips fill no row
     assert answers.shape == (2, rows.shape[1] // STEP)
     slots = rows.reshape(8, 10_000)
     for i, slot in enumerate(slots):
@@ -69,7 +69,9 @@ def test_rows_hold_the_clips_in_their_order() -> None:
 
 
 def test_the_answer_is_the_word_that_has_just_ended() -> None:
-    rows, answers = lay_rows(word(0.2, 0.6)[None], torch.tensor([5]), 99, STEP, RATE, generator(1))
+    rows, answers = concatenate_clips(
+        word(0.2, 0.6)[None], torch.tensor([5]), 99, STEP, RATE, generator(1)
+    )
     start = (rows[0] != 0).float().argmax().item()
     ends = STEP * torch.arange(1, 1 + answers.shape[1]) - start  # samples into the clip
 
@@ -77,33 +79,35 @@ def test_the_answer_is_the_word_that_has_just_ended() -> None:
         return int(answers[0, (ends >= seconds * RATE).nonzero()[0, 0]])
 
     assert [at(s) for s in (0.0, 0.25, 0.35)] == [99, 99, 99]  # before it and in its first half
-    assert at(0.5) == NO_MATTER
+    assert at(0.5) == IGNORE_INDEX
     assert [at(s) for s in (0.65, 0.75, 0.85)] == [5, 5, 5]
     assert (answers == 5).sum() == HOLD
-    assert at(1.0) == NO_MATTER
+    assert at(1.0) == IGNORE_INDEX
 
 
 def test_background_is_silence_throughout() -> None:
-    _, answers = lay_rows(torch.rand(4, 8_000), torch.full((4,), 3), 3, STEP, RATE, generator())
+    _, answers = concatenate_clips(
+        torch.rand(4, 8_000), torch.full((4,), 3), 3, STEP, RATE, generator()
+    )
     assert (answers == 3).all()
 
 
-def batches(**settings: object) -> RunningBatches:
+def batches(**settings: object) -> StreamBatches:
     corpus = make_corpus(LABELS, n_each=40)
     corpus = dataclasses.replace(corpus, features=ON_STREAM)
     config = TrainConfig(**{**PLAIN, "batch_size": 32, **settings})  # type: ignore[arg-type]
-    return RunningBatches(corpus, config, CPU, frames_a_step=4)
+    return StreamBatches(corpus, config, CPU, frames_per_step=4)
 
 
 def test_features_and_answers_go_together_step_by_step() -> None:
     for features, answers in batches().training(1):
         assert features.shape[1] == 4 * answers.shape[1]
-        assert set(answers.unique().tolist()) <= {NO_MATTER, 0, 1, 2}
+        assert set(answers.unique().tolist()) <= {IGNORE_INDEX, 0, 1, 2}
 
 
 def test_noise_lies_under_the_whole_row() -> None:
     quiet, noisy = (
-        torch.cat([f.flatten() for f, _ in batches(noise_share=share).training(1)])
+        torch.cat([f.flatten() for f, _ in batches(noise_prob=share).training(1)])
         for share in (0.0, 1.0)
     )
     # Gaps are digital silence, 70 dB below the mean, unless there is noise in them.
@@ -114,7 +118,7 @@ def test_noise_lies_under_the_whole_row() -> None:
 def test_a_loss_counts_words_and_silence_alike() -> None:
     made = batches(label_smoothing=0.0)
     logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 3.0], [9.0, 0.0, 0.0]]])
-    targets = torch.tensor([[0, 2, 2, NO_MATTER]])
+    targets = torch.tensor([[0, 2, 2, IGNORE_INDEX]])
     of_word = np.log(np.exp(2) + 2) - 2
     of_silence = (np.log(np.exp(1) + 2) - 1 + np.log(np.exp(3) + 2) - 3) / 2
     assert made.loss(logits, targets).item() == pytest.approx(of_word + of_silence, rel=1e-5)
@@ -127,7 +131,7 @@ def test_a_causal_network_learns_from_rows() -> None:
     network = dataclasses.replace(NETWORK, readout="stream")
     recogniser = build_recogniser(corpus.features, network, range(3), seed=0)
     config = TrainConfig(
-        **{**PLAIN, "epochs": 12, "batch_size": 16, "lr": 0.01, "average_decay": 0.0}  # type: ignore[arg-type]
+        **{**PLAIN, "epochs": 12, "batch_size": 16, "lr": 0.01, "ema_decay": 0.0}  # type: ignore[arg-type]
     )
     history = fit(recogniser, corpus, config, CPU).history
     assert history[-1].loss < 0.7 * history[0].loss
