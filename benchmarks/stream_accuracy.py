@@ -12,7 +12,7 @@ from speechcls.data.clips import read_example
 from speechcls.data.examples import Example
 from speechcls.labels import SILENCE, map_label
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.stream import StreamingClassifier
+from speechcls.runtime.stream import PosteriorStream
 
 GAP_S = 0.25, 0.75
 """Shortest and longest pause between two clips."""
@@ -55,7 +55,7 @@ def _in_stream(
 ) -> Iterator[int]:
     """Yield the index of the label that each window has in the stream."""
     rng, rate = np.random.default_rng(0), classifier.sample_rate
-    stream = StreamingClassifier(classifier.artifact)
+    stream = PosteriorStream(classifier.artifact)
     for window in windows:
         before, after = (_pause(rng, rate) for _ in range(2))
         start_s = (stream.n_heard + len(before)) / rate

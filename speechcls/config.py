@@ -49,13 +49,11 @@ class Config:
         """Return the fields as JSON-ready values, in their order."""
         return dataclasses.asdict(self)
 
-    def _require(self, name: str, allowed: bool, what: str, option: str = "") -> None:
+    def _require(self, name: str, allowed: bool, what: str) -> None:
         """Refuse the field ``name`` unless ``allowed``, saying what it has to be."""
         if not allowed:
-            option = option or name.replace("_", "-")
-            raise ConfigError(
-                f"{option}: {getattr(self, name)!r} is not possible; it must be {what}"
-            )
+            value = getattr(self, name)
+            raise ConfigError(f"{value!r} is not possible; it must be {what}", field=name)
 
     def _require_positive(self, *names: str) -> None:
         for name in names:
@@ -103,12 +101,12 @@ class FeatureConfig(Config):
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         kinds = f"one of {', '.join(FEATURE_KINDS)}"
-        self._require("kind", self.kind in FEATURE_KINDS, kinds, option="features")
+        self._require("kind", self.kind in FEATURE_KINDS, kinds)
         self._require_positive("sample_rate", "duration_s", "n_fft", "win_length", "hop_length")
         self._require_positive("n_mels", "n_mfcc", "range_db", "power_floor")
-        self._require("win_length", self.win_length <= self.n_fft, f"at most n-fft ({self.n_fft})")
+        self._require("win_length", self.win_length <= self.n_fft, f"at most n_fft ({self.n_fft})")
         if self.kind == "mfcc":
-            self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n-mels ({self.n_mels})")
+            self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n_mels ({self.n_mels})")
         nyquist = self.sample_rate / 2
         self._require(
             "fmax", self.fmax <= nyquist, f"at most half the sample rate ({nyquist:g} Hz)"
@@ -233,7 +231,7 @@ class TrainConfig(Config):
         for name in ("equaliser_db", "gain_db", "weight_decay", "scramble_ratio"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "zero or more")
         high = self.snr_high_db
-        self._require("snr_low_db", self.snr_low_db <= high, f"at most snr-high-db ({high:g})")
+        self._require("snr_low_db", self.snr_low_db <= high, f"at most snr_high_db ({high:g})")
         self._require("seed", 0 <= self.seed < 2**63, "a whole number from 0")
 
 

@@ -8,13 +8,17 @@ class SpeechclsError(Exception):
 
     Parameters
     ----------
-    message : one line
+    message : one line; it names no option of the command line, which the library does not know
     details : further lines, one for each thing that went wrong
+    field : the parameter or setting that is at fault, as the library calls it; its name precedes
+        the message, and a command shows the option of that name in its place
     """
 
-    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.details = tuple(details)
+    def __init__(
+        self, message: str, details: Sequence[str] = (), *, field: str | None = None
+    ) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.message, self.details, self.field = message, tuple(details), field
 
 
 class AudioError(SpeechclsError):

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo
 
 from speechcls.cli.messages import Messages
 from speechcls.errors import ConfigError, SpeechclsError
@@ -47,16 +48,30 @@ def reports_errors(command: F) -> F:
         except (SpeechclsError, OSError, MemoryError) as error:
             if options.get("verbose"):
                 traceback.print_exc()
-            Messages().error(_describe(error), getattr(error, "details", ()))
+            Messages().error(_describe(error, command), getattr(error, "details", ()))
             raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
 
     return cast(F, run)
 
 
-def _describe(error: BaseException) -> str:
+def _describe(error: BaseException, command: Callable[..., Any]) -> str:
+    if isinstance(error, SpeechclsError) and error.field:
+        return f"{option_of(command, error.field)}: {error.message}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}"
     return str(error) or type(error).__name__
+
+
+def option_of(command: Callable[..., Any], field: str) -> str:
+    """Return the option by which a command takes what the library calls ``field``."""
+    hint = get_type_hints(command, include_extras=True).get(field)
+    for about in getattr(hint, "__metadata__", ()):
+        if isinstance(about, ArgumentInfo):
+            return about.metavar or field
+        # Within Annotated, Typer takes the first declaration for the default.
+        names = [str(name).split("/")[0] for name in (about.default, *(about.param_decls or ()))]
+        return next((n for n in names if n.startswith("--")), f"--{field.replace('_', '-')}")
+    return field
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from speechcls.errors import AudioError, ConfigError
 if TYPE_CHECKING:
     from speechcls.audio.blocks import BlockReader
     from speechcls.runtime.detection import Detector, Event
-    from speechcls.runtime.stream import StreamingClassifier
+    from speechcls.runtime.stream import PosteriorStream
 
 DEFAULTS = EventSettings()
 
@@ -97,7 +97,7 @@ def detect(
     from speechcls.artifact.store import load_artifact
     from speechcls.audio.blocks import open_recording
     from speechcls.runtime.detection import Detector, choose_thresholds
-    from speechcls.runtime.stream import StreamingClassifier
+    from speechcls.runtime.stream import PosteriorStream
     from speechcls.runtime.writers import open_event_writer
 
     messages = Messages(quiet, verbose)
@@ -117,7 +117,7 @@ def detect(
                 if events:
                     stream.flush()
 
-            heard = StreamingClassifier(artifact, every)
+            heard = PosteriorStream(artifact, every)
             finder = Detector(heard, thresholds, settings)
             try:
                 with (
@@ -160,7 +160,7 @@ def _is_same(out: Path, recording: str) -> bool:
 
 def _hear(
     recording: "BlockReader",
-    stream: "StreamingClassifier",
+    stream: "PosteriorStream",
     finder: "Detector",
     write: "Callable[[list[Event]], None]",
     advance: Callable[[float], None],

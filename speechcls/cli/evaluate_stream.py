@@ -33,13 +33,13 @@ def evaluate_stream(
     from speechcls.data.annotations import read_truth
     from speechcls.evaluation.score_stream import evaluate_stream as evaluate
     from speechcls.runtime.detection import choose_thresholds
-    from speechcls.runtime.stream import StreamingClassifier
+    from speechcls.runtime.stream import PosteriorStream
 
     path, how = find_artifact(model)
     artifact = load_artifact(path)
     messages.note(f"model {path} ({how})")
     words = read_truth(truth)
-    running = StreamingClassifier(artifact)
+    running = PosteriorStream(artifact)
     thresholds = choose_thresholds(artifact, threshold)
     with (
         open_recording(recording, running.sample_rate) as sound,

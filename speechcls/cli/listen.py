@@ -93,12 +93,12 @@ def listen(
         from speechcls.artifact.store import load_artifact
         from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
         from speechcls.runtime.detection import Detector, choose_thresholds
-        from speechcls.runtime.stream import StreamingClassifier
+        from speechcls.runtime.stream import PosteriorStream
 
         path, how = find_artifact(model)
         artifact = load_artifact(path)
         thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels))
-        stream = StreamingClassifier(artifact)
+        stream = PosteriorStream(artifact)
         settings = CAUSAL_SETTINGS if stream.is_causal else None
         finder = Detector(stream, thresholds, settings, eager=True)
         screen.note(f"model {path} ({how})")

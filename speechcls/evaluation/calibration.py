@@ -21,7 +21,7 @@ from speechcls.labels import map_label
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.detection import Detector, Event, find_events
 from speechcls.runtime.session import Probabilities, apply_temperature
-from speechcls.runtime.stream import Posteriors, StreamingClassifier
+from speechcls.runtime.stream import Posteriors, PosteriorStream
 
 N_BINS = 15
 """Bins of the expected calibration error, equally wide."""
@@ -269,14 +269,14 @@ def _just_above(probability: float) -> float:
     return min(1.0, threshold if threshold > probability else round(threshold + _STEP, 4))
 
 
-def _open_stream(artifact: Artifact, temperature: float) -> StreamingClassifier:
-    stream = StreamingClassifier(artifact)
+def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:
+    stream = PosteriorStream(artifact)
     stream.temperature = temperature  # not that of an earlier calibration
     return stream
 
 
 def _events(
-    stream: StreamingClassifier, parts: Sequence[Posteriors], thresholds: Mapping[str, float]
+    stream: PosteriorStream, parts: Sequence[Posteriors], thresholds: Mapping[str, float]
 ) -> Iterator[Event]:
     finder = Detector(stream, thresholds)
     for answers in parts:

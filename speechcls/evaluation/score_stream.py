@@ -16,7 +16,7 @@ from speechcls.evaluation.detection_metrics import (
     trade_off,
 )
 from speechcls.runtime.detection import Detector, Event
-from speechcls.runtime.stream import StreamingClassifier
+from speechcls.runtime.stream import PosteriorStream
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class StreamEvaluation:
 
 
 def evaluate_stream(
-    stream: StreamingClassifier,
+    stream: PosteriorStream,
     blocks: Iterable[Samples],
     words: Sequence[Word],
     thresholds: Mapping[str, float],

@@ -11,7 +11,7 @@ from speechcls.config import EventSettings
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.live.sources import Block, at_rate
 from speechcls.runtime.detection import Detector, Event
-from speechcls.runtime.stream import StreamingClassifier
+from speechcls.runtime.stream import PosteriorStream
 
 CAUSAL_SETTINGS = EventSettings(smoothing_s=0.08, min_s=0.04)
 """Of a causal network, which answers each 40 ms: two answers in a row are enough."""
@@ -32,7 +32,7 @@ class LiveUpdate:
 
 
 def detect_live(
-    stream: StreamingClassifier, finder: Detector, blocks: Iterable[Block]
+    stream: PosteriorStream, finder: Detector, blocks: Iterable[Block]
 ) -> Iterator[LiveUpdate]:
     """Yield what is heard in ``blocks``, one for each of them and one for the end.
 

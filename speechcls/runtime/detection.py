@@ -13,7 +13,7 @@ from speechcls.config import EventSettings
 from speechcls.errors import ConfigError
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.runtime.session import Probabilities
-from speechcls.runtime.stream import Posteriors, StreamingClassifier
+from speechcls.runtime.stream import Posteriors, PosteriorStream
 
 DEFAULT_THRESHOLD = 0.6
 """Least probability of an event where the model is not calibrated."""
@@ -63,7 +63,7 @@ class Detector:
 
     def __init__(
         self,
-        stream: StreamingClassifier,
+        stream: PosteriorStream,
         thresholds: Mapping[str, float],
         settings: EventSettings | None = None,
         eager: bool = False,
@@ -192,7 +192,7 @@ class _Stretch:
 
 
 def find_events(
-    stream: StreamingClassifier, blocks: Iterable[Samples], finder: Detector
+    stream: PosteriorStream, blocks: Iterable[Samples], finder: Detector
 ) -> Iterator[Event]:
     """Yield the events in sound that comes in ``blocks`` (n,) at the stream's rate, as it comes."""
     for block in blocks:

@@ -24,7 +24,7 @@ class Posteriors(NamedTuple):
     """(n_answers, n_labels)."""
 
 
-class StreamingClassifier:
+class PosteriorStream:
     """One running sound, heard by a model that remembers what came before.
 
     A causal network answers at each of its steps, any other one on the window that ends at each

@@ -52,7 +52,7 @@ class MixSettings(Config):
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         self._require("minutes", 0 < self.minutes <= 2_000, "above 0 and at most 2000")
-        self._require("snr_db", -60 <= self.snr_db <= 60, "in -60 .. 60", option="snr")
+        self._require("snr_db", -60 <= self.snr_db <= 60, "in -60 .. 60")
         self._require("rate", 0 <= self.rate < math.inf, "zero or more")
         self._require("distractors", 0 <= self.distractors < math.inf, "zero or more")
         self._require("seed", self.seed >= 0, "zero or more")

@@ -12,7 +12,7 @@ from speechcls.artifact.store import load_artifact
 from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
 from speechcls.live.sources import Block
 from speechcls.runtime.detection import Detector
-from speechcls.runtime.stream import StreamingClassifier
+from speechcls.runtime.stream import PosteriorStream
 
 RATE = 16_000
 SAID = [(1.0, "low"), (2.513, "high"), (4.127, "low"), (5.333, "high"), (6.641, "low")]
@@ -118,7 +118,7 @@ def test_the_rate_of_a_pipe_can_be_told(hearer, running, run):
 def test_lost_sound_counts_in_times_and_joins_no_halves(hearer, running):
     """Ten seconds are lost within the first word, and its halves are no word."""
     artifact = load_artifact(hearer)
-    stream = StreamingClassifier(artifact)
+    stream = PosteriorStream(artifact)
     finder = Detector(stream, {"low": 0.8, "high": 0.8}, CAUSAL_SETTINGS, eager=True)
     cut, lost_s = round(2.3 * RATE), 10.0
     blocks = [

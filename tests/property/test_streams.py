@@ -17,7 +17,7 @@ from speechcls.errors import ArtifactError, ConfigError
 from speechcls.export.onnx import export_onnx, export_stream
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.stream import StreamingClassifier
+from speechcls.runtime.stream import PosteriorStream
 
 RATE, N_SAMPLES = 16_000, 40_000
 LABELS = ("yes", "no", "_silence_")
@@ -62,7 +62,7 @@ def make(arch: str) -> tuple[Artifact, Recogniser]:
     return load_artifact(place), recogniser
 
 
-def feed(stream: StreamingClassifier, cuts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def feed(stream: PosteriorStream, cuts: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """All answers on the sound cut into pieces at ``cuts``, without the end."""
     parts = [stream.feed(piece) for piece in np.split(sound(), sorted(cuts))]
     times, rows = zip(*parts, strict=True)
@@ -80,7 +80,7 @@ def test_a_causal_stream_in_pieces_is_the_whole_recording(arch: str, cuts: list[
     with torch.no_grad():
         features = recogniser.extract_features(torch.from_numpy(sound())[None])
         whole = recogniser.network(features).softmax(dim=2)[0].numpy()
-    times, rows = feed(StreamingClassifier(artifact), cuts)
+    times, rows = feed(PosteriorStream(artifact), cuts)
     assert rows.std(axis=0).max() > 0.01  # the sound matters
     np.testing.assert_allclose(rows, whole[: len(rows)], atol=1e-4)
     step = artifact.features.hop_length * recogniser.network.frames_per_step
@@ -92,8 +92,8 @@ def test_a_causal_stream_in_pieces_is_the_whole_recording(arch: str, cuts: list[
 @pytest.mark.parametrize("arch", CAUSAL)
 def test_pieces_of_one_length_make_no_difference(arch: str, piece: int) -> None:
     artifact, _ = make(arch)
-    _, whole = feed(StreamingClassifier(artifact), [])
-    _, rows = feed(StreamingClassifier(artifact), list(range(piece, N_SAMPLES, piece)))
+    _, whole = feed(PosteriorStream(artifact), [])
+    _, rows = feed(PosteriorStream(artifact), list(range(piece, N_SAMPLES, piece)))
     np.testing.assert_allclose(rows, whole, atol=1e-4)
 
 
@@ -104,7 +104,7 @@ def test_other_networks_say_of_each_window_what_predict_does(
     arch: str, cuts: list[int], every_s: float
 ) -> None:
     artifact, _ = make(arch)
-    stream = StreamingClassifier(artifact, every_s)
+    stream = PosteriorStream(artifact, every_s)
     times, rows = feed(stream, cuts)
     n_window = artifact.features.n_samples
     before = np.concatenate([np.zeros(n_window, np.float32), sound()])
@@ -132,11 +132,11 @@ def test_a_clip_has_the_answer_of_the_step_at_which_a_word_is_likeliest(arch: st
 
 def test_a_stream_ends_with_what_was_left_over() -> None:
     artifact, _ = make("crnn")
-    stream = StreamingClassifier(artifact)
+    stream = PosteriorStream(artifact)
     assert len(stream.feed(sound()[:1_000]).times_s) == 1  # a step of 640
     times, rows = stream.finish()
     assert times.tolist() == [2 * 640 / RATE] and rows.shape == (1, 3)
-    windowed = StreamingClassifier(make("bigru")[0])
+    windowed = PosteriorStream(make("bigru")[0])
     assert len(windowed.feed(sound()[:500]).times_s) == 0
     times, _ = windowed.finish()  # until the last samples are in the window's middle
     assert times[-1] == pytest.approx(0.6)
@@ -147,10 +147,10 @@ def test_artifacts_of_clips_alone_and_impossible_steps_are_refused() -> None:
     with pytest.raises(ConfigError, match="a stream has no mean of the whole clip"):
         build_recogniser(FeatureConfig(), NetworkConfig("gru", readout="stream"), [0, 1], seed=0)
     with pytest.raises(ConfigError, match="every: 0 s is not possible"):
-        StreamingClassifier(artifact, 0.0)
+        PosteriorStream(artifact, 0.0)
     (artifact.path / "stream.onnx").rename(artifact.path / "away")
     with pytest.raises(ArtifactError, match=r"stream.onnx: no such file; .* train it again"):
-        StreamingClassifier(artifact)
+        PosteriorStream(artifact)
     (artifact.path / "away").rename(artifact.path / "stream.onnx")
 
 
