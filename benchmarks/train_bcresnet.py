@@ -5,7 +5,7 @@ Everything else, data, features, recipe and artifact, is as for the networks of 
 
 from bcresnet import BCResNet
 
-from speechcls.cli import main
+from speechcls.cli.app import main
 from speechcls.config import NetworkConfig
 from speechcls.networks.zoo import NETWORKS, Recurrent
 

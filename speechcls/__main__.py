@@ -1,5 +1,5 @@
 """Run the command line as ``python -m speechcls``."""
 
-from speechcls.cli import main
+from speechcls.cli.app import main
 
 main()

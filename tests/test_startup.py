@@ -11,14 +11,14 @@ import soundfile
 
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import save_artifact
-from speechcls.cli import COMMANDS
+from speechcls.cli.app import COMMANDS
 from speechcls.config import FeatureConfig, NetworkConfig
 
 HEAVY = ("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic", "matplotlib")
 
 SCRIPT = """
 import json, sys
-from speechcls.cli import app
+from speechcls.cli.app import app
 try:
     app(sys.argv[1:])
 except SystemExit as end:

@@ -151,7 +151,7 @@ def start():
 def _call(*arguments):
     from typer.testing import CliRunner
 
-    from speechcls.cli import app
+    from speechcls.cli.app import app
 
     result = CliRunner().invoke(app, [os.fspath(a) for a in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):

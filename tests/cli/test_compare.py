@@ -16,7 +16,7 @@ def models(home, tmp_path_factory):
     """Two good models that are the same, and a poor one."""
     from typer.testing import CliRunner
 
-    from speechcls.cli import app
+    from speechcls.cli.app import app
 
     folder = tmp_path_factory.mktemp("compared")
     shutil.copytree(home.model, folder / "good")
@@ -231,7 +231,7 @@ def test_training_leaves_its_history_and_logs_it(home, train, tmp_path, monkeypa
 
 
 def test_every_option_is_of_some_way_of_comparing():
-    from speechcls.cli import app
+    from speechcls.cli.app import app
     from speechcls.cli.compare import _TAKEN
 
     group = typer.main.get_command(app)
