@@ -9,32 +9,55 @@ import typer
 from typer.core import TyperGroup
 
 from speechcls.cli.command import Command
+from speechcls.cli.usage import UsageError, no_such, report_usage_error
 
-COMMANDS = {
-    "check": "Say what is wrong with recordings before anything is trained on them.",
-    "train": "Train a recogniser on a folder of recordings.",
-    "evaluate": "Say how good a model is on recordings that it was not trained on.",
-    "report": "Draw a report of an evaluation again from its saved predictions.",
-    "predict": "Say which word is spoken in each recording.",
-    "mix": "Lay held-out words over background sound, to test running recognition.",
-    "calibrate": "Choose how sure a model has to be by the false alarms it makes.",
-    "detect": "Find the words in long recordings.",
-    "explain": "Draw what a network does while a clip goes by.",
-    "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
-    "compare": "Compare models on the same clips, and tell a difference from luck.",
-    "bench": "Measure how fast models run on this machine and what they need.",
-    "listen": "Say which words are spoken, as they are spoken.",
-    "record": "Record a data set of your own, one word at a time.",
-    "archs": "List the networks with their size and cost.",
-    "cache": "List the clips that training has packed, or remove them.",
-    "synth": "Speak words with many synthetic voices, as a first data set.",
+GROUPS = {
+    "Data": {
+        "record": "Record a data set of your own, one word at a time.",
+        "synth": "Synthesise words in many voices, as a first data set.",
+        "check": "Report what is wrong with recordings before training on them.",
+        "cache": "List the decoded recordings that training keeps, or remove them.",
+    },
+    "Training": {
+        "train": "Train a recogniser on a folder of recordings.",
+        "archs": "List the network architectures with their size and cost.",
+    },
+    "Recognition": {
+        "predict": "Classify recordings of one word each.",
+        "detect": "Detect words in long recordings.",
+        "listen": "Detect words live, from the microphone or a pipe.",
+        "calibrate": "Set detection thresholds by the rate of false alarms.",
+    },
+    "Evaluation": {
+        "evaluate": "Score a model on recordings that it was not trained on.",
+        "report": "Draw the report of an evaluation again from its saved predictions.",
+        "compare": "Compare models on the same clips, with tests of significance.",
+        "bench": "Measure speed, memory and size of models on this machine.",
+        "mix": "Mix held-out words into background noise, to evaluate detection.",
+    },
+    "Insight": {
+        "explain": "Visualise a model's internals on one clip: gates, attention, occlusion.",
+        "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
+    },
+    "Help": {
+        "help": "Show the help of a command, or explain a topic.",
+    },
 }
-"""Name and help of each command; the module of the same name holds its function."""
+"""Name and help of each command, by purpose; the module of the same name holds its function."""
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
+TOPICS = {
+    "data": "Folders, file names and manifests that hold recordings.",
+    "models": "Which model is used, and what its folder holds.",
+    "config": "Every setting of train in one file.",
+    "formats": "What predict, detect and listen print.",
+    "exit-codes": "What a script may rely on.",
+}
+"""Name and first line of each page that ``speechcls help TOPIC`` shows."""
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-class _OnDemand(TyperGroup):
+class _Program(TyperGroup):
     """Imports a command when it is used: all of them would cost more than help itself."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -48,17 +71,40 @@ class _OnDemand(TyperGroup):
         only.command(cmd_name, cls=Command)(getattr(module, cmd_name))
         return typer.main.get_command(only)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in COMMANDS and not ctx.resilient_parsing:
+            ctx.fail(no_such("command", name, COMMANDS))
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help(), err=True)
+            ctx.exit(UsageError.exit_code)
+        return super().parse_args(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))
+        for heading, texts in (GROUPS | {"Topics (speechcls help TOPIC)": TOPICS}).items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), text) for name, text in texts.items()])
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run a command; wrong usage is reported as every other error is."""
+        settings["standalone_mode"] = False
+        try:
+            code = super().main(*args, **settings)
+        except UsageError as error:
+            report_usage_error(error)
+            code = UsageError.exit_code
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 app = typer.Typer(
     name="speechcls",
-    cls=_OnDemand,
+    cls=_Program,
     help="Train, evaluate and run a speech-command recogniser from a folder of short recordings.",
-    epilog="Start with: speechcls train data/ (one sub-folder of recordings a word)",
-    no_args_is_help=True,
+    epilog="Start with: speechcls train data/ (one sub-folder of recordings per word)",
     rich_markup_mode=None,  # plain help: no boxes, and no 0.1 s to import what draws them
     pretty_exceptions_enable=False,
     context_settings=_CONTEXT,

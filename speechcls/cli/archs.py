@@ -1,69 +1,83 @@
 """``speechcls archs``."""
 
 import json
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
-from speechcls.cli.common import reports_errors
-from speechcls.cli.options import AsJsonLines
+from speechcls.cli.common import refuse, reports_errors
+from speechcls.cli.options import AsJsonLines, Quiet, Verbose, option
 from speechcls.cli.tables import print_table
-from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.config import SIZES, FeatureConfig, NetworkConfig
+
+_HIDDEN = option("--hidden-size", min=1, help="Units of a layer, in each direction.")
+_LAYERS = option("--num-layers", min=1, help="Recurrent layers.")
+_SIZE = option("--size", help=f"{', '.join(SIZES)}: the largest hidden size within a budget.")
+_LABELS = option("--n-labels", min=2, help="Labels that the network tells apart.")
 
 
 @reports_errors
 def archs(
-    hidden_size: Annotated[
-        int, typer.Option(min=1, help="Units of a layer, in each direction.")
-    ] = NetworkConfig.hidden_size,
-    size: Annotated[
-        str | None,
-        typer.Option(help="tiny, small or base: hidden sizes that keep each below a size."),
-    ] = None,
-    num_layers: Annotated[
-        int, typer.Option(min=1, help="Recurrent layers.")
-    ] = NetworkConfig.num_layers,
-    n_labels: Annotated[int, typer.Option(min=2, help="Words to tell apart.")] = 10,
+    ctx: typer.Context,
+    hidden_size: Annotated[int, _HIDDEN] = NetworkConfig.hidden_size,
+    size: Annotated[str | None, _SIZE] = None,
+    num_layers: Annotated[int, _LAYERS] = NetworkConfig.num_layers,
+    n_labels: Annotated[int, _LABELS] = 10,
     as_json: AsJsonLines = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """List the networks with their size and cost.
+    """List the network architectures with their size and cost.
 
-    Multiply-adds are those of the network on one clip of one second; features come on top.
+    Multiply-adds are those of the network on a clip of one second, without its features.
 
     Example: speechcls archs --hidden-size 64
     """
+    if size:
+        refuse(ctx, ["hidden_size"], "with --size, which chooses it")
+    rows = list(_describe(hidden_size, size, num_layers, n_labels))
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row))
+        return
+    print_table(
+        ("arch", "hidden", "parameters", "multiply-adds", "about"),
+        (
+            (
+                row["arch"],
+                str(row["hidden_size"]),
+                f"{row['parameters']:,}",
+                f"{row['multiply_adds']:,}",
+                row["about"],
+            )
+            for row in rows
+        ),
+        text=("arch", "about"),
+    )
+
+
+def _describe(
+    hidden_size: int, size: str | None, num_layers: int, n_labels: int
+) -> Iterator[dict[str, Any]]:
+    """Yield what is printed about each architecture."""
     import torch
 
     from speechcls.networks.recogniser import build_recogniser
     from speechcls.networks.size import count_multiply_adds, count_parameters, fit_size
     from speechcls.networks.zoo import NETWORKS, feature_kind
 
-    rows = []
     for name, network_class in NETWORKS.items():
         config = NetworkConfig(arch=name, hidden_size=hidden_size, num_layers=num_layers)
         features = FeatureConfig(kind=feature_kind(name))
         if size:
-            config = fit_size(size, features, config, n_labels)  # of all its words
+            config = fit_size(size, features, config, n_labels)
         network = build_recogniser(features, config, range(n_labels), seed=0).network.eval()
         frames = torch.zeros(1, features.n_frames, features.n_features)
-        about = (network_class.__doc__ or "").splitlines()[0]
-        counts = count_parameters(network), count_multiply_adds(network, frames)
-        rows.append((name, config.hidden_size, *counts, about))
-    if as_json:
-        for name, width, n_parameters, n_multiply_adds, about in rows:
-            line = {
-                "arch": name,
-                "hidden_size": width,
-                "parameters": n_parameters,
-                "multiply_adds": n_multiply_adds,
-            }
-            typer.echo(json.dumps(line | {"about": about}))
-        return
-    print_table(
-        ("arch", "hidden", "parameters", "multiply-adds", "about"),
-        (
-            (name, str(width), f"{n_parameters:,}", f"{n_multiply_adds:,}", about)
-            for name, width, n_parameters, n_multiply_adds, about in rows
-        ),
-        text=("arch", "about"),
-    )
+        yield {
+            "arch": name,
+            "hidden_size": config.hidden_size,
+            "parameters": count_parameters(network),
+            "multiply_adds": count_multiply_adds(network, frames),
+            "about": (network_class.__doc__ or "").splitlines()[0],
+        }

@@ -3,68 +3,80 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import reports_errors
+from speechcls.cli.common import refuse, reports_errors
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import AsJsonLines, Quiet
+from speechcls.cli.options import AsJsonLines, Quiet, Verbose
 from speechcls.cli.tables import print_table
 from speechcls.errors import ConfigError
 
+if TYPE_CHECKING:
+    from speechcls.data.cache import StoreInfo
+
+_ACTIONS = ("list", "clear")
 _DAY_S = 86_400
+_DATA = typer.Argument(help="Data sets whose stores are meant. [default: all]", metavar="[DATA...]")
 
 
 @reports_errors
 def cache(
-    action: Annotated[str, typer.Argument(help="list or clear.")] = "list",
-    data: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Folders of data whose clips are meant. [default: all]"),
-    ] = None,
+    ctx: typer.Context,
+    action: Annotated[str, typer.Argument(help="list or clear.", metavar="[ACTION]")] = "list",
+    data: Annotated[list[Path] | None, _DATA] = None,
     as_json: AsJsonLines = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """List the clips that training has packed, or remove them.
+    """List the decoded recordings that training keeps, or remove them.
 
-    Training decodes each recording once and keeps its samples in the cache folder. They can be
-    removed at any time; the next training makes them again. $SPEECHCLS_CACHE names another folder.
+    Training decodes each recording once and keeps its samples in a store, one per data set and
+    sample rate, in the cache folder of the user or in $SPEECHCLS_CACHE. Stores can be removed at
+    any time; the next training makes them again.
 
     Example: speechcls cache list data/
     """
-    if action not in ("list", "clear"):
-        raise ConfigError(f"cache: no {action!r}; there are list, clear")
+    if action not in _ACTIONS:
+        raise ConfigError(f"no {action!r}; there are {', '.join(_ACTIONS)}", field="action")
+    if action == "clear":
+        refuse(ctx, ["as_json"], "with clear")
     from speechcls.data.cache import cache_folder, find_stores, remove_store
 
-    messages = Messages(quiet)
+    messages = Messages(quiet, verbose)
     stores = find_stores()
     if data:
         sources = {str(folder.resolve()) for folder in data}
         stores = [store for store in stores if store.source in sources]
         for source in sorted(sources - {store.source for store in stores}):
-            messages.warn(f"{source}: nothing of it is packed")
+            messages.warn(f"{source}: nothing in the cache")
     if action == "clear":
         for store in stores:
             remove_store(store)
         freed = sum(store.n_bytes for store in stores) / 1e6
         messages.note(f"{len(stores)} stores removed, {freed:,.1f} MB freed in {cache_folder()}")
-        return
-    if as_json:
+    elif as_json:
         for store in stores:
-            line = {
-                "source": store.source,
-                "sample_rate": store.sample_rate,
-                "clips": store.n_clips,
-                "bytes": store.n_bytes,
-                "used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(store.used)),
-                "path": str(store.path),
-            }
-            typer.echo(json.dumps(line))
-        return
-    if not stores:
-        messages.note(f"nothing is packed in {cache_folder()}")
-        return
+            typer.echo(json.dumps(_as_object(store)))
+    elif stores:
+        _print_table(stores)
+    else:
+        messages.note(f"the cache {cache_folder()} is empty")
+
+
+def _as_object(store: "StoreInfo") -> dict[str, object]:
+    return {
+        "source": store.source,
+        "sample_rate": store.sample_rate,
+        "clips": store.n_clips,
+        "bytes": store.n_bytes,
+        "used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(store.used)),
+        "path": str(store.path),
+    }
+
+
+def _print_table(stores: list["StoreInfo"]) -> None:
     print_table(
         ("data", "Hz", "clips", "MB", "days since use"),
         (

@@ -6,81 +6,94 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import FAILED, check_file_place, files_first, reports_errors
-from speechcls.cli.messages import Messages, report_bad
-from speechcls.cli.options import AsJson, Jobs, Noise, Pattern, Quiet, Verbose
-from speechcls.cli.progress import counting
+from speechcls.cli.common import FAILED, reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import (
+    MODEL,
+    OUTPUT,
+    AsJson,
+    DataSource,
+    Jobs,
+    Noise,
+    Pattern,
+    Quiet,
+    Verbose,
+    option,
+)
+from speechcls.cli.outputs import check_file_place, files_first
+from speechcls.cli.progress import item_bar
 from speechcls.cli.tables import print_table
 
 if TYPE_CHECKING:
     from speechcls.data_quality.findings import Checkup
+    from speechcls.data_quality.report import Tally
 
 N_LISTED = 20
-"""Doubtful clips, and speakers, that the terminal shows."""
+"""Speakers, and probable label errors, that the terminal shows."""
+
+_MODEL = option(
+    *("--model", "-m"),
+    help="Also find label errors, with this model; best one that was not trained on DATA."
+    " [default: do not]",
+    panel=MODEL,
+    metavar="MODEL",
+    show_default=False,
+)
+_MAX_BAD = option(
+    "--max-bad", min=0.0, max=1.0, help="End with exit code 1 above this ratio of bad clips."
+)
+_FINDINGS = option(
+    "--findings", help="Write a CSV with a row per finding.", panel=OUTPUT, metavar="FILE"
+)
+_HTML = option(
+    "--html", help="Write a page that plays the worst clips.", panel=OUTPUT, metavar="FILE"
+)
+_FIX_LIST = option(
+    "--fix-list",
+    help="Write a manifest (.csv, .tsv or .jsonl) for train without bad clips and copies;"
+    " recordings are never touched.",
+    panel=OUTPUT,
+    metavar="FILE",
+)
 
 
 @reports_errors
 def check(
-    data: Annotated[
-        Path, typer.Argument(help="Folder of recordings, or a manifest.", metavar="DATA")
-    ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Also doubt labels, by this model; best one that has not learnt from DATA."
-            " [default: doubt none]",
-            show_default=False,
-        ),
-    ] = None,
+    data: DataSource,
     pattern: Pattern = None,
     noise: Noise = None,
-    max_bad: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of bad clips that ends with exit code 1.")
-    ] = 0.05,
+    model: Annotated[Path | None, _MODEL] = None,
+    max_bad: Annotated[float, _MAX_BAD] = 0.05,
     as_json: AsJson = False,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Write a row a finding.", metavar="FILE")
-    ] = None,
-    html_file: Annotated[
-        Path | None,
-        typer.Option("--html", help="Write a page that plays the worst clips.", metavar="FILE"),
-    ] = None,
-    fix_list: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write a manifest (.csv, .tsv or .jsonl) for train without the bad clips and"
-            " copies; recordings are never touched.",
-            metavar="FILE",
-        ),
-    ] = None,
+    findings: Annotated[Path | None, _FINDINGS] = None,
+    html: Annotated[Path | None, _HTML] = None,
+    fix_list: Annotated[Path | None, _FIX_LIST] = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what is wrong with recordings before anything is trained on them.
+    """Report what is wrong with recordings before training on them.
 
-    Finds clips that are unreadable, empty, too short, silent or clipped; the same sound twice, also
-    at another level or in another format, under two labels or in two splits; speakers in two
-    splits; and, with --model, labels that are probably wrong. Warns of words that are cut off, DC
-    offset, odd sample rates and imbalance.
+    Finds clips that are unreadable, empty, too short, silent or clipped; copies of one recording,
+    also at another level or in another format, under two labels or in two splits; speakers in two
+    splits; and, with --model, probable label errors. Warns of words that are cut off, DC offset,
+    uncommon sample rates and imbalance.
 
-    Ends with exit code 1 where a training would be spoiled: train would refuse it, one sound or one
-    speaker stands in two splits, more than --max-bad of the clips are bad (unreadable, empty,
-    short, silent, clipped, under two labels, or doubtful), or more than 1 % cannot be read.
+    The exit code is 1 where a training would be wasted: train would refuse the data, one recording
+    or one speaker is in two splits, more than --max-bad of the clips are bad (unreadable, empty,
+    short, silent, clipped, under two labels, or probably labelled wrongly), or more than 1 % cannot
+    be read.
 
     Example: speechcls check data/ --fix-list good.csv
     """
     from speechcls.data.layouts import find_examples
     from speechcls.data.manifest import check_manifest_name
-    from speechcls.data_quality import report as checkreport
     from speechcls.data_quality.check import check as check_data
 
     messages = Messages(quiet, verbose)
     if fix_list:
         check_manifest_name(fix_list)
-    for place in (csv_file, html_file, fix_list):
+    for place in (findings, html, fix_list):
         if place:
             check_file_place(place)
     dataset = find_examples(data, pattern, noise)
@@ -89,94 +102,125 @@ def check(
         from speechcls.runtime.classifier import Classifier
 
         classifier = Classifier.load(model, jobs)
-    with counting(messages, "checking", len(dataset.examples)) as on_clip:
+    with item_bar(messages, "checking", len(dataset.examples)) as on_clip:
         checkup = check_data(dataset, classifier, jobs, on_clip)
-    report_bad(messages, dataset.problems + checkup.bad_noise)
-
-    def show() -> None:
-        if as_json:
-            typer.echo(json.dumps({"data": str(data)} | checkreport.to_dict(checkup, max_bad)))
-            return
-        _print_checkup(checkup)
-        for note in checkup.notes:
-            messages.warn(note)
-
-    with files_first(show):
-        if csv_file:
-            checkreport.write_csv(checkup, csv_file)
-        if html_file:
-            checkreport.write_html(checkup, html_file, str(data), max_bad)
-        if fix_list:
-            n_clips = checkreport.write_manifest(checkup, fix_list)
-            messages.note(f"{fix_list}: {n_clips} of {len(dataset.examples)} clips")
+    messages.errors(dataset.problems + checkup.bad_noise)
+    with files_first(lambda: _show(checkup, data, max_bad, as_json, messages)):
+        _write_files(checkup, data, max_bad, (findings, html, fix_list), messages)
     if reasons := checkup.blocking_issues(max_bad):
-        for reason in reasons:
-            messages.error(reason)
+        messages.errors(reasons)
         raise typer.Exit(FAILED)
 
 
-def _print_checkup(checkup: "Checkup") -> None:
-    """Print what was found for people."""
+def _show(
+    checkup: "Checkup", data: Path, max_bad: float, as_json: bool, messages: Messages
+) -> None:
+    """Print the result on stdout."""
+    from speechcls.data_quality.report import to_dict
+
+    if as_json:
+        typer.echo(json.dumps({"data": str(data)} | to_dict(checkup, max_bad)))
+        return
+    _print_summary(checkup)
+    _print_tallies(checkup)
+    _print_label_errors(checkup)
+    for note in checkup.notes:
+        messages.warn(note)
+
+
+def _write_files(
+    checkup: "Checkup",
+    data: Path,
+    max_bad: float,
+    places: tuple[Path | None, Path | None, Path | None],
+    messages: Messages,
+) -> None:
+    """Write findings, page and manifest, as far as there is a place for them."""
+    from speechcls.data_quality.report import write_csv, write_html, write_manifest
+
+    findings, html, fix_list = places
+    if findings:
+        write_csv(checkup, findings)
+    if html:
+        write_html(checkup, html, str(data), max_bad)
+    if fix_list:
+        n_clips = write_manifest(checkup, fix_list)
+        messages.note(f"{fix_list}: {n_clips} of {len(checkup.dataset.examples)} clips")
+
+
+def _print_summary(checkup: "Checkup") -> None:
+    """Print totals, and how often each kind of finding was made."""
     from speechcls.data_quality.findings import BAD, KINDS, LEAKS, LEFT_OUT
     from speechcls.data_quality.report import formats, tally
 
-    examples = checkup.dataset.examples
-    labels, speakers = tally(checkup, "label"), tally(checkup, "speaker")
+    n_clips = len(checkup.dataset.examples)
+    n_labels, n_speakers = len(tally(checkup, "label")), len(tally(checkup, "speaker"))
     hours = sum(one.duration_s for one in checkup.levels if one) / 3_600
     typer.echo(
-        f"clips     {len(examples)} of {len(labels)} labels by {len(speakers)} speakers,"
-        f" {hours:.2f} hours"
+        f"clips     {n_clips} of {n_labels} labels by {n_speakers} speakers, {hours:.2f} hours"
     )
     typer.echo(f"formats   {'; '.join(f'{n} x {name}' for name, n in formats(checkup).items())}")
     n_left_out = len(checkup.clips_with(LEFT_OUT))
     typer.echo(f"bad       {n_left_out} of them, which --fix-list FILE leaves out\n")
     print_table(
-        ("finding", "clips", "per cent", "so", "what it is"),
+        ("finding", "clips", "per cent", "effect", "what it is"),
         (
             (
                 kind,
                 str(n),
-                f"{100 * n / len(examples):.2f}",
-                "spoils" if kind in LEAKS else "bad" if kind in BAD else "look",
+                f"{100 * n / n_clips:.2f}",
+                "blocks" if kind in LEAKS else "bad" if kind in BAD else "warning",
                 meaning,
             )
             for kind, meaning in KINDS.items()
             if (n := len(checkup.of_kind(kind)))
         ),
-        text=("finding", "so", "what it is"),
+        text=("finding", "effect", "what it is"),
     )
     typer.echo()
-    for heading, of, others in (
-        ("label", labels, "speakers"),
-        ("speaker", dict(list(speakers.items())[:N_LISTED]), "labels"),
-    ):
-        if of:
-            print_table(
-                (heading, "clips", "minutes", others, "left out"),
-                (
-                    (
-                        name,
-                        str(one.n_clips),
-                        f"{one.duration_s / 60:.1f}",
-                        str(one.n_others),
-                        str(one.n_left_out),
-                    )
-                    for name, one in of.items()
-                ),
-                text=(heading,),
-            )
-            typer.echo()
-    if doubts := checkup.of_kind("doubtful"):
-        print_table(
-            ("most doubted", "margin", "label", "likely"),
+
+
+def _print_tallies(checkup: "Checkup") -> None:
+    """Print the clips by label, and by the speakers who have most."""
+    from speechcls.data_quality.report import tally
+
+    speakers = list(tally(checkup, "speaker").items())[:N_LISTED]
+    _print_tally("label", tally(checkup, "label"), "speakers")
+    _print_tally("speaker", dict(speakers), "labels")
+
+
+def _print_tally(heading: str, tallies: "dict[str, Tally]", others: str) -> None:
+    if not tallies:
+        return
+    print_table(
+        (heading, "clips", "minutes", others, "left out"),
+        (
             (
-                (
-                    checkup.dataset.name_of(examples[doubt.clip].path),
-                    f"{doubt.value:.2f}",
-                    examples[doubt.clip].label,
-                    doubt.likely or "",
-                )
-                for doubt in doubts[:N_LISTED]
-            ),
-            text=("most doubted", "label", "likely"),
-        )
+                name,
+                str(one.n_clips),
+                f"{one.duration_s / 60:.1f}",
+                str(one.n_others),
+                str(one.n_left_out),
+            )
+            for name, one in tallies.items()
+        ),
+        text=(heading,),
+    )
+    typer.echo()
+
+
+def _print_label_errors(checkup: "Checkup") -> None:
+    examples = checkup.dataset.examples
+    print_table(
+        ("probable label error", "margin", "label", "likely label"),
+        (
+            (
+                checkup.dataset.name_of(examples[finding.clip].path),
+                f"{finding.value:.2f}",
+                examples[finding.clip].label,
+                finding.likely or "",
+            )
+            for finding in checkup.of_kind("doubtful")[:N_LISTED]
+        ),
+        text=("probable label error", "label", "likely label"),
+    )

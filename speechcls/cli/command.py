@@ -5,6 +5,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from speechcls.cli.usage import UsageError
+
 ARGUMENTS, OPTIONS = "Arguments", "Options"
 """Headings of what is in no panel; the second one comes last."""
 _FIRST_COLUMN = 30
@@ -27,6 +29,14 @@ class Command(TyperCommand):
                 param.metavar = _METAVARS.get(param.type.name.split()[0])
         if _count_hidden(self):
             self.params.append(_help_all())
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as Typer does, and have each error know whose arguments they are."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, each panel under its heading, all in the same columns."""

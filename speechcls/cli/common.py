@@ -1,13 +1,10 @@
-"""What the commands share: options, messages for people, and errors turned into exit codes."""
+"""What all commands share: errors turned into exit codes, and options without effect refused."""
 
 import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import BufferedReader
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast, get_type_hints
 
 import typer
@@ -17,7 +14,7 @@ from speechcls.cli.messages import Messages
 from speechcls.errors import ConfigError, SpeechclsError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-
+"""Exit codes, beside 0: ``speechcls help exit-codes``."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,34 +71,20 @@ def option_of(command: Callable[..., Any], field: str) -> str:
     return field
 
 
-@contextmanager
-def files_first(show: Callable[[], None]) -> Iterator[None]:
-    """Run what writes files, then ``show`` the figures on stdout, even where the files fail.
+def given(ctx: typer.Context) -> set[str]:
+    """Return the names of the parameters that the command line sets."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
-    A reader of stdout that goes away, as ``| head`` does, must not cost the files.
+
+def refuse(ctx: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse each parameter in ``names`` that the command line sets, since it has no effect.
+
+    Parameters
+    ----------
+    why : in what combination it has none, as ``without --stream``
     """
-    try:
-        yield
-    finally:
-        show()
-
-
-def check_file_place(path: Path) -> None:
-    """Refuse a place where no file can be written, before the work is done."""
-    if path.is_dir():
-        raise ConfigError(f"{path}: is a folder; name a file")
-    check_folder_place(path.parent)
-
-
-def check_folder_place(path: Path) -> None:
-    """Refuse a place where no folder can be, before the work is done."""
-    there = next(place for place in (path, *path.parents) if place.exists())
-    if not there.is_dir():
-        raise ConfigError(f"{there}: is a file, not a folder; name another place")
-    if not os.access(there, os.W_OK):
-        raise ConfigError(f"{there}: may not be written in; name another place")
-
-
-def open_stdin() -> BufferedReader:
-    """Open stdin beside ``sys.stdin``, whose lock Python waits for at its end, after Ctrl-C too."""
-    return open(0, "rb", closefd=False)
+    unused = given(ctx) & set(names)
+    for param in ctx.command.params:
+        if param.name in unused:
+            raise typer.BadParameter(f"{max(param.opts, key=len)}: has no effect {why}")

@@ -1,4 +1,4 @@
-"""``speechcls compare``."""
+"""``speechcls compare``: trained models, architectures to train, or their memory."""
 
 import dataclasses
 from pathlib import Path
@@ -6,225 +6,259 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import FAILED, check_file_place, check_folder_place, reports_errors
-from speechcls.cli.messages import Messages, report_bad
-from speechcls.cli.options import AsJson, Jobs, Noise, Pattern, Quiet, Verbose, split_names
+from speechcls.cli.common import FAILED, given, refuse, reports_errors
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import (
+    DATA,
+    MEMORY,
+    OUTPUT,
+    TRAINING,
+    AsJson,
+    Commands,
+    Jobs,
+    Noise,
+    Pattern,
+    Quiet,
+    TestSpeakers,
+    TrainDevice,
+    Verbose,
+    option,
+    out_option,
+    split_names,
+)
+from speechcls.cli.outputs import check_file_place, check_folder_place
 from speechcls.config import RECIPES
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
     from speechcls.data.examples import Dataset
 
-_MEMORY_ARCHS = "rnn,lstm,gru"
+_MEMORY_ARCHS = ["rnn", "lstm", "gru"]
 _FEWEST = 2
 
-
-_TRAINING = {"seeds", "commands", "pattern", "noise", "out", "json"}
-_TAKEN = {
-    "": {"data", "out", "differences", "speed", "json", "pattern", "noise", "jobs"},
-    "--archs": _TRAINING
-    | {
-        "archs",
-        "data",
-        "epochs",
-        "size",
-        "test_speakers",
-        "differences",
-        "speed",
-        "device",
-        "jobs",
-    },
-    "--memory": _TRAINING | {"archs", "data", "memory", "longest_s", "steps"},
+_TRAINED = {"data", "pattern", "noise", "out", "as_json"}
+OPTIONS_OF = {
+    "": _TRAINED | {"differences", "speed", "jobs"},
+    "--archs": _TRAINED
+    | {"archs", "seeds", "epochs", "size", "commands", "test_speakers", "device"}
+    | {"differences", "speed", "jobs"},
+    "--memory": _TRAINED | {"archs", "seeds", "commands", "memory", "longest_s", "steps"},
 }
-"""Options that each way of comparing takes, beside --quiet and --verbose."""
+"""Options that each way of comparing uses, beside --quiet and --verbose."""
+
+_PATHS = typer.Argument(
+    help="Models, or folders of them; with --archs or --memory the recordings.",
+    metavar="MODEL...|DATA",
+    show_default=False,
+)
+_DATA = option(
+    "--data", help="Recordings on which the models are compared.", panel=DATA, metavar="DATA"
+)
+_ARCHS = option(
+    "--archs",
+    help="Train these first, as rnn,lstm,gru; speechcls archs lists them.",
+    panel=TRAINING,
+    metavar="ARCHS",
+)
+_SEEDS = option("--seeds", min=1, help="Trainings of each architecture.", panel=TRAINING)
+_EPOCHS = option("--epochs", min=1, help="Passes over the clips in each.", panel=TRAINING)
+_SIZE = option(
+    "--size", help="tiny, small or base: parameters that each stays below.", panel=TRAINING
+)
+_MEMORY = option(
+    "--memory",
+    help="Measure how long each architecture remembers a word, of DATA or synthetic.",
+    panel=MEMORY,
+)
+_LONGEST = option(
+    "--longest",
+    min=0.5,
+    max=20.0,
+    help="Longest gap between word and prediction.",
+    panel=MEMORY,
+    metavar="SECONDS",
+)
+_STEPS = option("--steps", min=1, help="Training batches of each network.", panel=MEMORY)
+_OUT = out_option(
+    "Folder of pictures, and of the models of --archs. [default: comparison with --archs, else no"
+    " pictures]",
+    "DIR",
+)
+_DIFFERENCES = option(
+    "--differences",
+    help="Write a CSV of the clips on which predictions differ.",
+    panel=OUTPUT,
+    metavar="FILE",
+)
+_SPEED = option("--speed/--no-speed", help="Measure time and memory too.", panel=OUTPUT)
 
 
 @reports_errors
 def compare(
     ctx: typer.Context,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Models, or folders of them; with --archs or --memory the recordings.",
-            metavar="MODEL...|DATA",
-            show_default=False,
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Recordings that the models are compared on.", metavar="DATA"),
-    ] = None,
-    archs: Annotated[
-        str | None,
-        typer.Option(help="Train these first, as rnn,lstm,gru; speechcls archs lists them."),
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each architecture.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the clips in each.")] = 10,
-    size: Annotated[
-        str, typer.Option(help="tiny, small or base: parameters that each stays below.")
-    ] = "tiny",
-    memory: Annotated[
-        bool,
-        typer.Option(
-            "--memory",
-            help="Measure how long each architecture remembers a word, of DATA or of synthetic"
-            " voices.",
-        ),
-    ] = False,
-    longest_s: Annotated[
-        float,
-        typer.Option(
-            "--longest", min=0.5, max=20.0, help="Longest gap of --memory, seconds after the word."
-        ),
-    ] = 3.0,
-    steps: Annotated[
-        int, typer.Option(min=1, help="Batches that each network of --memory learns from.")
-    ] = 1_500,
-    commands: Annotated[
-        str | None,
-        typer.Option(help="Labels to train on, as yes,no. [default: every one]"),
-    ] = None,
-    test_speakers: Annotated[
-        str | None, typer.Option(help="Speakers to hold out for the test, as ann,bob.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of pictures, and of the models of --archs. [default: comparison with"
-            " --archs, else no pictures]",
-            metavar="DIR",
-        ),
-    ] = None,
-    differences: Annotated[
-        Path | None,
-        typer.Option(help="Write the clips that they answer differently, a CSV.", metavar="FILE"),
-    ] = None,
-    speed: Annotated[
-        bool, typer.Option("--speed/--no-speed", help="Whether to measure time and memory too.")
-    ] = True,
-    as_json: AsJson = False,
-    device: Annotated[str, typer.Option(help="To train on: auto, cpu, cuda or mps.")] = "auto",
+    paths: Annotated[list[Path] | None, _PATHS] = None,
+    data: Annotated[Path | None, _DATA] = None,
     pattern: Pattern = None,
     noise: Noise = None,
+    commands: Commands = None,
+    test_speakers: TestSpeakers = None,
+    archs: Annotated[str | None, _ARCHS] = None,
+    seeds: Annotated[int, _SEEDS] = 1,
+    epochs: Annotated[int, _EPOCHS] = 10,
+    size: Annotated[str, _SIZE] = "tiny",
+    device: TrainDevice = "auto",
+    memory: Annotated[bool, _MEMORY] = False,
+    longest_s: Annotated[float, _LONGEST] = 3.0,
+    steps: Annotated[int, _STEPS] = 1_500,
+    out: Annotated[Path | None, _OUT] = None,
+    differences: Annotated[Path | None, _DIFFERENCES] = None,
+    speed: Annotated[bool, _SPEED] = True,
+    as_json: AsJson = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Compare models on the same clips, and tell a difference from luck.
+    """Compare models on the same clips, with tests of significance.
 
-    The clips are those that all models were tested on or never saw; where no test clips are, those
-    that validated all of them as well. Two models are compared by McNemar's exact test and by a
-    bootstrap over speakers, corrected for the number of pairs (Holm); several trainings of an
-    architecture by a bootstrap over speakers and trainings.
-
-    With --archs each architecture is trained first, with one budget; what lies in --out already is
-    not trained again. With --memory small networks learn to answer seconds after the end of a
-    word: all read at the same rate, 10 ms a step and 40 ms a step, with as many parameters.
+    The clips are those that no model was trained on; the validation split counts only where there
+    is no test split. Two models are compared by McNemar's exact test and a bootstrap over speakers,
+    corrected for the number of pairs (Holm); several trainings of an architecture by a bootstrap
+    over speakers and trainings. With --archs each architecture is trained first, on one budget;
+    models that are in --out already are kept. With --memory small networks, equal in parameters and
+    step length, learn to predict a word seconds after its end.
 
     Example: speechcls compare models/a models/b --data data/
     """
-    messages = Messages(quiet, verbose)
-    names = list(dict.fromkeys(split_names("--archs", archs)))
-    _refuse_others(ctx, "--memory" if memory else "--archs" if names else "")
-    # Places that cannot be written are refused before the hours of training.
-    if out:
-        check_folder_place(out)
-    if differences:
-        check_file_place(differences)
-    if memory:
-        _compare_memory(
-            _only(paths, data, "--memory", needed=False),
-            names or split_names("--archs", _MEMORY_ARCHS),
-            (seeds, longest_s, steps, split_names("--commands", commands)),
-            (pattern, noise),
-            out,
-            as_json,
-            messages,
-        )
-        return
-    from speechcls.artifact.lookup import find_artifacts
     from speechcls.cli.compare_models import Wanted, compare_models
     from speechcls.data.layouts import find_examples
-    from speechcls.parallel import default_jobs
 
-    wanted = Wanted(out, differences, speed, as_json, jobs)
+    messages = Messages(quiet, verbose)
+    names, words = split_names("archs", archs), split_names("commands", commands)
+    _refuse_others(ctx, "--memory" if memory else "--archs" if names else "")
+    _check_places(out, differences)
+    if memory:
+        places = _places(paths, data, "--memory", at_least=0)
+        recordings = find_examples(places[0], pattern, noise) if places else None
+        limits = seeds, longest_s, steps
+        _compare_memory(recordings, names, limits, words, out, as_json, messages)
+        return
     if names:
-        recordings = _only(paths, data, "--archs", needed=True)
-        from speechcls.cli.compare_training import train_all
-
-        wanted = dataclasses.replace(wanted, out=out or Path("comparison"))
-        groups = train_all(
-            find_examples(Path(str(recordings)), pattern, noise),
-            names,
-            seeds,
-            size,
-            dataclasses.replace(RECIPES["fast"], epochs=epochs, patience=epochs),
-            Path(str(wanted.out)),
-            split_names("--commands", commands),
-            split_names("--test-speakers", test_speakers),
-            device,
-            jobs or default_jobs(),
-            messages,
-        )
+        out = out or Path("comparison")
+        [place] = _places(paths, data, "--archs", at_least=1)
+        dataset = find_examples(place, pattern, noise)
+        split, budget = (words, split_names("test_speakers", test_speakers)), (seeds, size, epochs)
+        groups = _train(dataset, names, budget, split, (device, jobs), out, messages)
     else:
-        if files := [path for path in paths or () if path.is_file()]:
-            raise ConfigError(
-                f"{files[0]}: a file, not a model; name recordings with --data, or add --archs to"
-                " train on them"
-            )
-        models = [model for path in paths or () for model in find_artifacts(path)]
-        groups = {str(model): [model] for model in dict.fromkeys(models)}
-        if data is None:
-            raise ConfigError("--data: not given; name the recordings to compare the models on")
-        if len(groups) < _FEWEST:
-            raise ConfigError(
-                f"{len(groups)} model{'s' if len(groups) != 1 else ''} named; name two or more, or"
-                " recordings and --archs"
-            )
-        recordings = data
-    dataset = find_examples(Path(str(recordings)), pattern, noise)
-    bad = compare_models(groups, dataset, wanted, messages)
-    report_bad(messages, bad)
+        groups, place = _find_models(paths, data)
+        dataset = find_examples(place, pattern, noise)
+    bad = compare_models(groups, dataset, Wanted(out, differences, speed, as_json, jobs), messages)
+    messages.errors(bad)
     if bad:
         raise typer.Exit(FAILED)
 
 
 def _refuse_others(ctx: typer.Context, way: str) -> None:
     """Refuse options that would have no effect in this way of comparing."""
-    common = {"paths", "quiet", "verbose"}
-    for option in ctx.command.params:
-        name = str(option.name)
-        plain = {"as_json": "json"}.get(name, name)
-        source = getattr(ctx.get_parameter_source(name), "name", "")
-        if source == "COMMANDLINE" and plain not in _TAKEN[way] | common:
-            ways = " and ".join(each or "models" for each in _TAKEN if plain in _TAKEN[each])
-            raise ConfigError(f"{option.opts[0]}: has no effect here; it is for {ways} alone")
+    for name in sorted(given(ctx) - OPTIONS_OF[way] - {"paths", "quiet", "verbose"}):
+        ways = " and ".join(each or "models" for each in OPTIONS_OF if name in OPTIONS_OF[each])
+        refuse(ctx, [name], f"here; it is for {ways} alone")
 
 
-def _only(paths: list[Path] | None, data: Path | None, option: str, needed: bool) -> Path | None:
-    """Return the one place of recordings that is named."""
+def _check_places(out: Path | None, differences: Path | None) -> None:
+    """Refuse places that cannot be written, before the hours of training."""
+    if out:
+        check_folder_place(out)
+    if differences:
+        check_file_place(differences)
+
+
+def _places(paths: list[Path] | None, data: Path | None, option: str, at_least: int) -> list[Path]:
+    """Return the place of recordings that is named, if one is."""
     named = [*(paths or ()), *([data] if data else ())]
-    if len(named) > 1 or (needed and not named):
+    if not at_least <= len(named) <= 1:
         raise ConfigError(
             f"{option}: {len(named)} places of recordings are named; name one folder or manifest"
         )
-    return named[0] if named else None
+    return named
+
+
+def _find_models(paths: list[Path] | None, data: Path | None) -> tuple[dict[str, list[Path]], Path]:
+    """Return the models to compare, each under its name, and the recordings."""
+    from speechcls.artifact.lookup import find_artifacts
+
+    if files := [path for path in paths or () if path.is_file()]:
+        raise ConfigError(
+            f"{files[0]}: a file, not a model; name recordings with --data, or add --archs to"
+            " train on them"
+        )
+    models = dict.fromkeys(model for path in paths or () for model in find_artifacts(path))
+    if data is None:
+        raise ConfigError("not given; name the recordings to compare the models on", field="data")
+    if len(models) < _FEWEST:
+        raise ConfigError(
+            f"{len(models)} model{'s' if len(models) != 1 else ''} named; name two or more, or"
+            " recordings and --archs"
+        )
+    return {str(model): [model] for model in models}, data
+
+
+def _train(
+    dataset: "Dataset",
+    archs: list[str],
+    budget: tuple[int, str, int],
+    split: tuple[list[str], list[str]],
+    machine: tuple[str, int | None],
+    out: Path,
+    messages: Messages,
+) -> dict[str, list[Path]]:
+    """Train what ``out`` does not hold yet; return the models of each architecture.
+
+    Parameters
+    ----------
+    budget : number of seeds, size of the networks, epochs
+    split : commands, and speakers of the test split
+    machine : device, and threads that read
+    """
+    from speechcls.cli.compare_training import train_all
+    from speechcls.parallel import default_jobs
+
+    seeds, size, epochs = budget
+    commands, test_speakers = split
+    device, jobs = machine
+    return train_all(
+        dataset,
+        archs,
+        seeds,
+        size,
+        dataclasses.replace(RECIPES["fast"], epochs=epochs, patience=epochs),
+        out,
+        commands,
+        test_speakers,
+        device,
+        jobs or default_jobs(),
+        messages,
+    )
 
 
 def _compare_memory(
-    place: Path | None,
+    dataset: "Dataset | None",
     archs: list[str],
-    budget: tuple[int, float, int, list[str]],
-    layout: tuple[str | None, Path | None],
+    budget: tuple[int, float, int],
+    commands: list[str],
     out: Path | None,
     as_json: bool,
     messages: Messages,
 ) -> None:
+    """Run the delayed-recall experiment.
+
+    Parameters
+    ----------
+    budget : number of seeds, longest gap in seconds, training batches
+    """
     from speechcls.cli.compare_memory import compare_memory
-    from speechcls.data.layouts import find_examples
     from speechcls.experiments.delayed_recall import DelayedRecallConfig
 
-    dataset: Dataset | None = find_examples(place, *layout) if place else None
-    n_seeds, longest_s, steps, commands = budget
+    seeds, longest_s, steps = budget
     config = DelayedRecallConfig(longest_s=longest_s, steps=steps)
-    compare_memory(dataset, archs, n_seeds, config, commands, out, as_json, messages)
+    archs = archs or _MEMORY_ARCHS
+    compare_memory(dataset, archs, seeds, config, commands, out, as_json, messages)

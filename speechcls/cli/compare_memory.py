@@ -3,27 +3,22 @@
 import dataclasses
 import json
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from speechcls.cli.common import FAILED, files_first
-from speechcls.cli.messages import Messages, report_bad
-from speechcls.cli.progress import counting, going_on
+from speechcls.cli.common import FAILED
+from speechcls.cli.messages import Messages
+from speechcls.cli.outputs import files_first
+from speechcls.cli.progress import item_bar, work_bar
 from speechcls.cli.tables import print_table
-from speechcls.errors import DatasetError
 from speechcls.files import write_csv
 
 if TYPE_CHECKING:
     from speechcls.data.examples import Dataset
     from speechcls.experiments.delayed_recall import DelayedRecallConfig, DelayedRecallRun, Words
-
-WORDS = ("yes", "no", "stop", "go", "left", "right")
-"""What synthetic voices say where no data is named."""
-_COST = {10: 3.5, 40: 1.0}  # time of a training, by what a step stands for
 
 
 def compare_memory(
@@ -36,50 +31,23 @@ def compare_memory(
     as_json: bool,
     messages: Messages,
 ) -> None:
-    """Train, print, and draw."""
-    from speechcls.experiments.delayed_recall import (
-        FRONTS,
-        build_network,
-        prepare_words,
-        run_delayed_recall,
-    )
+    """Train, print, and draw.
 
-    for arch in archs:
-        build_network(arch, 10, 20, 2, config.parameters)  # refuses a name before all else
-    with tempfile.TemporaryDirectory(prefix="speechcls-") as scratch:
-        if dataset is None:
-            dataset = _speak(commands or WORDS, config.per_word, Path(scratch), messages)
-        elif commands:
-            _keep(dataset, commands)
-        words = prepare_words(dataset, config)
-    report_bad(messages, list(words.bad))
+    Parameters
+    ----------
+    dataset : recordings of words; None: words are synthesised
+    """
+    from speechcls.experiments.recall_grid import check_archs
+
+    check_archs(archs, config)
+    words = _prepare(dataset, commands, config, messages)
+    messages.errors(words.bad)
     messages.note(
-        f"{len(words.labels)} words, {len(words.training)} clips to learn from and"
-        f" {len(words.held_out)} held out; the answer comes 0 to {config.longest_s:g} s after"
+        f"{len(words.labels)} words, {len(words.training)} clips to train on and"
+        f" {len(words.held_out)} held out; the prediction is made 0 to {config.longest_s:g} s after"
         " the word"
     )
-    grid = [(ms, arch, seed) for seed in range(n_seeds) for ms in FRONTS for arch in archs]
-    costs = [_COST[step_ms] * config.steps for step_ms, _, _ in grid]
-    runs: list[DelayedRecallRun] = []
-    done, started = 0.0, time.monotonic()
-    with going_on(messages, "training", sum(costs)) as on_cost:
-        for (step_ms, arch, seed), cost in zip(grid, costs, strict=True):
-            n_steps = 0
-
-            def on_step(done: float = done, step_ms: int = step_ms) -> None:
-                nonlocal n_steps
-                n_steps += 1
-                on_cost(done + _COST[step_ms] * n_steps)
-
-            runs.append(run_delayed_recall(words, arch, step_ms, seed, config, on_step))
-            done += cost
-            left_s = (time.monotonic() - started) * (sum(costs) - done) / done
-            shares = [100 * share for share in runs[-1].accuracy.values()]
-            messages.note(
-                f"{arch}, a step each {step_ms} ms, seed {seed}: {shares[0]:.0f} % at once,"
-                f" {shares[-1]:.0f} % after {config.longest_s:g} s"
-                f" ({len(runs)} of {len(grid)}, about {left_s / 60:.0f} min left)"
-            )
+    runs = _run(words, archs, n_seeds, config, messages)
 
     def show() -> None:
         if as_json:
@@ -95,19 +63,64 @@ def compare_memory(
         raise typer.Exit(FAILED)
 
 
+def _prepare(
+    dataset: "Dataset | None",
+    commands: Sequence[str],
+    config: "DelayedRecallConfig",
+    messages: Messages,
+) -> "Words":
+    """Return the words of the data set, or synthetic ones."""
+    from speechcls.experiments.delayed_recall import prepare_words
+    from speechcls.experiments.recall_grid import WORDS, select_words
+
+    if dataset is not None:
+        return prepare_words(select_words(dataset, commands) if commands else dataset, config)
+    with tempfile.TemporaryDirectory(prefix="speechcls-") as scratch:
+        dataset = _synthesise(commands or WORDS, config.per_word, Path(scratch), messages)
+        return prepare_words(dataset, config)
+
+
+def _synthesise(words: Sequence[str], per_word: int, folder: Path, messages: Messages) -> "Dataset":
+    from speechcls.data.layouts import find_examples
+    from speechcls.synthesis.espeak import synthesise
+
+    with item_bar(messages, "synthesising", len(words) * per_word) as on_clip:
+        synthesise(words, folder / "words", per_word, on_clip=on_clip)
+    return find_examples(folder / "words")
+
+
+def _run(
+    words: "Words",
+    archs: Sequence[str],
+    n_seeds: int,
+    config: "DelayedRecallConfig",
+    messages: Messages,
+) -> list["DelayedRecallRun"]:
+    """Train every network, with a line for each."""
+    from speechcls.experiments.recall_grid import run_grid, total_cost
+
+    runs = []
+    with work_bar(messages, "training", total_cost(archs, n_seeds, config)) as on_cost:
+        for done in run_grid(words, archs, n_seeds, config, on_cost):
+            run = done.run
+            runs.append(run)
+            first, *_, last = (100 * accuracy for accuracy in run.accuracy.values())
+            messages.note(
+                f"{run.arch}, {run.step_ms} ms per step, seed {run.seed}: {first:.0f} % at once,"
+                f" {last:.0f} % after {config.longest_s:g} s"
+                f" ({done.number} of {done.n_runs}, about {done.left_s / 60:.0f} min left)"
+            )
+    return runs
+
+
 def _draw(runs: Sequence["DelayedRecallRun"], chance: float, out: Path) -> None:
     from speechcls.experiments.delayed_recall import mean_curves
     from speechcls.experiments.figures import draw_delayed_recall
     from speechcls.render.figures import save_both
 
     save_both(draw_delayed_recall(mean_curves(runs), chance), out / "memory")
-    write_memory(runs, out / "memory.csv")
-
-
-def write_memory(runs: Sequence["DelayedRecallRun"], path: Path) -> None:
-    """Write a line for each network, seed and gap."""
     write_csv(
-        path,
+        out / "memory.csv",
         ("arch", "step_ms", "seed", "parameters", "gap_s", "accuracy"),
         (
             (run.arch, run.step_ms, run.seed, run.n_parameters, gap_s, round(accuracy, 6))
@@ -115,26 +128,6 @@ def write_memory(runs: Sequence["DelayedRecallRun"], path: Path) -> None:
             for gap_s, accuracy in run.accuracy.items()
         ),
     )
-
-
-def _speak(words: Sequence[str], per_word: int, folder: Path, messages: Messages) -> "Dataset":
-    from speechcls.data.layouts import find_examples
-    from speechcls.synthesis.espeak import synthesise
-
-    with counting(messages, "speaking", len(words) * per_word) as on_clip:
-        synthesise(words, folder / "words", per_word, on_clip=on_clip)
-    return find_examples(folder / "words")
-
-
-def _keep(dataset: "Dataset", commands: Sequence[str]) -> None:
-    """Leave only clips of the words in ``commands``."""
-    there = {example.label for example in dataset.examples}
-    if unknown := sorted(set(commands) - there):
-        raise DatasetError(
-            f"--commands {','.join(unknown)}: not in {dataset.source}; it has"
-            f" {', '.join(sorted(there))}"
-        )
-    dataset.examples = [example for example in dataset.examples if example.label in commands]
 
 
 def _as_object(
@@ -164,11 +157,11 @@ def _print_table(runs: Sequence["DelayedRecallRun"], words: "Words") -> None:
     from speechcls.experiments.delayed_recall import mean_curves
 
     typer.echo(f"scored  {len(words.held_out)} held-out clips; chance {100 * words.chance:.1f} %")
-    typer.echo("right, %, by the seconds from the end of the word to the answer\n")
+    typer.echo("accuracy, %, by the seconds from the end of the word to the prediction\n")
     gaps = (f"{gap_s:g} s" for gap_s in runs[0].accuracy)
     n_parameters = {(run.step_ms, run.arch): run.n_parameters for run in runs}
     print_table(
-        ("network", "ms a step", "parameters", *gaps),
+        ("network", "ms per step", "parameters", *gaps),
         (
             (
                 arch,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from speechcls.cli.common import files_first
 from speechcls.cli.messages import Messages
-from speechcls.cli.progress import counting
-from speechcls.cli.tables import print_table
+from speechcls.cli.outputs import files_first
+from speechcls.cli.progress import item_bar
+from speechcls.cli.tables import or_dash, print_table
 from speechcls.files import write_csv
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def compare_models(
 
     models = [model for group in groups.values() for model in group]
     classifiers = [Classifier.load(model, wanted.jobs) for model in models]
-    with counting(messages, "comparing", len(dataset.examples)) as on_clip:
+    with item_bar(messages, "comparing", len(dataset.examples)) as on_clip:
         answers = answer(classifiers, dataset, on_clip)
     right = iter(answers.right)
     contenders = [
@@ -83,7 +83,7 @@ def _measure(
     from speechcls.evaluation.benchmark import benchmark_in_subprocess
 
     speeds: list[BenchmarkResult | None] = []
-    with counting(messages, "measuring", len(models)) as on_model:
+    with item_bar(messages, "measuring", len(models)) as on_model:
         for model in models:
             speeds.append(benchmark_in_subprocess(model, wanted.jobs))
             on_model()
@@ -93,15 +93,15 @@ def _measure(
 def _write_differences(
     path: Path, answers: "JointPredictions", dataset: "Dataset", models: Sequence[Path]
 ) -> None:
-    """Write a line for each clip to which not all models give the same answer."""
+    """Write a line for each clip on which the predictions differ."""
     rows = []
-    for example, truth, heard in zip(
+    for example, truth, predicted in zip(
         answers.examples, answers.truth, answers.predicted.T, strict=True
     ):
-        if len(set(heard.tolist())) > 1:
+        if len(set(predicted.tolist())) > 1:
             place = dataset.name_of(example.path), example.start_s, example.end_s
-            told = [answers.labels[i] for i in (truth, *heard)]
-            rows.append([*place, example.speaker or "", *told])
+            labels = [answers.labels[i] for i in (truth, *predicted)]
+            rows.append([*place, example.speaker or "", *labels])
     header = ["path", "start_s", "end_s", "speaker", "label", *map(str, models)]
     write_csv(path, header, rows)
 
@@ -127,7 +127,7 @@ def _draw(
 
 
 def _history(model: Path) -> list[dict[str, Any]]:
-    """Return the epochs of a model; none where it does not tell."""
+    """Return the epochs of a model; none where they are not known."""
     from speechcls.artifact.format import METRICS
 
     try:
@@ -180,46 +180,65 @@ def _print(
     speeds: Sequence["BenchmarkResult | None"],
 ) -> None:
     """Print the figures for people."""
-    from speechcls.evaluation.benchmark import read_counts
-
     n_speakers = len(set(answers.speakers) - {""})
     typer.echo(f"scored  {answers.scored}{f' by {n_speakers} speakers' if n_speakers else ''}")
     if answers.caveat:
         typer.echo(f"caveat  {answers.caveat}")
     typer.echo("")
+    _print_models(comparison, groups, speeds)
+    if comparison.pairs:
+        typer.echo("")
+        _print_pairs(comparison)
+
+
+def _print_models(
+    comparison: "Comparison",
+    groups: Mapping[str, Sequence[Path]],
+    speeds: Sequence["BenchmarkResult | None"],
+) -> None:
+    from speechcls.evaluation.benchmark import read_counts
+
     several = any(len(group) > 1 for group in groups.values())
     headings = ["model", "accuracy", "95 % interval", *(["trainings"] if several else [])]
-    headings += ["parameters", "MB", "ms a clip", "clips/s", "peak MB"]
-    contenders = []
+    headings += ["parameters", "MB", "ms per clip", "clips/s", "peak MB"]
+    table = []
     rows = zip(comparison.contenders, comparison.intervals, groups.values(), speeds, strict=True)
     for contender, (low, high), group, speed in rows:
-        n_parameters = read_counts(group[0])[0]
         one_by_one = " ".join(f"{100 * run.mean():.1f}" for run in contender.right)
-        contenders.append(
+        table.append(
             (
                 contender.name,
                 f"{100 * contender.accuracy:.1f}",
                 f"{100 * low:.1f} - {100 * high:.1f}",
                 *([one_by_one] if several else []),
-                "-" if n_parameters is None else f"{n_parameters:,}",
+                or_dash(read_counts(group[0])[0], ",d"),
                 *(_costs(speed) if speed else "----"),
             )
         )
-    print_table(headings, contenders, text=("model", "trainings"))
-    if not comparison.pairs:
-        return
-    typer.echo("")
+    print_table(headings, table, text=("model", "trainings"))
+
+
+def _costs(speed: "BenchmarkResult") -> list[str]:
+    return [
+        f"{speed.file_bytes / 1e6:.2f}",
+        f"{speed.ms_per_clip:.3f}",
+        f"{speed.clips_per_second:,.0f}",
+        or_dash(speed.peak_memory_mb, ".0f"),
+    ]
+
+
+def _print_pairs(comparison: "Comparison") -> None:
     print_table(
         ("first", "second", "second - first", "95 % interval", "only first right",
-         "only second right", "p", "p of all pairs", "verdict"),
+         "only second right", "p", "p, corrected", "verdict"),
         (
             (
                 pair.first,
                 pair.second,
                 f"{100 * pair.difference:+.1f}",
                 f"{100 * pair.low:+.1f} - {100 * pair.high:+.1f}",
-                "-" if pair.only_first is None else str(pair.only_first),
-                "-" if pair.only_second is None else str(pair.only_second),
+                or_dash(pair.only_first, "d"),
+                or_dash(pair.only_second, "d"),
                 f"{pair.p:.3g}",
                 f"{pair.p_adjusted:.3g}",
                 pair.verdict,
@@ -228,13 +247,3 @@ def _print(
         ),
         text=("first", "second", "verdict"),
     )  # fmt: skip
-
-
-def _costs(speed: "BenchmarkResult") -> list[str]:
-    peak = "-" if speed.peak_memory_mb is None else f"{speed.peak_memory_mb:.0f}"
-    return [
-        f"{speed.file_bytes / 1e6:.2f}",
-        f"{speed.ms_per_clip:.3f}",
-        f"{speed.clips_per_second:,.0f}",
-        peak,
-    ]

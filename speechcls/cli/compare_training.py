@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechcls.cli.messages import Messages
-from speechcls.cli.progress import counting, going_on
+from speechcls.cli.progress import item_bar, work_bar
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.errors import ArtifactError, ConfigError
 
@@ -78,7 +78,7 @@ def train_all(
     if unknown := [arch for arch in archs if arch not in NETWORKS]:
         raise ConfigError(f"--archs: no {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
     on = choose_device(device)
-    with counting(messages, "reading", len(dataset.examples)) as on_clip:
+    with item_bar(messages, "reading", len(dataset.examples)) as on_clip:
         corpus = load_corpus(
             dataset,
             FeatureConfig(kind="log-mel"),
@@ -148,7 +148,7 @@ def _train_missing(
 ) -> None:
     costs = [run.cost() * run.training.epochs for run in runs]
     started, done = time.monotonic(), 0
-    with going_on(messages, "training", sum(costs)) as on_cost:
+    with work_bar(messages, "training", sum(costs)) as on_cost:
         for number, (run, cost) in enumerate(zip(runs, costs, strict=True), start=1):
 
             def on_share(share: float, done: int = done, cost: int = cost) -> None:

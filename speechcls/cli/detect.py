@@ -1,113 +1,155 @@
 """``speechcls detect``."""
 
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import FAILED, open_stdin, reports_errors
+from speechcls.cli.common import FAILED, refuse, reports_errors
+from speechcls.cli.inputs import find_model, open_stdin
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import Model, Quiet, Verbose, split_names
-from speechcls.cli.progress import listening
+from speechcls.cli.options import (
+    DETECTION,
+    OUTPUT,
+    SOURCE,
+    AsCsv,
+    AsJsonLines,
+    Labels,
+    Model,
+    Quiet,
+    Rate,
+    Threshold,
+    Verbose,
+    option,
+    out_option,
+    split_names,
+)
+from speechcls.cli.outputs import check_output, open_output
+from speechcls.cli.progress import recording_bar
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
+    from speechcls.artifact.format import Artifact
     from speechcls.audio.blocks import BlockReader
     from speechcls.runtime.detection import Detector, Event
     from speechcls.runtime.stream import PosteriorStream
 
 DEFAULTS = EventSettings()
 
+_RECORDINGS = typer.Argument(help="Recordings, or - for one on stdin.", metavar="RECORDING...")
+_EVERY = option(
+    "--every",
+    help="Time from one prediction to the next; not with a model that was trained with"
+    " --streaming, which has its own.",
+    panel=DETECTION,
+    metavar="SECONDS",
+)
+_SMOOTHING = option(
+    "--smoothing",
+    help="Time over which probabilities are averaged.",
+    panel=DETECTION,
+    metavar="SECONDS",
+)
+_MIN_DURATION = option(
+    "--min-duration",
+    help="Time for which a word has to stay above its threshold.",
+    panel=DETECTION,
+    metavar="SECONDS",
+)
+_REFRACTORY = option(
+    "--refractory",
+    help="Of words closer to each other only the likeliest counts.",
+    panel=DETECTION,
+    metavar="SECONDS",
+)
+_CHANNEL = option(
+    "--channel",
+    min=1,
+    help="Channel to use, the first is 1. [default: the mean of all]",
+    panel=SOURCE,
+)
+_FORMAT = option(
+    "--format",
+    help="tsv, csv, jsonl, audacity (a label track) or srt (subtitles).",
+    panel=OUTPUT,
+    metavar="FORMAT",
+)
+_OUT = out_option("File to write instead of stdout.")
+
 
 @reports_errors
 def detect(
-    recordings: Annotated[
-        list[str], typer.Argument(help="Recordings, or - for one on stdin.", metavar="RECORDING...")
-    ],
+    ctx: typer.Context,
+    recordings: Annotated[list[str], _RECORDINGS],
+    channel: Annotated[int | None, _CHANNEL] = None,
+    rate: Rate = None,
     model: Model = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Words to look for, as yes,no. [default: all, but not _unknown_ and _silence_]",
-            metavar="LABELS",
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Least probability of a word. [default: the model's own]"
-        ),
-    ] = None,
-    every: Annotated[
-        float,
-        typer.Option(
-            help="Seconds from one answer of the model to the next; one that was trained with"
-            " --streaming has its own."
-        ),
-    ] = DEFAULT_EVERY_S,
-    smoothing_s: Annotated[
-        float, typer.Option(help="Seconds over which probabilities are averaged.")
-    ] = DEFAULTS.smoothing_s,
-    min_s: Annotated[
-        float, typer.Option(help="Seconds for which a word has to stay above its threshold.")
-    ] = DEFAULTS.min_s,
-    refractory_s: Annotated[
-        float,
-        typer.Option(help="Of words fewer seconds apart than this only the likeliest counts."),
-    ] = DEFAULTS.refractory_s,
-    channel: Annotated[
-        int | None,
-        typer.Option(min=1, help="Which channel to hear, from 1 on. [default: the mean of all]"),
-    ] = None,
-    raw: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Recordings have no header: 16-bit little-endian samples, one channel, of this"
-            " rate in Hz.",
-            metavar="RATE",
-        ),
-    ] = None,
-    format: Annotated[
-        str, typer.Option(help="tsv, csv, jsonl, audacity (a label track) or srt (subtitles).")
-    ] = "tsv",
-    out: Annotated[
-        Path | None, typer.Option(help="File to write instead of stdout.", metavar="FILE")
-    ] = None,
+    labels: Labels = None,
+    threshold: Threshold = None,
+    every_s: Annotated[float, _EVERY] = DEFAULT_EVERY_S,
+    smoothing_s: Annotated[float, _SMOOTHING] = DEFAULTS.smoothing_s,
+    min_s: Annotated[float, _MIN_DURATION] = DEFAULTS.min_s,
+    refractory_s: Annotated[float, _REFRACTORY] = DEFAULTS.refractory_s,
+    format: Annotated[str, _FORMAT] = "tsv",
+    as_json: AsJsonLines = False,
+    as_csv: AsCsv = False,
+    out: Annotated[Path | None, _OUT] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find the words in long recordings.
+    """Detect words in long recordings.
 
-    Prints path, start and end in seconds, label and probability, separated by tabs, one line a
-    word, as soon as it is found. Recordings may have any length, rate and channels. One that cannot
-    be used, or not to its end, is reported on stderr; the others are done all the same, and the
-    exit code is 1.
+    Prints path, start and end in seconds, label and probability, separated by tabs, one line per
+    word, as soon as it is known. Recordings may have any length, sample rate and number of
+    channels. One that cannot be used, or not to its end, is reported on stderr; the others are done
+    all the same, and the exit code is 1.
 
     Example: speechcls detect recording.wav
     """
-    _check_usage(recordings, format, out)
-
-    from speechcls.artifact.lookup import find_artifact
     from speechcls.artifact.store import load_artifact
+    from speechcls.runtime.detection import choose_thresholds
+
+    format = _choose_format(ctx, format, as_json, as_csv)
+    _check_usage(ctx, recordings, format, out)
+    messages = Messages(quiet, verbose)
+    settings = EventSettings(smoothing_s, min_s, refractory_s)
+    artifact = load_artifact(find_model(model, messages))
+    if artifact.network.readout == "stream":
+        refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
+    thresholds = choose_thresholds(artifact, threshold, split_names("labels", labels) or None)
+    reading = channel, rate
+    detecting = artifact, every_s, thresholds, settings
+    if _detect(recordings, reading, detecting, format, out, messages):
+        raise typer.Exit(FAILED)
+
+
+def _detect(
+    recordings: list[str],
+    reading: tuple[int | None, int | None],
+    detecting: "tuple[Artifact, float, dict[str, float], EventSettings]",
+    format: str,
+    out: Path | None,
+    messages: Messages,
+) -> int:
+    """Write the words of each recording; return how many recordings failed.
+
+    Parameters
+    ----------
+    reading : channel, and rate of sound without a header
+    detecting : model, seconds from one prediction to the next, thresholds and settings
+    """
     from speechcls.audio.blocks import open_recording
-    from speechcls.runtime.detection import Detector, choose_thresholds
+    from speechcls.runtime.detection import Detector
     from speechcls.runtime.stream import PosteriorStream
     from speechcls.runtime.writers import open_event_writer
 
-    messages = Messages(quiet, verbose)
-    settings = EventSettings(smoothing_s, min_s, refractory_s)
-    path, how = find_artifact(model)
-    artifact = load_artifact(path)
-    thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels) or None)
-    messages.note(f"model {path} ({how})")
+    artifact, every_s, thresholds, settings = detecting
     n_failed = 0
-    with _open_output(out) as (stream, keep):
+    with open_output(out) as (stream, keep):
         write_event = open_event_writer(format, stream)
         for name in recordings:
 
@@ -117,101 +159,66 @@ def detect(
                 if events:
                     stream.flush()
 
-            heard = PosteriorStream(artifact, every)
-            finder = Detector(heard, thresholds, settings)
+            posteriors = PosteriorStream(artifact, every_s)
+            detector = Detector(posteriors, thresholds, settings)
             try:
                 with (
                     open_stdin() if name == "-" else nullcontext(name) as source,
-                    open_recording(source, heard.sample_rate, channel, raw, name) as recording,
+                    open_recording(source, posteriors.sample_rate, *reading, name) as recording,
                 ):
                     # In a terminal the words themselves show how far it is.
                     is_wanted = bool(out) or not sys.stdout.isatty()
-                    with listening(messages, name, recording.duration_s, is_wanted) as advance:
+                    with recording_bar(messages, name, recording.duration_s, is_wanted) as advance:
                         keep()
-                        _hear(recording, heard, finder, write, advance)
+                        _run(recording, posteriors, detector, write, advance)
             except AudioError as error:
                 n_failed += 1
                 messages.error(str(error))
-    if n_failed:
-        raise typer.Exit(FAILED)
+    return n_failed
 
 
-def _check_usage(recordings: list[str], format: str, out: Path | None) -> None:
+def _choose_format(ctx: typer.Context, format: str, as_json: bool, as_csv: bool) -> str:
+    """Return the format that is meant by --format, --json or --csv."""
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    if as_json or as_csv:
+        refuse(ctx, ["format"], f"with {'--json' if as_json else '--csv'}")
+        return "jsonl" if as_json else "csv"
+    return format
+
+
+def _check_usage(ctx: typer.Context, recordings: list[str], format: str, out: Path | None) -> None:
     from speechcls.runtime.writers import EVENT_FORMATS, FORMATS_OF_ONE
 
     if format not in EVENT_FORMATS:
-        raise ConfigError(f"--format {format}: there are {', '.join(EVENT_FORMATS)}")
+        raise ConfigError(f"no {format!r}; there are {', '.join(EVENT_FORMATS)}", field="format")
     if format in FORMATS_OF_ONE and len(recordings) > 1:
-        raise typer.BadParameter(f"--format {format} describes one recording; name only one")
+        raise ConfigError(f"{format} describes one recording; name only one", field="format")
     if recordings.count("-") > 1:
         raise typer.BadParameter("stdin is one recording; name - once")
-    if out is not None and out.is_dir():
-        raise typer.BadParameter(f"--out {out} is a folder; name a file")
-    if out is not None and any(_is_same(out, name) for name in recordings):
-        raise typer.BadParameter(f"--out {out} is one of the recordings; name another file")
+    if ctx.params["rate"] is not None:
+        refuse(ctx, ["channel"], "with --rate, whose sound has one channel")
+    check_output(out, recordings)
 
 
-def _is_same(out: Path, recording: str) -> bool:
-    try:
-        return out.samefile(recording)
-    except (OSError, ValueError):  # either of them is absent
-        return False
-
-
-def _hear(
+def _run(
     recording: "BlockReader",
     stream: "PosteriorStream",
-    finder: "Detector",
+    detector: "Detector",
     write: "Callable[[list[Event]], None]",
     advance: Callable[[float], None],
 ) -> None:
-    """Write the events of a recording as they are found, also those before it breaks."""
+    """Write the events of a recording as they are found, also those before it breaks off."""
     fault = None
     try:
         for block in recording.blocks():
-            write(finder.push(stream.feed(block)))
+            write(detector.push(stream.feed(block)))
             advance(len(block) / stream.sample_rate)
     except KeyboardInterrupt:
-        write(finder.finish())
+        write(detector.finish())
         raise
     except AudioError as error:
         fault = error
-    write(finder.push(stream.finish()) + finder.finish())
+    write(detector.push(stream.finish()) + detector.finish())
     if fault:
         raise fault
-
-
-@contextmanager
-def _open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]:
-    """Give where events go, and what to call once there is something worth keeping.
-
-    A file gets its name at the end, with what was found until then if something breaks; where
-    nothing was heard at all, what bore the name before is left alone.
-    """
-    if out is None:
-        yield sys.stdout, lambda: None
-        return
-    part = out.with_name(f".{out.name}.part")
-    is_worth = False
-
-    def keep() -> None:
-        nonlocal is_worth
-        is_worth = True
-
-    try:
-        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            try:
-                yield file, keep
-            except KeyboardInterrupt:
-                _finish(file, part, out if is_worth else None)
-                raise
-            _finish(file, part, out if is_worth else None)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _finish(file: TextIO, part: Path, place: Path | None) -> None:
-    if place is not None:
-        file.flush()
-        os.fsync(file.fileno())
-        part.replace(place)

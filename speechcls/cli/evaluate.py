@@ -6,127 +6,164 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import FAILED, files_first, reports_errors
-from speechcls.cli.messages import Messages, report_bad
-from speechcls.cli.options import AsJson, Device, Jobs, Model, Noise, Pattern, Quiet, Verbose
-from speechcls.cli.progress import counting
-from speechcls.cli.report import make_report
+from speechcls.cli.common import FAILED, refuse, reports_errors
+from speechcls.cli.inputs import find_model
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import (
+    DATA,
+    DETECTION,
+    OUTPUT,
+    AsJson,
+    Device,
+    Jobs,
+    Model,
+    Noise,
+    Pattern,
+    Quiet,
+    Threshold,
+    Verbose,
+    option,
+)
+from speechcls.cli.outputs import files_first
+from speechcls.cli.progress import item_bar
+from speechcls.cli.report import check_report_place, make_report
 from speechcls.cli.tables import print_table
 from speechcls.errors import printable
 
 if TYPE_CHECKING:
     from speechcls.evaluation.score import Evaluation
 
+_DATA = typer.Argument(
+    help="Folder of recordings, or a manifest (see help data); not with --stream.",
+    metavar="[DATA]",
+)
+_SPLIT = option(
+    "--split",
+    help="Clips to score: auto (those that are new to the model and those of its test split; where"
+    " there are no test clips, the validation split too), train, validation, test or all.",
+    panel=DATA,
+    metavar="SPLIT",
+)
+_MIN_ACCURACY = option(
+    "--min-accuracy", min=0.0, max=1.0, help="End with exit code 1 below this accuracy."
+)
+_STREAM = option(
+    "--stream",
+    help="Score the words detected in this recording instead.",
+    panel=DETECTION,
+    metavar="RECORDING",
+)
+_TRUTH = option(
+    "--truth",
+    help="What is said in it: labels of Audacity, or a CSV with start_s,end_s,label.",
+    panel=DETECTION,
+    metavar="FILE",
+)
+_REPORT = option(
+    "--report",
+    help="Draw a page of what the model gets right and wrong.",
+    panel=OUTPUT,
+    metavar="DIR",
+)
+_ONLY_DATA = ("split", "pattern", "noise", "min_accuracy", "report", "device", "jobs")
+_ONLY_STREAM = ("truth", "threshold")
+
 
 @reports_errors
 def evaluate(
-    data: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder of recordings, or a manifest; not with --stream.", metavar="[DATA]"
-        ),
-    ] = None,
-    model: Model = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            help="What to score: auto (clips that are new to the model or held out as test; where"
-            " no test clips are, validation clips too), train, validation, test or all.",
-        ),
-    ] = "auto",
+    ctx: typer.Context,
+    data: Annotated[Path | None, _DATA] = None,
+    split: Annotated[str, _SPLIT] = "auto",
     pattern: Pattern = None,
     noise: Noise = None,
-    min_accuracy: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="End with exit code 1 below this accuracy."),
-    ] = None,
-    stream: Annotated[
-        Path | None,
-        typer.Option(help="Score words found in this recording instead.", metavar="RECORDING"),
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(
-            help="What is said in it: labels of Audacity, or a CSV with start_s,end_s,label.",
-            metavar="LABELS",
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Least probability of a word in --stream. [default: the model's own]",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Draw a page of what the model gets right and wrong.", metavar="DIR"),
-    ] = None,
+    model: Model = None,
     device: Device = "cpu",
+    stream: Annotated[Path | None, _STREAM] = None,
+    truth: Annotated[Path | None, _TRUTH] = None,
+    threshold: Threshold = None,
+    as_json: AsJson = False,
+    report: Annotated[Path | None, _REPORT] = None,
+    min_accuracy: Annotated[float | None, _MIN_ACCURACY] = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say how good a model is on recordings that it was not trained on.
+    """Score a model on recordings that it was not trained on.
 
     Prints accuracy with a 95 % interval, macro F1, precision, recall and F1 of each label, and the
-    pairs that are most confused. With --stream: words found, missed and imagined in a long
-    recording, by label, and how misses go with false alarms an hour over one threshold for all.
+    pairs that are most confused. With --stream: hits, misses, confusions and false alarms in a long
+    recording, by label, and how many words are missed at what rate of false alarms, over one
+    threshold for all labels.
 
     Example: speechcls evaluate data/ --report out/ --min-accuracy 0.9
     """
+    messages = Messages(quiet, verbose)
     if (data is None) == (stream is None):
         raise typer.BadParameter("name DATA, or a recording with --stream")
-    if (stream is None) != (truth is None):
-        raise typer.BadParameter("--stream and --truth belong together")
-    if stream is not None and min_accuracy is not None:
-        raise typer.BadParameter("--min-accuracy is for DATA, not for --stream")
-    if stream is not None and report is not None:
-        raise typer.BadParameter("--report is for DATA, not for --stream")
-    if stream is not None and truth is not None:
+    if stream is not None:
         from speechcls.cli.evaluate_stream import evaluate_stream
 
-        evaluate_stream(stream, truth, model, threshold, as_json, Messages(quiet, verbose))
-        return
-    from speechcls.artifact.lookup import find_artifact
+        refuse(ctx, _ONLY_DATA, "with --stream")
+        if truth is None:
+            raise typer.BadParameter("--stream needs --truth, what is said in the recording")
+        evaluate_stream(stream, truth, model, threshold, as_json, messages)
+    elif data is not None:
+        refuse(ctx, _ONLY_STREAM, "without --stream")
+        if report is not None:
+            check_report_place(report)  # before the work is done
+        layout = data, pattern, noise
+        evaluation = _evaluate(layout, split, model, device, as_json, report, jobs, messages)
+        _judge(evaluation, min_accuracy, messages)
+
+
+def _evaluate(
+    layout: tuple[Path, str | None, Path | None],
+    split: str,
+    model: Path | None,
+    device: str,
+    as_json: bool,
+    report: Path | None,
+    jobs: int | None,
+    messages: Messages,
+) -> "Evaluation":
+    """Score, write the report if one is wanted, and print."""
     from speechcls.data.layouts import find_examples
-    from speechcls.evaluation.score import evaluate as evaluate_model
+    from speechcls.evaluation.score import evaluate
     from speechcls.runtime.classifier import Classifier
 
-    messages = Messages(quiet, verbose)
-    if report is not None:
-        from speechcls.report.page import check_place
-
-        check_place(report)  # before the work is done
-    path, how = find_artifact(model)
+    path = find_model(model, messages)
     classifier = Classifier.load(path, jobs, device)
-    messages.note(f"model {path} ({how})")
-    assert data is not None
-    dataset = find_examples(data, pattern, noise)
-    with counting(messages, "evaluating", len(dataset.examples)) as on_clip:
-        evaluation = evaluate_model(classifier, dataset, split, on_clip)
-    report_bad(messages, evaluation.bad)
+    dataset = find_examples(*layout)
+    with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
+        evaluation = evaluate(classifier, dataset, split, on_clip)
+    messages.errors(evaluation.bad)
 
     def show() -> None:
-        if not as_json:
+        if as_json:
+            head = {"model": str(path), "data": str(layout[0])}
+            typer.echo(json.dumps(head | _as_object(evaluation)))
+        else:
             _print_scores(evaluation)
-            return
-        scores = evaluation.scores.to_dict()
-        head = {"model": str(path), "data": str(data), "scored": evaluation.scored}
-        result = head | {"caveat": evaluation.caveat} | scores | {"bad": evaluation.bad}
-        typer.echo(json.dumps(result))
 
     with files_first(show):
         if report is not None:
             make_report(evaluation, classifier, dataset, report, messages)
+    return evaluation
+
+
+def _judge(evaluation: "Evaluation", min_accuracy: float | None, messages: Messages) -> None:
+    """End with exit code 1 where the model is not good enough, or a clip could not be read."""
     accuracy = evaluation.scores.accuracy
     if min_accuracy is not None and not accuracy >= min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
         raise typer.Exit(FAILED)
     if evaluation.bad:
         raise typer.Exit(FAILED)
+
+
+def _as_object(evaluation: "Evaluation") -> dict[str, object]:
+    head = {"scored": evaluation.scored, "caveat": evaluation.caveat}
+    return head | evaluation.scores.to_dict() | {"bad": evaluation.bad}
 
 
 def _print_scores(evaluation: "Evaluation") -> None:
@@ -144,11 +181,11 @@ def _print_scores(evaluation: "Evaluation") -> None:
     rows = []
     answers = scores.confusion.sum(axis=0)
     for label, row, n_answers in zip(scores.labels, scores.per_label, answers, strict=True):
-        shares = (row.precision, n_answers), (row.recall, row.n_clips), (row.f1, row.n_clips)
-        cells = (f"{100 * share:.1f}" if n else "-" for share, n in shares)
+        ratios = (row.precision, n_answers), (row.recall, row.n_clips), (row.f1, row.n_clips)
+        cells = (f"{100 * ratio:.1f}" if n else "-" for ratio, n in ratios)
         rows.append((label, *cells, str(row.n_clips)))
     print_table(("label", "precision", "recall", "F1", "clips"), rows, text=("label",))
     if pairs := scores.most_confused():
-        typer.echo("\nmost confused (spoken, heard as, clips)")
+        typer.echo("\nmost confused (label, prediction, clips)")
         for truth, predicted, n_clips in pairs:
             typer.echo(f"{printable(truth)}\t{printable(predicted)}\t{n_clips}")

@@ -1,6 +1,5 @@
 """``speechcls evaluate --stream``."""
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from speechcls.cli.inputs import find_model
 from speechcls.cli.messages import Messages
-from speechcls.cli.progress import listening
+from speechcls.cli.progress import recording_bar
 from speechcls.cli.tables import print_table
 
 if TYPE_CHECKING:
     from speechcls.audio.samples import Samples
-    from speechcls.evaluation.detection_metrics import StreamScores
+    from speechcls.evaluation.detection_metrics import CurvePoint, StreamScores
     from speechcls.evaluation.score_stream import StreamEvaluation
 
 
@@ -26,8 +26,7 @@ def evaluate_stream(
     as_json: bool,
     messages: Messages,
 ) -> None:
-    """Print how well the words in a recording are found."""
-    from speechcls.artifact.lookup import find_artifact
+    """Print how well the words in a recording are detected."""
     from speechcls.artifact.store import load_artifact
     from speechcls.audio.blocks import open_recording
     from speechcls.data.annotations import read_truth
@@ -35,28 +34,26 @@ def evaluate_stream(
     from speechcls.runtime.detection import choose_thresholds
     from speechcls.runtime.stream import PosteriorStream
 
-    path, how = find_artifact(model)
-    artifact = load_artifact(path)
-    messages.note(f"model {path} ({how})")
+    artifact = load_artifact(find_model(model, messages))
     words = read_truth(truth)
-    running = PosteriorStream(artifact)
+    stream = PosteriorStream(artifact)
     thresholds = choose_thresholds(artifact, threshold)
     with (
-        open_recording(recording, running.sample_rate) as sound,
-        listening(messages, str(recording), sound.duration_s) as advance,
+        open_recording(recording, stream.sample_rate) as reader,
+        recording_bar(messages, str(recording), reader.duration_s) as advance,
     ):
 
         def blocks() -> Iterator["Samples"]:
-            for block in sound.blocks():
+            for block in reader.blocks():
                 yield block
-                advance(len(block) / running.sample_rate)
+                advance(len(block) / stream.sample_rate)
 
-        evaluation = evaluate(running, blocks(), words, thresholds)
+        evaluation = evaluate(stream, blocks(), words, thresholds)
     for warning in evaluation.warnings:
         messages.warn(warning)
     if as_json:
-        head = {"model": str(path), "recording": str(recording), "truth": str(truth)}
-        curve = [dataclasses.asdict(point) for point in evaluation.curve]
+        head = {"model": str(artifact.path), "recording": str(recording), "truth": str(truth)}
+        curve = [_as_object(point) for point in evaluation.curve]
         result = head | evaluation.scores.to_dict()
         typer.echo(json.dumps(result | {"thresholds": evaluation.thresholds, "curve": curve}))
     else:
@@ -64,23 +61,31 @@ def evaluate_stream(
         _print_tables(evaluation)
 
 
+def _as_object(point: "CurvePoint") -> dict[str, float]:
+    return {
+        "threshold": point.threshold,
+        "miss_rate": point.miss_rate,
+        "false_alarms_an_hour": point.false_alarms_per_hour,
+    }
+
+
 def _print_totals(scores: "StreamScores") -> None:
     from speechcls.evaluation.detection_metrics import NEAR_S, TOLERANCE_S, upper_rate
 
     total = scores.total
     upper = upper_rate(total.false_alarms, scores.hours)
-    typer.echo(f"heard         {scores.hours:.3f} hours, {total.n_words} words")
+    typer.echo(f"duration      {scores.hours:.3f} hours, {total.n_words} words")
     typer.echo(
-        f"hits          {total.hits}, {100 * (1 - total.miss_rate):.1f} % of the words (middle in"
-        f" the word or up to {TOLERANCE_S:g} s beside it)"
+        f"hits          {total.hits}, {100 * (1 - total.miss_rate):.1f} % of the words (centre in"
+        f" the word or within {TOLERANCE_S:g} s of it)"
     )
-    typer.echo(f"confused      {total.confused}, heard as another word where one was said")
+    typer.echo(f"confused      {total.confused}, another word was detected")
     typer.echo(
-        f"false alarms  {total.false_alarms}, {scores.false_alarms_per_hour:.1f} an hour"
+        f"false alarms  {total.false_alarms}, {scores.false_alarms_per_hour:.1f} per hour"
         f" (95 % upper bound {upper:.1f})"
     )
     typer.echo(
-        f"middles       {scores.median_distance_s:.2f} s apart (median),"
+        f"centres       {scores.median_distance_s:.2f} s from the word's (median),"
         f" {100 * scores.near_ratio:.1f} % within {NEAR_S:g} s\n"
     )
 
@@ -99,9 +104,9 @@ def _print_tables(evaluation: "StreamEvaluation") -> None:
         ),
         text=("label",),
     )
-    typer.echo("\nfrom the events found once at the lowest threshold:")
+    typer.echo("\none threshold for all labels, applied to detections at the lowest one:")
     print_table(
-        ("threshold for all", "missed %", "false alarms an hour"),
+        ("threshold", "missed %", "false alarms per hour"),
         (
             (
                 f"{point.threshold:.2f}",

@@ -1,15 +1,16 @@
 """``speechcls features``."""
 
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import check_file_place, open_stdin, reports_errors
+from speechcls.cli.common import reports_errors
+from speechcls.cli.inputs import open_clip
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import Quiet, Verbose
+from speechcls.cli.options import Clip, Quiet, Verbose, option, out_option
+from speechcls.cli.outputs import check_file_place
 from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.errors import ConfigError
 
@@ -17,36 +18,29 @@ if TYPE_CHECKING:
     from speechcls.render.terminal import Array
 
 _KINDS = ("spectrogram", *FEATURE_KINDS)
+_KIND = option("--kind", help=f"One of {', '.join(_KINDS)}.", metavar="KIND")
+_OUT = out_option("Picture to write instead, PNG or SVG by its ending.", show_default=False)
 
 
 @reports_errors
 def features(
-    clip: Annotated[str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")],
-    kind: Annotated[
-        str, typer.Option(help="spectrogram, log-mel or mfcc.", metavar="KIND")
-    ] = "log-mel",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Picture to write instead, PNG or SVG by its ending.",
-            metavar="FILE",
-            show_default=False,
-        ),
-    ] = None,
+    clip: Clip,
+    kind: Annotated[str, _KIND] = "log-mel",
+    out: Annotated[Path | None, _OUT] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Draw the spectrogram, log-mel energies or MFCCs of a clip.
 
-    They are drawn as text, time to the right and low frequencies or coefficients below: in colour
-    on a terminal, in shades of characters (the lightest is the lowest) elsewhere; each MFCC in
-    deviations from its mean. With --out they go into a picture, whose name is printed. The whole
-    clip is taken, at 16 kHz.
+    They are drawn as text, time to the right and low frequencies or coefficients at the bottom: in
+    colour on a terminal, in shades of characters (the lightest is the lowest) elsewhere; each MFCC
+    in standard deviations from its mean. With --out they are drawn as a picture, whose path is
+    printed. The whole clip is used, at 16 kHz.
 
     Example: speechcls features clip.wav
     """
     if kind not in _KINDS:
-        raise ConfigError(f"kind: no {kind!r}; there are {', '.join(_KINDS)}")
+        raise ConfigError(f"no {kind!r}; there are {', '.join(_KINDS)}", field="kind")
     from speechcls.audio.decode import read_clip
     from speechcls.features.mel import clip_features
     from speechcls.render.figures import check_figure_path, save_figure
@@ -55,11 +49,7 @@ def features(
         check_figure_path(out)
         check_file_place(out)
     config = FeatureConfig()
-    if clip == "-":
-        with open_stdin() as stdin:
-            samples = read_clip(io.BytesIO(stdin.read()), config.sample_rate, name="-")
-    else:
-        samples = read_clip(clip, config.sample_rate)
+    samples = read_clip(open_clip(clip), config.sample_rate, name=clip)
     values = clip_features(samples, kind, config)
     if out:
         from speechcls.render.panels import draw_features
@@ -69,7 +59,7 @@ def features(
         return
     duration_s = len(samples) / config.sample_rate
     Messages(quiet, verbose).note(
-        f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values from below"
+        f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values per frame"
     )
     _print(values, kind)
 

@@ -3,128 +3,155 @@
 import json
 from collections import deque
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechcls.cli.common import reports_errors
+from speechcls.cli.common import given, refuse, reports_errors
+from speechcls.cli.inputs import find_model
 from speechcls.cli.live import (
     CtrlC,
     From,
-    InputDevice,
+    MicrophoneName,
     Pipe,
-    Rate,
     Screen,
     Speed,
     meter,
     open_source,
 )
-from speechcls.cli.options import AsJsonLines, Model, Quiet, Verbose, split_names
+from speechcls.cli.options import (
+    OUTPUT,
+    SOURCE,
+    AsJsonLines,
+    Labels,
+    Model,
+    Quiet,
+    Rate,
+    Threshold,
+    Verbose,
+    option,
+    split_names,
+)
 
 if TYPE_CHECKING:
     from speechcls.live.listen import LiveUpdate
+    from speechcls.live.sources import Source
     from speechcls.runtime.detection import Event
+
+_LIST = option(
+    "--list-microphones",
+    help="List the microphones: number, name, channels, sample rate.",
+    panel=SOURCE,
+)
+_EXEC = option(
+    "--exec",
+    help="Command to run for each word, one after the other, without a shell; {label},"
+    " {probability} and {time_s} in its arguments are replaced.",
+    panel=OUTPUT,
+    metavar="COMMAND",
+)
 
 
 @reports_errors
 def listen(
+    ctx: typer.Context,
     pipe: Pipe = None,
     file: From = None,
-    model: Model = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Least probability of an event. [default: the model's own]"
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Labels that may be events. [default: all but _unknown_ and _silence_]",
-            metavar="A,B",
-        ),
-    ] = None,
-    command: Annotated[
-        str | None,
-        typer.Option(
-            "--exec",
-            help="Command to run for each event, one after the other, without a shell; {label},"
-            " {probability} and {time_s} in its words are replaced.",
-            metavar="COMMAND",
-        ),
-    ] = None,
-    as_json: AsJsonLines = False,
-    device: InputDevice = None,
-    list_devices: Annotated[
-        bool,
-        typer.Option("--list-devices", help="List the microphones: number, name, channels, Hz."),
-    ] = False,
-    rate: Rate = 16_000,
+    microphone: MicrophoneName = None,
+    list_microphones: Annotated[bool, _LIST] = False,
+    rate: Rate = None,
     speed: Speed = 1.0,
+    model: Model = None,
+    labels: Labels = None,
+    threshold: Threshold = None,
+    command: Annotated[str | None, _EXEC] = None,
+    as_json: AsJsonLines = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say which words are spoken, as they are spoken.
+    """Detect words live, from the microphone or a pipe.
 
-    Prints the time of each word's middle in seconds, label and probability, separated by tabs, a
-    line a word, from the microphone (pip install 'speechcls[mic]'), a pipe as of arecord -f
-    S16_LE -r 16000, or a file. Sound that is lost and commands that fail are reported on stderr.
-    Ctrl-C is the way to end it, so that the exit code is 0 then, too; a second one ends what is
-    still being done, with 130.
+    Prints the time of each word's centre in seconds, label and probability, separated by tabs, a
+    line per word. The sound comes from the microphone (pip install 'speechcls[mic]'), from a pipe
+    as of arecord -f S16_LE -r 16000, or from a file. A pipe without a WAV header is 16 kHz unless
+    --rate says otherwise. Lost sound and commands that fail are reported on stderr. Ctrl-C is the
+    normal end, with exit code 0; a second one ends what is still being done, with 130.
 
     Example: speechcls listen --from clip.wav
     """
-    if list_devices:
-        from speechcls.live.microphone import list_devices as find_devices
-
-        for number, name, n_channels, device_rate, is_default in find_devices():
-            columns = [number, name, n_channels, device_rate, *(["default"] if is_default else [])]
-            typer.echo("\t".join(map(str, columns)))
+    if list_microphones:
+        refuse(ctx, given(ctx) - {"list_microphones", "quiet", "verbose"}, "in a list of them")
+        _print_microphones()
         return
-
-    from speechcls.live.actions import CommandRunner, parse_command
+    from speechcls.live.actions import parse_command
 
     words = None if command is None else parse_command(command)
     screen = Screen(quiet, verbose)
     with CtrlC() as ctrl_c, ExitStack() as stack:
-        source, name = open_source(stack, pipe, file, device, rate, speed)
-
-        from speechcls.artifact.lookup import find_artifact
-        from speechcls.artifact.store import load_artifact
-        from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
-        from speechcls.runtime.detection import Detector, choose_thresholds
-        from speechcls.runtime.stream import PosteriorStream
-
-        path, how = find_artifact(model)
-        artifact = load_artifact(path)
-        thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels))
-        stream = PosteriorStream(artifact)
-        settings = CAUSAL_SETTINGS if stream.is_causal else None
-        finder = Detector(stream, thresholds, settings, eager=True)
-        screen.note(f"model {path} ({how})")
-        screen.note(f"listening to {name}; Ctrl-C ends it")
-        reactions = None if words is None else CommandRunner(words, screen.error)
-        last: deque[str] = deque(maxlen=3)
-        n_events, time_s = 0, 0.0
-        with screen.watching():
-            for heard in detect_live(stream, finder, ctrl_c.until(source.blocks())):
-                time_s = heard.time_s
-                for line in heard.warnings:
-                    screen.warn(line)
-                for event in heard.events:
-                    n_events += 1
-                    last.append(event.label)
-                    with screen.above():
-                        _print_event(event, heard, as_json)
-                    if reactions is not None:
-                        reactions.start(event)
-                screen.show(_line(heard, last))
-        if reactions is not None:
-            reactions.finish(give_up=ctrl_c.came)
-        screen.note(f"listened for {time_s:.1f} s, heard {n_events} events")
+        source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
+        wanted = model, threshold, split_names("labels", labels)
+        _listen(source, name, wanted, words, as_json, ctrl_c, screen)
 
 
-def _print_event(event: "Event", heard: "LiveUpdate", as_json: bool) -> None:
+def _print_microphones() -> None:
+    from speechcls.live.microphone import list_devices
+
+    for number, name, n_channels, rate, is_default in list_devices():
+        columns = [number, name, n_channels, rate, *(["default"] if is_default else [])]
+        typer.echo("\t".join(map(str, columns)))
+
+
+def _listen(
+    source: "Source",
+    name: str,
+    wanted: tuple[Path | None, float | None, list[str]],
+    command: list[str] | None,
+    as_json: bool,
+    ctrl_c: CtrlC,
+    screen: Screen,
+) -> None:
+    """Print words until the source or Ctrl-C ends it.
+
+    Parameters
+    ----------
+    wanted : model, threshold and labels
+    """
+    from speechcls.artifact.store import load_artifact
+    from speechcls.live.actions import CommandRunner
+    from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
+    from speechcls.runtime.detection import Detector, choose_thresholds
+    from speechcls.runtime.stream import PosteriorStream
+
+    model, threshold, labels = wanted
+    artifact = load_artifact(find_model(model, screen))
+    thresholds = choose_thresholds(artifact, threshold, labels)
+    stream = PosteriorStream(artifact)
+    settings = CAUSAL_SETTINGS if stream.is_causal else None
+    finder = Detector(stream, thresholds, settings, eager=True)
+    screen.note(f"listening to {name}; Ctrl-C ends it")
+    runner = None if command is None else CommandRunner(command, screen.error)
+    last: deque[str] = deque(maxlen=3)
+    n_events, time_s = 0, 0.0
+    with screen.watching():
+        for update in detect_live(stream, finder, ctrl_c.until(source.blocks())):
+            time_s = update.time_s
+            for line in update.warnings:
+                screen.warn(line)
+            for event in update.events:
+                n_events += 1
+                last.append(event.label)
+                with screen.above():
+                    _print_event(event, update, as_json)
+                if runner is not None:
+                    runner.start(event)
+            screen.show(_status(update, last))
+    if runner is not None:
+        runner.finish(give_up=ctrl_c.came)
+    screen.note(f"listened for {time_s:.1f} s, {n_events} words detected")
+
+
+def _print_event(event: "Event", update: "LiveUpdate", as_json: bool) -> None:
     if as_json:
         line = {
             "time_s": round(event.centre_s, 3),
@@ -132,13 +159,13 @@ def _print_event(event: "Event", heard: "LiveUpdate", as_json: bool) -> None:
             "end_s": round(event.end_s, 3),
             "label": event.label,
             "probability": round(event.probability, 6),
-            "heard_s": round(heard.time_s, 3),
+            "heard_s": round(update.time_s, 3),
         }
         typer.echo(json.dumps(line))  # which flushes
     else:
         typer.echo(f"{event.centre_s:.2f}\t{event.label}\t{event.probability:.4f}")
 
 
-def _line(heard: "LiveUpdate", last: deque[str]) -> str:
-    best = f"{heard.label} {heard.probability:.2f}" if heard.label is not None else ""
-    return f"{meter(heard.level_db)} {heard.level_db:4.0f} dB  {best:<16}  {' '.join(last)}"
+def _status(update: "LiveUpdate", last: deque[str]) -> str:
+    best = f"{update.label} {update.probability:.2f}" if update.label is not None else ""
+    return f"{meter(update.level_db)} {update.level_db:4.0f} dB  {best:<16}  {' '.join(last)}"

@@ -1,4 +1,4 @@
-"""What ``listen`` and ``record`` share: their source, Ctrl-C, and a line that changes."""
+"""What ``listen`` and ``record`` share: their source, Ctrl-C, and a status line."""
 
 import signal
 import threading
@@ -10,47 +10,60 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
+from speechcls.cli.common import refuse
 from speechcls.cli.messages import Messages
+from speechcls.cli.options import SOURCE, option
+from speechcls.config import FeatureConfig
 
 if TYPE_CHECKING:
     from speechcls.live.sources import Block, Source
 
 Pipe = Annotated[
     str | None,
-    typer.Argument(help="- for raw 16-bit PCM on stdin. [default: microphone]", metavar="[-]"),
+    typer.Argument(
+        help="- for 16-bit PCM on stdin, with a WAV header or without. [default: the microphone]",
+        metavar="[-]",
+    ),
 ]
 From = Annotated[
     Path | None,
-    typer.Option("--from", help="A recording, heard as if it were spoken now.", metavar="FILE"),
+    option(
+        "--from", help="Read a recording in place of the microphone.", panel=SOURCE, metavar="FILE"
+    ),
 ]
 Speed = Annotated[
     float,
-    typer.Option(min=0.0, help="How much faster to hear --from; 0: as fast as possible."),
+    option("--speed", min=0.0, help="Speed of --from; 0: as fast as possible.", panel=SOURCE),
 ]
-Rate = Annotated[
-    int, typer.Option(min=1_000, max=768_000, help="Sample rate of raw PCM on stdin, Hz.")
-]
-InputDevice = Annotated[
+MicrophoneName = Annotated[
     str | None,
-    typer.Option(
-        "--device", help="Microphone: its number or a part of its name.", metavar="DEVICE"
+    option(
+        "--microphone",
+        help="Number of the microphone, or a part of its name. [default: the system's]",
+        panel=SOURCE,
+        metavar="NAME",
     ),
 ]
 
 
 def open_source(
+    ctx: typer.Context,
     stack: ExitStack,
     pipe: str | None,
     file: Path | None,
-    device: str | None,
-    rate: int,
+    microphone: str | None,
+    rate: int | None,
     speed: float,
 ) -> tuple["Source", str]:
     """Return the source that the options name, and what to call it; ``stack`` closes it."""
     if pipe not in (None, "-"):
         raise typer.BadParameter(f"{pipe!r} is no source; give -, or a recording with --from")
-    if (pipe is not None) + (file is not None) + (device is not None) > 1:
-        raise typer.BadParameter("-, --from and --device exclude each other")
+    if (pipe is not None) + (file is not None) + (microphone is not None) > 1:
+        raise typer.BadParameter("-, --from and --microphone exclude each other")
+    if file is None:
+        refuse(ctx, ["speed"], "without --from")
+    if pipe is None:
+        refuse(ctx, ["rate"], "without -")
     from speechcls.live.sources import FileSource
     from speechcls.live.sources import Pipe as PCMPipe
 
@@ -59,14 +72,14 @@ def open_source(
         stack.callback(recording.close)
         return recording, str(file)
     if pipe is not None:
-        return PCMPipe(0, rate), "stdin"
+        return PCMPipe(0, rate or FeatureConfig.sample_rate), "stdin"
     from speechcls.live.microphone import Microphone
 
-    return stack.enter_context(Microphone(device)), "the microphone"
+    return stack.enter_context(Microphone(microphone)), "the microphone"
 
 
 class CtrlC:
-    """Ends the waiting for sound, and nothing that is done with it; a second one ends all."""
+    """Ctrl-C ends the wait for the next block, not the work on one; a second one ends all."""
 
     def __init__(self) -> None:
         self.came = self._waits = False
@@ -109,7 +122,7 @@ class CtrlC:
 
 
 class Screen(Messages):
-    """Messages that may come from any thread, above a line that changes where somebody watches."""
+    """Messages from any thread, on a terminal above a status line."""
 
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
         super().__init__(quiet, verbose)
@@ -118,7 +131,7 @@ class Screen(Messages):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Show the line, if stderr is a terminal."""
+        """Show the status line, if stderr is a terminal."""
         if not self.shows_progress:
             yield
             return
@@ -139,7 +152,7 @@ class Screen(Messages):
             self._live = None
 
     def show(self, text: str) -> None:
-        """Replace what the line says."""
+        """Replace the text of the status line."""
         if self._live is None:
             return
         from rich.text import Text
@@ -149,7 +162,7 @@ class Screen(Messages):
 
     @contextmanager
     def above(self) -> Iterator[None]:
-        """Take the line away while something else is printed."""
+        """Remove the status line while something else is printed."""
         with self._lock:
             if self._live is None:
                 yield
@@ -159,17 +172,17 @@ class Screen(Messages):
             self._live.start()
 
     def note(self, text: str) -> None:
-        """Say what happens, unless quiet."""
+        """Print what is done, unless quiet."""
         with self.above():
             super().note(text)
 
     def error(self, text: str, details: Any = ()) -> None:
-        """Say what failed."""
+        """Print what failed."""
         with self.above():
             super().error(text, details)
 
 
 def meter(level_db: float, width: int = 20) -> str:
-    """Return a bar for a level of -60 to 0 dB."""
+    """Return a bar of characters for a level of -60 to 0 dB."""
     n_full = min(width, max(0, round((level_db + 60) / 60 * width)))
     return "#" * n_full + "." * (width - n_full)

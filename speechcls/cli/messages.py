@@ -1,7 +1,7 @@
 """Lines for people, on stderr."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import typer
 
@@ -9,40 +9,45 @@ from speechcls.errors import printable
 
 
 class Messages:
-    """Lines for people, on stderr."""
+    """Lines for people, on stderr.
+
+    Parameters
+    ----------
+    quiet : print errors only
+    verbose : print details as well, unless quiet
+    """
 
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
         self._quiet, self._verbose = quiet, verbose
 
     def note(self, text: str) -> None:
-        """Say what happens, unless quiet."""
+        """Print what is done, unless quiet."""
         if not self._quiet:
-            _say(text)
+            _print(text)
 
     def detail(self, text: str) -> None:
-        """Say what only the curious want to know."""
+        """Print a note, if verbose."""
         if self._verbose and not self._quiet:
-            _say(text)
+            _print(text)
 
     def warn(self, text: str) -> None:
-        """Say what may be wrong, unless quiet."""
+        """Print what may be wrong, unless quiet."""
         self.note(f"warning: {text}")
 
     def error(self, text: str, details: Sequence[str] = ()) -> None:
-        """Say what failed."""
-        _say(f"error: {text}", details)
+        """Print what failed, with a further line for each of ``details``."""
+        _print(f"error: {text}", details)
+
+    def errors(self, texts: Iterable[str]) -> None:
+        """Print each thing that failed."""
+        for text in texts:
+            self.error(text)
 
     @property
     def shows_progress(self) -> bool:
-        """Whether somebody watches."""
+        """Whether stderr is a terminal, and not quiet."""
         return sys.stderr.isatty() and not self._quiet
 
 
-def _say(text: str, details: Sequence[str] = ()) -> None:
+def _print(text: str, details: Sequence[str] = ()) -> None:
     typer.echo("speechcls: " + "\n  ".join(map(printable, (text, *details))), err=True)
-
-
-def report_bad(messages: Messages, bad: list[str]) -> None:
-    """Name each clip that was left out."""
-    for line in bad:
-        messages.error(line)

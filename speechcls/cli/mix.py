@@ -6,70 +6,75 @@ from typing import Annotated
 import typer
 
 from speechcls.cli.common import reports_errors
-from speechcls.cli.messages import Messages, report_bad
-from speechcls.cli.options import Pattern, Quiet, Verbose, split_names
-from speechcls.cli.progress import counting
+from speechcls.cli.inputs import find_noise, read_store
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import (
+    DATA,
+    Commands,
+    DataSource,
+    Jobs,
+    NoiseFolder,
+    Pattern,
+    Quiet,
+    Seed,
+    Verbose,
+    option,
+    out_option,
+    split_names,
+)
 from speechcls.config import FeatureConfig
+
+_MODEL = option(
+    *("--model", "-m"),
+    help="Take the clips that this model held out. [default: those that train would hold out]",
+    panel=DATA,
+    metavar="MODEL",
+)
+_MINUTES = option("--minutes", help="Length of the recording.", metavar="MINUTES")
+_SNR = option("--snr", help="Power of each word over that of the noise under it.", metavar="DB")
+_RATE = option("--words-per-minute", help="Words per minute.")
+_DISTRACTORS = option(
+    "--distractors", help="Clips per minute of other words, which the truth does not name."
+)
 
 
 @reports_errors
 def mix(
-    data: Annotated[
-        Path, typer.Argument(help="Folder of recordings, or a manifest.", metavar="DATA")
-    ],
-    noise: Annotated[Path, typer.Option(help="Folder of background recordings.", metavar="DIR")],
-    out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")] = Path("stream"),
-    minutes: Annotated[float, typer.Option(help="Length of the recording.")] = 30.0,
-    snr: Annotated[
-        float, typer.Option(help="A word's power against the background's where it lies, dB.")
-    ] = 10.0,
-    rate: Annotated[float, typer.Option(help="Words a minute.")] = 10.0,
-    commands: Annotated[
-        str | None,
-        typer.Option(help="Words to lay, separated by commas. [default: all of the data]"),
-    ] = None,
-    distractors: Annotated[
-        float, typer.Option(help="Clips a minute of other words, which the truth does not name.")
-    ] = 0.0,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Hold out the clips that this model did. [default: those that train would]",
-        ),
-    ] = None,
+    data: DataSource,
+    noise: NoiseFolder,
     pattern: Pattern = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what is laid and where.")] = 0,
+    commands: Commands = None,
+    model: Annotated[Path | None, _MODEL] = None,
+    out: Annotated[Path, out_option("Folder to write to.", "DIR")] = Path("stream"),
+    minutes: Annotated[float, _MINUTES] = 30.0,
+    snr_db: Annotated[float, _SNR] = 10.0,
+    rate: Annotated[float, _RATE] = 10.0,
+    distractors: Annotated[float, _DISTRACTORS] = 0.0,
+    seed: Seed = 0,
+    jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Lay held-out words over background sound, to test running recognition.
+    """Mix held-out words into background noise, to evaluate detection.
 
     Writes recording.wav, truth.txt (labels for Audacity) and truth.csv (with clip and speaker).
-    The clips are those held out as test, else as validation, never by a speaker who trains. Start
-    and end in the truth are those of the word, found by its energy. Prints the recording's path.
+    The clips are those of the test split, else of the validation split, never of a speaker in the
+    training split. Start and end in the truth are those of the word in its clip, found by its
+    energy. Prints the path of the recording.
 
     Example: speechcls mix data/ --noise noise/ --minutes 2 --out stream/
     """
     from speechcls.artifact.store import load_artifact, load_split
-    from speechcls.data.layouts import find_examples, find_recordings
-    from speechcls.data.packing import open_store
-    from speechcls.errors import DatasetError
-    from speechcls.parallel import default_jobs
+    from speechcls.data.layouts import find_examples
     from speechcls.synthesis.mixing import RECORDING, MixSettings, choose_clips, write_mix
 
     messages = Messages(quiet, verbose)
-    settings = MixSettings(minutes, snr, rate, distractors, seed)
-    names = split_names("--commands", commands)
+    settings = MixSettings(minutes, snr_db, rate, distractors, seed)
+    names = split_names("commands", commands)
     artifact = load_artifact(model) if model else None
     sample_rate = artifact.features.sample_rate if artifact else FeatureConfig.sample_rate
-    dataset = find_examples(data, pattern)
-    if not noise.is_dir() or not (backgrounds := list(find_recordings(noise))):
-        raise DatasetError(f"{noise}: no folder with recordings of background sound; name one")
-    with counting(messages, "reading", len(dataset.examples)) as on_clip:
-        store = open_store(dataset.root, dataset.examples, sample_rate, default_jobs(), on_clip)
-    report_bad(messages, dataset.problems + store.bad)
+    dataset, backgrounds = find_examples(data, pattern), find_noise(noise)
+    store = read_store(dataset, sample_rate, jobs, messages)
     chosen = choose_clips(store, names, load_split(artifact) if artifact else None)
     result = write_mix(store, chosen, dataset, backgrounds, out, settings)
     speakers = len({word.speaker for word in result.words} - {""})

@@ -1,52 +1,172 @@
-"""Options that several commands share."""
+"""Options that several commands share, each declared once, and the rules that all options keep.
+
+* What means the same has one name in every command: ``--out/-o`` for the file or folder that is
+  written, ``--model/-m`` for a trained model, ``--json`` and ``--csv`` for the form of what is
+  printed, ``--device`` for the computing device, ``--microphone`` for a microphone, ``--rate`` for
+  the sample rate of sound without a header.
+* A name has no unit: ``--smoothing``, not ``--smoothing-s``. The unit stands in place of the value
+  in the help: ``SECONDS``, ``DB``, ``HZ``.
+* A parameter of a command has the name of the library's field that it sets, with its unit
+  (``smoothing_s``), so that an error about the field names the option (``common.option_of``).
+* An option that writes a further file is named for its content and takes ``FILE`` or ``DIR``
+  (``--html``, ``--findings``, ``--report``).
+* An option without effect beside the others is refused by name (``common.refuse``).
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from speechcls.errors import ConfigError
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+DATA, MODEL, DETECTION = "Data", "Model", "Detection"
+TRAINING, MEMORY = "Training", "Memory"
+SOURCE, OUTPUT = "Source", "Output"
+"""Panels of the help. An option in no panel is among ``Options``, at the end."""
+
+
+def option(*names: str, help: str, panel: str | None = None, **settings: Any) -> Any:
+    """Return the declaration of an option, for ``Annotated``."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, **settings)
+
+
+def out_option(help: str, metavar: str = "FILE", **settings: Any) -> Any:
+    """Return the declaration of ``--out/-o``, whose help says what is written there."""
+    return option("--out", "-o", help=help, panel=OUTPUT, metavar=metavar, **settings)
+
+
+Quiet = Annotated[bool, option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print more, and where an error arose.")
-]
-Model = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="Folder of the model; commands comes with speechcls. [default: $SPEECHCLS_MODEL, else"
-        " the newest in ./models/, else commands]",
-        show_default=False,
-    ),
-]
-Pattern = Annotated[
-    str | None,
-    typer.Option(
-        help="What file names mean, as '{label}_{speaker}_{take}'; {_} matches anything.",
-        metavar="PATTERN",
-    ),
-]
-Noise = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of background recordings, besides DATA/_background_noise_.", metavar="DIR"
-    ),
+    bool, option("--verbose", "-v", help="Print details and, after an error, where it arose.")
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads that read and compute. [default: all cores]"),
+    option("--jobs", min=1, help="Threads that read and compute. [default: all cores]"),
 ]
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
-AsJsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Device = Annotated[str, typer.Option(help="cpu, or cuda where ONNX Runtime has it.")]
+DataSource = Annotated[
+    Path,
+    typer.Argument(help="Folder of recordings, or a manifest (see help data).", metavar="DATA"),
+]
+Clip = Annotated[str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")]
+Pattern = Annotated[
+    str | None,
+    option(
+        "--pattern",
+        help="What file names mean, as '{label}_{speaker}_{take}'; {_} matches anything.",
+        panel=DATA,
+        metavar="PATTERN",
+    ),
+]
+_NOISE = ("--noise",)
+Noise = Annotated[
+    Path | None,
+    option(
+        *_NOISE,
+        help="Folder of background noise, besides DATA/_background_noise_.",
+        panel=DATA,
+        metavar="DIR",
+    ),
+]
+NoiseFolder = Annotated[
+    Path, option(*_NOISE, help="Folder of background noise.", panel=DATA, metavar="DIR")
+]
+NoiseFolders = Annotated[
+    list[Path],
+    option(
+        *_NOISE,
+        help="Folder of sound without commands; may be repeated.",
+        panel=DATA,
+        metavar="DIR",
+    ),
+]
+Commands = Annotated[
+    str | None,
+    option(
+        "--commands",
+        help="Words to recognise, as yes,no; every other one is _unknown_. [default: all]",
+        panel=DATA,
+        metavar="WORDS",
+    ),
+]
+TestSpeakers = Annotated[
+    str | None,
+    option(
+        "--test-speakers",
+        help="Speakers to hold out for the test, as ann,bob.",
+        panel=DATA,
+        metavar="NAMES",
+    ),
+]
+
+_MODEL = ("--model", "-m")
+Model = Annotated[
+    Path | None,
+    option(
+        *_MODEL,
+        help="Folder of the model; commands comes with speechcls. [default: $SPEECHCLS_MODEL, else"
+        " the newest in ./models/, else commands]",
+        panel=MODEL,
+        metavar="MODEL",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str,
+    option(
+        "--device",
+        help="cpu, or cuda where ONNX Runtime has it.",
+        panel=MODEL,
+        metavar="DEVICE",
+    ),
+]
+TrainDevice = Annotated[
+    str,
+    option(
+        "--device",
+        help="Device to train on: auto, cpu, cuda or mps.",
+        panel=TRAINING,
+        metavar="DEVICE",
+    ),
+]
+Seed = Annotated[int, option("--seed", min=0, help="Seed of everything that is random.")]
+
+Threshold = Annotated[
+    float | None,
+    option(
+        "--threshold",
+        min=0.0,
+        max=1.0,
+        help="Detection threshold, a probability, for every label. [default: the model's own]",
+        panel=DETECTION,
+    ),
+]
+Labels = Annotated[
+    str | None,
+    option(
+        "--labels",
+        help="Labels to detect, as yes,no. [default: all but _unknown_ and _silence_]",
+        panel=DETECTION,
+        metavar="LABELS",
+    ),
+]
+_RATE = "16-bit little-endian PCM without a header, one channel, of this sample rate."
+Rate = Annotated[
+    int | None,
+    option("--rate", min=1_000, max=768_000, help=f"Read {_RATE}", panel=SOURCE, metavar="HZ"),
+]
+
+AsJson = Annotated[bool, option("--json", help="Print one JSON object.", panel=OUTPUT)]
+AsJsonLines = Annotated[
+    bool, option("--json", help="Print one JSON object per line.", panel=OUTPUT)
+]
+AsCsv = Annotated[bool, option("--csv", help="Print CSV with a header.", panel=OUTPUT)]
 
 
-def split_names(option: str, text: str | None) -> list[str]:
-    """Return the names in a comma-separated option; none where it is not given."""
-    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+def split_names(field: str, text: str | None) -> list[str]:
+    """Return the names in a comma-separated option, each once; none where it is not given."""
+    names = list(dict.fromkeys(filter(None, map(str.strip, (text or "").split(",")))))
     if text is not None and not names:
-        raise ConfigError(f"{option} {text!r}: names nothing; give names, as ann,bob")
+        raise ConfigError(f"{text!r} names nothing; give names, as ann,bob", field=field)
     return names

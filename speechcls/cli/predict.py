@@ -1,61 +1,84 @@
 """``speechcls predict``."""
 
 import codecs
-import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from speechcls.cli.common import FAILED, open_stdin, reports_errors
+from speechcls.cli.common import FAILED, refuse, reports_errors
+from speechcls.cli.inputs import find_model, open_clip, open_stdin
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import AsJsonLines, Device, Jobs, Model, Quiet, Verbose
-from speechcls.cli.progress import counting
+from speechcls.cli.options import (
+    MODEL,
+    OUTPUT,
+    SOURCE,
+    AsCsv,
+    AsJsonLines,
+    Device,
+    Jobs,
+    Model,
+    Quiet,
+    Verbose,
+    option,
+    out_option,
+)
+from speechcls.cli.outputs import check_output, open_output
+from speechcls.cli.progress import item_bar
 from speechcls.errors import DatasetError, SpeechclsError
+
+if TYPE_CHECKING:
+    from speechcls.runtime.classifier import Classifier
+
+_CLIPS = typer.Argument(
+    help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."
+)
+_FILES_FROM = option(
+    "--files-from", help="File with one path per line (- for stdin).", panel=SOURCE, metavar="FILE"
+)
+_NULL = option(
+    *("--null", "-0"), help="Paths of --files-from end with NUL, not newline.", panel=SOURCE
+)
+_THRESHOLD = option(
+    "--threshold",
+    min=0.0,
+    max=1.0,
+    help="Answer _uncertain_ below this probability. With a model of two labels: answer the second"
+    " label from this probability on, else the first.",
+    panel=MODEL,
+)
+_TOP_K = option(
+    "--top-k",
+    min=1,
+    help="Labels to print, likeliest first. [default: 1, in JSON all]",
+    panel=OUTPUT,
+)
+_OUT = out_option("File to write instead of stdout.")
 
 
 @reports_errors
 def predict(
-    clips: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."
-        ),
-    ] = None,
+    ctx: typer.Context,
+    clips: Annotated[list[str] | None, _CLIPS] = None,
+    files_from: Annotated[str | None, _FILES_FROM] = None,
+    null: Annotated[bool, _NULL] = False,
     model: Model = None,
-    files_from: Annotated[
-        str | None,
-        typer.Option(help="File with one path a line (- for stdin).", metavar="FILE"),
-    ] = None,
-    null: Annotated[
-        bool, typer.Option("--null", "-0", help="Paths of --files-from end with NUL, not newline.")
-    ] = False,
-    top_k: Annotated[
-        int | None,
-        typer.Option(min=1, help="Labels to give, likeliest first. [default: 1, in JSON all]"),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Below this probability answer _uncertain_. With a model of two labels: answer the"
-            " second label from this probability on, else the first.",
-        ),
-    ] = None,
-    as_json: AsJsonLines = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    threshold: Annotated[float | None, _THRESHOLD] = None,
     device: Device = "cpu",
+    top_k: Annotated[int | None, _TOP_K] = None,
+    as_json: AsJsonLines = False,
+    as_csv: AsCsv = False,
+    out: Annotated[Path | None, _OUT] = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say which word is spoken in each recording.
+    """Classify recordings of one word each.
 
-    Prints path, label and probability, separated by tabs, one line a recording, in the order
+    Prints path, label and probability, separated by tabs, one line per recording, in the order
     given. A recording that cannot be used is reported on stderr; the others are done all the same,
     and the exit code is 1.
 
@@ -67,26 +90,50 @@ def predict(
         raise typer.BadParameter("--json and --csv exclude each other")
     if files_from == "-" and "-" in (clips or []):
         raise typer.BadParameter("stdin cannot be both a recording and the list of files")
+    if files_from is None:
+        refuse(ctx, ["null"], "without --files-from")
+    check_output(out, [*(clips or []), *([files_from] if files_from else [])])
 
-    from speechcls.artifact.lookup import find_artifact
-    from speechcls.runtime.classifier import Classifier, Window
-    from speechcls.runtime.writers import open_writer
+    from speechcls.runtime.classifier import Classifier
 
     messages = Messages(quiet, verbose)
-    path, how = find_artifact(model)
-    classifier = Classifier.load(path, jobs, device)
-    messages.note(f"model {path} ({how})")
-    write = open_writer("json" if as_json else "csv" if as_csv else "tsv", sys.stdout, top_k)
-    n_failed = 0
+    classifier = Classifier.load(find_model(model, messages), jobs, device)
     sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n")
     # In a terminal the answers themselves show how far it is.
-    is_wanted = not sys.stdout.isatty()
-    n_clips = None
+    is_wanted = bool(out) or not sys.stdout.isatty()
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
-        n_clips = len(sources)
-    with counting(messages, "predicting", n_clips, is_wanted) as on_clip:
+    format = "json" if as_json else "csv" if as_csv else "tsv"
+    if _predict(classifier, sources, threshold, (format, top_k, out), is_wanted, messages):
+        raise typer.Exit(FAILED)
+
+
+def _predict(
+    classifier: "Classifier",
+    sources: "Iterable[_Source]",
+    threshold: float | None,
+    output: tuple[str, int | None, Path | None],
+    is_wanted: bool,
+    messages: Messages,
+) -> int:
+    """Write the answer to each recording; return how many recordings failed.
+
+    Parameters
+    ----------
+    output : format, how many labels, and the file
+    is_wanted : whether a bar may show how far it is
+    """
+    from speechcls.runtime.classifier import Window
+    from speechcls.runtime.writers import open_writer
+
+    format, top_k, out = output
+    n_failed, n_clips = 0, len(sources) if isinstance(sources, list) else None
+    with (
+        open_output(out) as (stream, keep),
+        item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
+    ):
+        write = open_writer(format, stream, top_k)
         for batch in classifier.predict_many(sources, threshold):
             for name, answer, window in batch:
                 on_clip()
@@ -94,15 +141,15 @@ def predict(
                     n_failed += 1
                     messages.error(str(answer))
                     continue
+                keep()
                 write(name, answer)
                 if isinstance(window, Window) and window.is_part:
                     messages.detail(
-                        f"{name}: lasts {window.clip_duration_s:.2f} s; heard was its loudest"
-                        f" part, from {window.start_s:.2f} s"
+                        f"{name}: lasts {window.clip_duration_s:.2f} s; its loudest part was"
+                        f" classified, from {window.start_s:.2f} s"
                     )
-            sys.stdout.flush()
-    if n_failed:
-        raise typer.Exit(FAILED)
+            stream.flush()
+    return n_failed
 
 
 _Source = tuple[str, str | BinaryIO | SpeechclsError]
@@ -113,8 +160,7 @@ def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_So
     """Yield every recording that is named."""
     for clip in clips:
         if clip == "-":
-            with open_stdin() as stdin:
-                yield "-", io.BytesIO(stdin.read())
+            yield clip, open_clip(clip)
         elif os.path.isdir(clip):  # noqa: PTH112 - pathlib's raises for some names
             yield from _in_folder(clip)
         else:

@@ -30,51 +30,56 @@ def _bar(*columns: "ProgressColumn") -> "Progress":
 
 
 @contextmanager
-def counting(
-    messages: Messages, what: str, total: int | None, is_wanted: bool = True
+def item_bar(
+    messages: Messages, text: str, n_items: int | None, is_wanted: bool = True
 ) -> Iterator[Callable[[], None]]:
-    """Give a function to call after each of ``total`` items (None: not known)."""
+    """Give a function to call after each of ``n_items`` (None: not known)."""
     if not (messages.shows_progress and is_wanted):
         yield lambda: None
         return
     from rich.progress import MofNCompleteColumn
 
     with _bar(MofNCompleteColumn()) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(text, total=n_items)
         yield lambda: progress.advance(task)
 
 
 @contextmanager
-def going_on(messages: Messages, what: str, total: float) -> Iterator[Callable[[float], None]]:
+def work_bar(messages: Messages, text: str, total: float) -> Iterator[Callable[[float], None]]:
     """Give a function to call with how much of ``total`` is done."""
     if not messages.shows_progress:
         yield lambda done: None
         return
     with _bar() as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(text, total=total)
         yield lambda done: progress.update(task, completed=done)
 
 
 @contextmanager
-def listening(
+def recording_bar(
     messages: Messages, name: str, duration_s: float | None, is_wanted: bool = True
 ) -> Iterator[Callable[[float], None]]:
-    """Show how much of a recording is heard; give a function to call with each further second."""
+    """Give a function to call with the seconds of each further block of a recording.
+
+    Parameters
+    ----------
+    duration_s : None where it is not known
+    """
     if not (messages.shows_progress and is_wanted):
         yield lambda seconds: None
         return
     from rich.markup import escape
     from rich.progress import TextColumn
 
-    with _bar(TextColumn("{task.fields[heard]}")) as progress:
-        task = progress.add_task(escape(name), total=duration_s, heard="")
+    with _bar(TextColumn("{task.fields[position]}")) as progress:
+        task = progress.add_task(escape(name), total=duration_s, position="")
         total = "" if duration_s is None else f" of {_clock(duration_s)}"
-        heard_s = 0.0
+        done_s = 0.0
 
         def advance(seconds: float) -> None:
-            nonlocal heard_s
-            heard_s += seconds
-            progress.update(task, completed=heard_s, heard=f"{_clock(heard_s)}{total}")
+            nonlocal done_s
+            done_s += seconds
+            progress.update(task, completed=done_s, position=f"{_clock(done_s)}{total}")
 
         yield advance
 
@@ -88,7 +93,7 @@ def _clock(seconds: float) -> str:
 def training_display(
     messages: Messages, n_epochs: int, log: Callable[["Epoch"], None]
 ) -> Iterator[tuple[Callable[["Epoch"], None], Callable[[float], None]]]:
-    """Give ``on_epoch`` and ``on_step`` of a training: a line an epoch, under it a live bar.
+    """Give ``on_epoch`` and ``on_step`` of a training: a line per epoch, under it a live bar.
 
     Parameters
     ----------

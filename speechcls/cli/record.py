@@ -3,6 +3,7 @@
 import getpass
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,113 +13,135 @@ from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
 from speechcls.cli.live import (
     CtrlC,
     From,
-    InputDevice,
+    MicrophoneName,
     Pipe,
-    Rate,
     Screen,
     Speed,
     meter,
     open_source,
 )
-from speechcls.cli.options import Quiet, Verbose
+from speechcls.cli.options import Quiet, Rate, Verbose, option, out_option
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
     from speechcls.audio.speech import Utterance, UtteranceFinder
     from speechcls.live.sources import Block
+    from speechcls.live.takes import Takes
 
 _N_TAKES = 10
 _ROOM_S, _LOUD_ROOM_DB = 1.0, -40.0
 _COUNT_S, _COUNTS = 0.6, ("3", "2", "1")
 _WAIT_S = 4.0
 
+_LABEL = typer.Argument(help="The word to record.", metavar="LABEL")
+_SPEAKER = option("--speaker", help="Who speaks. [default: your login name]", metavar="NAME")
+_TAKES = option(
+    "--takes",
+    min=1,
+    help=f"Clips to record. [default: {_N_TAKES}; all that there are in a pipe or file]",
+)
+_DURATION = option("--duration", min=0.1, max=5.0, help="Length of each clip.", metavar="SECONDS")
+
 
 @reports_errors
 def record(
-    label: Annotated[str, typer.Argument(help="The word to record.", metavar="LABEL")],
+    ctx: typer.Context,
+    label: Annotated[str, _LABEL],
     pipe: Pipe = None,
     file: From = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")] = Path("data"),
-    speaker: Annotated[
-        str | None,
-        typer.Option(help="Who speaks. [default: your login name]", metavar="NAME"),
-    ] = None,
-    takes: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help=f"Clips to record. [default: {_N_TAKES}, of a pipe or file all that there are]",
-        ),
-    ] = None,
-    duration: Annotated[
-        float, typer.Option(min=0.1, max=5.0, help="Length of each clip, seconds.")
-    ] = 1.0,
-    device: InputDevice = None,
-    rate: Rate = 16_000,
+    microphone: MicrophoneName = None,
+    rate: Rate = None,
     speed: Speed = 0.0,
+    out: Annotated[Path, out_option("Folder to write to.", "DIR")] = Path("data"),
+    speaker: Annotated[str | None, _SPEAKER] = None,
+    takes: Annotated[int | None, _TAKES] = None,
+    duration_s: Annotated[float, _DURATION] = 1.0,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Record a data set of your own, one word at a time.
 
     Counts down, records the word, cuts it out and writes it to DIR/LABEL/NAME_nohash_0.wav (16 kHz,
-    16 bits) and so on after what is there, in the layout of which train keeps speakers apart. What
-    is clipped, too faint or too long is not written but taken again. From a pipe or a file it
-    takes what is said between pauses. Prints the path of each clip. The microphone needs
+    16 bits), or the next free number: train knows the speaker by that name. A take that is clipped,
+    too faint or too long is not written but repeated. From a pipe or a file it takes what is said
+    between pauses. Prints the path of each clip. The microphone needs
     pip install 'speechcls[mic]'.
 
     Example: speechcls record yes --speaker ann --from clip.wav
     """
-    from speechcls.audio.speech import UtteranceFinder
     from speechcls.live.sources import at_rate
-    from speechcls.live.takes import SAMPLE_RATE, Takes, reject_reason
+    from speechcls.live.takes import SAMPLE_RATE, Takes
 
     screen = Screen(quiet, verbose)
     place = Takes(out, label, speaker or _login_name())
     is_live = pipe is None and file is None
     n_wanted = _N_TAKES if takes is None and is_live else takes
-    n_written = n_found = 0
     with CtrlC() as ctrl_c, ExitStack() as stack:
-        source, name = open_source(stack, pipe, file, device, rate, speed)
+        source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
         blocks = at_rate(ctrl_c.until(source.blocks()), SAMPLE_RATE)
         with screen.watching():
             if is_live:
-                utterances = _prompted(blocks, label, SAMPLE_RATE, duration, screen)
+                utterances = _prompted(blocks, label, SAMPLE_RATE, duration_s, screen)
             else:
-                finder = UtteranceFinder(SAMPLE_RATE, duration)
-                utterances = _spoken(blocks, finder, screen)
-            for utterance in utterances:
-                n_found += 1
-                if fault := reject_reason(utterance.samples, utterance.speech_s, duration):
-                    screen.warn(f"the word at {utterance.start_s:.1f} s is {fault}; not written")
-                    continue
-                path = place.write(utterance.samples)
-                n_written += 1
-                with screen.above():
-                    typer.echo(path)
-                if n_written == n_wanted:
-                    break
-    screen.note(f"wrote {n_written} clips of {label} to {place.folder}")
+                utterances = _spoken(blocks, SAMPLE_RATE, duration_s, screen)
+            counts = _write(utterances, place, duration_s, n_wanted, screen)
+    screen.note(f"wrote {counts.written} clips of {label} to {place.folder}")
     if ctrl_c.came:
         screen.error("interrupted")
         raise typer.Exit(INTERRUPTED)
-    if n_written == 0 or n_written < (n_wanted or 0):
+    if counts.written == 0 or counts.written < (n_wanted or 0):
         wanted = f"{n_wanted} clips were asked for" if n_wanted else "no clip was written"
-        screen.error(f"{name}: {wanted}, {n_found} utterances were heard; record more")
+        screen.error(f"{name}: {wanted}, {counts.found} utterances were found; record more")
         raise typer.Exit(FAILED)
+
+
+@dataclass
+class _Counts:
+    """How many utterances there were, and how many of them are clips now."""
+
+    found: int = 0
+    written: int = 0
+
+
+def _write(
+    utterances: Iterator["Utterance"],
+    place: "Takes",
+    duration_s: float,
+    n_wanted: int | None,
+    screen: Screen,
+) -> _Counts:
+    """Write each good utterance until there are as many as wanted."""
+    from speechcls.live.takes import reject_reason
+
+    counts = _Counts()
+    for utterance in utterances:
+        counts.found += 1
+        if fault := reject_reason(utterance.samples, utterance.speech_s, duration_s):
+            screen.warn(f"the word at {utterance.start_s:.1f} s is {fault}; not written")
+            continue
+        path = place.write(utterance.samples)
+        counts.written += 1
+        with screen.above():
+            typer.echo(path)
+        if counts.written == n_wanted:
+            break
+    return counts
 
 
 def _login_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError) as error:
-        raise ConfigError("speaker: you have no login name; give --speaker NAME") from error
+        raise ConfigError("you have no login name; give one", field="speaker") from error
 
 
 def _spoken(
-    blocks: Iterator["Block"], finder: "UtteranceFinder", screen: Screen
+    blocks: Iterator["Block"], rate: int, duration_s: float, screen: Screen
 ) -> Iterator["Utterance"]:
     """Yield all that is said."""
+    from speechcls.audio.speech import UtteranceFinder
+
+    finder = UtteranceFinder(rate, duration_s)
     for block in _reported(blocks, screen):
         yield from finder.push(block.samples)
     yield from finder.finish()
@@ -130,16 +153,9 @@ def _prompted(
     """Ask for the word again and again; yield what is said after each count-down."""
     from speechcls.audio.speech import UtteranceFinder
 
-    screen.note("listening to the room; be quiet for a moment")
     finder = UtteranceFinder(rate, duration_s)
     blocks = _reported(blocks, screen)
-    for _ in _for_seconds(blocks, _ROOM_S, rate, finder, screen):
-        pass
-    level = f"the room is at {finder.noise_db:.0f} dB"
-    if finder.noise_db > _LOUD_ROOM_DB:
-        screen.warn(f"{level}; a quieter one is better")
-    else:
-        screen.note(level)
+    _measure_room(blocks, rate, finder, screen)
     while True:
         for count in _COUNTS:
             screen.note(f"{label} in {count}")
@@ -155,7 +171,21 @@ def _prompted(
         if n_blocks == 0:
             return  # the microphone, or its user, has ended
         if utterance is None:
-            screen.warn("nothing was heard; once more")
+            screen.warn("no word was found; once more")
+
+
+def _measure_room(
+    blocks: Iterator["Block"], rate: int, finder: "UtteranceFinder", screen: Screen
+) -> None:
+    """Let the finder learn the level of the background noise."""
+    screen.note("measuring background noise; be quiet for a moment")
+    for _ in _for_seconds(blocks, _ROOM_S, rate, finder, screen):
+        pass
+    level = f"background noise: {finder.noise_db:.0f} dB"
+    if finder.noise_db > _LOUD_ROOM_DB:
+        screen.warn(f"{level}; a quieter room is better")
+    else:
+        screen.note(level)
 
 
 def _for_seconds(
@@ -172,7 +202,7 @@ def _for_seconds(
 
 
 def _reported(blocks: Iterator["Block"], screen: Screen) -> Iterator["Block"]:
-    """Yield ``blocks``, telling what went wrong before each."""
+    """Yield ``blocks``, having reported what went wrong before each."""
     for block in blocks:
         for line in block.warnings:
             screen.warn(line)

@@ -8,7 +8,7 @@ import typer
 from speechcls.cli.common import reports_errors
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import Quiet, Verbose
-from speechcls.cli.progress import counting
+from speechcls.cli.progress import item_bar
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,20 +16,18 @@ if TYPE_CHECKING:
     from speechcls.evaluation.score import Evaluation
     from speechcls.runtime.classifier import Classifier
 
+_FOLDER = typer.Argument(help="Folder that evaluate --report wrote.", metavar="DIR")
+
 
 @reports_errors
 def report(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder that evaluate --report made.", metavar="DIR")
-    ],
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    folder: Annotated[Path, _FOLDER], quiet: Quiet = False, verbose: Verbose = False
 ) -> None:
-    """Draw a report of an evaluation again from its saved predictions.
+    """Draw the report of an evaluation again from its saved predictions.
 
-    Needs neither the model nor the recordings: DIR holds predictions.json and the clips that were
-    misheard. Prints where the page is, which needs no other file; beside it are the pictures as PNG
-    and SVG and the tables as CSV.
+    Needs neither the model nor the recordings: DIR holds predictions.json and the misclassified
+    clips. Prints the path of the page, which needs no other file; beside it are its pictures as PNG
+    and SVG and its tables as CSV.
 
     Example: speechcls report out/
     """
@@ -40,9 +38,16 @@ def report(
     if folder.is_file():
         raise ConfigError(f"{folder}: a file; name the folder that it is in, {folder.parent}")
     predictions = load_predictions(folder / FILE)
-    with counting(messages, "drawing", count_pictures(predictions)) as on_picture:
+    with item_bar(messages, "drawing", count_pictures(predictions)) as on_picture:
         page = draw_report(predictions, folder, on_picture)
     typer.echo(page)
+
+
+def check_report_place(folder: Path) -> None:
+    """Refuse a folder that a report cannot be written to, before the work is done."""
+    from speechcls.report.page import check_place
+
+    check_place(folder)
 
 
 def make_report(
@@ -52,13 +57,13 @@ def make_report(
     folder: Path,
     messages: Messages,
 ) -> None:
-    """Write the report of an evaluation and say where it is."""
+    """Write the report of an evaluation and print where it is."""
     from speechcls.evaluation.predictions import gather, read_windows
     from speechcls.report.page import count_pictures, save_report
     from speechcls.report.tables import N_MISTAKES
 
     predictions = gather(evaluation, classifier, dataset)
-    heard = read_windows(evaluation, classifier, predictions.mistakes(N_MISTAKES))
-    with counting(messages, "drawing", count_pictures(predictions)) as on_picture:
-        page = save_report(predictions, heard, folder, on_picture)
+    windows = read_windows(evaluation, classifier, predictions.mistakes(N_MISTAKES))
+    with item_bar(messages, "drawing", count_pictures(predictions)) as on_picture:
+        page = save_report(predictions, windows, folder, on_picture)
     messages.note(f"report {page}")

@@ -1,4 +1,4 @@
-"""What hours have made is not lost to a full disk or to an impatient Ctrl-C."""
+"""Save a trained model even where its place refuses it, or Ctrl-C comes again."""
 
 import signal
 import tempfile

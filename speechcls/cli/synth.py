@@ -8,25 +8,26 @@ import typer
 
 from speechcls.cli.common import reports_errors
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import Quiet, Verbose
-from speechcls.cli.progress import counting
+from speechcls.cli.options import Quiet, Seed, Verbose, option, out_option
+from speechcls.cli.progress import item_bar
+
+_PER_WORD = option("--per-word", min=1, help="Clips of each word.")
+_LANGUAGE = option("--language", help="Language of the voices: en, de, pt-br, ...", metavar="TAG")
 
 
 @reports_errors
 def synth(
-    words: Annotated[list[str], typer.Argument(help="What to say.", metavar="WORD...")],
-    out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")] = Path("data"),
-    per_word: Annotated[int, typer.Option(min=1, help="Clips of each word.")] = 100,
-    language: Annotated[
-        str, typer.Option(help="Language of the voices, as en, de or pt-br.", metavar="TAG")
-    ] = "en",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of voices, places and levels.")] = 0,
+    words: Annotated[list[str], typer.Argument(help="Words to speak.", metavar="WORD...")],
+    out: Annotated[Path, out_option("Folder to write to.", "DIR")] = Path("data"),
+    per_word: Annotated[int, _PER_WORD] = 100,
+    language: Annotated[str, _LANGUAGE] = "en",
+    seed: Seed = 0,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Speak words with many synthetic voices, as a first data set.
+    """Synthesise words in many voices, as a first data set.
 
-    Writes 16 kHz WAVs, one folder a word; a voice counts as one speaker. It needs the optional
+    Writes 16 kHz WAVs, one folder per word; each voice counts as a speaker. It needs the optional
     espeak-ng: pip install 'speechcls[synth]'. Synthetic speech is a start only: record real
     people for serious use.
 
@@ -35,7 +36,7 @@ def synth(
     from speechcls.synthesis.espeak import synthesise
 
     messages = Messages(quiet, verbose)
-    with counting(messages, "speaking", len(words) * per_word) as on_clip:
+    with item_bar(messages, "synthesising", len(words) * per_word) as on_clip:
         result = synthesise(words, out, per_word, language, seed, on_clip)
     for line in result.skipped:
         messages.detail(f"left out {line}")

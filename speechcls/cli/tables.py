@@ -30,3 +30,8 @@ def print_table(
     console = Console(file=sys.stdout, width=10_000, markup=False, highlight=False, emoji=False)
     for line in console.render_lines(table, pad=False):
         typer.echo("".join(segment.text for segment in line).rstrip())
+
+
+def or_dash(value: float | None, form: str) -> str:
+    """Return a number in a format, or a dash where it is not known."""
+    return "-" if value is None else format(value, form)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
-from speechcls.cli.messages import Messages, report_bad
+from speechcls.cli.messages import Messages
 from speechcls.cli.options import Jobs, Noise, Pattern, Quiet, Verbose, split_names
-from speechcls.cli.progress import counting, training_display
+from speechcls.cli.progress import item_bar, training_display
 from speechcls.cli.rescue import save_or_rescue
 from speechcls.config import (
     MODELS,
@@ -300,7 +300,7 @@ def train(
         kind = feature_kind(network_config.arch)
         feature_config = dataclasses.replace(feature_config, kind=kind)
     build_recogniser(feature_config, network_config, range(2), seed)
-    with counting(messages, "reading", len(dataset.examples)) as on_clip:
+    with item_bar(messages, "reading", len(dataset.examples)) as on_clip:
         corpus = load_corpus(
             dataset,
             feature_config,
@@ -316,7 +316,7 @@ def train(
         raise DatasetError(
             f"{data}: no background sound to train a stream on; name a folder of it with --noise"
         )
-    report_bad(messages, corpus.bad)
+    messages.errors(corpus.bad)
     for warning in corpus.warnings:
         messages.warn(warning)
     if size:

@@ -41,11 +41,11 @@ def test_the_next_training_decodes_nothing(packed, train, tmp_path, monkeypatch)
 def test_clearing_removes_what_is_named(packed, call, tmp_path):
     result = call("cache", "clear", str(tmp_path))
     assert result.code == 0
-    assert "nothing of it is packed" in result.stderr
+    assert "nothing in the cache" in result.stderr
     assert len(call("cache", "--json").stdout.splitlines()) == 1
     assert "1 stores removed" in call("cache", "clear", str(packed)).stderr
     assert call("cache", "--json").stdout == ""
-    assert "nothing is packed" in call("cache").stderr
+    assert "is empty" in call("cache").stderr
 
 
 def test_clearing_without_a_name_removes_all(packed, call, tmp_path, train):

@@ -44,7 +44,7 @@ def test_the_table_counts_what_was_found(data, call):
     assert lines[0][:2] == ["clips", "51"]
     assert ["unreadable", "1", "1.96", "bad"] in [line[:4] for line in lines]
     assert ["silent", "1", "1.96", "bad"] in [line[:4] for line in lines]
-    assert ["copy", "1", "1.96", "look"] in [line[:4] for line in lines]
+    assert ["copy", "1", "1.96", "warning"] in [line[:4] for line in lines]
     assert ["high", "26", "0.2", "12", "2"] in lines
     assert ["low", "25", "0.2", "12", "1"] in lines
     assert ["s03", "7", "0.1", "2", "3"] in lines
@@ -83,7 +83,7 @@ def test_json_is_one_object_with_all_of_it(data, call):
 
 
 def test_the_csv_has_a_row_a_finding(data, tmp_path, call):
-    call("check", data, "--csv", tmp_path / "found.csv")
+    call("check", data, "--findings", tmp_path / "found.csv")
     with (tmp_path / "found.csv").open() as file:
         rows = [(row["kind"], row["path"]) for row in csv.DictReader(file)]
     assert rows == [
@@ -166,7 +166,7 @@ def test_a_model_of_other_words_says_that_it_doubts_none(tmp_path, call, make_to
     assert "doubtful" not in result.stdout
 
 
-@pytest.mark.parametrize("option", ["--csv", "--html", "--fix-list"])
+@pytest.mark.parametrize("option", ["--findings", "--html", "--fix-list"])
 def test_a_place_that_is_a_folder_is_refused_before_the_work(option, data, tmp_path, call):
     (tmp_path / "there.csv").mkdir()
     result = call("check", data, option, tmp_path / "there.csv")

@@ -90,10 +90,10 @@ def test_labels_and_thresholds_choose(in_ears, call):
 
 
 def test_settings_of_events_are_obeyed(in_ears, call):
-    assert call("detect", "long.wav", *OPTIONS, "--min-s", "5").stdout == ""
-    few = call("detect", "long.wav", *OPTIONS, "--refractory-s", "2")
+    assert call("detect", "long.wav", *OPTIONS, "--min-duration", "5").stdout == ""
+    few = call("detect", "long.wav", *OPTIONS, "--refractory", "2")
     assert 1 <= len(few.rows) < len(WORDS)
-    assert len(call("detect", "long.wav", *OPTIONS, "--smoothing-s", "10").rows) < len(WORDS)
+    assert len(call("detect", "long.wav", *OPTIONS, "--smoothing", "10").rows) < len(WORDS)
     often = call("detect", "long.wav", *OPTIONS, "--every", "0.05")
     assert_hears_words(often.rows)
     assert often.rows != call("detect", "long.wav", *OPTIONS).rows
@@ -104,7 +104,7 @@ def test_a_wav_and_bare_samples_on_stdin_are_heard_as_the_file_is(ears, run):
     expected = run("detect", "long.wav", *OPTIONS, cwd=ears).stdout.replace("long.wav", "-")
     endless = content[:40] + b"\xff\xff\xff\xff" + content[44:]  # as ffmpeg writes into a pipe
     assert expected.count("\n") == len(WORDS)
-    for sound, options in [(content, ()), (endless, ()), (content[44:], ("--raw", RATE))]:
+    for sound, options in [(content, ()), (endless, ()), (content[44:], ("--rate", RATE))]:
         result = run("detect", "-", *OPTIONS, *map(str, options), cwd=ears, stdin=sound)
         assert (result.code, result.stdout) == (0, expected), result.stderr
 
@@ -129,6 +129,13 @@ def test_formats(in_ears, tmp_path, call):
     assert [title.splitlines()[::2] for title in titles] == [
         [str(n + 1), word] for n, word in enumerate(WORDS)
     ]
+
+
+@pytest.mark.parametrize(("option", "name"), [("--json", "jsonl"), ("--csv", "csv")])
+def test_formats_that_predict_has_are_spelled_as_there(option, name, in_ears, call):
+    expected = call("detect", "long.wav", *OPTIONS, "--format", name).stdout
+    assert expected.count("\n") >= len(WORDS)
+    assert call("detect", "long.wav", *OPTIONS, option).stdout == expected
 
 
 def test_out_gets_what_stdout_would(in_ears, tmp_path, call):
@@ -226,6 +233,7 @@ def test_ctrl_c_keeps_what_was_found_in_out(start, ears, tmp_path):
 
 WRONG = {
     "no recording": [],
+    "two formats": ["long.wav", "--json", "--csv"],
     "unknown format": ["long.wav", "--format", "xml"],
     "subtitles of two": ["long.wav", "long.wav", "--format", "srt"],
     "label track of two": ["long.wav", "long.wav", "--format", "audacity"],
@@ -234,7 +242,7 @@ WRONG = {
     "unknown label": ["long.wav", "--labels", "low,hi"],
     "no label": ["long.wav", "--labels", ","],
     "every 0": ["long.wav", "--every", "0"],
-    "smoothing of years": ["long.wav", "--smoothing-s", "1e9"],
+    "smoothing of years": ["long.wav", "--smoothing", "1e9"],
     "channel 0": ["long.wav", "--channel", "0"],
     "out is the recording": ["long.wav", "--out", "./long.wav"],
     "out is a folder": ["long.wav", "--out", "."],

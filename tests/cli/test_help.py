@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ import soundfile
 import typer
 
 import speechcls
-from speechcls.cli.app import app
+from speechcls.cli.app import GROUPS, TOPICS, app
+from speechcls.runtime.writers import EVENT_FORMATS
 
-COMMANDS = sorted(typer.main.get_command(app).list_commands(None))
+PROGRAM = typer.main.get_command(app)
+COMMANDS_AS_LISTED = PROGRAM.list_commands(None)
+COMMANDS = sorted(COMMANDS_AS_LISTED)
 
 
 def paragraphs(text):
@@ -29,6 +33,55 @@ def example_of(command, call):
 def test_the_commands_are_these():
     every = "archs bench calibrate detect evaluate listen mix predict record synth train"
     assert set(every.split()) <= set(COMMANDS)
+
+
+def options_of(command):
+    """Each option of a command: its spellings, by the name of its parameter."""
+    params = PROGRAM.get_command(None, command).params
+    return {p.name: p.opts for p in params if p.param_type_name == "option"}
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "help"])
+def test_every_command_can_be_quiet_and_verbose(command):
+    options = options_of(command)
+    assert options["quiet"] == ["--quiet", "-q"]
+    assert options["verbose"] == ["--verbose", "-v"]
+
+
+SPELLINGS = {
+    "out": ["--out", "-o"],
+    "model": ["--model", "-m"],
+    "as_json": ["--json"],
+    "as_csv": ["--csv"],
+    "threshold": ["--threshold"],
+    "labels": ["--labels"],
+    "seed": ["--seed"],
+    "device": ["--device"],
+    "microphone": ["--microphone"],
+    "commands": ["--commands"],
+    "pattern": ["--pattern"],
+    "noise": ["--noise"],
+    "jobs": ["--jobs"],
+}
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train"])
+def test_what_means_the_same_is_spelled_alike(command):
+    options = options_of(command)
+    assert {name: options[name] for name in SPELLINGS if name in options} == {
+        name: spelling for name, spelling in SPELLINGS.items() if name in options
+    }
+    # no unit in a name: it stands in place of the value
+    names = [name for spellings in options.values() for name in spellings]
+    assert not [name for name in names if re.search(r"-(s|ms|db|hz)$", name)]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "unit"),
+    [("detect", "--smoothing", "SECONDS"), ("mix", "--snr", "DB"), ("listen", "--rate", "HZ")],
+)
+def test_the_unit_stands_in_place_of_the_value(command, option, unit, call):
+    assert f"  {option} {unit} " in call(command, "--help").stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -66,8 +119,7 @@ def test_help_of_the_program_names_every_command(call):
 
 def test_without_arguments_there_is_help(call):
     result = call()
-    assert result.code == 2
-    assert "Usage: " in result.stdout + result.stderr
+    assert (result.code, result.stdout, result.stderr) == (2, "", call("--help").stdout)
 
 
 def test_version(call, run):
@@ -170,8 +222,102 @@ def test_wrong_usage_ends_with_2(arguments, workplace, call, monkeypatch):
     monkeypatch.chdir(workplace)
     result = call(*arguments)
     assert (result.code, result.stdout) == (2, "")
-    assert "Usage: " in result.stderr
-    assert "Error: " in result.stderr
+    error, advice = result.stderr.splitlines()
+    assert error.startswith("speechcls: error: ")
+    command = "" if arguments[0] not in COMMANDS else f" {arguments[0]}"
+    assert advice == f"  for help: speechcls{command} --help"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "no command 'trian'; did you mean train?"),
+        (
+            ["nonsense"],
+            f"no command 'nonsense'; there are {', '.join(PROGRAM.list_commands(None))}",
+        ),
+        (["--jobs", "2", "predict"], "no option --jobs"),
+        (
+            ["predict", "a.wav", "--thresold", "2"],
+            "no option --thresold; did you mean --threshold?",
+        ),
+        (["predict", "a.wav", "-x"], "no option -x"),
+        (["predict", "a.wav", "--top-k", "0"], "--top-k: 0 is not in the range x>=1"),
+        (["predict", "a.wav", "--model"], "option '--model' requires an argument"),
+        (["train"], "DATA: not given"),
+        (["mix", "data/"], "--noise: not given"),
+        (["archs", "gru"], "got unexpected extra argument(s) (gru)"),
+        (["help", "modles"], "no command or topic 'modles'; did you mean models?"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(arguments, said, call):
+    assert call(*arguments).errors == [said]
+
+
+def test_what_is_wrong_in_the_command_and_what_typer_finds_look_alike(run):
+    typers, ours = run("predict", "--no"), run("predict")
+    for result in (typers, ours):
+        assert result.code == 2
+        error, advice = result.stderr.splitlines()
+        assert error.startswith("speechcls: error: ")
+        assert advice == "  for help: python -m speechcls predict --help"
+
+
+NO_EFFECT = {
+    "--truth": ["evaluate", "data/", "--truth", "t.csv"],
+    "--threshold": ["evaluate", "data/", "--threshold", "0.5"],
+    "--report": ["evaluate", "--stream", "a.wav", "--truth", "t.csv", "--report", "out"],
+    "--jobs": ["evaluate", "--stream", "a.wav", "--truth", "t.csv", "--jobs", "1"],
+    "--null": ["predict", "a.wav", "-0"],
+    "--format": ["detect", "a.wav", "--json", "--format", "csv"],
+    "--channel": ["detect", "a.raw", "--rate", "8000", "--channel", "1"],
+    "--every": ["detect", "a.wav", "--every", "0.2", "--model", "STREAM"],
+    "--speed": ["listen", "-", "--speed", "2"],
+    "--rate": ["listen", "--from", "a.wav", "--rate", "8000"],
+    "--labels": ["listen", "--list-microphones", "--labels", "yes"],
+    "--pattern": ["calibrate", "--noise", "noise", "--pattern", "{label}"],
+    "--hidden-size": ["archs", "--size", "tiny", "--hidden-size", "9"],
+    "--json": ["cache", "clear", "--json"],
+    "--seeds": ["compare", "a", "b", "--data", "data/", "--seeds", "2"],
+}
+
+
+@pytest.mark.parametrize("option", NO_EFFECT)
+def test_an_option_without_effect_is_refused_by_name(option, call):
+    bundled = Path(__file__).parents[2] / "models" / "commands-stream"
+    result = call(*(str(bundled) if word == "STREAM" else word for word in NO_EFFECT[option]))
+    assert (result.code, result.stdout) == (2, "")
+    [error] = result.errors
+    assert error.startswith(f"{option}: has no effect ")
+
+
+def test_help_is_also_a_command(call):
+    assert call("help").stdout == call("--help").stdout
+    assert call("help", "detect").stdout == call("detect", "--help").stdout
+
+
+def test_help_lists_commands_by_what_they_are_for(call):
+    lines = call("help").stdout.splitlines()
+    for group, commands in GROUPS.items():
+        start = lines.index(f"{group}:") + 1
+        listed = [line.split()[0] for line in lines[start:] if re.match(r"  \S", line)]
+        assert listed[: len(commands)] == list(commands)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_a_page_of_text(topic, call):
+    result = call("help", topic)
+    assert (result.code, result.stderr) == (0, "")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stdout.startswith(f"{TOPICS[topic]}\n\n")
+
+
+def test_the_topics_name_what_there_is(call):
+    formats = call("help", "formats").stdout
+    assert re.findall(r"--format (\w+)", formats) == list(EVENT_FORMATS)
+    assert all(name in " ".join(call("detect", "-h").stdout.split()) for name in EVENT_FORMATS)
+    codes = re.findall(r"^  (\d+) ", call("help", "exit-codes").stdout, re.MULTILINE)
+    assert codes == ["0", "1", "2", "130"]
 
 
 IMPOSSIBLE = {
@@ -189,7 +335,7 @@ IMPOSSIBLE = {
     "hidden-size": (["train", "data/", "--hidden-size", "0"], ["hidden-size", "0", "positive"]),
     "n-mfcc": (
         ["train", "data/", "--features", "mfcc", "--n-mfcc", "81"],
-        ["n-mfcc", "81", "at most n-mels (40)"],
+        ["n-mfcc", "81", "at most n_mels (40)"],
     ),
     "fmax": (["train", "data/", "--sample-rate", "8000"], ["fmax", "7600", "4000 Hz"]),
 }

@@ -51,7 +51,7 @@ def test_words_of_a_file_are_printed_with_time_and_probability(hearer, wav, call
     assert result.stderr.splitlines() == [
         f"speechcls: model {hearer} (--model)",
         f"speechcls: listening to {wav}; Ctrl-C ends it",
-        "speechcls: listened for 8.0 s, heard 5 events",
+        "speechcls: listened for 8.0 s, 5 words detected",
     ]
 
 
@@ -104,7 +104,7 @@ def test_events_are_flushed_as_they_come_however_odd_the_pieces(hearer, running,
     stdout, stderr = process.communicate(content[cut:], timeout=60)
     assert process.returncode == 0
     assert [json.loads(line)["label"] for line in stdout.splitlines()] == LABELS[1:]
-    assert stderr.endswith(b"listened for 8.0 s, heard 5 events\n")
+    assert stderr.endswith(b"listened for 8.0 s, 5 words detected\n")
 
 
 def test_the_rate_of_a_pipe_can_be_told(hearer, running, run):
@@ -138,7 +138,7 @@ def test_lost_sound_counts_in_times_and_joins_no_halves(hearer, running):
 def test_next_to_no_sound_has_no_events(content, hearer, run):
     result = run("listen", "-", "-m", hearer, stdin=content)
     assert (result.code, result.stdout) == (0, "")
-    assert result.stderr.endswith("listened for 0.0 s, heard 0 events\n")
+    assert result.stderr.endswith("listened for 0.0 s, 0 words detected\n")
 
 
 def test_labels_and_threshold_choose_events(hearer, wav, call):
@@ -162,7 +162,7 @@ def test_wrong_sources_are_refused(hearer, wav, tmp_path, call, run):
     result = run("listen", "-", *options, stdin=flac.read_bytes())
     assert (result.code, result.stdout) == (1, "")
     assert "stdin: FLAC, not raw PCM; use --from FILE" in result.errors[0]
-    for arguments in (["clip.wav"], ["-", "--from", wav], ["--from", wav, "--device", "1"]):
+    for arguments in (["clip.wav"], ["-", "--from", wav], ["--from", wav, "--microphone", "1"]):
         assert call("listen", *arguments, *options).code == 2
 
 

@@ -104,20 +104,21 @@ def test_a_device_that_is_unplugged_and_overflows_is_heard_on(hearer, make_runni
         "microphone: back after 1.",
     ):
         assert sum(f"speechcls: warning: {said}" in line for line in lines) == 1, stderr
-    assert lines[-1].endswith("heard 4 events")
+    assert lines[-1].endswith("4 words detected")
     # the second in which it was deaf counts in the time of the last word
     assert events[-1]["time_s"] > 6.0 + 0.9
 
 
 def test_devices_are_listed(stub, run):
-    result = run("listen", "--list-devices", env=stub(np.zeros(1)))
+    result = run("listen", "--list-microphones", env=stub(np.zeros(1)))
     assert (result.code, result.stdout) == (0, "0\tstub\t1\t16000\tdefault\n"), result.stderr
 
 
 def test_without_sounddevice_the_extra_is_named(hearer, stub, tmp_path, run):
     environment = stub(np.zeros(1))
     (tmp_path / "stub" / "sounddevice.py").write_text("raise ModuleNotFoundError")
-    for arguments in (["listen", "-m", hearer], ["record", "yes"], ["listen", "--list-devices"]):
+    listing = ["listen", "--list-microphones"]
+    for arguments in (["listen", "-m", hearer], ["record", "yes"], listing):
         result = run(*arguments, env=environment, cwd=tmp_path)
         assert (result.code, result.stdout) == (2, "")
         assert "pip install 'speechcls[mic]'" in result.errors[0]
@@ -132,7 +133,7 @@ def test_ctrl_c_is_the_way_to_end_it(hearer, make_running, start):
     code, stdout, stderr = end(process)
     assert (code, stdout) == (0, "")
     assert "Traceback" not in stderr
-    assert stderr.splitlines()[-1].endswith(" s, heard 2 events")
+    assert stderr.splitlines()[-1].endswith(" s, 2 words detected")
 
 
 def test_ctrl_c_lets_be_finished_what_is_being_done():

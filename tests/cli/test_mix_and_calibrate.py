@@ -26,7 +26,7 @@ def place(tmp_path_factory, make_tones, train):
 
 @pytest.fixture(scope="module")
 def mixed(place, run):
-    options = "--noise", "noise", "--minutes", "1", "--rate", "20", "--snr", "20"
+    options = "--noise", "noise", "--minutes", "1", "--words-per-minute", "20", "--snr", "20"
     result = run("mix", "data", *options, "--model", "model", cwd=place)
     assert (result.code, result.stdout) == (0, "stream/recording.wav\n"), result.stderr
     return result
@@ -99,7 +99,7 @@ def test_thresholds_and_temperature_are_used_from_then_on(place, calibrated, run
     assert now != was
     table = run("evaluate", *arguments, cwd=place)
     assert table.code == 0, table.stderr
-    assert table.stdout.startswith("heard         0.017 hours, 20 words\nhits ")
+    assert table.stdout.startswith("duration      0.017 hours, 20 words\nhits ")
     low = next(line.split() for line in table.stdout.splitlines() if line.startswith("low "))
     assert low[1] == f"{answer['thresholds']['low']:.4f}"
 

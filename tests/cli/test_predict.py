@@ -211,6 +211,48 @@ def test_ctrl_c_while_waiting_for_stdin_ends_at_once(stdin, home, start):
     assert process.stdout.read() == b""
 
 
+def test_out_gets_what_stdout_would(at_home, tmp_path, call):
+    out, clips = tmp_path / "words.csv", [at_home.clip("low"), "missing.wav", at_home.clip("high")]
+    expected = call("predict", *clips, "--csv", "-q")
+    out.write_text("old")
+    result = call("predict", *clips, "--csv", "-q", "-o", out)
+    assert (result.code, result.stdout, result.stderr) == (1, "", expected.stderr)
+    assert out.read_text() == expected.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["words.csv"]
+
+
+def test_what_stood_in_out_stays_when_nothing_could_be_predicted(at_home, tmp_path, call):
+    (tmp_path / "words.tsv").write_text("old")
+    assert call("predict", "missing.wav", "--out", tmp_path / "words.tsv").code == 1
+    assert (tmp_path / "words.tsv").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["words.tsv"]
+
+
+def test_out_is_no_recording_and_no_list(at_home, tmp_path, call):
+    clip = tmp_path / "a.wav"
+    shutil.copy(at_home.clip("low"), clip)
+    before = clip.read_bytes()
+    for arguments in ([clip], ["--files-from", clip]):
+        result = call("predict", *arguments, "--out", clip)
+        assert (result.code, result.stdout) == (2, "")
+        assert result.errors == [f"--out: {clip} is one of the recordings; name another file"]
+    assert clip.read_bytes() == before
+
+
+def test_ctrl_c_keeps_in_out_what_was_done(home, tmp_path, start):
+    process = start("predict", "--files-from", "-", "--out", tmp_path / "words.tsv", cwd=home.path)
+    process.stdin.write(b"tones/low/s00_nohash_0.wav\n")
+    process.stdin.flush()
+    part, give_up_at = tmp_path / ".words.tsv.part", time.monotonic() + 60
+    while time.monotonic() < give_up_at and not (part.exists() and part.read_text()):
+        time.sleep(0.05)  # answers reach the file as they come
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    [line] = (tmp_path / "words.tsv").read_text().splitlines()
+    assert line.split("\t")[:2] == ["tones/low/s00_nohash_0.wav", "low"]
+    assert not part.exists()
+
+
 class TestModel:
     """Where the model comes from: --model, $SPEECHCLS_MODEL, ./models/."""
 

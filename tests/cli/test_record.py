@@ -62,7 +62,7 @@ def test_what_is_clipped_faint_or_long_is_left_for_the_next(make_running, tmp_pa
     ]
     more = call("record", "yes", "--from", tmp_path / "a.wav", *options, "--takes", "4")
     assert more.code == 1
-    assert "4 clips were asked for, 5 utterances were heard" in more.errors[0]
+    assert "4 clips were asked for, 5 utterances were found" in more.errors[0]
     assert "1.4 s long" in more.stderr
 
 

@@ -1,0 +1,65 @@
+"""What commands read: stdin, the model, a data set, background noise."""
+
+from io import BufferedReader, BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speechcls.cli.messages import Messages
+from speechcls.cli.progress import item_bar
+
+if TYPE_CHECKING:
+    from speechcls.data.clips import ClipStore
+    from speechcls.data.examples import Dataset
+
+
+def open_stdin() -> BufferedReader:
+    """Open stdin beside ``sys.stdin``, whose lock Python waits for at its end, after Ctrl-C too."""
+    return open(0, "rb", closefd=False)
+
+
+def open_clip(name: str) -> str | BytesIO:
+    """Return what the name of one recording stands for: a path, or all of stdin for ``-``."""
+    if name != "-":
+        return name
+    with open_stdin() as stdin:
+        return BytesIO(stdin.read())
+
+
+def find_model(named: Path | None, messages: Messages) -> Path:
+    """Return the folder of the model to use, having said which one it is and why."""
+    from speechcls.artifact.lookup import find_artifact
+
+    path, how = find_artifact(named)
+    messages.note(f"model {path} ({how})")
+    return path
+
+
+def find_noise(folder: Path) -> list[Path]:
+    """Return the recordings of background noise in a folder.
+
+    Raises
+    ------
+    DatasetError
+        When there are none.
+    """
+    from speechcls.data.layouts import find_recordings
+    from speechcls.errors import DatasetError
+
+    found = list(find_recordings(folder)) if folder.is_dir() else []
+    if not found:
+        raise DatasetError(f"{folder}: no folder with recordings; name one")
+    return found
+
+
+def read_store(
+    dataset: "Dataset", sample_rate: int, jobs: int | None, messages: Messages
+) -> "ClipStore":
+    """Return the decoded clips of a data set, having reported those that cannot be read."""
+    from speechcls.data.packing import open_store
+    from speechcls.parallel import default_jobs
+
+    n_jobs = jobs or default_jobs()
+    with item_bar(messages, "reading", len(dataset.examples)) as on_clip:
+        store = open_store(dataset.root, dataset.examples, sample_rate, n_jobs, on_clip)
+    messages.errors(dataset.problems + store.bad)
+    return store
