@@ -9,7 +9,7 @@ import typer
 from speechcls.cli.common import FAILED, check_file_place, check_folder_place, reports_errors
 from speechcls.cli.messages import Messages, report_bad
 from speechcls.cli.options import AsJson, Jobs, Noise, Pattern, Quiet, Verbose, split_names
-from speechcls.config import RECIPES
+from speechcls.config import RECIPES, DataConfig
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -159,9 +159,13 @@ def compare(
             seeds,
             size,
             dataclasses.replace(RECIPES["fast"], epochs=epochs, patience=epochs),
+            DataConfig(
+                tuple(split_names("--commands", commands)),
+                tuple(split_names("--test-speakers", test_speakers)),
+                pattern,
+                str(noise) if noise else None,
+            ),
             Path(str(wanted.out)),
-            split_names("--commands", commands),
-            split_names("--test-speakers", test_speakers),
             device,
             jobs or default_jobs(),
             messages,
