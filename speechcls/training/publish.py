@@ -37,12 +37,12 @@ def save_trained(
 ) -> Scores:
     """Write a trained recogniser to ``artifact.path``; return its scores on the validation clips.
 
-    The scores are those of the exported graph, as everybody will run it.
+    The scores are those of the exported graph, which is what users run.
 
     Raises
     ------
     ArtifactError
-        When the graph is not equal to the network, or the place cannot be written.
+        When graph and network differ, or the model cannot be written.
     """
     labels = list(artifact.labels)
     graph, stream = export_onnx(recogniser, labels), export_stream(recogniser, labels)
@@ -72,7 +72,7 @@ def _describe(
     device: str,
     scores: Scores,
 ) -> dict[str, Any]:
-    """Return what ``metrics.json`` says of a training and what came of it."""
+    """Return the content of ``metrics.json``: settings, history and scores of a training."""
     features = recogniser.features.config
     frames = torch.zeros(1, features.n_frames, features.n_features)
     return {
