@@ -1,6 +1,6 @@
 """Train, evaluate and run speech-command recognisers from a folder of short recordings.
 
-What this package offers is loaded when it is first used, so that ``import speechcls`` costs nothing:
+What this package offers is loaded at its first use, so that ``import speechcls`` costs nothing:
 ``Classifier`` labels clips, ``StreamingClassifier`` finds words in running sound, ``load_dataset``
 finds the clips of a data set, ``check`` finds faults in one, ``train`` makes a model of it, and
 ``evaluate`` scores a model on it. Everything else is importable from its package, whose docstring

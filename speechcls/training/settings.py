@@ -119,11 +119,10 @@ class TrainSettings:
         source = load_artifact(Path(str(self.from_model)))
         there = source.features.to_dict() | source.network.to_dict() | {"size": None}
         wanted = {**features, **network, "size": self.size}
-        if changed := sorted(name for name, value in wanted.items() if there.get(name) != value):
+        if changed := [name for name, value in wanted.items() if there.get(name) != value]:
             raise ConfigError(
-                f"{self.from_model}: its features and network are kept; leave out"
-                f" {', '.join(changed)}",
-                field="from_model",
+                f"is that of the model to start from ({self.from_model}); leave it out",
+                field=changed[0],
             )
         if self.training.recipe == STREAM and source.network.readout != "stream":
             raise ConfigError(f"{self.from_model}: is no streaming model", field="from_model")

@@ -115,10 +115,10 @@ def test_a_model_to_start_from_keeps_its_features_and_network():
     assert settings.duration_s == 1.0
     # What is the same anyway may be given, as the config file of such a model does.
     assert settle(settings.to_sections()) == settings
-    refused = message_of(settle, start | {"network": {"arch": "gru"}, "features": {"n_mels": 20}})
-    assert refused == (
-        "from_model: commands: its features and network are kept; leave out arch, n_mels"
-    )
+    for section, name, value in (("network", "arch", "gru"), ("features", "n_mels", 20)):
+        assert message_of(settle, start | {section: {name: value}}) == (
+            f"{name}: is that of the model to start from (commands); leave it out"
+        )
     wrong = {"training": {"from_model": "commands", "recipe": "stream"}}
     assert message_of(settle, wrong) == "from_model: commands: is no streaming model"
 
