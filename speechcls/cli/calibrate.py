@@ -47,7 +47,8 @@ def calibrate(
     from speechcls.artifact.calibration import save_calibration
     from speechcls.artifact.lookup import find_artifact
     from speechcls.artifact.store import load_artifact
-    from speechcls.data.layouts import find_examples, find_recordings
+    from speechcls.data.examples import find_recordings
+    from speechcls.data.layouts import find_examples
     from speechcls.data.packing import open_store
     from speechcls.errors import DatasetError
     from speechcls.evaluation.calibration import calibrate as calibrate_model

@@ -107,7 +107,7 @@ def check(
         if html_file:
             checkreport.write_html(checkup, html_file, str(data), max_bad)
         if fix_list:
-            n_clips = checkreport.write_manifest(checkup, fix_list)
+            n_clips = checkreport.write_fix_list(checkup, fix_list)
             messages.note(f"{fix_list}: {n_clips} of {len(dataset.examples)} clips")
     if reasons := checkup.blocking_issues(max_bad):
         for reason in reasons:

@@ -53,7 +53,8 @@ def mix(
     Example: speechcls mix data/ --noise noise/ --minutes 2 --out stream/
     """
     from speechcls.artifact.store import load_artifact, load_split
-    from speechcls.data.layouts import find_examples, find_recordings
+    from speechcls.data.examples import find_recordings
+    from speechcls.data.layouts import find_examples
     from speechcls.data.packing import open_store
     from speechcls.errors import DatasetError
     from speechcls.parallel import default_jobs

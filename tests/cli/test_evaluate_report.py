@@ -124,7 +124,7 @@ def test_the_table_is_printed_though_a_file_cannot_be_written(home, call, tmp_pa
     def refuse(path, content):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("speechcls.data_quality.report.write_atomic", refuse)
+    monkeypatch.setattr("speechcls.files.write_atomic", refuse)
     result = call("check", home.data, "--csv", tmp_path / "a.csv")
     assert result.code == 1
     assert result.stdout.startswith("clips     144 of 3 labels")

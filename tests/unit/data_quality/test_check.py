@@ -11,7 +11,7 @@ import pytest
 from speechcls.data.layouts import find_examples
 from speechcls.data_quality.check import check
 from speechcls.data_quality.findings import LEFT_OUT
-from speechcls.data_quality.report import tally, write_manifest
+from speechcls.data_quality.report import tally, write_fix_list
 from speechcls.errors import ConfigError, DatasetError
 
 RATE = 16_000
@@ -184,7 +184,7 @@ def test_the_fix_list_is_the_data_without_the_bad_clips(data, tmp_path, write_wa
     before = {path: path.read_bytes() for path in data.rglob("*.wav")}
     checkup = found(data)[1]
     place = tmp_path / "elsewhere" / f"good.{ending}"
-    assert write_manifest(checkup, place) == 24
+    assert write_fix_list(checkup, place) == 24
     again = find_examples(place)
     kept = {example.path.resolve() for example in again.examples}
     assert len(kept) == 24
@@ -207,7 +207,7 @@ def test_parts_of_a_recording_are_judged_and_written_as_such(tmp_path, write_wav
     checked, checkup = found(manifest(tmp_path / "all.jsonl", rows))
     assert checked == [("silent", "long.wav")]
     assert checkup.findings[0].clip == 3
-    write_manifest(checkup, tmp_path / "good.csv")
+    write_fix_list(checkup, tmp_path / "good.csv")
     with (tmp_path / "good.csv").open() as file:
         assert [(row["start_s"], row["end_s"]) for row in csv.DictReader(file)] == [
             ("", "0.6"),
@@ -219,10 +219,10 @@ def test_parts_of_a_recording_are_judged_and_written_as_such(tmp_path, write_wav
 def test_a_fix_list_with_a_strange_name_or_nothing_in_it_is_refused(tmp_path, data, write_wav):
     checkup = found(data)[1]
     with pytest.raises(ConfigError, match=r"good\.txt: must end in one of"):
-        write_manifest(checkup, tmp_path / "good.txt")
+        write_fix_list(checkup, tmp_path / "good.txt")
     write_wav(tmp_path / "bad" / "no" / "silent.wav", np.zeros(RATE, np.float32))
     with pytest.raises(DatasetError, match="no clip would be left"):
-        write_manifest(found(tmp_path / "bad")[1], tmp_path / "good.csv")
+        write_fix_list(found(tmp_path / "bad")[1], tmp_path / "good.csv")
     assert not list(tmp_path.glob("good.*"))
 
 
@@ -260,7 +260,7 @@ def test_a_share_that_is_no_number_bears_nothing(data):
 def test_a_fix_list_in_a_linked_folder_leads_back(data, tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
-    write_manifest(found(data)[1], tmp_path / "link" / "good.csv")
+    write_fix_list(found(data)[1], tmp_path / "link" / "good.csv")
     again = find_examples(tmp_path / "link" / "good.csv")
     assert len(again.examples) == 24
     assert again.problems == []
@@ -268,7 +268,7 @@ def test_a_fix_list_in_a_linked_folder_leads_back(data, tmp_path):
 
 def test_a_fix_list_names_the_background_noise(data, tmp_path, write_wav):
     write_wav(data / "_background_noise_" / "hum.wav", chirp(9, 3.0))
-    write_manifest(found(data)[1], tmp_path / "good.jsonl")
+    write_fix_list(found(data)[1], tmp_path / "good.jsonl")
     again = find_examples(tmp_path / "good.jsonl")
     assert [path.resolve() for path in again.noise] == [
         (data / "_background_noise_" / "hum.wav").resolve()
