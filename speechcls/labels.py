@@ -1,6 +1,5 @@
 """Reserved labels, which word counts as which label, and how the files of clips are named."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 from speechcls.errors import DatasetError
@@ -17,16 +16,6 @@ NOISE_FOLDER = "_background_noise_"
 """Folder of background recordings, and their label in a manifest; they are no clips."""
 TAKE_SEPARATOR = "_nohash_"
 """Stands between speaker and take in the name of a clip, as in Speech Commands."""
-
-_MAX_NAME_BYTES = 200
-_UNSAFE_NAME = re.compile(r'[/\\:*?"<>|]|^[\s.]|[\s.]$|^$')
-
-
-def is_safe_name(name: str) -> bool:
-    """Return whether a word can name a file or folder on any system."""
-    if not name.isprintable() or _UNSAFE_NAME.search(name):
-        return False
-    return len(name.encode()) <= _MAX_NAME_BYTES
 
 
 def name_take(speaker: str, take: int) -> str:

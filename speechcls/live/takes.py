@@ -1,6 +1,7 @@
 """Takes of one word by one speaker: where they lie, and a way to add one that overwrites none."""
 
 import os
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ import soundfile
 
 from speechcls.audio.samples import Samples, to_pcm
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.labels import NOISE_FOLDER, SCRAMBLED, TAKE_SEPARATOR, UNCERTAIN, is_safe_name
+from speechcls.labels import SCRAMBLED, UNCERTAIN
 
 _CLIPPED, _N_CLIPPED = 0.98, 8
 _FAINT_DB = -40.0
@@ -30,7 +31,9 @@ def reject_reason(samples: Samples, speech_s: float, duration_s: float) -> str |
 
 SAMPLE_RATE = 16_000
 """Hz, of the written clips."""
-_RESERVED = (SCRAMBLED, UNCERTAIN, NOISE_FOLDER)
+_UNSAFE = re.compile(r'[/\\:*?"<>|]|^[\s.]|[\s.]$|^$')  # in a file name, on any system
+_BETWEEN = "_nohash_"
+_RESERVED = (SCRAMBLED, UNCERTAIN, "_background_noise_")
 
 
 class Takes:
@@ -44,16 +47,14 @@ class Takes:
 
     def __init__(self, out: Path, label: str, speaker: str) -> None:
         for what, name in (("label", label), ("speaker", speaker)):
-            if not is_safe_name(name):
+            if _UNSAFE.search(name) or not name.isprintable() or len(name.encode()) > 200:
                 raise ConfigError(f"{what} {name!r}: cannot name a file; spell it in letters")
         if label in _RESERVED:
             raise ConfigError(f"label {label}: is reserved; choose another")
-        if TAKE_SEPARATOR in speaker:
-            raise ConfigError(
-                f"speaker {speaker}: {TAKE_SEPARATOR} cannot be in it; choose another"
-            )
+        if _BETWEEN in speaker:
+            raise ConfigError(f"speaker {speaker}: {_BETWEEN} cannot be in it; choose another")
         self.folder = out / label
-        self._start = f"{speaker}{TAKE_SEPARATOR}"
+        self._start = f"{speaker}{_BETWEEN}"
 
     def next_number(self) -> int:
         """Return the number after the highest take that is there, of whatever format."""

@@ -20,7 +20,8 @@ import soxr
 from numpy.typing import NDArray
 
 from speechcls.errors import AudioError, ConfigError, DatasetError
-from speechcls.labels import is_safe_name, name_take
+from speechcls.files import is_file_name
+from speechcls.labels import name_take
 
 SAMPLE_RATE = 16_000  # Hz, of the written clips
 
@@ -159,7 +160,7 @@ def _check_words(words: Sequence[str], out: Path) -> None:
     """Refuse words that cannot each name a new folder below out."""
     seen: dict[str, str] = {}
     for word in words:
-        if not is_safe_name(word) or word.startswith("_"):
+        if not is_file_name(word) or word.startswith("_"):
             raise ConfigError(f"{word!r}: cannot name a folder; spell it in letters, as it sounds")
         key = unicodedata.normalize("NFC", word).casefold()  # as file systems compare names
         if key in seen:

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechcls.labels import is_safe_name, name_take, speaker_of
+from speechcls.files import is_file_name
+from speechcls.labels import name_take, speaker_of
 
 
 @pytest.mark.parametrize("name", ["yes", "はい", "turn on", "a.b", "_unknown_", "a" * 200])
 def test_names_that_any_system_takes(name):
-    assert is_safe_name(name)
+    assert is_file_name(name)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ def test_names_that_any_system_takes(name):
      "\udcff", "a" * 201, "は" * 67],
 )  # fmt: skip
 def test_names_that_some_system_refuses(name):
-    assert not is_safe_name(name)
+    assert not is_file_name(name)
 
 
 @pytest.mark.parametrize(
