@@ -106,7 +106,8 @@ def evaluate(
     assert data is not None
     dataset = find_examples(data, pattern, noise)
     with counting(messages, "evaluating", len(dataset.examples)) as on_clip:
-        evaluation = evaluate_model(classifier, dataset, split, on_clip)
+        with_levels = report is not None
+        evaluation = evaluate_model(classifier, dataset, split, on_clip, with_levels)
     report_bad(messages, evaluation.bad)
 
     def show() -> None:

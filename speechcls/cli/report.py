@@ -53,11 +53,11 @@ def make_report(
     messages: Messages,
 ) -> None:
     """Write the report of an evaluation and say where it is."""
-    from speechcls.evaluation.predictions import gather, read_windows
+    from speechcls.evaluation.predictions import collect_predictions, read_windows
     from speechcls.report.page import count_pictures, save_report
     from speechcls.report.tables import N_MISTAKES
 
-    predictions = gather(evaluation, classifier, dataset)
+    predictions = collect_predictions(evaluation, classifier, dataset)
     heard = read_windows(evaluation, classifier, predictions.mistakes(N_MISTAKES))
     with counting(messages, "drawing", count_pictures(predictions)) as on_picture:
         page = save_report(predictions, heard, folder, on_picture)
