@@ -1,4 +1,4 @@
-"""A check-up as JSON, CSV and a page, and the manifest of the clips that are left."""
+"""The result of ``check`` as JSON, CSV and a page, and the fix list: a manifest of good clips."""
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass
@@ -34,9 +34,9 @@ class Tally:
 
 
 def tally(checkup: Checkup, by: str) -> dict[str, Tally]:
-    """Return the clips by ``label`` or ``speaker``, most first; clips without speaker are not in.
+    """Return clips and duration by ``label`` or ``speaker``, most clips first.
 
-    The duration is of the clips that can be read.
+    Clips without a speaker do not count by speaker; the duration is of the clips that can be read.
     """
     left_out = checkup.clips_with(LEFT_OUT)
     tallies: dict[str, Tally] = defaultdict(Tally)
@@ -68,7 +68,7 @@ def formats(checkup: Checkup) -> dict[str, int]:
 
 
 def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
-    """Return a finding as JSON-ready values, for a file and for a table."""
+    """Return a finding as JSON-ready values."""
     dataset = checkup.dataset
     example = dataset.examples[finding.clip]
     other = None if finding.other is None else dataset.examples[finding.other]
@@ -89,7 +89,7 @@ def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
 
 
 def to_dict(checkup: Checkup, max_bad: float) -> dict[str, Any]:
-    """Return everything that was found as JSON-ready values."""
+    """Return all findings as JSON-ready values."""
     return {
         "n_clips": len(checkup.dataset.examples),
         "duration_s": round(sum(one.duration_s for one in checkup.levels if one), 3),

@@ -136,7 +136,7 @@ def test_too_many_bad_clips_spoil_a_training_and_few_do_not(data, write_wav):
     checkup = found(data)[1]
     assert checkup.blocking_issues(0.05) == []  # 1 of 25 is 4 %
     assert checkup.blocking_issues(0.03) == [
-        "1 of 25 clips are bad, more than --max-bad 0.03 allows; leave them out with --fix-list"
+        "1 of 25 clips are bad, more than the 0.03 allowed; leave them out, as a fix list does"
     ]
     (data / "no" / "empty.wav").touch()
     [reason] = found(data)[1].blocking_issues(0.5)
@@ -285,14 +285,14 @@ def test_a_pipe_among_the_recordings_is_told_and_not_waited_for(data):
 
 def test_two_words_need_more_likeness_than_two_takes(data, write_wav, monkeypatch):
     """The same pair, once as takes of a word and once as two words."""
-    monkeypatch.setattr("speechcls.data_quality.duplicates._correlate", lambda *_: (0.95, 0.0))
+    monkeypatch.setattr("speechcls.data_quality.duplicates.correlation", lambda *_: (0.95, 0.0))
     write_wav(data / "no" / "s1_nohash_7.wav", np.float32(0.5) * chirp(3))
     assert ("copy", "no/s1_nohash_7.wav") in found(data)[0] or ("leak", "no/s1_nohash_7.wav") in (
         found(data)[0]
     )
     (data / "no" / "s1_nohash_7.wav").rename(data / "yes" / "s1_nohash_7.wav")
     assert "two-labels" not in {kind for kind, _ in found(data)[0]}
-    monkeypatch.setattr("speechcls.data_quality.duplicates._correlate", lambda *_: (0.97, 0.0))
+    monkeypatch.setattr("speechcls.data_quality.duplicates.correlation", lambda *_: (0.97, 0.0))
     assert ("two-labels", "yes/s1_nohash_7.wav") in found(data)[0]
 
 
@@ -301,7 +301,7 @@ def test_check_refuses_what_train_refuses(data, write_wav):
     shutil.copytree(data / "yes", data.parent / "yes")
     shutil.rmtree(data / "yes")
     [reason] = found(data)[1].blocking_issues(1.0)
-    assert "only one label (no)" in reason and "or name the words that matter" in reason
+    assert "only one label (no)" in reason and "or train on the words that matter" in reason
     write_wav(hum, chirp(9, 3.0))  # with silence there are two
     assert found(data)[1].blocking_issues(1.0) == []
     hum.write_text("no sound")
@@ -320,4 +320,18 @@ def test_data_that_is_all_held_out_is_not_judged_as_a_training(data, tmp_path):
     (tmp_path / "m.csv").write_text("path,label,split\n" + "".join(lines))
     kinds, checkup = found(tmp_path / "m.csv")
     assert (kinds, checkup.blocking_issues(0.0)) == ([], [])
-    assert any("none of it trains" in note for note in checkup.notes)
+    assert any("no training split" in note for note in checkup.notes)
+
+
+def test_a_checkup_prints_readably(data, write_wav):
+    write_wav(data / "no" / "silent.wav", np.zeros(RATE, np.float32))
+    shutil.copy(data / "no" / "s0_nohash_0.wav", data / "no" / "s0_nohash_8.wav")
+    dataset = find_examples(data)
+    checkup = check(dataset)
+    assert str(checkup).splitlines() == [
+        f"{data}: clips 26, labels 2, speakers 6",
+        "silent               1  no audible sound",
+        "copy                 1  a copy of another clip",
+        *checkup.notes,
+    ]
+    assert str(check(dataset)) == str(checkup)  # nothing is added to the data set
