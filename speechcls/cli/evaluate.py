@@ -97,9 +97,9 @@ def evaluate(
 
     messages = Messages(quiet, verbose)
     if report is not None:
-        from speechcls.report.page import check_place
+        from speechcls.report.page import check_report_folder
 
-        check_place(report)  # before the work is done
+        check_report_folder(report)  # before the work is done
     path, how = find_artifact(model)
     classifier = Classifier.load(path, jobs, device)
     messages.note(f"model {path} ({how})")
