@@ -91,10 +91,7 @@ def write_card(name: str, run: str, about: str, results: dict[str, dict[str, Any
     stream = ""
     if "stream_accuracy" in result:
         share = 100 * result["stream_accuracy"]
-        stream = (
-            f"Concatenated into one stream, **{share:.2f} %** of the same\n"
-            "clips are right.\n"
-        )
+        stream = f"Concatenated into one stream, **{share:.2f} %** of the same\nclips are right.\n"
     text = ""
     if unseen:
         recall = 100 * unseen["unseen_recall"]

@@ -81,7 +81,7 @@ def load_corpus(
     duration_s : length of the window, seconds; None: the usual length of the clips
     commands : labels to recognise; without them every label of the data
     test_speakers : speakers whose clips are the test split
-    max_bad : largest share of clips that may be unusable
+    max_bad : largest fraction of clips that may be unusable
     jobs : processes that decode clips at once
     on_clip : called after each clip read
     verify : decode every clip again, whatever the cache folder has

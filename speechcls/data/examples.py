@@ -66,7 +66,7 @@ class Dataset:
         return self.manifest.stem if self.manifest else self.root.resolve().name
 
     def name_of(self, path: Path) -> str:
-        """Return ``path`` relative to the root with forward slashes, whole if it lies elsewhere."""
+        """Return ``path`` relative to the root with forward slashes, in full if it is elsewhere."""
         if path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         return path.as_posix()

@@ -19,8 +19,8 @@ from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
 _SPLIT_LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
 _FIELDS = ("label", "speaker", "take", "_")
 _LAYOUT_HELP = (
-    "; put the clips into one sub-folder a word (data/yes/1.wav), or say what flat file names mean"
-    " with a pattern as {label}_{speaker}_{take}, or name a manifest with columns path,label"
+    "; put the clips into one sub-folder per word (data/yes/1.wav), or say what flat file names"
+    " mean with a pattern as {label}_{speaker}_{take}, or name a manifest with columns path,label"
 )
 _NOT_IN_A_FOLDER = f"not in a label folder{_LAYOUT_HELP}"
 

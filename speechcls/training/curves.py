@@ -36,10 +36,11 @@ def draw_curves(history: History) -> "Figure":
     loss.legend()
     accuracy.set_ylabel("%")
     for axes in (loss, accuracy):
-        _count_epochs(axes)
+        label_epochs(axes)
     return figure
 
 
-def _count_epochs(axes: "Axes") -> None:
+def label_epochs(axes: "Axes") -> None:
+    """Label the x axis with whole epochs."""
     axes.set_xlabel("epoch")
     axes.locator_params(axis="x", integer=True)

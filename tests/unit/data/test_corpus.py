@@ -185,7 +185,7 @@ def test_bad_clips_are_listed_and_left_out(root, make_data):
     assert [line.split(": ")[:2] for line in corpus.bad] == [
         [
             str(root / "loose.wav"),
-            "not in a label folder; put the clips into one sub-folder a word (data/yes/1.wav), or"
+            "not in a label folder; put the clips into one sub-folder per word (data/yes/1.wav), or"
             " say what flat file names mean with a pattern as {label}_{speaker}_{take}, or name a"
             " manifest with columns path,label",
         ],
