@@ -1,4 +1,4 @@
-"""What ``make bench`` measured, as ``docs/BENCHMARKS.md``."""
+"""The results of ``make bench`` as ``docs/BENCHMARKS.md``."""
 
 import os
 import platform
@@ -12,18 +12,18 @@ import torch
 from speechcls.parallel import default_jobs
 
 Row = tuple[str, list[float], list[float], float]
-"""What, its seconds, seconds of what it is compared with, and the largest ratio that is good."""
+"""Name, its seconds, seconds of what it is compared with, and the largest acceptable ratio."""
 Size = tuple[str, int, float, float]
-"""What, clips, seconds, peak memory in MB."""
+"""Name, clips, seconds, peak memory in MB."""
 
 REPORT = Path(__file__).parent.parent / "docs" / "BENCHMARKS.md"
 PROFILE = Path(__file__).parent / "profile.md"
-"""What was seen in profiles, in words."""
+"""Findings of profiles."""
 
 _HEAD = """# Benchmarks
 
-Written by `make bench`. Each ratio is that of the medians of both sides, which took turns in one
-run, so that it means the same on another machine.
+Written by `make bench`. Each ratio is that of the medians of both sides, measured alternately in
+one run, so that it is comparable between machines.
 
 Machine: {machine}. Python {python}, torch {torch}, ONNX Runtime {onnxruntime}, NumPy {numpy}.
 
@@ -37,7 +37,7 @@ Machine: {machine}. Python {python}, torch {torch}, ONNX Runtime {onnxruntime}, 
 
 Clips of one second; the larger sets are the same recordings under many names.
 
-| what | clips | seconds | ms a clip | peak memory, MB |
+| what | clips | seconds | ms per clip | peak memory, MB |
 | --- | ---: | ---: | ---: | ---: |
 {sizes}
 
@@ -45,7 +45,7 @@ Clips of one second; the larger sets are the same recordings under many names.
 
 
 def write_report(rows: Sequence[tuple[str, str, str, str, str]], sizes: Sequence[Size]) -> None:
-    """Write the file anew: rows of what, measured, against, ratio and target, and the sizes."""
+    """Write the file: rows of name, measured, against, ratio and target, and the sizes."""
     lines = [
         f"| {' | '.join(row)} | {'met' if is_met(row[3], row[4]) else '**missed**'} |"
         for row in rows

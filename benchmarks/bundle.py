@@ -25,7 +25,7 @@ Made by `make results`, or alone by
 ```
 
 which took {minutes:.0f} minutes (threads: {threads}). The recipe and every setting
-stand in `metrics.json`, who trained and who validated in `split.csv`. Accuracy by seed: {seeds}.
+are in `metrics.json`, the split of every clip in `split.csv`. Accuracy by seed: {seeds}.
 
 ## Data and licence
 
@@ -36,30 +36,30 @@ name the data set when you pass it on.
 
 ## How good it is
 
-On the 1,624 validation clips, by 193 speakers it was not trained on; the epoch was chosen on them,
-so that the figures flatter a bit: **{accuracy:.2f} %** of the clips right.
+On the 1,624 validation clips, by 193 speakers it was not trained on; the best epoch was chosen on
+them, so the figures are optimistically biased: **{accuracy:.2f} %** of the clips right.
 
 {stream}
 | label | recall % |
 | --- | ---: |
 {recalls}
 
-Words with twenty voices of the Free Spoken Digit Dataset behind them, a noise it was never
+Words mixed with babble of twenty voices of the Free Spoken Digit Dataset, a noise it was never
 trained with:
 
-| words louder than babble by | right % |
+| signal-to-noise ratio | right % |
 | --- | ---: |
 {babble}
 
 {unseen}
 
-## What it cannot do
+## Limits
 
-* One second, one word, English, mostly adults with a close microphone; nobody measured children,
-  other languages or accents. Train your own with `speechcls train`, or go on from this model with
+* One second, one word, English, mostly adults with a close microphone; not measured on children,
+  other languages or accents. Train your own with `speechcls train`, or start from this model with
   `--from`.
-* It is no wake word: in running speech, words it does not know come out as a command too often for
-  that. `speechcls calibrate` says how often in your sound.
+* It is no wake word: in running speech it takes unknown words for a command too often for that.
+  `speechcls calibrate` measures how often in your sound.
 """
 
 
@@ -91,17 +91,14 @@ def write_card(name: str, run: str, about: str, results: dict[str, dict[str, Any
     stream = ""
     if "stream_accuracy" in result:
         share = 100 * result["stream_accuracy"]
-        stream = (
-            f"Heard in one running sound, one after the other, **{share:.2f} %** of the same\n"
-            "clips are right.\n"
-        )
+        stream = f"Concatenated into one stream, **{share:.2f} %** of the same\nclips are right.\n"
     text = ""
     if unseen:
         recall = 100 * unseen["unseen_recall"]
         text = (
             "A model trained the same way without the seventeen rarest words took"
             f" {recall:.1f} % of their clips\nfor `_unknown_`, the others for a command."
-            " This one heard all 27 other words of the data."
+            " This one was trained on all 27 other words of the data."
         )
     return _CARD.format(
         name=name,

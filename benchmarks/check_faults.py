@@ -1,9 +1,9 @@
-"""Plant faults in a data set and count what ``speechcls check`` finds of them.
+"""Plant faults in a data set and count how many of them ``speechcls check`` finds.
 
 Usage: python benchmarks/check_faults.py DATA [--model MODEL] [--split SPLIT] [--seed 0]
 
-Good clips are linked, not copied, and the recordings of DATA stay as they are. What is found in
-the untouched data counts as natural; whatever else is found and was not planted is a false alarm.
+Good clips are linked, not copied, and the recordings of DATA stay as they are. Findings in the
+untouched data count as natural; other findings that were not planted are false alarms.
 """
 
 import argparse
@@ -45,7 +45,7 @@ class Planted(NamedTuple):
     faults: dict[str, set[str]]
     """By kind, the names of the files that have it, without their endings."""
     touched: set[str]
-    """The names of all files that were changed, and of the clips that copies are of."""
+    """The names of all files that were changed, and of the clips that were copied."""
 
 
 def plant(
@@ -125,7 +125,7 @@ def found(checkup: Checkup, kinds: frozenset[str] | set[str]) -> set[str]:
 
 
 def recall(checkup: Checkup, planted: Planted, kind: str) -> float:
-    """Return the share of the planted faults of a kind that are found, of a copy either clip."""
+    """Return the fraction of the planted faults of a kind that are found; of a copy either clip."""
     hits = found(checkup, KIND_OF[kind])
     names = planted.faults[kind]
     if kind != "copied":
@@ -135,16 +135,16 @@ def recall(checkup: Checkup, planted: Planted, kind: str) -> float:
 
 
 def likely_right(checkup: Checkup, examples: Sequence[Example], planted: Planted) -> float:
-    """Return the share of the found mislabelled clips of which the likely label is the old one."""
+    """Return the fraction of the found mislabelled clips whose likely label is the old one."""
     old = {example.path.resolve(): example.label for example in examples}
     clips = checkup.dataset.examples
-    answers = [
+    is_old = [
         finding.likely == old[clips[finding.clip].path.resolve()]
         for finding in checkup.of_kind("doubtful")
         if str(Path(checkup.dataset.name_of(clips[finding.clip].path)).with_suffix(""))
         in planted.faults["mislabelled"]
     ]
-    return sum(answers) / max(1, len(answers))
+    return sum(is_old) / max(1, len(is_old))
 
 
 def main() -> None:
@@ -167,8 +167,8 @@ def main() -> None:
             print(f"{kind}\trecall {recall(checkup, planted, kind):.3f}")
         print(f"likely label right\t{likely_right(checkup, examples, planted):.3f}")
         false = found(checkup, LEFT_OUT) - planted.touched - natural
-        share = len(false) / len(checkup.dataset.examples)
-        print(f"false alarms\t{len(false)} ({100 * share:.2f} %)\t{', '.join(sorted(false))}")
+        ratio = len(false) / len(checkup.dataset.examples)
+        print(f"false alarms\t{len(false)} ({100 * ratio:.2f} %)\t{', '.join(sorted(false))}")
 
 
 def plant_all(

@@ -13,9 +13,9 @@ Written by `make results` from `docs/results.json`, which holds the command of e
 
 Data: {data}
 Accuracy is that on the validation speakers, ten labels: eight commands, `_unknown_`, `_silence_`.
-No test speaker was looked at. The epoch that is kept is the best one on the same validation
-speakers, so every figure flatters a bit, and all alike. Where words are left out of training they
-are left out of the accuracy too. Babble is {babble}
+No test speaker was used. The epoch that is kept is the best one on the same validation speakers,
+so that all scores are slightly optimistically biased alike. Where words are left out of training
+they are left out of the accuracy too. Babble is {babble}
 """
 _DATA = (
     "11,583 clips of [Speech Commands](https://arxiv.org/abs/1804.03209) (Warden 2018,\n"
@@ -25,10 +25,10 @@ _BABBLE = (
     "twenty voices of the\n[Free Spoken Digit Dataset](https://github.com/Jakobovski/"
     "free-spoken-digit-dataset)\n(CC BY-SA 4.0) at once, never used in training."
 )
-_LOOKED_AT = """## What was looked at
+_TRIALS = """## Trials
 
-The recipe was chosen by the same validation speakers: some thirty trials, one seed each, on code
-that came before that of the tables. First with a network of 335,000 parameters, 20 epochs:
+The recipe was chosen on the same validation speakers: some thirty trials, one seed each, with
+earlier code than the tables. First with a network of 335,000 parameters, 20 epochs:
 
 | trial | accuracy % |
 | --- | ---: |
@@ -38,7 +38,7 @@ that came before that of the tables. First with a network of 335,000 parameters,
 
 Of 72 errors with absolute energies about 25 were on very faint clips. Half of the clips equalised
 and 30 % in a room, or a plainer front end, were no better; mix-up was 2 points behind when it was
-given up.
+stopped.
 
 Plain networks, 12 epochs, without the seventeen rarest words:
 
@@ -53,12 +53,12 @@ Plain networks, 12 epochs, without the seventeen rarest words:
 | FastRNN, such blocks, MFCC | 88.0 |
 | plain tanh RNN, such blocks, MFCC | 89.0 |
 
-In 40 epochs the LSTM with blocks came to 94.4 % with MFCC, which took silence for speech in 7 % of
-the cases, and to 95.8 % with log-mel. Longest masks of a quarter of the window and 7 bands took the
-LSTM to 93.8 % and the large `att-bigru` to 96.7 %; in the tables it is 12 % and 5 bands.
+In 40 epochs the LSTM with blocks reached 94.4 % with MFCC, which predicted speech for 7 % of the
+silence, and 95.8 % with log-mel. With masks of up to a quarter of the window and 7 bands the LSTM
+reached 93.8 % and the large `att-bigru` 96.7 %; in the tables it is 12 % and 5 bands.
 
-`_unknown_`, with attention, 12 epochs, without the seventeen rarest words, as the share of these
-words that come out as `_unknown_`, and accuracy:
+`_unknown_`, with attention, 12 epochs, without the seventeen rarest words, as the percentage of
+these words that are predicted as `_unknown_`, and accuracy:
 
 | trial | parameters | new words | accuracy % |
 | --- | ---: | ---: | ---: |
@@ -67,31 +67,30 @@ words that come out as `_unknown_`, and accuracy:
 | four in five of them spliced with any other word | 100,000 | 79.9 | 94.5 |
 | the same | 352,000 | 85.1 | 95.6 |
 
-60 epochs instead of 40 brought the large `att-bigru` to 96.9 %.
+With 60 epochs instead of 40 the large `att-bigru` reached 96.9 %.
 
-Rows that are not here have not been run with the recipe as it stands; `make results` does them.
+Rows that are missing have not been run with the present recipe; `make results` runs them.
 """
 _TABLES = {
     "babble": (
-        "## The recipe as it stands\n\nWith babble of the training voices among the backgrounds."
+        "## The present recipe\n\nWith babble of the training voices among the backgrounds."
         " The tables after the next one are of the recipe without it."
     ),
     "stream": (
-        "## Running sound\n\nCausal networks trained with `--streaming`; `in a stream` is the"
-        " accuracy on the same validation clips, one after the other in one running sound, with"
-        " pauses of 0.25 to 0.75 s."
+        "## Streaming\n\nCausal networks trained with `--streaming`; `in a stream` is the accuracy"
+        " on the same validation clips, concatenated with pauses of 0.25 to 0.75 s."
     ),
     "full": "## The recipe `standard`\n\nThe mean of the seeds, ± their standard deviation.",
     "unseen": (
-        "## Words never heard\n\nTrained without the seventeen words that have fewest clips; `new"
-        " words` is the share of their clips that come out as `_unknown_`."
+        "## New words\n\nTrained without the seventeen words that have fewest clips; `new words` is"
+        " the percentage of their clips that are predicted as `_unknown_`."
     ),
     "zoo": (
         "## The zoo at a modest budget\n\nEvery architecture at `--size small` (below 100,000"
         " parameters), 12 epochs, one seed, without the seventeen words that have fewest clips."
     ),
     "ablation": "## The recipe with one ingredient taken out\n\n12 epochs, one seed.",
-    "finetune": "## Starting from a trained model\n\nTwenty clips a word, of new words.",
+    "finetune": "## Starting from a trained model\n\nTwenty clips per word, of new words.",
 }
 
 
@@ -106,7 +105,7 @@ def write_report(results: Results, path: Path) -> None:
                 groups[" ".join(rest[:-1])].append(result)
         if groups:
             parts.append(f"{text}\n\n{_table(groups)}")
-    path.write_text("\n".join([*parts, _LOOKED_AT]))
+    path.write_text("\n".join([*parts, _TRIALS]))
 
 
 def _table(groups: dict[str, list[dict[str, Any]]]) -> str:
@@ -121,7 +120,7 @@ def _table(groups: dict[str, list[dict[str, Any]]]) -> str:
         "babble 0/5/10/20 dB",
         "training",
         "model",
-        "ms a clip",
+        "ms per clip",
     ]
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
     for name, runs in sorted(groups.items(), key=lambda item: -_mean(item[1], "accuracy")):

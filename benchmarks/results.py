@@ -28,11 +28,11 @@ from stream_accuracy import accuracies, windows_of
 from speechcls.artifact.format import ONNX
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
-from speechcls.data.examples import NOISE_FOLDER, Dataset, Example
+from speechcls.data.examples import Dataset, Example
 from speechcls.data.layouts import find_examples
 from speechcls.data.splits import percentage
 from speechcls.evaluation.score import evaluate
-from speechcls.labels import SILENCE, UNKNOWN, map_label
+from speechcls.labels import NOISE_FOLDER, SILENCE, UNKNOWN, map_label
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import open_session
 

@@ -1,18 +1,41 @@
-"""Train, evaluate and run speech-command recognisers from a folder of short recordings."""
+"""Train, evaluate and run speech-command recognisers from a folder of short recordings.
 
+What this package offers is loaded at its first use, so that ``import speechcls`` costs nothing:
+``Classifier`` labels clips, ``StreamingClassifier`` finds words in running sound, ``load_dataset``
+finds the clips of a data set, ``check`` finds faults in one, ``train`` makes a model of it, and
+``evaluate`` scores a model on it. Everything else is importable from its package, whose docstring
+names the modules.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from speechcls.runtime.classifier import Classifier, Prediction
+    from speechcls.data.layouts import load_dataset
+    from speechcls.data_quality.check import check
+    from speechcls.evaluation.score import evaluate
+    from speechcls.runtime.classifier import Classifier
+    from speechcls.runtime.streaming import StreamingClassifier
+    from speechcls.training.run import train
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Prediction", "__version__"]
+__all__ = ["Classifier", "StreamingClassifier", "check", "evaluate", "load_dataset", "train"]
+
+_HOMES = {
+    "Classifier": "runtime.classifier",
+    "StreamingClassifier": "runtime.streaming",
+    "check": "data_quality.check",
+    "evaluate": "evaluation.score",
+    "load_dataset": "data.layouts",
+    "train": "training.run",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the engine when it is first asked for, so that ``import speechcls`` costs nothing."""
-    if name in ("Classifier", "Prediction"):
-        from speechcls.runtime import classifier
+    if name not in _HOMES:
+        raise AttributeError(f"module 'speechcls' has no attribute {name!r}")
+    return getattr(import_module(f"speechcls.{_HOMES[name]}"), name)
 
-        return getattr(classifier, name)
-    raise AttributeError(f"module 'speechcls' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,7 +1,10 @@
 """Every setting with its default and unit: frozen dataclasses that turn into JSON and back."""
 
+import ast
 import dataclasses
+import inspect
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin, get_type_hints
@@ -14,40 +17,69 @@ MODELS = Path("models")
 FEATURE_KINDS = ("mfcc", "log-mel")
 READOUTS = ("last", "mean", "attention", "stream")
 SIZES = {"tiny": 30_000, "small": 100_000, "base": 400_000}
-"""Parameters that a network of each size stays below."""
+"""Upper limit of a network's parameters, by size."""
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
 class Config:
-    """What the configurations share: JSON in and out, with unknown and missing keys refused."""
+    """Base of the configurations: JSON in and out, with unknown and missing keys refused."""
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build the configuration from parsed JSON.
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the configuration that ``to_dict`` wrote; every field has to be there.
 
         Raises
         ------
         ConfigError
             When a key is unknown or missing, or a value has the wrong type or is impossible.
         """
-        types = get_type_hints(cls)
-        unknown, missing = sorted(values.keys() - types), sorted(types.keys() - values.keys())
+        valid = [field.name for field in dataclasses.fields(cls)]
+        unknown, missing = sorted(values.keys() - valid), sorted(valid - values.keys())
         if unknown or missing:
             problems = [f"unknown {', '.join(unknown)}"] if unknown else []
             problems += [f"missing {', '.join(missing)}"] if missing else []
-            raise ConfigError(f"{cls.__name__}: {'; '.join(problems)}; valid: {', '.join(types)}")
-        for name, value in values.items():
-            is_dict = get_origin(types[name]) is dict
-            accepted = (dict,) if is_dict else get_args(types[name]) or (types[name],)
-            if float in accepted and type(value) is int:
-                continue  # JSON writes 1.0 and 1 alike
-            if type(value) not in accepted:
-                raise ConfigError(f"{cls.__name__}.{name}: {value!r} has the wrong type")
-        return cls(**values)
+            raise ConfigError(f"{cls.__name__}: {'; '.join(problems)}; valid: {', '.join(valid)}")
+        return cls(**cls._checked(values))
+
+    def replaced(self, values: Mapping[str, Any]) -> Self:
+        """Return a copy with the given fields replaced, as a configuration file names them.
+
+        Raises
+        ------
+        ConfigError
+            With the field, when it is unknown, or its value has the wrong type or is impossible.
+        """
+        return dataclasses.replace(self, **self._checked(values))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values, in their order."""
-        return dataclasses.asdict(self)
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def _checked(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``values`` as the fields hold them; refuse unknown names and wrong types."""
+        types, checked = get_type_hints(cls), dict(values)
+        for name, value in values.items():
+            if name not in types:
+                raise ConfigError(f"no such setting; there are {', '.join(types)}", field=name)
+            origin, choices = get_origin(types[name]), get_args(types[name]) or (types[name],)
+            if origin is tuple:
+                is_right = isinstance(value, list | tuple) and all(type(v) is str for v in value)
+                checked[name], what = value if not is_right else tuple(value), "a list of names"
+            elif origin is dict:
+                is_right, what = type(value) is dict, "a table"
+            else:
+                # JSON and TOML write 1.0 and 1 alike.
+                is_right = type(value) in choices or (float in choices and type(value) is int)
+                what = " or ".join(_TYPE_NAMES[kind] for kind in choices if kind in _TYPE_NAMES)
+            if not is_right:
+                raise ConfigError(f"{value!r} has the wrong type; it must be {what}", field=name)
+        return checked
 
     def _require(self, name: str, allowed: bool, what: str) -> None:
         """Refuse the field ``name`` unless ``allowed``, saying what it has to be."""
@@ -60,9 +92,29 @@ class Config:
             value = getattr(self, name)
             self._require(name, math.isfinite(value) and value > 0, "a positive number")
 
-    def _require_share(self, *names: str) -> None:
+    def _require_fraction(self, *names: str) -> None:
         for name in names:
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+
+    def _require_probability(self, *names: str) -> None:
+        for name in names:
+            self._require(name, 0 <= getattr(self, name) <= 1, "in 0 .. 1")
+
+    def _require_not_negative(self, *names: str) -> None:
+        for name in names:
+            self._require(name, 0 <= getattr(self, name) < math.inf, "zero or more")
+
+
+def describe_fields(config: type[Config]) -> dict[str, str]:
+    """Return what each field is, by name: the docstring below it, without markup."""
+    [definition] = ast.parse(inspect.getsource(config)).body
+    assert isinstance(definition, ast.ClassDef)
+    described = {}
+    for field, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+            described[field.target.id] = str(text.value.value).replace("``", "")
+    return described
 
 
 @dataclass(frozen=True)
@@ -72,15 +124,15 @@ class FeatureConfig(Config):
     kind: str = "mfcc"
     """``mfcc`` (mel-frequency cepstral coefficients) or ``log-mel`` (mel energies in dB)."""
     sample_rate: int = 16_000
-    """Samples a second; recordings of any other rate are resampled."""
+    """Sample rate, Hz, that recordings are resampled to."""
     duration_s: float = 1.0
-    """Length of the window that the model hears, seconds."""
+    """Length of the input window, seconds."""
     n_fft: int = 512
     """Length of the Fourier transform, samples."""
     win_length: int = 480
     """Length of the Hann window, samples (30 ms at 16 kHz)."""
     hop_length: int = 160
-    """Step from one frame to the next, samples (10 ms at 16 kHz)."""
+    """Hop from one frame to the next, samples (10 ms at 16 kHz)."""
     n_mels: int = 40
     """Number of mel bands."""
     n_mfcc: int = 40
@@ -90,13 +142,13 @@ class FeatureConfig(Config):
     fmax: float = 7_600.0
     """Upper edge of the mel bands, Hz."""
     relative: bool = True
-    """Whether energies count from their mean in the clip, so that loud and faint are alike."""
+    """Whether the clip's mean log energy is subtracted, so that its level does not matter."""
     running_s: float = 0.0
-    """Time constant, seconds, of a running mean in place of the clip's, for streams; 0: none."""
+    """Time constant, seconds, of a running mean in place of the clip's; 0: the clip's mean."""
     range_db: float = 70.0
-    """How far below that mean energies are told apart; not used by absolute ones."""
+    """Dynamic range below that mean, dB; not used by absolute energies."""
     power_floor: float = 1e-10
-    """Mel power below which a band counts as silent, so that the logarithm stays finite."""
+    """Mel power that the logarithm is floored at."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -138,20 +190,20 @@ class NetworkConfig(Config):
     """Which network of the zoo, and how large."""
 
     arch: str = "att-bigru"
-    """Name in ``speechcls.networks.NETWORKS``; ``speechcls archs`` lists them."""
+    """Architecture; ``speechcls archs`` lists them."""
     hidden_size: int = 96
-    """Units of a recurrent layer, in each direction."""
+    """Units per recurrent layer and direction."""
     num_layers: int = 2
-    """Recurrent layers on top of each other."""
+    """Number of stacked recurrent layers."""
     dropout: float = 0.2
-    """Share of values zeroed in training, between layers and before the output."""
+    """Dropout probability between layers and before the output."""
     readout: str = "attention"
-    """How frames become one vector: ``last``, ``mean``, ``attention``; ``stream``: each answers."""
+    """Pooling over time: ``last``, ``mean`` or ``attention``; ``stream``: an output per step."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         self._require_positive("hidden_size", "num_layers")
-        self._require_share("dropout")
+        self._require_fraction("dropout")
         self._require("readout", self.readout in READOUTS, f"one of {', '.join(READOUTS)}")
 
 
@@ -160,86 +212,105 @@ class TrainConfig(Config):
     """How a network is trained; the defaults are the recipe ``standard``."""
 
     recipe: str = "standard"
-    """Name in ``RECIPES`` of the settings that the others started from."""
+    """Settings to start from: ``fast``, ``standard``, ``best``, or ``stream`` for running sound."""
     epochs: int = 40
-    """Most passes over the training clips."""
+    """Largest number of epochs."""
     batch_size: int = 64
-    """Clips in one step."""
+    """Clips per step."""
     lr: float = 2e-3
-    """Highest learning rate of AdamW, reached after the warm-up."""
+    """Peak learning rate of AdamW, reached after the warm-up."""
     weight_decay: float = 0.01
-    """AdamW's decoupled weight decay."""
+    """Decoupled weight decay of AdamW."""
     warmup_ratio: float = 0.05
-    """Share of all steps in which the learning rate rises from zero; then it falls as a cosine."""
+    """Fraction of the steps in which the learning rate rises from zero; a cosine decay follows."""
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this Euclidean norm."""
+    """Euclidean norm that gradients are clipped to."""
     label_smoothing: float = 0.05
-    """Share of the target probability that is spread over all words."""
+    """Target probability that is spread evenly over all words."""
     ema_decay: float = 0.998
-    """What a step leaves of the running average of the weights, which is the model; 0: none."""
+    """Decay per step of the EMA of the weights, which becomes the model; 0: no EMA."""
     patience: int = 20
-    """Epochs without a better validation result after which training ends."""
+    """Epochs without a better validation result after which training stops."""
     unknown_ratio: float = 3.0
-    """Most ``_unknown_`` clips in an epoch (before it is repeated), in the mean command's clips."""
+    """Largest number of ``_unknown_`` clips per epoch, as a multiple of the mean per command."""
     silence_ratio: float = 1.0
-    """``_silence_`` clips in an epoch, as a multiple of the mean command's clips."""
+    """Number of ``_silence_`` clips per epoch, as a multiple of the mean per command."""
     scramble_ratio: float = 2.0
-    """Scrambled commands in an epoch, as a multiple of the mean command's clips: ``_unknown_``."""
+    """Number of scrambled commands per epoch, trained as ``_unknown_``, as such a multiple."""
     epoch_clips: int = 2_000
-    """Fewest clips in an epoch; a smaller set is repeated, each time changed anew."""
+    """Smallest number of clips per epoch; smaller sets are repeated with fresh augmentation."""
     speed_max: float = 0.15
-    """A clip is played faster or slower by up to this share."""
+    """Largest relative change of the playback speed, either way."""
     shift_max: float = 0.1
-    """A clip is moved by up to this share of the window either way."""
+    """Largest shift in time either way, as a fraction of the window."""
     equaliser_prob: float = 0.2
-    """Share of the clips that go through a random equaliser."""
+    """Probability that a clip passes through a random equaliser."""
     equaliser_db: float = 6.0
     """Largest gain of the equaliser either way, dB."""
     reverb_prob: float = 0.1
-    """Share of the clips that are put into a room."""
+    """Probability that a clip is reverberated."""
     noise_prob: float = 0.8
-    """Share of the clips that get background noise."""
+    """Probability that background noise is mixed into a clip."""
     snr_low_db: float = 0.0
-    """Loudest background noise: ratio of the clip's power to the noise's, dB."""
+    """Lowest signal-to-noise ratio of the background noise, dB."""
     snr_high_db: float = 30.0
-    """Faintest background noise, dB."""
+    """Highest signal-to-noise ratio of the background noise, dB."""
     gain_db: float = 6.0
-    """A clip is made louder or fainter by up to this, dB."""
+    """Largest change of a clip's level either way, dB."""
     time_masks: int = 2
-    """Stretches of a clip's features that are blanked out."""
+    """Number of time masks per clip (SpecAugment)."""
     time_mask_max: float = 0.12
-    """Longest such stretch, as a share of the window."""
+    """Longest time mask, as a fraction of the window."""
     frequency_masks: int = 2
-    """Ranges of a clip's mel bands that are blanked out; ``log-mel`` alone has bands."""
+    """Number of frequency masks per clip (SpecAugment); only features with bands have them."""
     frequency_mask_max: float = 0.125
-    """Widest such range, as a share of the bands."""
+    """Widest frequency mask, as a fraction of the bands."""
     seed: int = 0
-    """Seed of the weights, the order of the clips and everything drawn at random."""
+    """Seed of the initial weights, the order of the clips and the augmentation."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        self._require("recipe", self.recipe in RECIPE_NAMES, f"one of {', '.join(RECIPE_NAMES)}")
         self._require_positive("epochs", "batch_size", "lr", "max_grad_norm", "patience")
         self._require_positive("unknown_ratio", "silence_ratio", "epoch_clips")
-        self._require_share("warmup_ratio", "label_smoothing", "ema_decay", "speed_max")
-        self._require_share("shift_max", "time_mask_max", "frequency_mask_max")
-        for name in ("equaliser_prob", "reverb_prob", "noise_prob"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "in 0 .. 1")
-        for name in ("time_masks", "frequency_masks"):
-            self._require(name, getattr(self, name) >= 0, "zero or more")
+        self._require_fraction("warmup_ratio", "label_smoothing", "ema_decay", "speed_max")
+        self._require_fraction("shift_max", "time_mask_max", "frequency_mask_max")
+        self._require_probability("equaliser_prob", "reverb_prob", "noise_prob")
+        self._require_not_negative("time_masks", "frequency_masks", "scramble_ratio")
+        self._require_not_negative("equaliser_db", "gain_db", "weight_decay")
         for name in ("snr_low_db", "snr_high_db"):
             self._require(name, math.isfinite(getattr(self, name)), "a number")
-        for name in ("equaliser_db", "gain_db", "weight_decay", "scramble_ratio"):
-            self._require(name, 0 <= getattr(self, name) < math.inf, "zero or more")
         high = self.snr_high_db
         self._require("snr_low_db", self.snr_low_db <= high, f"at most snr_high_db ({high:g})")
         self._require("seed", 0 <= self.seed < 2**63, "a whole number from 0")
 
 
+@dataclass(frozen=True)
+class DataConfig(Config):
+    """How a training reads, labels and splits its data set."""
+
+    commands: tuple[str, ...] = ()
+    """Labels to tell apart; every other word is ``_unknown_``. Empty: each word is a label."""
+    test_speakers: tuple[str, ...] = ()
+    """Speakers who are held out for the test, besides those whom the data itself holds out."""
+    pattern: str | None = None
+    """Meaning of file names, as ``{label}_{speaker}_{take}``; ``{_}`` matches anything."""
+    noise: str | None = None
+    """Folder of background recordings, besides those in ``_background_noise_``."""
+    max_bad: float = 0.01
+    """Largest fraction of clips that may be unusable."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        self._require_probability("max_bad")
+
+
+RECIPE_NAMES = ("fast", "standard", "stream", "best")
 STREAM = "stream"
 """Name of the recipe for running sound."""
 STREAM_FEATURES: dict[str, Any] = {"running_s": 1.0}
 STREAM_NETWORK: dict[str, Any] = {"arch": "crnn", "readout": "stream"}
-"""What ``train --streaming`` takes where nothing else is said."""
+"""Defaults of a streaming model, where nothing else is given."""
 RECIPES = {
     "fast": TrainConfig("fast", epochs=4, ema_decay=0.99),
     "standard": TrainConfig(),
@@ -249,19 +320,19 @@ RECIPES = {
 """Training settings by name: for a first look, for every day, for a night."""
 
 DEFAULT_EVERY_S = 0.1
-"""Seconds from one answer on running sound to the next, of a model of windows."""
+"""Hop of a sliding window over running sound, seconds."""
 
 
 @dataclass(frozen=True)
 class EventSettings(Config):
-    """How answers become events."""
+    """How posteriors over time become detections."""
 
     smoothing_s: float = 0.2
-    """Probabilities are averaged over so long."""
+    """Length of the moving average over the posteriors, seconds."""
     min_s: float = 0.1
-    """A word's probability has to stay above the threshold for so long."""
+    """Shortest time that a posterior has to stay above its threshold, seconds."""
     refractory_s: float = 0.8
-    """Of words whose middles are nearer to each other only the likeliest counts."""
+    """Shortest distance of two detections, seconds; of closer ones the likeliest remains."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

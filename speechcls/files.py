@@ -3,10 +3,14 @@
 import csv
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+_UNSAFE_NAME = re.compile(r'[/\\:*?"<>|]|^[\s.]|[\s.]$|^$')
+_LONGEST_NAME = 200  # bytes; some of the 255 that file systems allow are left for what is added
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -40,6 +44,12 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: st
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a file or folder can be called ``text`` on any system."""
+    is_safe = not _UNSAFE_NAME.search(text) and text.isprintable()
+    return is_safe and len(text.encode()) <= _LONGEST_NAME
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Reserved labels, and which word counts as which label."""
+"""Reserved labels, which word counts as which label, and how the files of clips are named."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,11 +7,26 @@ from speechcls.errors import DatasetError
 UNKNOWN = "_unknown_"
 """Label of words that are none of the commands."""
 SCRAMBLED = "_scrambled_"
-"""What a network calls sounds that are made of words and are none; they count as unknown."""
+"""Class of a network for sounds that are made of words and are none; it counts as unknown."""
 SILENCE = "_silence_"
 """Label of clips in which nobody speaks."""
 UNCERTAIN = "_uncertain_"
-"""What ``predict --threshold`` answers below the threshold; never a label of a model."""
+"""The answer below the decision threshold; never a label of a model."""
+NOISE_FOLDER = "_background_noise_"
+"""Folder of background recordings, and their label in a manifest; they are no clips."""
+TAKE_SEPARATOR = "_nohash_"
+"""Stands between speaker and take in the name of a clip, as in Speech Commands."""
+
+
+def name_take(speaker: str, take: int) -> str:
+    """Return the name of a clip without its ending; ``speaker_of`` is its inverse."""
+    return f"{speaker}{TAKE_SEPARATOR}{take}"
+
+
+def speaker_of(file_name: str) -> str | None:
+    """Return the speaker in the name of a clip, ``<speaker>_nohash_<take>.wav``; None without."""
+    speaker, separator, _ = file_name.partition(TAKE_SEPARATOR)
+    return speaker if separator and speaker else None
 
 
 def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> list[str]:
@@ -29,8 +44,8 @@ def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> 
     if commands:
         if missing := [command for command in commands if command not in found]:
             raise DatasetError(
-                f"--commands {','.join(missing)}: no such label in the data;"
-                f" it has {', '.join(sorted(found))}"
+                f"no label {', '.join(missing)} in the data; it has {', '.join(sorted(found))}",
+                field="commands",
             )
         labels = [command for command in dict.fromkeys(commands) if command not in special]
         if found - special - set(labels) or UNKNOWN in found:
@@ -55,10 +70,10 @@ def map_label(word: str, labels: Sequence[str]) -> str | None:
 
 
 def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
-    """Return what a network for ``labels`` tells apart, in the order of its outputs.
+    """Return the classes of a network for ``labels``, in the order of its outputs.
 
-    The words that count as ``_unknown_`` are each told apart, since a network that knows what they
-    have in common takes new words for commands less often; scrambled words are one more.
+    Each word that counts as ``_unknown_`` is a class of its own, since a network that knows what
+    they have in common takes new words for commands less often; scrambled words are one more.
     ``_unknown_`` itself is among them only where clips have no other name.
     """
     strangers = {word for word in found if map_label(word, labels) == UNKNOWN}

@@ -42,6 +42,7 @@ def save_artifact(
     force: bool = False,
     stream: bytes | None = None,
     curves: bytes | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model to ``artifact.path``, whole or not at all.
 
@@ -50,6 +51,7 @@ def save_artifact(
     onnx, stream : the graphs that hear clips, and running sound
     metrics : whose ``history``, if it has one, is written as ``history.csv`` too
     curves : the learning curves, a PNG
+    settings : further sections of ``config.json``, by which the training can be repeated
 
     Raises
     ------
@@ -65,6 +67,7 @@ def save_artifact(
         "words": list(artifact.words),
         "features": artifact.features.to_dict(),
         "network": artifact.network.to_dict(),
+        **(settings or {}),
     }
     contents = {
         CONFIG: _as_json(config),
@@ -245,3 +248,8 @@ def _as_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> bytes:
     writer.writerow(names)
     writer.writerows(rows)
     return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Stub until merge."""
+    return json.loads((path / METRICS).read_bytes())  # type: ignore[no-any-return]

@@ -136,7 +136,7 @@ def _write_files(
     messages: Messages,
 ) -> None:
     """Write findings, page and manifest, as far as there is a place for them."""
-    from speechcls.data_quality.report import write_csv, write_html, write_manifest
+    from speechcls.data_quality.report import write_csv, write_fix_list, write_html
 
     findings, html, fix_list = places
     if findings:
@@ -144,7 +144,7 @@ def _write_files(
     if html:
         write_html(checkup, html, str(data), max_bad)
     if fix_list:
-        n_clips = write_manifest(checkup, fix_list)
+        n_clips = write_fix_list(checkup, fix_list)
         messages.note(f"{fix_list}: {n_clips} of {len(checkup.dataset.examples)} clips")
 
 

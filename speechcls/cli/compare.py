@@ -27,7 +27,7 @@ from speechcls.cli.options import (
     split_names,
 )
 from speechcls.cli.outputs import check_file_place, check_folder_place
-from speechcls.config import RECIPES
+from speechcls.config import RECIPES, DataConfig
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -146,8 +146,10 @@ def compare(
         out = out or Path("comparison")
         [place] = _places(paths, data, "--archs", at_least=1)
         dataset = find_examples(place, pattern, noise)
-        split, budget = (words, split_names("test_speakers", test_speakers)), (seeds, size, epochs)
-        groups = _train(dataset, names, budget, split, (device, jobs), out, messages)
+        speakers = tuple(split_names("test_speakers", test_speakers))
+        in_data = DataConfig(tuple(words), speakers, pattern, str(noise) if noise else None)
+        budget, machine = (seeds, size, epochs), (device, jobs)
+        groups = _train(dataset, names, budget, in_data, machine, out, messages)
     else:
         groups, place = _find_models(paths, data)
         dataset = find_examples(place, pattern, noise)
@@ -206,7 +208,7 @@ def _train(
     dataset: "Dataset",
     archs: list[str],
     budget: tuple[int, str, int],
-    split: tuple[list[str], list[str]],
+    data: DataConfig,
     machine: tuple[str, int | None],
     out: Path,
     messages: Messages,
@@ -216,14 +218,12 @@ def _train(
     Parameters
     ----------
     budget : number of seeds, size of the networks, epochs
-    split : commands, and speakers of the test split
     machine : device, and threads that read
     """
     from speechcls.cli.compare_training import train_all
     from speechcls.parallel import default_jobs
 
     seeds, size, epochs = budget
-    commands, test_speakers = split
     device, jobs = machine
     return train_all(
         dataset,
@@ -231,9 +231,8 @@ def _train(
         seeds,
         size,
         dataclasses.replace(RECIPES["fast"], epochs=epochs, patience=epochs),
+        data,
         out,
-        commands,
-        test_speakers,
         device,
         jobs or default_jobs(),
         messages,

@@ -46,14 +46,14 @@ def compare_models(
     ----------
     groups : models by the name that they are shown under; several are trainings of one architecture
     """
-    from speechcls.evaluation.compare import answer
+    from speechcls.evaluation.compare import predict_held_out
     from speechcls.evaluation.significance import Contender, compare
     from speechcls.runtime.classifier import Classifier
 
     models = [model for group in groups.values() for model in group]
     classifiers = [Classifier.load(model, wanted.jobs) for model in models]
     with item_bar(messages, "comparing", len(dataset.examples)) as on_clip:
-        answers = answer(classifiers, dataset, on_clip)
+        answers = predict_held_out(classifiers, dataset, on_clip)
     right = iter(answers.right)
     contenders = [
         Contender(name, np.stack([next(right) for _ in group])) for name, group in groups.items()

@@ -26,7 +26,7 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.outputs import files_first
 from speechcls.cli.progress import item_bar
-from speechcls.cli.report import check_report_place, make_report
+from speechcls.cli.report import make_report
 from speechcls.cli.tables import print_table
 from speechcls.errors import printable
 
@@ -110,7 +110,9 @@ def evaluate(
     elif data is not None:
         refuse(ctx, _ONLY_STREAM, "without --stream")
         if report is not None:
-            check_report_place(report)  # before the work is done
+            from speechcls.report.page import check_report_folder
+
+            check_report_folder(report)  # before the work is done
         layout = data, pattern, noise
         evaluation = _evaluate(layout, split, model, device, as_json, report, jobs, messages)
         _judge(evaluation, min_accuracy, messages)
@@ -135,7 +137,7 @@ def _evaluate(
     classifier = Classifier.load(path, jobs, device)
     dataset = find_examples(*layout)
     with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
-        evaluation = evaluate(classifier, dataset, split, on_clip)
+        evaluation = evaluate(classifier, dataset, split, on_clip, report is not None)
     messages.errors(evaluation.bad)
 
     def show() -> None:

@@ -68,9 +68,9 @@ def _print(values: "Array", kind: str) -> None:
     """Print (n_times, n_bands) as text."""
     from rich.console import Console
 
-    from speechcls.render.terminal import as_blocks, as_shades, fit_cells, spread
+    from speechcls.render.terminal import as_blocks, as_shades, fit_cells, standardise
 
-    values = spread(values) if kind == "mfcc" else values
+    values = standardise(values) if kind == "mfcc" else values
     console = Console(file=sys.stdout, highlight=False, markup=False)
     n_columns, n_lines = min(console.width, len(values)), 20
     if console.is_terminal and not console.no_color:

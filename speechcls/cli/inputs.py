@@ -42,7 +42,7 @@ def find_noise(folder: Path) -> list[Path]:
     DatasetError
         When there are none.
     """
-    from speechcls.data.layouts import find_recordings
+    from speechcls.data.examples import find_recordings
     from speechcls.errors import DatasetError
 
     found = list(find_recordings(folder)) if folder.is_dir() else []

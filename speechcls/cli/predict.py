@@ -171,7 +171,7 @@ def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_So
 
 
 def _in_folder(folder: str) -> Iterator[tuple[str, str | SpeechclsError]]:
-    from speechcls.data.layouts import find_recordings
+    from speechcls.data.examples import find_recordings
 
     problems: list[DatasetError] = []
     n_found = 0

@@ -43,13 +43,6 @@ def report(
     typer.echo(page)
 
 
-def check_report_place(folder: Path) -> None:
-    """Refuse a folder that a report cannot be written to, before the work is done."""
-    from speechcls.report.page import check_place
-
-    check_place(folder)
-
-
 def make_report(
     evaluation: "Evaluation",
     classifier: "Classifier",
@@ -58,11 +51,11 @@ def make_report(
     messages: Messages,
 ) -> None:
     """Write the report of an evaluation and print where it is."""
-    from speechcls.evaluation.predictions import gather, read_windows
+    from speechcls.evaluation.predictions import collect_predictions, read_windows
     from speechcls.report.page import count_pictures, save_report
     from speechcls.report.tables import N_MISTAKES
 
-    predictions = gather(evaluation, classifier, dataset)
+    predictions = collect_predictions(evaluation, classifier, dataset)
     windows = read_windows(evaluation, classifier, predictions.mistakes(N_MISTAKES))
     with item_bar(messages, "drawing", count_pictures(predictions)) as on_picture:
         page = save_report(predictions, windows, folder, on_picture)

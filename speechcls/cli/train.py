@@ -1,380 +1,324 @@
 """``speechcls train``."""
 
-import dataclasses
 import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
+from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import Jobs, Noise, Pattern, Quiet, Verbose, split_names
 from speechcls.cli.progress import item_bar, training_display
-from speechcls.cli.rescue import save_or_rescue
 from speechcls.config import (
-    MODELS,
-    RECIPES,
-    SIZES,
     STREAM,
     STREAM_FEATURES,
     STREAM_NETWORK,
-    Config,
     FeatureConfig,
     NetworkConfig,
     TrainConfig,
 )
-from speechcls.errors import ConfigError, DatasetError
-from speechcls.labels import SILENCE
+
+if TYPE_CHECKING:
+    from speechcls.data.examples import Dataset
+    from speechcls.training.run import Callbacks, TrainPlan, TrainResult
+    from speechcls.training.settings import TrainSettings
+
+_FEATURES = OptionGroup(
+    FeatureConfig,
+    "Features",
+    tuple(FeatureConfig.__dataclass_fields__),
+    names={
+        "kind": "--features",
+        "duration_s": "--duration",
+        "running_s": "--running",
+        "relative": "--relative/--absolute",
+    },
+    defaults={"kind": "what suits the network", "duration_s": "the clips' usual length"},
+)
+_NETWORK = OptionGroup(
+    NetworkConfig, "Network", tuple(NetworkConfig.__dataclass_fields__), shown=("arch",)
+)
+_FIRST_AUGMENTATION = tuple(TrainConfig.__dataclass_fields__).index("speed_max")
+_TRAINING = OptionGroup(
+    TrainConfig,
+    "Training",
+    (*tuple(TrainConfig.__dataclass_fields__)[:_FIRST_AUGMENTATION], "seed"),
+    shown=("recipe", "epochs", "seed"),
+)
+_AUGMENTATION = OptionGroup(
+    TrainConfig, "Augmentation", tuple(TrainConfig.__dataclass_fields__)[_FIRST_AUGMENTATION:-1]
+)
+_GROUPS = (_NETWORK, _TRAINING, _AUGMENTATION, _FEATURES)
+
+Data = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder with a sub-folder of recordings per word, or a manifest (.csv, .tsv, .jsonl).",
+        metavar="DATA",
+        show_default=False,
+    ),
+]
+Commands = Annotated[
+    str | None,
+    typer.Option(
+        help="Labels to tell apart, as yes,no; every other word is _unknown_. [default: all words]",
+        rich_help_panel="Data",
+    ),
+]
+TestSpeakers = Annotated[
+    str | None,
+    typer.Option(
+        help="Speakers to hold out for the test, as ann,bob.", rich_help_panel="Data", hidden=True
+    ),
+]
+MaxBad = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Largest fraction of clips that may be unusable. [default: 0.01]",
+        rich_help_panel="Data",
+        hidden=True,
+    ),
+]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Decode all recordings again, changed or not.",
+        rich_help_panel="Data",
+        hidden=True,
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        help="Hidden size by parameters: tiny (30,000), small (100,000), base (400,000).",
+        rich_help_panel="Network",
+    ),
+]
+FromModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="Trained model to start from (commands comes with speechcls): its features and network"
+        " are kept, its last layer is new.",
+        metavar="MODEL",
+        rich_help_panel="Network",
+    ),
+]
+Streaming = Annotated[
+    bool,
+    typer.Option(
+        "--streaming",
+        help="Train a causal network on running sound, for detect and listen:"
+        " crnn, gru, lstm or rnn.",
+        rich_help_panel="Network",
+    ),
+]
+TrainDevice = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Training")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Folder of the model. [default: models/<data>-<arch>]",
+        metavar="DIR",
+        rich_help_panel="Output",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace the model in --out.", rich_help_panel="Output")
+]
+TensorBoard = Annotated[
+    Path | None,
+    typer.Option(
+        help="Log each epoch there (pip install 'speechcls[tensorboard]').",
+        metavar="DIR",
+        rich_help_panel="Output",
+        hidden=True,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Settings: a .toml file, or config.json of a model to repeat its training; options"
+        " win over it.",
+        metavar="FILE",
+    ),
+]
+ShowConfig = Annotated[
+    bool,
+    typer.Option("--show-config", help="Print all settings as a config file, and do nothing else."),
+]
 
 
 @reports_errors
+@with_config_options(*_GROUPS)
 def train(
-    ctx: typer.Context,
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder with a sub-folder of recordings a word, or a manifest (.csv, .jsonl).",
-            metavar="DATA",
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the model. [default: models/<data>-<arch>]", metavar="DIR"),
-    ] = None,
-    force: Annotated[bool, typer.Option(help="Replace the model in --out.")] = False,
-    commands: Annotated[
-        str | None,
-        typer.Option(help="Labels to tell apart, as yes,no; every other word is _unknown_."),
-    ] = None,
-    from_model: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="Model to start from, or commands, which comes with speechcls: its features and"
-            " network, with a new last layer.",
-            metavar="MODEL",
-        ),
-    ] = None,
-    arch: Annotated[
-        str, typer.Option(help="Network; speechcls archs lists them.")
-    ] = NetworkConfig.arch,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Hidden size by parameters: tiny (30,000), small (100,000), base (400,000)."
-        ),
-    ] = None,
-    hidden_size: Annotated[
-        int, typer.Option(help="Units of a layer, in each direction.")
-    ] = NetworkConfig.hidden_size,
-    num_layers: Annotated[int, typer.Option(help="Recurrent layers.")] = NetworkConfig.num_layers,
-    dropout: Annotated[
-        float, typer.Option(help="Share of values zeroed in training.")
-    ] = NetworkConfig.dropout,
-    readout: Annotated[
-        str,
-        typer.Option(
-            help="How frames become one vector: last, mean or attention; stream: one a step."
-        ),
-    ] = NetworkConfig.readout,
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help="fast, standard, best, or stream (with --streaming): where the settings of"
-            " training start from; those given here override it, and the defaults shown are those"
-            " of standard."
-        ),
-    ] = TrainConfig.recipe,
-    streaming: Annotated[
-        bool,
-        typer.Option(
-            "--streaming",
-            help="Train on running sound, for detect and listen, a network that never waits: crnn,"
-            " gru, lstm or rnn.",
-        ),
-    ] = False,
-    epochs: Annotated[int, typer.Option(help="Most passes over the clips.")] = TrainConfig.epochs,
-    patience: Annotated[
-        int, typer.Option(help="End after so many epochs without a better one.")
-    ] = TrainConfig.patience,
-    batch_size: Annotated[int, typer.Option(help="Clips in a step.")] = TrainConfig.batch_size,
-    lr: Annotated[float, typer.Option(help="Highest learning rate.")] = TrainConfig.lr,
-    weight_decay: Annotated[
-        float, typer.Option(help="Weight decay of AdamW.")
-    ] = TrainConfig.weight_decay,
-    warmup_ratio: Annotated[
-        float, typer.Option(help="Share of the steps in which the learning rate rises.")
-    ] = TrainConfig.warmup_ratio,
-    max_grad_norm: Annotated[
-        float, typer.Option(help="Longest gradient.")
-    ] = TrainConfig.max_grad_norm,
-    label_smoothing: Annotated[
-        float, typer.Option(help="Share of the target spread over all words.")
-    ] = TrainConfig.label_smoothing,
-    ema_decay: Annotated[
-        float,
-        typer.Option(
-            help="What a step leaves of the running average of the weights; 0: no average."
-        ),
-    ] = TrainConfig.ema_decay,
-    unknown_ratio: Annotated[
-        float, typer.Option(help="Most _unknown_ clips an epoch, in mean commands.")
-    ] = TrainConfig.unknown_ratio,
-    silence_ratio: Annotated[
-        float, typer.Option(help="_silence_ clips an epoch, in mean commands.")
-    ] = TrainConfig.silence_ratio,
-    scramble_ratio: Annotated[
-        float, typer.Option(help="Scrambled words an epoch as _unknown_, in mean commands.")
-    ] = TrainConfig.scramble_ratio,
-    epoch_clips: Annotated[
-        int, typer.Option(help="Fewest clips in an epoch; a smaller set is repeated.")
-    ] = TrainConfig.epoch_clips,
-    speed_max: Annotated[
-        float, typer.Option(help="Play each clip faster or slower by up to this share.")
-    ] = TrainConfig.speed_max,
-    shift_max: Annotated[
-        float, typer.Option(help="Move each clip by up to this share of the window.")
-    ] = TrainConfig.shift_max,
-    equaliser_prob: Annotated[
-        float, typer.Option(help="Share of the clips that are equalised at random.")
-    ] = TrainConfig.equaliser_prob,
-    equaliser_db: Annotated[
-        float, typer.Option(help="Largest gain of the equaliser, dB.")
-    ] = TrainConfig.equaliser_db,
-    reverb_prob: Annotated[
-        float, typer.Option(help="Share of the clips that are put into a room.")
-    ] = TrainConfig.reverb_prob,
-    noise_prob: Annotated[
-        float, typer.Option(help="Share of the clips that get background noise.")
-    ] = TrainConfig.noise_prob,
-    snr_low_db: Annotated[
-        float, typer.Option(help="Loudest noise: signal-to-noise ratio, dB.")
-    ] = TrainConfig.snr_low_db,
-    snr_high_db: Annotated[
-        float, typer.Option(help="Faintest noise: signal-to-noise ratio, dB.")
-    ] = TrainConfig.snr_high_db,
-    gain_db: Annotated[
-        float, typer.Option(help="Make each clip louder or fainter by up to this, dB.")
-    ] = TrainConfig.gain_db,
-    time_masks: Annotated[
-        int, typer.Option(help="Stretches of each clip that are blanked out.")
-    ] = TrainConfig.time_masks,
-    time_mask_max: Annotated[
-        float, typer.Option(help="Longest such stretch, as a share of the window.")
-    ] = TrainConfig.time_mask_max,
-    frequency_masks: Annotated[
-        int, typer.Option(help="Ranges of log-mel bands that are blanked out.")
-    ] = TrainConfig.frequency_masks,
-    frequency_mask_max: Annotated[
-        float, typer.Option(help="Widest such range, as a share of the bands.")
-    ] = TrainConfig.frequency_mask_max,
-    seed: Annotated[int, typer.Option(help="Seed of all that is random.")] = TrainConfig.seed,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    data: Data = None,
+    commands: Commands = None,
     pattern: Pattern = None,
     noise: Noise = None,
-    test_speakers: Annotated[
-        str | None, typer.Option(help="Speakers to hold out for the test, as ann,bob.")
-    ] = None,
-    max_bad: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Largest share of clips that may be bad.")
-    ] = 0.01,
-    kind: Annotated[
-        str | None,
-        typer.Option("--features", help="mfcc or log-mel. [default: what suits the network]"),
-    ] = None,
-    sample_rate: Annotated[
-        int, typer.Option(help="Hz that recordings are resampled to.")
-    ] = FeatureConfig.sample_rate,
-    duration_s: Annotated[
-        float | None,
-        typer.Option(
-            "--duration", help="Window of the model, seconds. [default: the clips' usual length]"
-        ),
-    ] = None,
-    relative: Annotated[
-        bool,
-        typer.Option(
-            "--relative/--absolute",
-            help="Whether energies count from the clip's mean: loud and faint are alike.",
-        ),
-    ] = FeatureConfig.relative,
-    running_s: Annotated[
-        float,
-        typer.Option(
-            "--running",
-            help="Count energies from a running mean that fades out over so many seconds; 0: from"
-            " the clip's mean. [with --streaming: 1]",
-        ),
-    ] = FeatureConfig.running_s,
-    range_db: Annotated[
-        float, typer.Option(help="Tell relative energies apart down to this, dB below the mean.")
-    ] = FeatureConfig.range_db,
-    n_fft: Annotated[
-        int, typer.Option(help="Length of the Fourier transform, samples.")
-    ] = FeatureConfig.n_fft,
-    win_length: Annotated[
-        int, typer.Option(help="Length of the window, samples.")
-    ] = FeatureConfig.win_length,
-    hop_length: Annotated[
-        int, typer.Option(help="Step between frames, samples.")
-    ] = FeatureConfig.hop_length,
-    n_mels: Annotated[int, typer.Option(help="Mel bands.")] = FeatureConfig.n_mels,
-    n_mfcc: Annotated[int, typer.Option(help="Cepstral coefficients.")] = FeatureConfig.n_mfcc,
-    fmin: Annotated[float, typer.Option(help="Lowest frequency, Hz.")] = FeatureConfig.fmin,
-    fmax: Annotated[float, typer.Option(help="Highest frequency, Hz.")] = FeatureConfig.fmax,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(
-            help="Log each epoch there (pip install 'speechcls[tensorboard]').", metavar="DIR"
-        ),
-    ] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Decode all recordings again, changed or not.")
-    ] = False,
+    test_speakers: TestSpeakers = None,
+    max_bad: MaxBad = None,
+    verify: Verify = False,
+    size: Size = None,
+    from_model: FromModel = None,
+    streaming: Streaming = False,
+    device: TrainDevice = "auto",
+    out: Out = None,
+    force: Force = False,
+    tensorboard: TensorBoard = None,
+    config: ConfigFile = None,
+    show_config: ShowConfig = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    **fields: Any,
 ) -> None:
     """Train a recogniser on a folder of recordings.
 
-    Speakers are held back for validation and test wherever they are known. Prints the folder of
-    the model. Ctrl-C ends early and keeps the best model so far.
+    Speakers are held out for validation and test wherever they are known. Prints the folder of the
+    model. Ctrl-C ends the training early and saves the best model so far.
 
     Example: speechcls train data/ --commands yes,no --arch gru --size tiny --recipe fast
     """
-    if recipe not in RECIPES:
-        raise ConfigError(f"recipe: no {recipe!r}; there are {', '.join(RECIPES)}")
-    train_config = dataclasses.replace(RECIPES[recipe], **_given(ctx, TrainConfig))
-    # What suits the network is known later; until then the kind that asks for least.
-    streaming = streaming or recipe == STREAM
-    on_stream = STREAM_FEATURES if streaming else {}
-    feature_config = FeatureConfig(**{"kind": "log-mel"} | on_stream | _given(ctx, FeatureConfig))
-    on_stream = STREAM_NETWORK if streaming else {}
-    network_config = NetworkConfig(**on_stream | _given(ctx, NetworkConfig))
-    if size and "hidden_size" in _given(ctx, NetworkConfig):
-        raise ConfigError("--size chooses the hidden size; leave out --hidden-size or --size")
-    if size and size not in SIZES:
-        raise ConfigError(f"size: no {size!r}; there are {', '.join(SIZES)}")
-    messages = Messages(quiet, verbose)
-    from speechcls.artifact.format import Artifact
-    from speechcls.artifact.store import check_place, load_artifact
-    from speechcls.data.corpus import load_corpus
-    from speechcls.data.layouts import find_examples
-    from speechcls.parallel import default_jobs
+    in_data = {
+        "commands": split_names("--commands", commands) or None,
+        "test_speakers": split_names("--test-speakers", test_speakers) or None,
+        "pattern": pattern,
+        "noise": noise and str(noise),
+        "max_bad": max_bad,
+    }
+    choices = {"size": size, "from_model": str(from_model) if from_model else None}
+    settings = _settle(config, fields, choices, in_data, streaming)
+    if show_config:
+        typer.echo(settings.to_toml(), nl=False)
+        return
+    if data is None:
+        raise typer.BadParameter("name DATA, a folder with a sub-folder of recordings per word")
+    from speechcls.training.run import train as train_model
 
-    # Everything that can be refused is refused before the hours of training.
-    source = None
-    if from_model:
-        fixed = (
-            _given(ctx, FeatureConfig)
-            | _given(ctx, NetworkConfig)
-            | ({"size": size} if size else {})
-            | ({"streaming": True} if streaming else {})
+    messages = Messages(quiet, verbose)
+    with _showing(messages, settings, tensorboard) as callbacks:
+        result = train_model(
+            data,
+            settings,
+            out,
+            device=device,
+            jobs=jobs,
+            force=force,
+            verify=verify,
+            callbacks=callbacks,
         )
-        if fixed:
-            options = {"kind": "features", "duration_s": "duration", "running_s": "running"}
-            names = ", ".join(sorted("--" + options.get(n, n).replace("_", "-") for n in fixed))
-            raise ConfigError(
-                f"--from {from_model}: its features and network stay; leave out {names}"
-            )
-        source = load_artifact(from_model)
-        feature_config, network_config = source.features, source.network
-        duration_s = feature_config.duration_s
-    dataset = find_examples(data, pattern, noise)
-    place = out or MODELS / f"{dataset.title}-{network_config.arch}"
-    check_place(place, force)
-    from speechcls.labels import label_of_words
-    from speechcls.networks.load import load_backbone
-    from speechcls.networks.recogniser import build_recogniser
-    from speechcls.networks.size import count_parameters, fit_size
-    from speechcls.networks.zoo import feature_kind
-    from speechcls.training.loop import choose_device, fit
-    from speechcls.training.publish import save_trained
+    _report(result, data, settings, messages)
+
+
+def _settle(
+    config: Path | None,
+    fields: dict[str, Any],
+    choices: dict[str, str | None],
+    in_data: dict[str, Any],
+    streaming: bool,
+) -> "TrainSettings":
+    """Return the settings that file and options give; options win."""
+    from speechcls.training.settings import TrainSettings, merge_sections, read_config
+
+    features, network = given_fields(_FEATURES, fields), given_fields(_NETWORK, fields)
+    training = given_fields(_TRAINING, fields) | given_fields(_AUGMENTATION, fields)
+    if choices["size"]:
+        network["size"] = choices["size"]
+    if choices["from_model"]:
+        training["from_model"] = choices["from_model"]
+    in_file = read_config(config) if config else {}
+    if streaming:
+        arch = in_file.get("network", {}).get("arch", STREAM_NETWORK["arch"])
+        features = STREAM_FEATURES | features
+        network = STREAM_NETWORK | {"arch": arch} | network
+        training.setdefault("recipe", STREAM)
+    options = {
+        "features": features,
+        "network": network,
+        "training": training,
+        "data": {name: value for name, value in in_data.items() if value is not None},
+    }
+    return TrainSettings.from_sections(merge_sections(in_file, options))
+
+
+@contextmanager
+def _showing(
+    messages: Messages, settings: "TrainSettings", tensorboard: Path | None
+) -> Iterator["Callbacks"]:
+    """Give the callbacks that show a training: bars where somebody watches, lines elsewhere."""
+    from speechcls.training.run import Callbacks
     from speechcls.training.tensorboard import find_writer, logging_to
 
     if tensorboard:
         find_writer()
-    on = choose_device(device)
-    if not source and kind is None:
-        kind = feature_kind(network_config.arch)
-        feature_config = dataclasses.replace(feature_config, kind=kind)
-    build_recogniser(feature_config, network_config, range(2), seed)
-    with item_bar(messages, "reading", len(dataset.examples)) as on_clip:
-        corpus = load_corpus(
-            dataset,
-            feature_config,
-            duration_s,
-            split_names("--commands", commands),
-            split_names("--test-speakers", test_speakers),
-            max_bad,
-            jobs or default_jobs(),
-            on_clip,
-            verify,
+    with ExitStack() as bars:
+        advance: list[Any] = []
+
+        def on_dataset(dataset: "Dataset") -> None:
+            n_clips = len(dataset.examples)
+            advance[:] = [bars.enter_context(item_bar(messages, "reading", n_clips))]
+
+        def on_start(plan: "TrainPlan") -> None:
+            bars.close()
+            _announce(plan, messages)
+            log = bars.enter_context(logging_to(tensorboard))
+            display = training_display(messages, settings.training.epochs, log)
+            advance[:] = bars.enter_context(display)
+
+        yield Callbacks(
+            on_dataset=on_dataset,
+            on_clip=lambda: advance[0](),
+            on_start=on_start,
+            on_epoch=lambda epoch: advance[0](epoch),
+            on_step=lambda done: advance[1](done),
+            on_save=bars.close,
         )
-    if network_config.readout == "stream" and corpus.labels[-1] != SILENCE:
-        raise DatasetError(
-            f"{data}: no background sound to train a stream on; name a folder of it with --noise"
-        )
-    messages.errors(corpus.bad)
-    for warning in corpus.warnings:
+
+
+def _announce(plan: "TrainPlan", messages: Messages) -> None:
+    """Say what is trained on what."""
+    messages.errors(plan.corpus.bad)
+    for warning in plan.corpus.warnings:
         messages.warn(warning)
-    if size:
-        network_config = fit_size(size, corpus.features, network_config, len(corpus.words))
-    label_of_output = label_of_words(corpus.words, corpus.labels)
-    recogniser = build_recogniser(corpus.features, network_config, label_of_output, seed)
-    if source:
-        load_backbone(recogniser, source)
-    n_parameters = count_parameters(recogniser)
-    messages.note(corpus.summary())
+    messages.note(plan.corpus.summary())
     messages.note(
-        f"{network_config.arch} with {n_parameters:,} parameters on {on},"
-        f" at most {train_config.epochs} epochs"
+        f"{plan.settings.network.arch} with {plan.n_parameters:,} parameters on {plan.device},"
+        f" at most {plan.settings.training.epochs} epochs"
     )
-    with (
-        logging_to(tensorboard) as log,
-        training_display(messages, train_config.epochs, log) as (on_epoch, on_step),
-    ):
-        result = fit(recogniser, corpus, train_config, on, on_epoch, on_step, source is not None)
-    if result.best is None:
-        raise KeyboardInterrupt
 
-    def save(folder: Path) -> float:
-        artifact = Artifact(folder, corpus.features, network_config, corpus.labels, corpus.words)
-        return save_trained(
-            artifact,
-            recogniser,
-            corpus,
-            result,
-            train_config,
-            str(on),
-            split_names("--commands", commands),
-            force,
-        ).accuracy
 
-    place, accuracy, failed = save_or_rescue(save, place, messages)
-    code = FAILED if failed else INTERRUPTED if result.interrupted else 0
-    if result.interrupted:
+def _report(
+    result: "TrainResult", data: Path, settings: "TrainSettings", messages: Messages
+) -> None:
+    """Say where the model is and what to do next; end with what became of the training."""
+    if result.save_error:
+        messages.error(str(result.save_error))
+    if result.fit.interrupted:
         messages.note("interrupted; the best model so far is kept")
+    place, best = result.artifact.path, result.fit.best
+    assert best is not None
     messages.note(
-        f"saved {place}: {100 * accuracy:.1f} % of the validation clips right"
-        f" (best epoch {result.best.epoch} of {len(result.history)})"
+        f"saved {place}: {100 * result.validation.accuracy:.1f} % of the validation clips right"
+        f" (best epoch {best.epoch} of {len(result.fit.history)})"
     )
-    shown = {"pattern": pattern, "noise": noise, "model": place}
+    shown = {"pattern": settings.data.pattern, "noise": settings.data.noise, "model": place}
     options = {f"--{name}": str(value) for name, value in shown.items() if value is not None}
-    messages.note(
-        f"next: {shlex.join(['speechcls', 'evaluate', str(data), *sum(options.items(), ())])}"
-    )
+    command = ["speechcls", "evaluate", str(data), *sum(options.items(), ())]
+    messages.note(f"next: {shlex.join(command)}")
     messages.note(f"      speechcls predict CLIP --model {shlex.quote(str(place))}")
     typer.echo(str(place))
-    if code:
-        raise typer.Exit(code)
-
-
-def _given(ctx: typer.Context, config: type[Config]) -> dict[str, Any]:
-    """Return what the command line says about the fields of ``config``, without defaults."""
-    return {
-        name: ctx.params[name]
-        for name in config.__dataclass_fields__
-        if str(getattr(ctx.get_parameter_source(name), "name", "")) == "COMMANDLINE"
-    }
+    if result.save_error:
+        raise typer.Exit(FAILED)
+    if result.fit.interrupted:
+        raise typer.Exit(INTERRUPTED)

@@ -1,13 +1,13 @@
-"""What is said in a recording and when: read from, and written as, labels of Audacity or CSV."""
+"""What is said in a recording and when, as Audacity labels or CSV."""
 
 import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from speechcls.errors import DatasetError
+from speechcls.files import write_atomic, write_csv
 
 LABELS, TABLE = "truth.txt", "truth.csv"
 _COLUMNS = ("start_s", "end_s", "label", "path", "speaker")
@@ -18,7 +18,7 @@ class Word:
     """One word that is said in a recording."""
 
     start_s: float
-    """Seconds from the beginning of the recording to that of the word, not of its clip."""
+    """Seconds from the start of the recording to that of the word, not of its clip."""
     end_s: float
     label: str
     path: str = ""
@@ -32,15 +32,15 @@ class Word:
 
 
 def read_truth(path: Path) -> list[Word]:
-    """Return the words that a file names, by their beginning.
+    """Return the words that a file names, in order of their start.
 
-    It is a CSV with columns ``start_s,end_s,label`` (and, if you like, ``path,speaker``), or what
-    Audacity exports as labels: start, end and label of each, separated by tabs.
+    It is a CSV with columns ``start_s,end_s,label`` (and optionally ``path,speaker``), or labels as
+    Audacity exports them: start, end and label of each, separated by tabs.
 
     Raises
     ------
     DatasetError
-        When it is missing or something else.
+        When it is missing or in another format.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -85,17 +85,11 @@ def _as_word(where: str, row: list[str]) -> Word:
 
 
 def write_truth(words: Sequence[Word], folder: Path) -> None:
-    """Write ``truth.txt``, labels that Audacity imports, and ``truth.csv``, which says more."""
-    with _create(folder / LABELS) as file:
-        for word in words:
-            file.write(f"{word.start_s:.3f}\t{word.end_s:.3f}\t{word.label}\n")
-    with _create(folder / TABLE) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for word in words:
-            times = f"{word.start_s:.3f}", f"{word.end_s:.3f}"
-            writer.writerow([*times, word.label, word.path, word.speaker])
-
-
-def _create(path: Path) -> TextIO:
-    return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+    """Write ``truth.txt``, labels that Audacity imports, and ``truth.csv`` with all columns."""
+    rows = [
+        (f"{word.start_s:.3f}", f"{word.end_s:.3f}", word.label, word.path, word.speaker)
+        for word in words
+    ]
+    labels = "".join("\t".join(row[:3]) + "\n" for row in rows)
+    write_atomic(folder / LABELS, labels.encode("utf-8", "surrogateescape"))
+    write_csv(folder / TABLE, _COLUMNS, rows)

@@ -1,4 +1,4 @@
-"""Held-out ``_silence_`` clips: cuts of background noise that no training ever hears."""
+"""Held-out ``_silence_`` clips, cut from background noise that no training uses."""
 
 import math
 import random
@@ -11,14 +11,14 @@ from speechcls.labels import SILENCE
 QUIETEST_DB = -30.0
 """Lowest gain of a cut, dB; the highest is 0, the level as recorded."""
 SILENT_PROB = 0.1
-"""Share of cuts that are digital silence."""
+"""Probability that a cut is digital silence."""
 
-# The recordings are few and long, so that they are divided in time, not one by one.
+# The recordings are few and long, so each of them is divided in time.
 _PARTS = {"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0), None: (0.0, 1.0)}
 
 
 def split_range(duration_s: float, split: str | None) -> tuple[float, float]:
-    """Return start and end, seconds, of what ``split`` may use of a noise recording.
+    """Return start and end, seconds, of the part of a noise recording that belongs to ``split``.
 
     ``None`` stands for data that no model was trained on: all of it.
     """
@@ -31,7 +31,7 @@ def sample_background(
 ) -> list[Example]:
     """Return ``n_cuts`` examples at random places of the recordings and of random level.
 
-    They are the same each time, so that every model is held to the same ones.
+    They are the same each time, so that every model is scored on the same ones.
     """
     generator = random.Random(f"silence {split}")
     examples = []
@@ -42,7 +42,7 @@ def sample_background(
         gain = 10 ** (QUIETEST_DB * generator.random() / 20)
         if generator.random() < SILENT_PROB:
             gain = 0.0
-        # Rounded inwards, so that no sample of the training's part comes in.
+        # Rounded inwards, so that no sample of the training part gets in.
         start_s, end_s = math.ceil(1e4 * start_s) / 1e4, math.floor(1e4 * last) / 1e4
         end_s = min(round(start_s + window_s, 4), end_s)
         examples.append(Example(path, SILENCE, None, split, start_s, end_s, round(gain, 6)))

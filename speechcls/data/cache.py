@@ -1,4 +1,4 @@
-"""The cache folder and the clip stores in it: where they are, how large, how to be rid of them."""
+"""The cache folder and the clip stores in it: where they are, how large, and how to remove them."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ INDEX, SAMPLES, LOCK = "index.jsonl", "samples.pcm", "lock"
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What is known of a store without opening it."""
+    """What is known about a store without opening it."""
 
     path: Path
     source: str
@@ -31,7 +31,7 @@ class StoreInfo:
 
 
 def cache_folder() -> Path:
-    """Return where stores lie: ``$SPEECHCLS_CACHE``, else the user's cache folder."""
+    """Return where the stores are: ``$SPEECHCLS_CACHE``, else the user's cache folder."""
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named)
     import platformdirs
@@ -47,7 +47,7 @@ def store_path(source: Path, sample_rate: int) -> Path:
 
 
 def find_stores() -> list[StoreInfo]:
-    """Return what is in the cache folder, last used first.
+    """Return the stores in the cache folder, last used first.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def remove_store(store: StoreInfo) -> None:
 
 @contextmanager
 def explain_failure(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses into advice."""
+    """Turn an error of the system into one that says what to do."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The clips of a data set as 16-bit integers at the model's rate, one after the other."""
+"""The clips of a data set as 16-bit integers at the model's rate, concatenated."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""A data set made ready for training: read, labelled, split, every clip of the model's length."""
+"""A data set made ready for training: read, labelled, split, every clip as long as the window."""
 
 import dataclasses
 import math
@@ -16,29 +16,29 @@ from speechcls.audio.samples import PCM, to_pcm
 from speechcls.config import FeatureConfig
 from speechcls.data.background import sample_background, split_range
 from speechcls.data.clips import ClipStore, read_clips
-from speechcls.data.examples import SPLITS, Dataset
+from speechcls.data.examples import SPLITS, Dataset, Example
 from speechcls.data.packing import cut_windows, open_store
 from speechcls.data.splits import assign_splits
 from speechcls.errors import AudioError, DatasetError
 from speechcls.labels import SILENCE, UNKNOWN, choose_labels, choose_words, map_label
 
-_MOST_LISTED = 20  # bad clips named in an error
+_N_LISTED = 20  # bad clips named in an error
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What ``training.fit`` trains on, and what the artifact keeps of it."""
+    """Windows, labels and splits that ``training`` takes, and what the artifact keeps of them."""
 
     labels: tuple[str, ...]
     """In the order of the probabilities."""
     features: FeatureConfig
-    """With the window's length chosen by the clips."""
+    """With the length of the window chosen by the clips."""
     windows: PCM
     """(n_clips, n_samples); held-out cuts of noise are among them."""
     label_index: npt.NDArray[np.int64]
     """(n_clips,) into ``labels``."""
     words: tuple[str, ...]
-    """What the network tells apart: the labels, but each word of ``_unknown_`` on its own."""
+    """Classes of the network: the labels, with each word of ``_unknown_`` a class of its own."""
     word_index: npt.NDArray[np.int64]
     """(n_clips,) into ``words``."""
     split: npt.NDArray[np.str_]
@@ -46,13 +46,13 @@ class Corpus:
     noise: PCM
     """(n_noise,) the background noise that may be trained on; empty if there is none."""
     rows: list[SplitRow]
-    """One a clip."""
+    """One per clip."""
     warnings: list[str]
     bad: list[str]
     """One line for each clip that was left out because it could not be used."""
 
     def summary(self) -> str:
-        """Say in a line what there is."""
+        """Return what it holds in a line."""
         counts = {name: int((self.split == name).sum()) for name in SPLITS}
         n_speakers = len({row.speaker for row in self.rows} - {""})
         speakers = f" by {n_speakers} speakers" if n_speakers else ""
@@ -74,12 +74,14 @@ def load_corpus(
     on_clip: Callable[[], None] = lambda: None,
     verify: bool = False,
 ) -> Corpus:
-    """Read a data set and decide label, split and window of each clip.
+    """Return a data set with the label, split and window of each clip decided.
 
     Parameters
     ----------
     duration_s : length of the window, seconds; None: the usual length of the clips
-    max_bad : largest share of clips that may be unusable
+    commands : labels to recognise; without them every label of the data
+    test_speakers : speakers whose clips are the test split
+    max_bad : largest fraction of clips that may be unusable
     jobs : processes that decode clips at once
     on_clip : called after each clip read
     verify : decode every clip again, whatever the cache folder has
@@ -103,49 +105,52 @@ def load_corpus(
     splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
     silent = _held_out_silence(noise, features, mapped, splits.names)
     examples = store.examples + silent.examples
+    names = mapped + [example.label for example in silent.examples]
+    split = splits.names + [str(example.split) for example in silent.examples]
     outputs = choose_words([example.label for example in store.examples], labels)
     return Corpus(
         labels=tuple(labels),
         features=features,
         windows=cut_windows([store, silent], features.n_samples),
-        label_index=np.array(
-            [labels.index(name) for name in mapped]
-            + [labels.index(example.label) for example in silent.examples],
-            dtype=np.int64,
-        ),
+        label_index=np.array([labels.index(name) for name in names], dtype=np.int64),
         words=outputs,
         word_index=np.array([outputs.index(example.label) for example in examples], dtype=np.int64),
-        split=np.array(splits.names + [str(example.split) for example in silent.examples]),
+        split=np.array(split),
         noise=_training_noise(noise, features.sample_rate),
-        rows=[
-            SplitRow(
-                dataset.name_of(example.path),
-                example.label,
-                example.speaker or "",
-                split,
-                example.start_s,
-                example.end_s,
-                example.gain,
-                digest,
-            )
-            for example, digest, split in zip(
-                examples,
-                store.digests + silent.digests,
-                splits.names + [str(example.split) for example in silent.examples],
-                strict=True,
-            )
-        ],
-        warnings=[
-            f"{dataset.root / label}: a label folder without a recording"
-            for label in dataset.empty_labels
-        ]
-        + splits.warnings,
+        rows=_split_rows(dataset, examples, split, store.digests + silent.digests),
+        warnings=_warn_of_empty(dataset) + splits.warnings,
         bad=bad,
     )
 
 
+def _split_rows(
+    dataset: Dataset, examples: Sequence[Example], split: Sequence[str], digests: Sequence[str]
+) -> list[SplitRow]:
+    """Return what the artifact keeps of each clip."""
+    return [
+        SplitRow(
+            dataset.name_of(example.path),
+            example.label,
+            example.speaker or "",
+            name,
+            example.start_s,
+            example.end_s,
+            example.gain,
+            digest,
+        )
+        for example, name, digest in zip(examples, split, digests, strict=True)
+    ]
+
+
+def _warn_of_empty(dataset: Dataset) -> list[str]:
+    return [
+        f"{dataset.root / label}: a label folder without a recording"
+        for label in dataset.empty_labels
+    ]
+
+
 def require_clips(
-    dataset: Dataset, labels: Sequence[str], readable: set[str], bad: list[str]
+    dataset: Dataset, labels: Sequence[str], readable: set[str], bad: Sequence[str] = ()
 ) -> None:
     """Refuse a data set in which no clip of some label can be read.
 
@@ -170,20 +175,21 @@ def require_clips(
         )
 
 
-def _check_bad(bad: list[str], n_clips: int, max_bad: float) -> None:
-    share = len(bad) / n_clips
-    if share <= max_bad or math.isclose(share, max_bad):
+def _check_bad(bad: Sequence[str], n_clips: int, max_bad: float) -> None:
+    ratio = len(bad) / n_clips
+    if ratio <= max_bad or math.isclose(ratio, max_bad):
         return
     raise DatasetError(
-        f"{len(bad)} of {n_clips} clips are bad, more than --max-bad {max_bad:g} allows; mend or"
-        f" delete them, or allow {math.ceil(1e3 * share) / 1e3:g}",
+        f"{len(bad)} of {n_clips} clips are bad, more than the {max_bad:g} allowed; mend or"
+        f" delete them, or allow {math.ceil(1e3 * ratio) / 1e3:g}",
         _shorten(bad),
+        field="max_bad",
     )
 
 
-def _shorten(lines: list[str]) -> list[str]:
-    n_more = len(lines) - _MOST_LISTED
-    return lines[:_MOST_LISTED] + ([f"and {n_more} more"] if n_more > 0 else [])
+def _shorten(lines: Sequence[str]) -> list[str]:
+    n_more = len(lines) - _N_LISTED
+    return [*lines[:_N_LISTED], *([f"and {n_more} more"] if n_more > 0 else [])]
 
 
 def _read_noise(paths: list[Path], sample_rate: int) -> tuple[dict[Path, PCM], list[str]]:
@@ -208,7 +214,7 @@ def _training_noise(noise: dict[Path, PCM], sample_rate: int) -> PCM:
 def _held_out_silence(
     noise: dict[Path, PCM], features: FeatureConfig, mapped: list[str], splits: list[str]
 ) -> ClipStore:
-    """Return as many silent clips for validation and test as a command has there on average."""
+    """Return silent clips for validation and test, as many as a command has there on average."""
     rate = features.sample_rate
     durations_s = {path: len(samples) / rate for path, samples in noise.items()}
     examples = []

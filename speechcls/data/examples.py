@@ -1,11 +1,15 @@
-"""A clip and a data set before anything is read."""
+"""Clips and data sets before anything is read, and the recordings below a folder."""
 
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NOISE_FOLDER = "_background_noise_"
+from speechcls.audio.decode import SUFFIXES
+from speechcls.errors import DatasetError
+from speechcls.labels import NOISE_FOLDER
+
 SPLITS = ("train", "validation", "test")
-_SPEAKER_END = "_nohash_"  # Speech Commands: <speaker>_nohash_<take>.wav
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Example:
 
 @dataclass
 class Dataset:
-    """What was found in a folder or manifest."""
+    """The clips that a folder or manifest names."""
 
     root: Path
     """The folder that file names are given relative to."""
@@ -40,6 +44,17 @@ class Dataset:
     manifest: Path | None = None
     """The file that names the clips, if one does."""
 
+    def __str__(self) -> str:
+        """Return what it holds in a line."""
+        counts = {
+            "clips": len(self.examples),
+            "labels": len({example.label for example in self.examples}),
+            "speakers": len({example.speaker for example in self.examples} - {None}),
+            "background recordings": len(self.noise),
+            "problems": len(self.problems),
+        }
+        return f"{self.source}: {', '.join(f'{name} {n}' for name, n in counts.items() if n)}"
+
     @property
     def source(self) -> Path:
         """What the data set was read from: a manifest, else the folder."""
@@ -51,7 +66,51 @@ class Dataset:
         return self.manifest.stem if self.manifest else self.root.resolve().name
 
     def name_of(self, path: Path) -> str:
-        """Return ``path`` relative to the root with forward slashes, whole if it lies elsewhere."""
+        """Return ``path`` relative to the root with forward slashes, in full if it is elsewhere."""
         if path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         return path.as_posix()
+
+
+def _refuse(problem: DatasetError) -> None:
+    raise problem
+
+
+def find_recordings(
+    folder: Path, on_problem: Callable[[DatasetError], None] = _refuse
+) -> Iterator[Path]:
+    """Yield the audio files under ``folder`` in sorted order, leaving out hidden ones.
+
+    Parameters
+    ----------
+    on_problem : called for a folder that cannot be listed and for a pipe; by default that ends the
+        search
+    """
+
+    def report(error: OSError) -> None:
+        reason = (error.strerror or str(error)).lower()
+        on_problem(
+            DatasetError(f"{error.filename}: {reason}; change its permissions or leave it out")
+        )
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=report):
+        inside = os.path.join(os.path.realpath(parent), "")  # noqa: PTH118
+        folders[:] = sorted(
+            name
+            for name in folders
+            # A link to a folder above would never end.
+            if may_hold_clips(name)
+            and not inside.startswith(f"{os.path.realpath(Path(parent, name))}/")
+        )
+        for name in sorted(files):
+            if may_hold_clips(name) and Path(name).suffix.lower() in SUFFIXES:
+                path = Path(parent, name)
+                if path.is_fifo():  # opening it may block for ever
+                    on_problem(DatasetError(f"{path}: a pipe, not a recording; remove it"))
+                else:
+                    yield path
+
+
+def may_hold_clips(name: str) -> bool:
+    """Return whether a file or folder of this name is searched: no hidden one, no background."""
+    return not name.startswith(".") and name not in (NOISE_FOLDER, "__MACOSX")

@@ -1,19 +1,50 @@
-"""Which recordings there are, what is said in each, and by whom: every layout becomes Examples."""
+"""The layouts of a data set on disk, each of which becomes the same list of examples.
+
+A new layout is a function that recognises it, a function that reads it, and a line in ``LAYOUTS``.
+"""
 
 import codecs
+import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from speechcls.audio.decode import SUFFIXES
-from speechcls.data.examples import _SPEAKER_END, NOISE_FOLDER, Dataset, Example
-from speechcls.data.manifest import MANIFEST_SUFFIXES, _read_manifest
+from speechcls.data.examples import Dataset, Example, find_recordings, may_hold_clips
+from speechcls.data.manifest import MANIFEST_SUFFIXES, read_manifest
 from speechcls.errors import DatasetError
-from speechcls.labels import SCRAMBLED, UNCERTAIN
+from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
 
 _SPLIT_LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
 _FIELDS = ("label", "speaker", "take", "_")
+_LAYOUT_HELP = (
+    "; put the clips into one sub-folder per word (data/yes/1.wav), or say what flat file names"
+    " mean with a pattern as {label}_{speaker}_{take}, or name a manifest with columns path,label"
+)
+_NOT_IN_A_FOLDER = f"not in a label folder{_LAYOUT_HELP}"
+
+Describe = Callable[[Path, tuple[str, ...]], Example | str]
+"""From a recording and the parts of its name below the root, without ending: what is known of it,
+or why it is no clip."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What ``find_examples`` is given to read."""
+
+    path: Path
+    pattern: str | None = None
+    """What file names mean."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which the clips of a data set lie on disk."""
+
+    name: str
+    recognises: Callable[[Source], bool]
+    read: Callable[[Source], Dataset]
 
 
 def find_examples(source: Path, pattern: str | None = None, noise: Path | None = None) -> Dataset:
@@ -21,8 +52,8 @@ def find_examples(source: Path, pattern: str | None = None, noise: Path | None =
 
     Parameters
     ----------
-    source : a folder (a sub-folder a label, Speech Commands, or flat with ``pattern``) or a
-        manifest (.csv, .tsv or .jsonl)
+    source : a folder (a sub-folder per label, Speech Commands, or flat with ``pattern``) or a
+        manifest (.csv, .tsv or .jsonl); see ``LAYOUTS``
     pattern : what file names mean, as ``{label}_{speaker}_{take}``; ``{_}`` matches anything, and
         each ``/`` in it takes in one more parent folder
     noise : a folder of background recordings beside those in ``_background_noise_``
@@ -32,16 +63,15 @@ def find_examples(source: Path, pattern: str | None = None, noise: Path | None =
     DatasetError
         When nothing is found, or a manifest cannot be understood.
     """
-    if source.is_dir():
-        dataset = _find_in_folder(source, pattern)
-    elif source.suffix.lower() in MANIFEST_SUFFIXES and source.is_file():
-        dataset = _read_manifest(source)
-    elif source.exists():
+    asked = Source(source, pattern)
+    layout = next((layout for layout in LAYOUTS if layout.recognises(asked)), None)
+    if layout is None:
         raise DatasetError(
             f"{source}: neither a folder nor a manifest; name one that ends in .csv, .tsv or .jsonl"
+            if source.exists()
+            else f"{source}: no such folder or manifest; check the path"
         )
-    else:
-        raise DatasetError(f"{source}: no such folder or manifest; check the path")
+    dataset = layout.read(asked)
     if not dataset.examples:
         help_ = "" if dataset.problems else _LAYOUT_HELP
         raise DatasetError(f"{source}: no clip found{help_}", dataset.problems[:5])
@@ -57,90 +87,96 @@ def find_examples(source: Path, pattern: str | None = None, noise: Path | None =
     return dataset
 
 
-_LAYOUT_HELP = (
-    "; put the clips into one sub-folder a word (data/yes/1.wav), or say what flat file names mean"
-    " with --pattern '{label}_{speaker}_{take}', or name a manifest with columns path,label"
-)
+def _is_manifest(source: Source) -> bool:
+    return source.path.suffix.lower() in MANIFEST_SUFFIXES and source.path.is_file()
 
 
-def _refuse(problem: DatasetError) -> None:
-    raise problem
+def _is_patterned(source: Source) -> bool:
+    return bool(source.pattern) and source.path.is_dir()
 
 
-def find_recordings(
-    folder: Path, on_problem: Callable[[DatasetError], None] = _refuse
-) -> Iterator[Path]:
-    """Yield the audio files under ``folder`` in sorted order, leaving out hidden ones.
-
-    ``on_problem`` is told of a folder that cannot be listed; by default that ends the search.
-    """
-
-    def report(error: OSError) -> None:
-        reason = (error.strerror or str(error)).lower()
-        on_problem(
-            DatasetError(f"{error.filename}: {reason}; change its permissions or leave it out")
-        )
-
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=report):
-        inside = os.path.join(os.path.realpath(parent), "")  # noqa: PTH118
-        folders[:] = sorted(
-            name
-            for name in folders
-            # A link to a folder above would never end.
-            if _is_wanted(name)
-            and not inside.startswith(f"{os.path.realpath(Path(parent, name))}/")
-        )
-        for name in sorted(files):
-            if _is_wanted(name) and Path(name).suffix.lower() in SUFFIXES:
-                path = Path(parent, name)
-                if path.is_fifo():  # who opens it may wait for ever
-                    on_problem(DatasetError(f"{path}: a pipe, not a recording; remove it"))
-                else:
-                    yield path
+def _is_speech_commands(source: Source) -> bool:
+    return any((source.path / name).is_file() for name in _SPLIT_LISTS)
 
 
-def _is_wanted(name: str) -> bool:
-    return not name.startswith(".") and name not in (NOISE_FOLDER, "__MACOSX")
+def _is_folder(source: Source) -> bool:
+    return source.path.is_dir()
 
 
-def _find_in_folder(root: Path, pattern: str | None) -> Dataset:
+def _read_manifest(source: Source) -> Dataset:
+    return read_manifest(source.path)
+
+
+def _read_patterned(source: Source) -> Dataset:
+    """Return the clips whose names match the pattern; a label folder serves where it has none."""
+    match_name = _NameMatcher(str(source.pattern))
+
+    def describe(path: Path, parts: tuple[str, ...]) -> Example | str:
+        if not (match := match_name(parts)):
+            return f"does not match the pattern {source.pattern}"
+        folder = parts[0] if len(parts) > 1 else None
+        label, speaker = match.get("label", folder), match.get("speaker", speaker_of(path.name))
+        if label is None:
+            return _NOT_IN_A_FOLDER
+        return Example(path, label, speaker)
+
+    return _apply_split_lists(_read_folder(source.path, describe))
+
+
+def _read_speech_commands(source: Source) -> Dataset:
+    """Return the clips of label folders, split as the official lists beside them say."""
+    return _apply_split_lists(_read_label_folders(source))
+
+
+def _read_label_folders(source: Source) -> Dataset:
+    """Return the clips below a folder for each label; a name may hold the speaker."""
+
+    def describe(path: Path, parts: tuple[str, ...]) -> Example | str:
+        if len(parts) == 1:
+            return _NOT_IN_A_FOLDER
+        return Example(path, parts[0], speaker_of(path.name))
+
+    root, dataset = source.path, _read_folder(source.path, describe)
+    folders = {p.name for p in root.iterdir() if p.is_dir() and may_hold_clips(p.name)}
+    empty_labels = sorted(folders - {example.label for example in dataset.examples})
+    return dataclasses.replace(dataset, empty_labels=empty_labels)
+
+
+def _read_folder(root: Path, describe: Describe) -> Dataset:
+    """Return what ``describe`` makes of each recording, and the background noise."""
     dataset = Dataset(root)
     if (root / NOISE_FOLDER).is_dir():
         dataset.noise = list(find_recordings(root / NOISE_FOLDER))
-    official = _read_split_lists(root)
-    match_name = _NameMatcher(pattern) if pattern else None
     for path in find_recordings(root, lambda problem: dataset.problems.append(str(problem))):
-        parts = path.relative_to(root).with_suffix("").parts
-        label = parts[0] if len(parts) > 1 else None
-        before, separator, _ = path.name.partition(_SPEAKER_END)
-        speaker = before if separator and before else None
-        if match_name:
-            if not (match := match_name(parts)):
-                dataset.problems.append(f"{path}: does not match the pattern {pattern}")
-                continue
-            label, speaker = match.get("label", label), match.get("speaker", speaker)
-        if label is None:
-            dataset.problems.append(f"{path}: not in a label folder{_LAYOUT_HELP}")
-            continue
-        split = official.get("/".join(parts), "train") if official else None
-        dataset.examples.append(Example(path, label, speaker, split))
-    labels = {example.label for example in dataset.examples}
-    if not pattern:
-        folders = {path.name for path in root.iterdir() if path.is_dir() and _is_wanted(path.name)}
-        dataset.empty_labels = sorted(folders - labels)
+        described = describe(path, path.relative_to(root).with_suffix("").parts)
+        if isinstance(described, Example):
+            dataset.examples.append(described)
+        else:
+            dataset.problems.append(f"{path}: {described}")
     return dataset
 
 
-def _read_split_lists(root: Path) -> dict[str, str]:
-    """Return the split by name without ending (lists name .wav even where files are .flac)."""
+def _apply_split_lists(dataset: Dataset) -> Dataset:
+    """Return the data set split as its official lists say; as it is where there are none.
+
+    Names count without their ending: lists name .wav even where files are .flac.
+    """
     splits = {}
     for name, split in _SPLIT_LISTS.items():
-        if (root / name).is_file():
-            text = (root / name).read_bytes().removeprefix(codecs.BOM_UTF8)
+        if (dataset.root / name).is_file():
+            text = (dataset.root / name).read_bytes().removeprefix(codecs.BOM_UTF8)
             for line in os.fsdecode(text).splitlines():
                 if line.strip():
                     splits[str(PurePosixPath(line.strip()).with_suffix(""))] = split
-    return splits
+    if not splits:
+        return dataset
+
+    def split_of(example: Example) -> str:
+        name = example.path.relative_to(dataset.root).with_suffix("").as_posix()
+        return splits.get(name, "train")
+
+    examples = [dataclasses.replace(e, split=split_of(e)) for e in dataset.examples]
+    return dataclasses.replace(dataset, examples=examples)
 
 
 class _NameMatcher:
@@ -152,11 +188,12 @@ class _NameMatcher:
         wrong = [name for name in names if name not in _FIELDS]
         twice = sorted({n for n in names if n != "_" and names.count(n) > 1})
         if wrong or twice or not {"label", "speaker"} & set(names):
-            fault = f"unknown {{{wrong[0]}}}" if wrong else "names nothing it can use"
+            fault = f"unknown {{{wrong[0]}}}" if wrong else "names neither label nor speaker"
             fault = f"{{{twice[0]}}} stands twice" if twice else fault
             raise DatasetError(
-                f"--pattern {pattern!r}: {fault}; fields are"
-                f" {', '.join(f'{{{name}}}' for name in _FIELDS)}, with {{label}} or {{speaker}}"
+                f"{pattern!r}: {fault}; fields are"
+                f" {', '.join(f'{{{name}}}' for name in _FIELDS)}, with {{label}} or {{speaker}}",
+                field="pattern",
             )
         expression = ""
         for i, piece in enumerate(pieces):
@@ -170,3 +207,12 @@ class _NameMatcher:
     def __call__(self, parts: tuple[str, ...]) -> dict[str, str] | None:
         match = self._expression.fullmatch("/".join(parts[-self._n_parts :]))
         return match.groupdict() if match else None
+
+
+LAYOUTS = (
+    Layout("manifest", _is_manifest, _read_manifest),
+    Layout("names by a pattern", _is_patterned, _read_patterned),
+    Layout("Speech Commands", _is_speech_commands, _read_speech_commands),
+    Layout("a folder per label", _is_folder, _read_label_folders),
+)
+"""Every layout; the first that recognises a source reads it."""

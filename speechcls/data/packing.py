@@ -1,10 +1,10 @@
 """Every clip decoded once, and kept in the cache folder for the next training.
 
-A store is a folder of two files that only grow: ``samples.pcm``, all clips one after the other as
-little-endian 16-bit integers, and ``index.jsonl``, a line for each clip that says where its samples
-are and which file they came from. Samples are on disk before the line that names them, so that a
-packing that is broken off leaves nothing wrong behind. Labels, speakers and splits are not in it:
-those are what ``dataset`` finds today.
+A store is a folder of two files that only grow: ``samples.pcm``, all clips concatenated as
+little-endian 16-bit integers, and ``index.jsonl``, a line per clip that says where its samples are
+and which file they came from. Samples are on disk before the line that names them, so that a
+packing that is interrupted leaves no damage behind. Labels, speakers and splits are not in it:
+``layouts`` finds them anew each time.
 """
 
 import json
@@ -28,7 +28,7 @@ _PART = 64
 _N_PARTS = 8
 """Parts that each process reads between two writes to disk."""
 _FEW = 2_000
-"""Clips that are read sooner than other processes are started."""
+"""Up to so many clips, starting other processes takes longer than to read them."""
 
 _Stamp = tuple[int, int]
 """Size of a file in bytes and when it was last written, ns; both -1 where there is none."""
@@ -72,7 +72,7 @@ def open_store(
     """Return the clips of a data set, decoding only those that are new or have changed.
 
     A file has changed when its size or its time of writing has. A process that opens a store which
-    another one is packing waits. A packing that was broken off goes on where it was.
+    another one is packing waits. A packing that was interrupted goes on where it was.
 
     Parameters
     ----------
@@ -109,10 +109,10 @@ def open_store(
 
 
 def cut_windows(stores: Sequence[ClipStore], n_samples: int) -> PCM:
-    """Return (n_clips, n_samples): each clip's loudest window, short ones amid zeros.
+    """Return (n_clips, n_samples): each clip's loudest window, short clips padded with zeros.
 
-    They lie in a nameless file in the cache folder, of which the system keeps in memory what there
-    is room for.
+    The array is mapped from an unnamed file in the cache folder, so that it need not fit into
+    memory.
 
     Raises
     ------
@@ -153,11 +153,14 @@ class _Read(NamedTuple):
     length: int
     """Samples; 0 if it cannot be used."""
     text: str
-    """A hash of the samples, or what is wrong."""
+    """A hash of the samples, or an error."""
 
 
 def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list[_Read]]:
-    """Read clips, in a process of its own; return their samples (total,) in one piece."""
+    """Return the samples (total,) of clips, concatenated, and what is known of each.
+
+    It runs in a process of its own.
+    """
     parts, read = [np.empty(0, dtype=np.int16)], []
     for example in examples:
         stamp = _stamp_of(example.path)
@@ -193,7 +196,7 @@ class _Store:
         if whole.partition(b"\n")[0] != self._header.encode():  # none, or of another release
             self._start_afresh()
             return
-        if whole != content:  # broken off in the middle of a line
+        if whole != content:  # interrupted in the middle of a line
             os.truncate(self._index, len(whole))
         for number, line in enumerate(whole.splitlines()[1:], start=2):
             try:
@@ -211,7 +214,7 @@ class _Store:
         return DatasetError(f"{folder}: damaged ({fact}); delete this folder, it will be made anew")
 
     def _start_afresh(self) -> None:
-        """Empty the store. Who has mapped the old samples keeps them."""
+        """Empty the store; a process that has mapped the old samples keeps them."""
         self.entries, self._end = {}, 0
         self._index.unlink(missing_ok=True)
         self._samples.unlink(missing_ok=True)
@@ -221,7 +224,7 @@ class _Store:
     def update(
         self, examples: Sequence[Example], jobs: int, on_clip: Callable[[], None], verify: bool
     ) -> dict[_Key, str]:
-        """Read what is missing or has changed; return what is wrong with those that are bad."""
+        """Read the clips that are missing or have changed; return the error of each bad one."""
         wanted = {_key_of(example): example for example in examples}
         stale = self._stale(wanted, verify)
         live = sum(
@@ -277,7 +280,7 @@ class _Store:
     def _append(
         self, keys: list[_Key], samples: PCM, read: list[_Read], verify: bool
     ) -> dict[_Key, str]:
-        """Take in what was read, to be written; return what is wrong with the bad ones."""
+        """Queue clips for writing; return the error of each bad one."""
         bad, end = {}, 0
         for key, (stamp, length, text) in zip(keys, read, strict=True):
             if not length:
@@ -285,7 +288,7 @@ class _Store:
                 continue
             clip, end = samples[end : end + length], end + length
             start, old = self._end, self.entries.get(key)
-            if old and old.digest == text and not (verify and self._is_spoilt(old)):
+            if old and old.digest == text and not (verify and self._is_damaged(old)):
                 start = old.start  # only touched
             else:
                 self._pending.append(clip)
@@ -293,13 +296,13 @@ class _Store:
             self._lines.append(_Entry(*key, *stamp, start, length, text))
         return bad
 
-    def _is_spoilt(self, entry: _Entry) -> bool:
-        """Tell whether the samples on disk are not those that were written."""
+    def _is_damaged(self, entry: _Entry) -> bool:
+        """Return whether the samples on disk differ from those that were written."""
         stored = np.memmap(self._samples, "<i2", "r", 2 * entry.start, (entry.length,))
         return digest_of(stored) != entry.digest
 
     def _commit(self) -> None:
-        """Write what was taken in: first the samples, then the lines that name them."""
+        """Write the queued clips: first the samples, then the lines that name them."""
         n_pending = sum(len(clip) for clip in self._pending)
         with self._samples.open("r+b") as file:
             file.seek(2 * (self._end - n_pending))

@@ -1,4 +1,4 @@
-"""Which clips are one sound: with equal samples, or at another level, in another format."""
+"""Clips that are the same sound: with equal samples, or at another level or in another format."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from speechcls.errors import AudioError
 
 
 class Sound(NamedTuple):
-    """What tells copies of a clip."""
+    """What identifies copies of a clip."""
 
     digest: str
     """A hash of its samples."""
@@ -37,14 +37,14 @@ def find_copies(
 ) -> list[Finding]:
     """Return the clips that are copies of another one, which is kept.
 
-    Of clips under two labels all are told, since any may be the wrong one.
+    Of clips under two labels all are returned, since any label may be the wrong one.
 
     Parameters
     ----------
-    sounds : of each clip in which something is to be heard, by its index
+    sounds : of each clip with audible sound, by its index
     sample_rate : Hz at which clips are compared
-    splits : who trains and who tests, by index, as far as that is known
-    bad : clips that should rather go than the one they are a copy of
+    splits : the split of each clip, by index, as far as it is known
+    bad : clips that are not kept if their copy is good
     """
     examples = dataset.examples
     findings = []
@@ -59,10 +59,10 @@ def find_copies(
         kept = max(group, key=lambda i: (i not in bad, rank.get(splits.get(i, ""), -1), -i))
         for i in group:
             if i != kept:
-                # What train leaves out by itself is no leak, unless the data itself says so.
-                told = {examples[i].split, examples[kept].split}
-                both = {splits.get(i), splits.get(kept)}
-                is_leak = any(len(of) == 2 and of <= set(SPLITS) for of in (told, both))
+                # A copy that train leaves out itself is no leak, unless the data has it in a split.
+                given = {examples[i].split, examples[kept].split}
+                assigned = {splits.get(i), splits.get(kept)}
+                is_leak = any(len(of) == 2 and of <= set(SPLITS) for of in (given, assigned))
                 kind = "leak" if is_leak else "copy"
                 detail = _describe(dataset, sounds, i, kept, sample_rate)
                 findings.append(Finding(i, kind, 1.0, detail, kept))
@@ -72,8 +72,8 @@ def find_copies(
 def _group(
     examples: list[Example], sounds: Mapping[int, Sound], sample_rate: int
 ) -> list[list[int]]:
-    """Return the clips that are one sound, in groups of two or more."""
-    head = {i: i for i in sounds}  # of each clip one that is the same sound; of the first itself
+    """Return the clips that are the same sound, in groups of two or more."""
+    head = {i: i for i in sounds}  # disjoint sets: another clip of the same sound, or itself
 
     def find(i: int) -> int:
         while head[i] != i:
@@ -84,7 +84,7 @@ def _group(
     first_with: dict[str, int] = {}
     for i, sound in sounds.items():
         head[i] = first_with.setdefault(sound.digest, i)
-    # One of each digest is enough, and a clip copied a hundred times would hide its other copies.
+    # One of each digest is enough: a clip copied a hundred times would crowd out other copies.
     clips = list(first_with.values())
     if clips:
         prints = np.stack([sounds[i].fingerprint for i in clips])

@@ -1,4 +1,4 @@
-"""What ``check`` may find, and what of it would spoil a training run."""
+"""Kinds of findings of ``check``, and which of them would spoil a training run."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ from speechcls.data_quality.signal import Levels
 
 KINDS = {
     "unreadable": "cannot be read",
-    "empty": "holds no sound at all",
+    "empty": "has no samples",
     "short": "too short for a word",
-    "silent": "nothing to be heard",
+    "silent": "no audible sound",
     "clipped": "clipped",
     "two-labels": "the same sound under two labels",
-    "doubtful": "the model doubts the label",
+    "doubtful": "the label is probably wrong",
     "leak": "the same sound in another split",
     "speaker-splits": "its speaker is in another split",
     "copy": "a copy of another clip",
@@ -20,21 +20,21 @@ KINDS = {
     "offset": "DC offset",
     "rate": "another sample rate than most",
 }
-"""What may be found of a clip, worst first."""
+"""Kinds of findings and what they mean, worst first."""
 BAD = frozenset(list(KINDS)[: list(KINDS).index("leak")])
-"""Findings of which a training run bears some: more than ``max_bad`` of the clips spoil it."""
+"""Findings that a training run tolerates up to ``max_bad`` of the clips."""
 LEAKS = frozenset({"leak", "speaker-splits"})
-"""Findings of which a single one falsifies the score."""
+"""Findings of which a single one makes the score optimistically biased."""
 LEFT_OUT = BAD | LEAKS | {"copy"}
-"""Findings that keep a clip out of the fix list."""
+"""Findings that exclude a clip from the fix list."""
 
 MAX_UNREADABLE = 0.01
-"""Share of clips that cannot be read at which ``train`` refuses."""
+"""Fraction of clips that cannot be read above which ``train`` refuses."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one clip."""
+    """One finding about one clip."""
 
     clip: int
     """Index into the data set's examples."""
@@ -45,12 +45,12 @@ class Finding:
     other: int | None = None
     """Index of the clip that this one is a copy of."""
     likely: str | None = None
-    """The label that a doubtful clip should probably have."""
+    """The label that the clip should probably have, where its own is probably wrong."""
 
 
 @dataclass
 class Checkup:
-    """Everything that was found of a data set."""
+    """Everything that was found about a data set."""
 
     dataset: Dataset
     levels: list[Levels | None]
@@ -58,36 +58,42 @@ class Checkup:
     findings: list[Finding]
     """By kind, worst first within each."""
     notes: list[str] = field(default_factory=list)
-    """What is to be known of the data set as a whole."""
+    """Remarks on the data set as a whole."""
     refusals: list[str] = field(default_factory=list)
-    """Why ``train`` would refuse the whole."""
+    """Why ``train`` would refuse the data set."""
     bad_noise: list[str] = field(default_factory=list)
     """One line for each recording of background noise that cannot be read."""
+
+    def __str__(self) -> str:
+        """Return the number of clips and of findings of each kind, and the remarks."""
+        counts = {kind: len(self.of_kind(kind)) for kind in KINDS}
+        found = [f"{kind:<16}{n:>6}  {KINDS[kind]}" for kind, n in counts.items() if n]
+        return "\n".join([str(self.dataset), *found, *self.refusals, *self.notes])
 
     def of_kind(self, kind: str) -> list[Finding]:
         """Return the findings of one kind, worst first."""
         return [finding for finding in self.findings if finding.kind == kind]
 
     def clips_with(self, kinds: frozenset[str]) -> set[int]:
-        """Return the clips of which one of ``kinds`` was found."""
+        """Return the clips with a finding of one of ``kinds``."""
         return {finding.clip for finding in self.findings if finding.kind in kinds}
 
     def good_clips(self) -> list[int]:
-        """Return the clips of which nothing was found that would have them left out."""
+        """Return the clips that the fix list keeps."""
         left_out = self.clips_with(LEFT_OUT)
         return [i for i in range(len(self.dataset.examples)) if i not in left_out]
 
     def blocking_issues(self, max_bad: float) -> list[str]:
-        """Return why a training on this data would be wasted, a line a reason; none if it is not.
+        """Return why a training on this data would be spoiled, a line per reason.
 
         Parameters
         ----------
-        max_bad : largest share of bad clips that a training run bears
+        max_bad : largest fraction of bad clips that a training run tolerates
         """
         n_problems, n_clips = len(self.dataset.problems), len(self.dataset.examples)
         n_clips += n_problems
         reasons = [
-            f"train would refuse it: {refusal}; or name the words that matter with --commands"
+            f"train would refuse it: {refusal}; or train on the words that matter alone"
             for refusal in self.refusals
         ]
         n_unreadable = len(self.clips_with(frozenset({"unreadable", "empty"}))) + n_problems
@@ -100,14 +106,14 @@ class Checkup:
         n_bad = len(self.clips_with(BAD)) + n_problems
         if not n_bad <= max_bad * n_clips:
             reasons.append(
-                f"{n_bad} of {n_clips} clips are bad, more than --max-bad {max_bad:g} allows;"
-                " leave them out with --fix-list"
+                f"{n_bad} of {n_clips} clips are bad, more than the {max_bad:g} allowed;"
+                " leave them out, as a fix list does"
             )
         for kind in sorted(LEAKS):
             if found := self.of_kind(kind):
                 first = self.dataset.name_of(self.dataset.examples[found[0].clip].path)
                 reasons.append(
-                    f"{len(found)} clips, {first} first: {KINDS[kind]}, so that the score would"
-                    " flatter; leave them out with --fix-list"
+                    f"{len(found)} clips, {first} first: {KINDS[kind]}, so that scores would be"
+                    " optimistically biased; leave them out, as a fix list does"
                 )
         return reasons

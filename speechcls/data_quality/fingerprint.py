@@ -1,4 +1,4 @@
-"""What of a clip's sound survives a change of level, format or rate: to find copies by."""
+"""Fingerprints of sounds that survive a change of level, format or rate, to find copies."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,31 +12,31 @@ from speechcls.audio.samples import Samples
 Fingerprint = npt.NDArray[np.float16]
 
 SIMILAR = 0.9
-"""From this likeness of fingerprints on, clips may be one sound: 10 pairs in 8 million takes."""
+"""Similarity of fingerprints from which clips may be one sound: 10 pairs in 8 million takes."""
 SAME_SOUND = 0.91
-"""From this correlation of waveforms on they are. Takes of one word by one speaker reach 0.902, one
-pair of 11,583 clips; of 360 copies through Vorbis, Opus or MP3, at 8 kHz, 20 or 30 dB fainter, two
-are as low as 0.910."""
+"""Correlation of waveforms from which they are one. Takes of one word by one speaker reach 0.902,
+one pair of 11,583 clips; of 360 copies through Vorbis, Opus or MP3, at 8 kHz, 20 or 30 dB fainter,
+two are as low as 0.910."""
 SAME_WORD = 0.965
 """The same where the labels differ: a synthetic voice that says "stop" and "up" with one vowel
 reaches 0.958, and only the faintest of lossy copies are below."""
 
 _BAND_HZ = (150.0, 3_600.0)
-"""What a telephone keeps, so that a copy at 8 kHz is still one."""
+"""Telephone band, so that a copy at 8 kHz is still one."""
 _N_BANDS, _N_FRAMES = 12, 32
 _WINDOW_S, _HOP_S = 0.032, 0.024
 _RANGE_DB = 30.0
-"""What lies further below the loudest place is the recording's noise, not its sound."""
+"""Levels further below the loudest frame are the noise of the recording."""
 _N_NEIGHBOURS = 3
 _NEAR_S, _AMBIGUOUS = 0.06, 0.85
-"""Where a shift further off than the first fits this nearly as well, no shift says anything."""
-_MOMENT_S, _LOUD_DB = 0.05, 20.0
-"""Waveforms are compared in moments that are no further below the loudest one, each for itself."""
+"""If a shift further away than the first reaches this fraction of the best, no shift is certain."""
+_FRAME_S, _LOUD_DB = 0.05, 20.0
+"""Waveforms are compared frame by frame, in frames no further below the loudest one."""
 _BLOCK = 1_024
 
 
 class Pair(NamedTuple):
-    """Two clips, by index, ``first`` before ``second``, and how alike their fingerprints are."""
+    """Two clips, by index, the first before the second, and how similar their fingerprints are."""
 
     first: int
     second: int
@@ -44,9 +44,9 @@ class Pair(NamedTuple):
 
 
 def limit_band(samples: Samples, sample_rate: int) -> Samples:
-    """Return ``samples`` (n,) without what lies outside 150 .. 3600 Hz."""
+    """Return ``samples`` (n,) band-limited to 150 .. 3600 Hz."""
     n_fft = 1 << (len(samples) + sample_rate // 8).bit_length()
-    spectrum = np.fft.rfft(samples - samples.mean(), n_fft)  # an offset would begin with a click
+    spectrum = np.fft.rfft(samples - samples.mean(), n_fft)  # an offset would start with a click
     frequencies = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     spectrum[(frequencies < _BAND_HZ[0]) | (frequencies > _BAND_HZ[1])] = 0
     limited: Samples = np.fft.irfft(spectrum, n_fft)[: len(samples)].astype(np.float32)
@@ -54,11 +54,11 @@ def limit_band(samples: Samples, sample_rate: int) -> Samples:
 
 
 def fingerprint(samples: Samples, sample_rate: int) -> Fingerprint:
-    """Return (352,) of length 1, nearly the same for each copy of a sound; zeros for silence.
+    """Return (352,) of norm 1, nearly the same for each copy of a sound; zeros for silence.
 
-    It is how the level in decibels changes from each of 12 bands to the next one, in 32 frames
-    around the centre of the energy, which a shift in time, another gain, another rate and a lossy
-    format all leave as they are.
+    It holds the differences of level, dB, between neighbours of 12 bands, in 32 frames around the
+    centre of the energy. They hardly change with a shift in time, a gain, another rate or a lossy
+    format.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def fingerprint(samples: Samples, sample_rate: int) -> Fingerprint:
 
 
 def _bands(window_length: int, sample_rate: int) -> npt.NDArray[np.float64]:
-    """Return (n_bins, n_bands): the mean over the bins of each band, or over the nearest one."""
+    """Return (n_bins, n_bands) weights: the mean over the bins of each band, or the nearest bin."""
     frequencies = np.fft.rfftfreq(window_length, 1 / sample_rate)
     edges = np.geomspace(*_BAND_HZ, _N_BANDS + 1)
     bands = np.zeros((len(frequencies), _N_BANDS))
@@ -105,7 +105,7 @@ def _bands(window_length: int, sample_rate: int) -> npt.NDArray[np.float64]:
 
 
 def similar_pairs(fingerprints: Fingerprint) -> Iterator[Pair]:
-    """Yield the pairs of clips that may be one sound, of each clip its three likest at most.
+    """Yield the pairs of clips that may be one sound, at most the three most similar of each clip.
 
     Every clip is compared with every other one, block by block: a few seconds for 10,000.
 
@@ -117,25 +117,28 @@ def similar_pairs(fingerprints: Fingerprint) -> Iterator[Pair]:
     seen = set()
     columns = np.asarray(fingerprints, dtype=np.float32)
     for start in range(0, n_clips, _BLOCK):
-        likeness = columns[start : start + _BLOCK] @ columns.T  # (block, n_clips)
-        likeness[np.arange(len(likeness)), np.arange(start, start + len(likeness))] = -1
-        for row in np.flatnonzero(likeness.max(axis=1, initial=-1) >= SIMILAR).tolist():
-            best = np.argsort(-likeness[row], kind="stable")[:_N_NEIGHBOURS].tolist()
+        similarity = columns[start : start + _BLOCK] @ columns.T  # (block, n_clips)
+        similarity[np.arange(len(similarity)), np.arange(start, start + len(similarity))] = -1
+        for row in np.flatnonzero(similarity.max(axis=1, initial=-1) >= SIMILAR).tolist():
+            best = np.argsort(-similarity[row], kind="stable")[:_N_NEIGHBOURS].tolist()
             for other in best:
                 pair = min(start + row, other), max(start + row, other)
-                if likeness[row, other] >= SIMILAR and pair not in seen:
+                if similarity[row, other] >= SIMILAR and pair not in seen:
                     seen.add(pair)
-                    yield Pair(*pair, float(likeness[row, other]))
+                    yield Pair(*pair, float(similarity[row, other]))
 
 
 def correlation(first: Samples, second: Samples, sample_rate: int) -> tuple[float, float]:
-    """Return how far one sound (n,) is the other (m,), 0 .. 1, and the gain from first to second.
+    """Return the correlation of two sounds (n,) and (m,), 0 .. 1, and the gain, dB, between them.
 
-    The shift is the one at which the products within 150 .. 3600 Hz are largest, of either
-    polarity; there it is the mean of the normalised correlations of all loud moments. The whole
-    would not do: one long vowel makes up most of the energy of a word. The gain is in dB. Both are
-    0 where other shifts fit as well: a hum or a steady tone is like any other of its pitch, which
-    says nothing.
+    They are aligned at the maximum of their cross-correlation within 150 .. 3600 Hz, of either
+    polarity; the result is the mean of the normalised correlations of all loud frames, since one
+    long vowel would dominate the correlation of the whole. Both are 0 where other shifts fit as
+    well: a hum or a steady tone correlates with any other of its pitch.
+
+    Returns
+    -------
+    Correlation, and the gain from ``first`` to ``second``
     """
     a, b = limit_band(first, sample_rate), limit_band(second, sample_rate)
     norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
@@ -149,24 +152,24 @@ def correlation(first: Samples, second: Samples, sample_rate: int) -> tuple[floa
     elsewhere = np.roll(sizes, -best)[near : n_fft - near]
     if elsewhere.max(initial=0) > _AMBIGUOUS * sizes[best]:
         return 0.0, 0.0
-    shift = best if best < n_fft // 2 else best - n_fft  # so much later is what a shares with b
+    shift = best if best < n_fft // 2 else best - n_fft  # samples by which a is later than b
     before = max(0, -shift), max(0, shift)
     n_samples = max(len(a) + before[0], len(b) + before[1])
     c, d = (
-        _moments(np.pad(each, (n, n_samples - n - len(each))), sample_rate)
+        _frames(np.pad(each, (n, n_samples - n - len(each))), sample_rate)
         for each, n in zip((a, b), before, strict=True)
     )
     norms = np.linalg.norm(c, axis=1), np.linalg.norm(d, axis=1)
     loudness = np.maximum(*(each / max(each.max(), 1e-9) for each in norms))
     is_loud = loudness >= 10 ** (-_LOUD_DB / 20)
-    likeness = (c * d).sum(axis=1) / np.maximum(norms[0] * norms[1], 1e-12)
-    mean = float(np.sign(products[best]) * likeness[is_loud].mean())
+    of_frames = (c * d).sum(axis=1) / np.maximum(norms[0] * norms[1], 1e-12)
+    mean = float(np.sign(products[best]) * of_frames[is_loud].mean())
     return max(0.0, mean), float(20 * np.log10(norm_b / norm_a))
 
 
-def _moments(samples: Samples, sample_rate: int) -> Samples:
-    """Return (n_moments, n) of ``samples``, each half over the next, the last padded with zeros."""
-    length = round(_MOMENT_S * sample_rate)
+def _frames(samples: Samples, sample_rate: int) -> Samples:
+    """Return (n_frames, n) of ``samples`` with an overlap of a half, the last padded with zeros."""
+    length = round(_FRAME_S * sample_rate)
     padded = np.pad(samples, (0, length))
-    moments: Samples = np.lib.stride_tricks.sliding_window_view(padded, length)[:: length // 2]
-    return moments
+    frames: Samples = np.lib.stride_tricks.sliding_window_view(padded, length)[:: length // 2]
+    return frames

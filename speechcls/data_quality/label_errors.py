@@ -1,4 +1,4 @@
-"""Which labels a model most doubts: confident learning."""
+"""Labels that are probably wrong, by the confidence of a model: confident learning."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 THRESHOLD_SCALE = 0.7
-"""Share of a label's mean self-confidence from which on a model is confident of that label.
+"""Scale of a label's mean self-confidence, above which a model is confident of that label.
 
-With 1, as published, 85 % of planted wrong labels are found: a model trained on smoothed labels
-is never surer than about 0.96, and a quarter of its right answers lies below their mean. With 0.7
-it is 96 %, and no more than 0.5 % of a real data set is doubted.
+With 1, as published, 85 % of planted wrong labels are found: the probabilities of a model trained
+with label smoothing end at about 0.96, and a quarter of its right answers are below their mean.
+With 0.7 it is 96 %, and at most 0.5 % of a real data set is reported.
 """
 
 
@@ -28,32 +28,33 @@ class LabelError(NamedTuple):
 def find_label_errors(
     probabilities: npt.NDArray[np.float32],
     given: npt.NDArray[np.int64],
-    leniency: float = THRESHOLD_SCALE,
+    threshold_scale: float = THRESHOLD_SCALE,
 ) -> list[LabelError]:
-    """Return the clips that the model confidently takes for another label, most doubted first.
+    """Return the clips that the model confidently predicts as another label, largest margin first.
 
-    The model is confident of a label where its probability reaches the mean that the clips given
-    this label have of it, times ``leniency``. That makes up for labels of which it is never sure.
+    The model is confident of a label where its probability reaches the mean over the clips given
+    that label, times ``threshold_scale``. So labels with low probabilities throughout are judged by
+    their own measure.
 
     Parameters
     ----------
-    probabilities : (n_clips, n_labels), best by a model that has not seen these clips
+    probabilities : (n_clips, n_labels), best of a model that was not trained on these clips
     given : (n_clips,) the label of each clip
 
     Source
     ------
     Northcutt, Jiang & Chuang 2021, "Confident Learning": the clips off the diagonal of their
-    confident joint, ranked by the margin of their pruning by noise rate. A label that no clip is
-    given has no mean and is never the likely one.
+    confident joint, ranked by the margin of their pruning by noise rate. A label that is given to
+    no clip has no mean and is never the likely one.
     """
     n_clips, n_labels = probabilities.shape
     thresholds = np.full(n_labels, np.inf)
     for label in np.unique(given).tolist():
-        thresholds[label] = leniency * probabilities[given == label, label].mean()
+        thresholds[label] = threshold_scale * probabilities[given == label, label].mean()
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     likely = confident.argmax(axis=1)
     rows = np.arange(n_clips)
     margin = confident[rows, likely] - probabilities[rows, given]
-    doubted = np.flatnonzero((likely != given) & (margin > 0))
-    order = doubted[np.argsort(-margin[doubted], kind="stable")]
+    wrong = np.flatnonzero((likely != given) & (margin > 0))
+    order = wrong[np.argsort(-margin[wrong], kind="stable")]
     return [LabelError(int(i), int(likely[i]), float(margin[i])) for i in order]

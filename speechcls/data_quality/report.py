@@ -1,20 +1,17 @@
-"""A check-up as JSON, CSV and a page, and the manifest of the clips that are left."""
+"""The result of ``check`` as JSON, CSV and a page, and the fix list: a manifest of good clips."""
 
-import json
-import os
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from speechcls import files
 from speechcls.audio.wav import wav_bytes
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
-from speechcls.data.examples import NOISE_FOLDER
-from speechcls.data.manifest import COLUMNS, check_manifest_name
+from speechcls.data.manifest import check_manifest_name, write_manifest
 from speechcls.data_quality.findings import KINDS, LEFT_OUT, Checkup, Finding
 from speechcls.errors import AudioError, DatasetError
-from speechcls.files import csv_text, write_atomic
 from speechcls.render.html import data_uri, render
 
 N_PLAYED = 10
@@ -37,9 +34,9 @@ class Tally:
 
 
 def tally(checkup: Checkup, by: str) -> dict[str, Tally]:
-    """Return the clips by ``label`` or ``speaker``, most first; clips without speaker are not in.
+    """Return clips and duration by ``label`` or ``speaker``, most clips first.
 
-    The duration is of the clips that can be read.
+    Clips without a speaker do not count by speaker; the duration is of the clips that can be read.
     """
     left_out = checkup.clips_with(LEFT_OUT)
     tallies: dict[str, Tally] = defaultdict(Tally)
@@ -71,7 +68,7 @@ def formats(checkup: Checkup) -> dict[str, int]:
 
 
 def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
-    """Return a finding as JSON-ready values, for a file and for a table."""
+    """Return a finding as JSON-ready values."""
     dataset = checkup.dataset
     example = dataset.examples[finding.clip]
     other = None if finding.other is None else dataset.examples[finding.other]
@@ -92,7 +89,7 @@ def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
 
 
 def to_dict(checkup: Checkup, max_bad: float) -> dict[str, Any]:
-    """Return everything that was found as JSON-ready values."""
+    """Return all findings as JSON-ready values."""
     return {
         "n_clips": len(checkup.dataset.examples),
         "duration_s": round(sum(one.duration_s for one in checkup.levels if one), 3),
@@ -111,10 +108,10 @@ def write_csv(checkup: Checkup, path: Path) -> None:
     """Write a row for each finding."""
     rows = [row_of(checkup, finding) for finding in checkup.findings]
     columns = list(rows[0]) if rows else ["kind", "path"]
-    _write(path, _csv_text(rows, columns))
+    files.write_csv(path, columns, [[row[name] for name in columns] for row in rows])
 
 
-def write_manifest(checkup: Checkup, path: Path) -> int:
+def write_fix_list(checkup: Checkup, path: Path) -> int:
     """Write the good clips as a manifest that ``train`` reads; return how many there are.
 
     Recordings of background noise follow, so that the training has its silence.
@@ -126,31 +123,13 @@ def write_manifest(checkup: Checkup, path: Path) -> int:
     DatasetError
         When no clip is left, or a name cannot be written in this format.
     """
-    suffix = check_manifest_name(path)
+    check_manifest_name(path)
     clips = checkup.good_clips()
     if not clips:
         raise DatasetError(f"{path}: no clip would be left in it; see what check says of them")
-    folder = path.parent.resolve()  # a way up from a linked folder leads elsewhere
-    rows = []
-    for i in clips:
-        example = checkup.dataset.examples[i]
-        place = os.path.relpath(example.path.absolute(), folder)
-        values = (Path(place).as_posix(), example.label, example.speaker, example.split)
-        times = (example.start_s or None, example.end_s)
-        rows.append(dict(zip(COLUMNS, (*values, *times), strict=True)))
-    for noise in checkup.dataset.noise:
-        place = os.path.relpath(noise.absolute(), folder)
-        rows.append({"path": Path(place).as_posix(), "label": NOISE_FOLDER})
-    if suffix == ".jsonl":
-        kept = [{name: value for name, value in row.items() if value is not None} for row in rows]
-        _write(path, "".join(json.dumps(row) + "\n" for row in kept))
-    else:
-        _write(path, _csv_text(rows, COLUMNS, "\t" if suffix == ".tsv" else ","))
+    examples = checkup.dataset.examples
+    write_manifest(path, [examples[i] for i in clips], checkup.dataset.noise)
     return len(clips)
-
-
-def _csv_text(rows: list[dict[str, Any]], columns: Any, delimiter: str = ",") -> str:
-    return csv_text(columns, ([row.get(name) for name in columns] for row in rows), delimiter)
 
 
 def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None:
@@ -171,7 +150,7 @@ def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None
         n_printed=N_PRINTED,
         n_bad=len(checkup.clips_with(LEFT_OUT)),
     )
-    write_atomic(path, page)
+    files.write_atomic(path, page)
 
 
 def _player(checkup: Checkup, finding: Finding) -> str | None:
@@ -182,15 +161,3 @@ def _player(checkup: Checkup, finding: Finding) -> str | None:
     except AudioError:
         return None
     return data_uri("audio/wav", wav_bytes(samples[: round(_LONGEST_S * rate)], rate))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    try:
-        content = text.encode()
-    except UnicodeEncodeError as error:
-        raise DatasetError(
-            f"{path}: a file name is not UTF-8, which this format cannot hold; rename the file, or"
-            " write a manifest that ends in .jsonl"
-        ) from error
-    write_atomic(path, content)

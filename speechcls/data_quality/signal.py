@@ -1,4 +1,4 @@
-"""What the levels of a recording say is wrong with it, as it was made: before any resampling."""
+"""Faults of a recording that its levels show, before any resampling."""
 
 from dataclasses import dataclass
 
@@ -8,21 +8,21 @@ from speechcls.audio.level import clipped_ratio
 from speechcls.audio.samples import Samples
 
 FRAME_S = 0.02
-"""Length of the stretches whose levels are compared."""
+"""Length of the frames whose levels are compared."""
 SHORTEST_S = 0.1
-SHORTEST_SHARE = 0.25
-"""Of the data set's usual length: what is shorter is no whole word of it."""
+SHORTEST_RATIO = 0.25
+"""Of the data set's usual length: a shorter clip is no whole word."""
 SILENT_DB = -50.0
-"""Loudest stretch, dB of full scale, below which there is nothing to be heard."""
+"""Level of the loudest frame, dB of full scale, below which a clip has no audible sound."""
 FAINT_DB, STANDS_OUT_DB = -30.0, 7.0
-"""Below the first, a loudest stretch that is not the second louder than the background is no word:
-noise alone varies by 3 to 6 dB, and a word that fills its clip still begins and ends."""
+"""Where the loudest frame is below the first, and not the second above the background, there is no
+word: noise alone varies by 3 to 6 dB, and even a word that fills its clip has fainter ends."""
 CLIPPED_SHARE = 0.001
 """Share of samples in flat tops: 16 samples of a second at 16 kHz, which can be heard."""
 CUT_DB = -6.0
-"""Level of the first or last stretch against the loudest, from which on the word is cut off."""
+"""Level of the first or last frame against the loudest, above which the word is cut off."""
 ABOVE_BACKGROUND_DB = 10.0
-"""How far a stretch stands out of the background if it is part of a word."""
+"""How far a frame is above the background if it is part of a word."""
 OFFSET = 0.01
 _LOWEST_DB = -120.0
 
@@ -38,17 +38,17 @@ class Levels:
     """Largest amplitude of any channel."""
     loudest_db: float
     background_db: float
-    """The 10th percentile of the stretches."""
+    """The 10th percentile of the frames."""
     start_db: float
     end_db: float
     clipped: float
-    """Share of samples in flat tops, of the channel that has most."""
+    """Fraction of samples in flat tops, of the channel that has most."""
     offset: float
     """Mean amplitude of the channel where it is furthest from 0."""
 
     @property
     def is_silent(self) -> bool:
-        """Whether no word can be heard."""
+        """Whether there is no audible word."""
         return self.loudest_db < SILENT_DB or (
             self.loudest_db < FAINT_DB and self.loudest_db - self.background_db < STANDS_OUT_DB
         )
@@ -56,10 +56,10 @@ class Levels:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with one recording."""
+    """One fault of one recording."""
 
     kind: str
-    """A key of ``checkup.KINDS``."""
+    """A key of ``findings.KINDS``."""
     value: float
     """How bad, in the unit of ``detail``."""
     detail: str
@@ -75,9 +75,9 @@ def measure(frames: Samples, sample_rate: int) -> Levels:
     offsets = frames.mean(axis=0, dtype=np.float64)
     mono = frames.mean(axis=1) - np.float32(offsets.mean())
     length = max(1, min(round(FRAME_S * sample_rate), len(mono)))
-    n_stretches = len(mono) // length
-    power = np.square(mono[: n_stretches * length]).reshape(n_stretches, length).mean(axis=1)
-    power = np.append(power, np.square(mono[-length:]).mean())  # the end, however it is divided
+    n_frames = len(mono) // length
+    power = np.square(mono[: n_frames * length]).reshape(n_frames, length).mean(axis=1)
+    power = np.append(power, np.square(mono[-length:]).mean())  # the last samples, however divided
     level_db = 10 * np.log10(np.maximum(power, 10 ** (_LOWEST_DB / 10)))
     return Levels(
         duration_s=len(frames) / sample_rate,
@@ -94,14 +94,14 @@ def measure(frames: Samples, sample_rate: int) -> Levels:
 
 
 def faults_of(levels: Levels, usual_s: float, usual_rate: int) -> list[Fault]:
-    """Return what is wrong with a recording by its levels, worst first.
+    """Return the faults of a recording that its levels show, worst first.
 
     Parameters
     ----------
     usual_s, usual_rate : the usual length and rate of the data set's recordings
     """
     faults = []
-    shortest_s = max(SHORTEST_S, SHORTEST_SHARE * usual_s)
+    shortest_s = max(SHORTEST_S, SHORTEST_RATIO * usual_s)
     if levels.duration_s < shortest_s:
         faults.append(Fault("short", levels.duration_s, f"{levels.duration_s:.3f} s long"))
     if levels.is_silent:
@@ -110,8 +110,8 @@ def faults_of(levels: Levels, usual_s: float, usual_rate: int) -> list[Fault]:
         detail = "digital silence" if levels.peak == 0 else faint
         faults.append(Fault("silent", levels.loudest_db, detail))
     if levels.clipped >= CLIPPED_SHARE:
-        share = 100 * levels.clipped
-        faults.append(Fault("clipped", levels.clipped, f"{share:.1f} % of samples in flat tops"))
+        detail = f"{100 * levels.clipped:.1f} % of samples in flat tops"
+        faults.append(Fault("clipped", levels.clipped, detail))
     if not levels.is_silent:
         for name, level_db in (("start", levels.start_db), ("end", levels.end_db)):
             below = level_db - levels.loudest_db

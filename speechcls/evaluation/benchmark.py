@@ -1,8 +1,8 @@
-"""How fast a model runs on this machine and what it needs: time, memory, size.
+"""Time, memory and size of a model on this machine.
 
-``benchmark_in_subprocess`` runs this module once per model: peak memory belongs to a process, never
-to a model, and a second model in the same process would profit from pools that the first one filled
-and library pages that it loaded.
+``benchmark_in_subprocess`` runs this module once per model: peak memory belongs to a process, not
+to a model, and a second model in the same process would profit from memory pools and library pages
+of the first.
 """
 
 import json
@@ -40,7 +40,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What a model costs."""
+    """Time, memory and size of one model."""
 
     model: str
     parameters: int | None
@@ -54,11 +54,11 @@ class BenchmarkResult:
     ms_per_clip: float
     """One clip at a time, on one thread: median."""
     real_time_factor: float
-    """Seconds of computing a second of sound, one clip at a time, on one thread."""
+    """Computing time per second of sound, one clip at a time, on one thread."""
     jobs: int
-    """Threads that run batches side by side; what follows is with all of them."""
+    """Threads that run batches in parallel; the fields below are with all of them."""
     best_batch: int
-    """Clips in a batch where most clips are done in a second."""
+    """Clips in a batch of the size with the highest throughput."""
     best_ms_per_clip: float
     clips_per_second: float
     peak_memory_mb: float | None
@@ -67,7 +67,7 @@ class BenchmarkResult:
 
 @dataclass(frozen=True)
 class BatchRate:
-    """What one size of batch comes to."""
+    """Throughput of one batch size."""
 
     size: int
     clips_per_second: float
@@ -80,7 +80,7 @@ def benchmark_in_subprocess(path: Path, jobs: int | None = None) -> BenchmarkRes
 
     Parameters
     ----------
-    jobs : threads that run batches side by side; None: all cores
+    jobs : threads that run batches in parallel; None: all cores
 
     Raises
     ------
@@ -88,7 +88,7 @@ def benchmark_in_subprocess(path: Path, jobs: int | None = None) -> BenchmarkRes
         When the model cannot be loaded or run.
     """
     Classifier.load(path, jobs=1)  # refuses what is no model, or parts of two
-    # The modules found here, in the same order, and none that happens to lie where we are.
+    # The modules of this process, and none that happens to be in the current folder.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-P", "-m", __name__, os.fspath(path), str(jobs or default_jobs())]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment)
@@ -106,7 +106,7 @@ def measure(path: Path, jobs: int) -> BenchmarkResult:
     # One thread a run: a network for one second of sound is too small to be shared out.
     session = open_session(path / ONNX, n_threads=1)
     load_s = time.perf_counter() - started
-    # Neither silence nor full scale; no recogniser takes longer over some sounds than over others.
+    # Neither silence nor full scale; the time of a recogniser does not depend on the sound.
     generator = np.random.default_rng(0)
     noise = generator.standard_normal((BATCHES[-1], features.n_samples), dtype=np.float32) * 0.1
 
@@ -135,9 +135,9 @@ def measure(path: Path, jobs: int) -> BenchmarkResult:
 def median_s(
     work: Callable[[], object], budget_s: float, clock: Clock = time.perf_counter
 ) -> float:
-    """Return the median of as many runs as ``budget_s`` has room for, but at least three, seconds.
+    """Return the median time, seconds, of the runs that fit into ``budget_s``, at least three.
 
-    A first run, which allocates what the others find, does not count.
+    A first run, which allocates memory, does not count.
     """
     end = clock() + budget_s
     work()
@@ -156,11 +156,11 @@ def compare_batches(
     budget_s: float,
     clock: Clock = time.perf_counter,
 ) -> Iterator[BatchRate]:
-    """Yield the rate of each size of batch, upwards, while the budget lasts; always that of 1.
+    """Yield the throughput of each batch size, upwards, while the budget lasts; always that of 1.
 
     Parameters
     ----------
-    run : runs one batch of so many clips
+    run : runs one batch of a number of clips
     latency_s : time of a batch of one clip, seconds
     jobs : threads that run batches at the same time
     """
@@ -188,7 +188,7 @@ def _run_round(pool: ThreadPoolExecutor, jobs: int, n_runs: int, run: Callable[[
 
 
 def choose_batch(rates: list[BatchRate]) -> BatchRate:
-    """Return the smallest size of batch that is as good as the fastest one."""
+    """Return the smallest batch size whose throughput is as good as the highest."""
     fastest = max(rate.clips_per_second for rate in rates)
     return next(rate for rate in rates if rate.clips_per_second >= _AS_GOOD * fastest)
 
@@ -224,5 +224,5 @@ def peak_memory_mb() -> float | None:
     return round(peak * (1 if sys.platform == "darwin" else 1_024) / 1e6, 1)
 
 
-if __name__ == "__main__":  # for measure_apart
+if __name__ == "__main__":  # for benchmark_in_subprocess
     sys.stdout.write(json.dumps(asdict(measure(Path(sys.argv[1]), int(sys.argv[2])))))

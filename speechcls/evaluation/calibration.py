@@ -1,8 +1,8 @@
-"""Thresholds for so many false alarms an hour, and probabilities that mean what they say."""
+"""Thresholds for a rate of false alarms, and a temperature that calibrates probabilities."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from speechcls.artifact.calibration import Calibration
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_split
 from speechcls.audio.blocks import open_recording
-from speechcls.audio.samples import Samples, to_float
+from speechcls.audio.samples import PCM, Samples, to_float
 from speechcls.data.clips import ClipStore
+from speechcls.data.splits import split_of_digests
 from speechcls.errors import DatasetError
 from speechcls.evaluation.detection_metrics import upper_rate
+from speechcls.evaluation.held_out import Classified, classify_examples
 from speechcls.labels import map_label
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.detection import Detector, Event, find_events
@@ -24,13 +26,56 @@ from speechcls.runtime.session import Probabilities, apply_temperature
 from speechcls.runtime.stream import Posteriors, PosteriorStream
 
 N_BINS = 15
-"""Bins of the expected calibration error, equally wide."""
+"""Bins of the expected calibration error and of the reliability diagram, equally wide."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The clips whose confidence, the probability of the predicted label, is in one bin."""
+
+    low: float
+    high: float
+    """Bounds of the bin; the upper one belongs to it."""
+    n_clips: int
+    n_right: int
+    confidence: float
+    """Mean over the clips."""
+
+    @property
+    def gap(self) -> float:
+        """Distance of the mean confidence from the accuracy."""
+        return abs(self.confidence - self.n_right / self.n_clips)
+
+
+def reliability_bins(
+    probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
+) -> list[ReliabilityBin]:
+    """Return the bins of confidence that hold a clip, from the lowest to the highest.
+
+    Parameters
+    ----------
+    probabilities : (n_clips, n_labels)
+    truth : (n_clips,) the right label of each
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    is_right = probabilities.argmax(axis=1) == truth
+    which = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
+    return [
+        ReliabilityBin(
+            i / N_BINS,
+            (i + 1) / N_BINS,
+            int((which == i).sum()),
+            int(is_right[which == i].sum()),
+            float(confidence[which == i].mean()),
+        )
+        for i in np.unique(which).tolist()
+    ]
 
 
 def expected_calibration_error(
     probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
 ) -> float:
-    """Return how far the likeliest label's probability is from the share that is right, on average.
+    """Return the mean distance of confidence from accuracy, over bins of equal width.
 
     Parameters
     ----------
@@ -41,17 +86,14 @@ def expected_calibration_error(
     ------
     Naeini et al. 2015; Guo et al. 2017, with ``N_BINS`` bins of equal width.
     """
-    confidence = probabilities.max(axis=1)
-    is_right = probabilities.argmax(axis=1) == truth
-    which = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
-    gaps = np.bincount(which, weights=confidence - is_right, minlength=N_BINS)
-    return float(np.abs(gaps).sum() / len(truth))
+    bins = reliability_bins(probabilities, truth)
+    return sum(each.n_clips * each.gap for each in bins) / len(truth)
 
 
 def fit_temperature(
     probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
 ) -> float:
-    """Return the temperature at which the truth is likeliest.
+    """Return the temperature that maximises the likelihood of the truth.
 
     Parameters
     ----------
@@ -78,24 +120,23 @@ def fit_temperature(
 
 DEFAULT_FA_PER_HOUR = 0.5
 LOWEST = 0.1
-"""Least probability at which words are looked for in validation clips."""
+"""Detection threshold in validation clips."""
 WITHOUT_CLIPS = 0.5
 """Lowest threshold where there are no validation clips to choose it by."""
 _STEP = 1e-4
 """Thresholds are multiples of it."""
 _PAUSE_S = 1.0
-"""Silence after each validation clip, longer than what makes two words one."""
-_BATCH = 256
+"""Silence after each validation clip, too long for two words to be merged."""
 
 Progress = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class ValidationDetections:
-    """How likely the events of one label were in the validation clips."""
+    """Probabilities of the events of one label in the validation clips, ascending."""
 
     right: tuple[float, ...]
-    """One for each clip of the label in which it was heard, ascending."""
+    """One for each clip of the label in which it was detected."""
     wrong: tuple[float, ...]
     """One for each event in a clip of another word."""
     n_clips: int
@@ -112,13 +153,13 @@ def calibrate(
 ) -> Calibration:
     """Return thresholds and temperature of a model.
 
-    The temperature is fitted to the validation clips first, since thresholds are of probabilities
-    with it. Each label's threshold begins where its F1 in the validation clips is highest; then
-    thresholds are raised until all labels together keep to the false alarms allowed.
+    The temperature is fitted to the validation clips first, since thresholds apply to
+    probabilities with it. Each label's threshold starts where its F1 in the validation clips is
+    highest; then thresholds are raised until all labels together keep to the false alarms allowed.
 
     Parameters
     ----------
-    labels : those that may be events
+    labels : those that are detected
     noise : recordings without commands
     clips : of the model's validation split; None: temperature 1, one threshold for all labels
     on_item : called after each recording of noise
@@ -128,20 +169,10 @@ def calibrate(
     AudioError
         When a recording cannot be used.
     """
-    temperature, before, after = 1.0, None, None
-    heard: dict[str, ValidationDetections] = {}
-    if clips is not None:
-        truth = [
-            artifact.labels.index(str(map_label(e.label, artifact.labels))) for e in clips.examples
-        ]
-        index = np.array(truth, dtype=np.int64)
-        raw = _probabilities(artifact, clips)
-        temperature = fit_temperature(raw, index)
-        before = expected_calibration_error(raw, index)
-        after = expected_calibration_error(apply_temperature(raw, temperature), index)
-        heard = _detect_in_clips(artifact, labels, clips, temperature)
+    fit = _Fit() if clips is None else _fit_to_clips(artifact, labels, clips)
+    temperature, found = fit.temperature, fit.found
     thresholds = {
-        label: best_threshold(heard[label]) if label in heard else WITHOUT_CLIPS for label in labels
+        label: best_threshold(found[label]) if label in found else WITHOUT_CLIPS for label in labels
     }
     answers, hours = [], 0.0
     for path in noise:
@@ -157,25 +188,61 @@ def calibrate(
         hours += n_samples / stream.sample_rate / 3_600
         on_item()
     n_allowed = math.floor(fa_per_hour * hours)
-    while True:
-        alarms = [
-            event for stream, parts in answers for event in _events(stream, parts, thresholds)
-        ]
-        raised = raise_thresholds(thresholds, alarms, heard, n_allowed)
-        if raised == thresholds:
-            break
-        thresholds = raised  # with a rival gone another event may have come up: count again
+    thresholds, n_alarms = _limit_alarms(thresholds, answers, found, n_allowed)
     return Calibration(
         thresholds=thresholds,
         fa_per_hour=fa_per_hour,
         hours=hours,
-        false_alarms=len(alarms),
-        upper_fa_per_hour=upper_rate(len(alarms), hours),
+        false_alarms=n_alarms,
+        upper_fa_per_hour=upper_rate(n_alarms, hours),
         temperature=temperature,
-        n_clips=0 if clips is None else len(clips.examples),
-        ece_before=before,
-        ece_after=after,
+        n_clips=fit.n_clips,
+        ece_before=fit.ece_before,
+        ece_after=fit.ece_after,
     )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What the validation clips say of a model; as it is here where there are none."""
+
+    temperature: float = 1.0
+    ece_before: float | None = None
+    ece_after: float | None = None
+    found: Mapping[str, ValidationDetections] = field(default_factory=dict)
+    n_clips: int = 0
+
+
+def _fit_to_clips(artifact: Artifact, labels: Sequence[str], clips: ClipStore) -> _Fit:
+    """Return the temperature that fits the clips, and what is detected in them with it."""
+    names = [str(map_label(example.label, artifact.labels)) for example in clips.examples]
+    truth = np.array([artifact.labels.index(name) for name in names], dtype=np.int64)
+    raw = _probabilities(artifact, clips)
+    temperature = fit_temperature(raw, truth)
+    return _Fit(
+        temperature,
+        expected_calibration_error(raw, truth),
+        expected_calibration_error(apply_temperature(raw, temperature), truth),
+        _detect_in_clips(artifact, labels, clips, temperature),
+        len(clips.examples),
+    )
+
+
+def _limit_alarms(
+    thresholds: dict[str, float],
+    answers: Sequence[tuple[PosteriorStream, list[Posteriors]]],
+    found: Mapping[str, ValidationDetections],
+    n_allowed: int,
+) -> tuple[dict[str, float], int]:
+    """Return thresholds that keep to the false alarms allowed, and how many there are."""
+    while True:
+        alarms = [
+            event for stream, parts in answers for event in _events(stream, parts, thresholds)
+        ]
+        raised = raise_thresholds(thresholds, alarms, found, n_allowed)
+        if raised == thresholds:
+            return thresholds, len(alarms)
+        thresholds = raised  # another event may be the best of its moment now: count again
 
 
 def validation_clips(artifact: Artifact, store: ClipStore) -> ClipStore:
@@ -186,11 +253,11 @@ def validation_clips(artifact: Artifact, store: ClipStore) -> ClipStore:
     DatasetError
         When there are none.
     """
-    known = {row.digest for row in load_split(artifact) if row.split == "validation"}
+    known = split_of_digests(load_split(artifact))
     chosen = [
         i
         for i, (example, digest) in enumerate(zip(store.examples, store.digests, strict=True))
-        if digest in known and map_label(example.label, artifact.labels) is not None
+        if known.get(digest) == "validation" and map_label(example.label, artifact.labels)
     ]
     if not chosen:
         raise DatasetError(
@@ -207,13 +274,13 @@ def validation_clips(artifact: Artifact, store: ClipStore) -> ClipStore:
     )
 
 
-def best_threshold(heard: ValidationDetections) -> float:
-    """Return where F1 is highest: in the middle between the events it takes and the next ones.
+def best_threshold(found: ValidationDetections) -> float:
+    """Return the threshold of the highest F1, halfway between the events above and below it.
 
-    A clip of the label in which it was not heard is missed at any threshold.
+    A clip of the label in which it was not detected is missed at any threshold.
     """
-    events = sorted([(p, True) for p in heard.right] + [(p, False) for p in heard.wrong])
-    if not heard.right:
+    events = sorted([(p, True) for p in found.right] + [(p, False) for p in found.wrong])
+    if not found.right:
         return WITHOUT_CLIPS
     best, threshold = -1.0, WITHOUT_CLIPS
     n_right = n_wrong = 0
@@ -222,8 +289,8 @@ def best_threshold(heard: ValidationDetections) -> float:
         n_right, n_wrong = n_right + is_right, n_wrong + (not is_right)
         below = events[i - 1][0] if i else LOWEST
         if below == probability:
-            continue  # no threshold tells the two apart
-        f1 = 2 * n_right / (heard.n_clips + n_right + n_wrong)
+            continue  # no threshold separates the two
+        f1 = 2 * n_right / (found.n_clips + n_right + n_wrong)
         if f1 > best:
             best, threshold = f1, (probability + below) / 2
     return max(_STEP, round(threshold, 4))
@@ -232,14 +299,14 @@ def best_threshold(heard: ValidationDetections) -> float:
 def raise_thresholds(
     thresholds: Mapping[str, float],
     alarms: Sequence[Event],
-    heard: Mapping[str, ValidationDetections],
+    found: Mapping[str, ValidationDetections],
     n_allowed: int,
 ) -> dict[str, float]:
-    """Return thresholds that leave at most ``n_allowed`` of the false alarms, where that can be.
+    """Return thresholds that leave at most ``n_allowed`` of the false alarms, where possible.
 
-    Step by step the label is raised past its least likely false alarm that loses the smallest
-    share of its words in validation clips by it; among equals that with the least likely alarm, so
-    that without clips all labels get one threshold.
+    Step by step a label's threshold is raised past its least likely false alarm: that of the label
+    that loses the smallest fraction of its words in validation clips by it, among equals the one
+    with the least likely alarm, so that without clips all labels get one threshold.
     """
     raised = dict(thresholds)
     left = {
@@ -248,7 +315,7 @@ def raise_thresholds(
     }
 
     def cost(label: str) -> tuple[float, float]:
-        mine, beyond = heard.get(label), _just_above(left[label][0])
+        mine, beyond = found.get(label), _just_above(left[label][0])
         lost = 0.0
         if mine is not None and mine.n_clips:
             lost = sum(raised[label] <= p < beyond for p in mine.right) / mine.n_clips
@@ -285,25 +352,23 @@ def _events(
 
 
 def _probabilities(artifact: Artifact, clips: ClipStore) -> Probabilities:
-    """Return (n_clips, n_labels) as the network has them."""
+    """Return (n_clips, n_labels) without a temperature."""
     classifier = Classifier(artifact)
     classifier.temperature = 1.0
-    windows = (classifier.window(to_float(pcm)).samples for pcm in clips.clips())
-    answers, batch = [], []
-    for window in windows:
-        batch.append(window)
-        if len(batch) == _BATCH:
-            answers.append(classifier.probabilities(np.stack(batch)))
-            batch = []
-    if batch:
-        answers.append(classifier.probabilities(np.stack(batch)))
-    return np.concatenate(answers)
+
+    def choose(pcm: PCM) -> tuple[None, list[Samples]]:
+        return None, [classifier.window(to_float(pcm)).samples]
+
+    outcomes = classify_examples(
+        [classifier], clips.clips(), choose, classifier.jobs, classifier.batch_size
+    )
+    return np.stack([o.probabilities[0] for o in outcomes if isinstance(o, Classified)])
 
 
 def _detect_in_clips(
     artifact: Artifact, labels: Sequence[str], clips: ClipStore, temperature: float
 ) -> dict[str, ValidationDetections]:
-    """Return what events there are in the clips, played one after the other with pauses."""
+    """Return the events in the clips, concatenated with pauses."""
     stream = _open_stream(artifact, temperature)
     pause = np.zeros(round(_PAUSE_S * stream.sample_rate), dtype=np.float32)
 

@@ -1,36 +1,38 @@
-"""Models side by side on the same clips, and what of their difference may be luck."""
+"""The predictions of several models on the same clips, none of which trained any of them."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from speechcls.artifact.store import load_split
+from speechcls.audio.samples import Samples, to_float
+from speechcls.data.clips import read_example
 from speechcls.data.examples import Dataset, Example
-from speechcls.errors import ConfigError, DatasetError, SpeechclsError
+from speechcls.data.splits import split_of_digests
+from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
     NEW,
+    Classified,
+    SilentExamples,
     check_labels,
-    choose_window,
+    classify_examples,
     describe_scored,
-    is_tested,
-    read_pcm,
+    is_test_word,
     silent_examples,
-    split_of_digests,
+    split_in_training,
 )
-from speechcls.evaluation.metrics import Labels
-from speechcls.evaluation.significance import Right
+from speechcls.evaluation.metrics import Labels, Right
 from speechcls.labels import map_label
-from speechcls.parallel import map_batches
 from speechcls.runtime.classifier import Classifier
 
 _HELD_OUT = (NEW, "test", "validation")
-"""What clips were to a model that was not trained on them, the fairest first."""
+"""Splits of clips that a model was not trained on, the least biased first."""
 
 
 @dataclass(frozen=True)
 class JointPredictions:
-    """What several models said of the same clips, none of which trained any of them."""
+    """The predictions of several models on the same clips."""
 
     labels: tuple[str, ...]
     examples: tuple[Example, ...]
@@ -41,7 +43,7 @@ class JointPredictions:
     scored: str
     """The clips, in words."""
     caveat: str
-    """Why the figures may flatter; empty if they do not."""
+    """Why the scores may be optimistically biased; empty if they are not."""
     bad: tuple[str, ...]
     """One line for each clip that could not be read."""
 
@@ -52,14 +54,14 @@ class JointPredictions:
 
     @property
     def right(self) -> Right:
-        """(n_models, n_clips) whether a model's answer is the truth."""
+        """(n_models, n_clips) whether a model's prediction is the truth."""
         return np.asarray(self.predicted == self.truth)
 
 
-def answer(
+def predict_held_out(
     classifiers: Sequence[Classifier], dataset: Dataset, on_clip: Callable[[], None] = lambda: None
 ) -> JointPredictions:
-    """Return what models say of the clips that all of them were tested on or never saw.
+    """Return the predictions of models on the clips that all of them were tested on or never saw.
 
     Where there are no test clips, those that validated the models count as well. A clip is
     recognised by its samples, whatever its name.
@@ -71,36 +73,29 @@ def answer(
     Raises
     ------
     ConfigError
-        When the models do not tell the same labels apart.
+        When the models do not have the same labels.
     DatasetError
         When they do not know a label, or no clip is held out for all of them.
     """
     first = classifiers[0]
-    for other in classifiers[1:]:
-        if apart := sorted(set(first.labels) ^ set(other.labels)):
-            raise ConfigError(
-                f"{other.artifact.path}: tells other labels apart than {first.artifact.path}"
-                f" ({', '.join(apart[:5])}); compare models of the same labels"
-            )
-    check_labels(dataset, {example.label for example in dataset.examples}, first.labels)
-    known = [split_of_digests(classifier) for classifier in classifiers]
-    examples = dataset.examples + _common_silence(classifiers, dataset)
+    _check_same_labels(classifiers)
+    check_labels(dataset, first.labels)
+    silent = _common_silence(classifiers, dataset)
+    examples = dataset.examples + silent.examples
+    outcomes = classify_examples(
+        classifiers, examples, _make_choose(classifiers), first.jobs, first.batch_size, on_clip
+    )
     # Indices of the first model's labels for each label of each model.
     renumber = [np.array([first.labels.index(label) for label in c.labels]) for c in classifiers]
-    bad = list(dataset.problems)
+    bad = [*dataset.problems, *silent.bad]
     kept: list[tuple[Example, str, list[int]]] = []
-
-    def work(batch: list[Example]) -> list[tuple[str, list[int]] | SpeechclsError | None]:
-        return _run(classifiers, known, renumber, batch)
-
-    outcomes = map_batches(examples, work, first.jobs, first.batch_size)
-    for example, outcome in zip(examples, itertools.chain.from_iterable(outcomes), strict=True):
-        if isinstance(outcome, SpeechclsError):
-            bad.append(str(outcome))
+    for example, outcome in zip(examples, outcomes, strict=True):
+        if isinstance(outcome, Classified):
+            rows = zip(renumber, outcome.probabilities, strict=True)
+            kept.append((example, outcome.kept, [int(n[row.argmax()]) for n, row in rows]))
         elif outcome is not None:
-            kept.append((example, *outcome))
-        on_clip()
-    if any(is_tested(example, split) for example, split, _ in kept):
+            bad.append(str(outcome))
+    if any(is_test_word(example, split) for example, split, _ in kept):
         kept = [row for row in kept if row[1] != "validation"]
     if not kept:
         raise DatasetError(
@@ -119,47 +114,42 @@ def answer(
     )
 
 
-def _common_silence(classifiers: Sequence[Classifier], dataset: Dataset) -> list[Example]:
-    """Return the cuts of background noise that all models would be tested on."""
-    first, *others = (silent_examples(classifier, dataset) for classifier in classifiers)
-    common = set(first).intersection(*others)
-    return [example for example in first if example in common]
-
-
-def _run(
-    classifiers: Sequence[Classifier],
-    known: Sequence[dict[str, str]],
-    renumber: Sequence[Labels],
-    batch: Sequence[Example],
-) -> list[tuple[str, list[int]] | SpeechclsError | None]:
-    """Return the split and each model's answer to each clip; None for what one was trained on."""
-    outcomes: list[tuple[str, list[int]] | SpeechclsError | None] = []
-    windows, wanted = [], set(_HELD_OUT)
-    rates = {classifier.sample_rate for classifier in classifiers}
-    for example in batch:
-        pcm = {rate: read_pcm(example, rate) for rate in rates}
-        read = [
-            choose_window(pcm[classifier.sample_rate], example, classifier, splits, wanted)
-            for classifier, splits in zip(classifiers, known, strict=True)
-        ]
-        heard = [outcome for outcome in read if isinstance(outcome, tuple)]
-        if error := next((r for r in read if isinstance(r, SpeechclsError)), None):
-            outcomes.append(error)
-        elif len(heard) < len(read):
-            outcomes.append(None)
-        else:
-            windows.append([window.samples for window, _ in heard])
-            split = max((split for _, split in heard), key=_HELD_OUT.index)
-            outcomes.append((split, []))
-    if windows:
-        answers = [
-            numbers[classifier.probabilities(np.stack(of_model)).argmax(axis=1)]
-            for classifier, numbers, of_model in zip(
-                classifiers, renumber, zip(*windows, strict=True), strict=True
+def _check_same_labels(classifiers: Sequence[Classifier]) -> None:
+    first, *others = classifiers
+    for other in others:
+        if differing := sorted(set(first.labels) ^ set(other.labels)):
+            raise ConfigError(
+                f"{other.artifact.path}: has other labels than {first.artifact.path}"
+                f" ({', '.join(differing[:5])}); compare models of the same labels"
             )
+
+
+def _common_silence(classifiers: Sequence[Classifier], dataset: Dataset) -> SilentExamples:
+    """Return the cuts of background noise that all models would be tested on."""
+    of_models = [silent_examples(classifier, dataset) for classifier in classifiers]
+    common = set(of_models[0].examples).intersection(*(each.examples for each in of_models))
+    return SilentExamples(
+        [example for example in of_models[0].examples if example in common],
+        list(dict.fromkeys(line for each in of_models for line in each.bad)),
+    )
+
+
+def _make_choose(
+    classifiers: Sequence[Classifier],
+) -> Callable[[Example], tuple[str, list[Samples]] | None]:
+    """Return what reads a clip: its split and windows; None if a model was trained on it."""
+    known = [split_of_digests(load_split(classifier.artifact)) for classifier in classifiers]
+    rates = {classifier.sample_rate for classifier in classifiers}
+
+    def choose(example: Example) -> tuple[str, list[Samples]] | None:
+        pcm = {rate: read_example(example, rate) for rate in rates}
+        splits = [
+            split_in_training(pcm[classifier.sample_rate], example, each)
+            for classifier, each in zip(classifiers, known, strict=True)
         ]
-        rows = iter(np.array(answers).T.tolist())
-        for outcome in outcomes:
-            if isinstance(outcome, tuple):
-                outcome[1].extend(next(rows))
-    return outcomes
+        if not set(splits) <= set(_HELD_OUT):
+            return None
+        windows = [c.window(to_float(pcm[c.sample_rate])).samples for c in classifiers]
+        return max(splits, key=_HELD_OUT.index), windows
+
+    return choose

@@ -1,4 +1,4 @@
-"""How good events are against what was said: plain functions of words and events."""
+"""Hits, misses and false alarms of detected events: plain functions of words and events."""
 
 import heapq
 from collections import Counter
@@ -13,26 +13,26 @@ from speechcls.data.annotations import Word
 from speechcls.runtime.detection import Event
 
 TOLERANCE_S = 0.25
-"""How far outside of its word the middle of an event may lie."""
+"""How far outside its word the middle of an event may be."""
 NEAR_S = 0.15
-"""A hit is near its word when their middles are no further apart."""
+"""A hit is near its word when their middles are at most so far from each other."""
 CONFIDENCE = 0.95
-"""Of the upper bound of false alarms an hour."""
+"""Of the upper bound of false alarms per hour."""
 THRESHOLDS = tuple(percent / 100 for percent in (*range(10, 95, 5), *range(95, 100)))
-"""Where the curve of misses against false alarms is given."""
+"""At which the curve of misses against false alarms is given."""
 
 
 @dataclass(frozen=True)
 class EventCounts:
-    """How often one label was found, or all of them."""
+    """Hits and errors of one label, or of all of them."""
 
     n_words: int
     hits: int
     """Words that an event of their label was matched with."""
     confused: int
-    """Events in the place of a word of another label, which is missed for that."""
+    """Events at the place of a word of another label."""
     false_alarms: int
-    """Events where no such word was said."""
+    """Other events that match no word."""
 
     @property
     def misses(self) -> int:
@@ -41,13 +41,13 @@ class EventCounts:
 
     @property
     def miss_rate(self) -> float:
-        """Share of the words that were missed; 0 where there are none."""
+        """Fraction of the words that were missed; 0 where there are none."""
         return self.misses / self.n_words if self.n_words else 0.0
 
 
 @dataclass(frozen=True)
 class StreamScores:
-    """Everything ``evaluate --stream`` says of the events in a recording."""
+    """The scores of the events in a recording."""
 
     hours: float
     """Length of the recording."""
@@ -63,7 +63,7 @@ class StreamScores:
 
     @property
     def near_ratio(self) -> float:
-        """Share of the hits that are near their word; 0 without hits."""
+        """Fraction of the hits that are near their word; 0 without hits."""
         return float(np.mean(np.abs(self.offsets_s) <= NEAR_S)) if len(self.offsets_s) else 0.0
 
     @property
@@ -99,7 +99,7 @@ def _as_dict(counts: EventCounts) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What one threshold for all labels would do."""
+    """Misses and false alarms with one threshold for all labels."""
 
     threshold: float
     miss_rate: float
@@ -109,15 +109,16 @@ class CurvePoint:
 def match_events(words: Sequence[Word], events: Sequence[Event]) -> list[tuple[int, int]]:
     """Return word and event, as indices, of each hit, by time of the event.
 
-    An event may hit a word of its label within whose beginning less ``TOLERANCE_S`` and end plus
-    ``TOLERANCE_S`` its middle lies. Each hits one word at most and each word is hit once at most;
-    no other choice has more hits: of the words open to an event the one that ends first is taken.
+    An event may hit a word of its label if its middle is between the start of the word minus
+    ``TOLERANCE_S`` and its end plus ``TOLERANCE_S``. Each event hits one word at most, each word is
+    hit once at most; no other choice has more hits: of the words that an event may hit, the one
+    that ends first is taken.
 
     Source
     ------
     One-to-one matching of most pairs within a tolerance as in mir_eval (Raffel et al. 2014), by
-    label as in event-based scores (Mesaros, Heittola & Virtanen 2016, sed_eval), where beginnings
-    are compared: keyword spotting asks for no more than the place.
+    label as in event-based scores (Mesaros, Heittola & Virtanen 2016, sed_eval). They compare
+    onsets; keyword spotting needs the place only.
     """
     pairs = []
     for label in {event.label for event in events}:
@@ -142,9 +143,9 @@ def match_events(words: Sequence[Word], events: Sequence[Event]) -> list[tuple[i
 def count_confused(
     words: Sequence[Word], events: Sequence[Event], pairs: Sequence[tuple[int, int]]
 ) -> dict[str, int]:
-    """Return, by label, how many events that hit nothing lie in the place of another label's word.
+    """Return, by label, how many events without a hit are at the place of another label's word.
 
-    In its place is where an event of its own label would have hit it.
+    That is where an event of the word's own label would have hit it.
     """
     starts, ends = (np.array([getattr(w, name) for w in words]) for name in ("start_s", "end_s"))
     said = np.array([word.label for word in words])
@@ -170,12 +171,12 @@ def score_events(
     pairs = match_events(words, events)
     hit = Counter(words[i].label for i, _ in pairs)
     said = Counter(word.label for word in words)
-    heard = Counter(event.label for event in events)
+    detected = Counter(event.label for event in events)
     confused = count_confused(words, events, pairs)
 
     def counts(of: Callable[[Mapping[str, int]], int]) -> EventCounts:
         n_hits, n_confused = of(hit), of(confused)
-        return EventCounts(of(said), n_hits, n_confused, of(heard) - n_hits - n_confused)
+        return EventCounts(of(said), n_hits, n_confused, of(detected) - n_hits - n_confused)
 
     return StreamScores(
         hours,
@@ -186,15 +187,15 @@ def score_events(
 
 
 def trade_off(words: Sequence[Word], events: Sequence[Event], hours: float) -> list[CurvePoint]:
-    """Return misses against false alarms an hour over ``THRESHOLDS``, each for all labels.
+    """Return misses against false alarms per hour over ``THRESHOLDS``, each for all labels.
 
-    A threshold leaves the events that are at least as likely; the events are those found once with
-    a low threshold, so that the curve is that of a sweep over their probabilities.
+    The events are detected once with a low threshold; a higher one keeps those that are at least as
+    probable.
 
     Source
     ------
     Martin et al. 1997, The DET curve in assessment of detection task performance; false alarms are
-    counted an hour, as usual where there are no trials to count.
+    counted per hour, as usual where there are no trials to count.
     """
     points = []
     for threshold in THRESHOLDS:
@@ -205,7 +206,7 @@ def trade_off(words: Sequence[Word], events: Sequence[Event], hours: float) -> l
 
 
 def upper_rate(n_events: int, hours: float) -> float:
-    """Return the upper ``CONFIDENCE`` bound of the rate an hour where ``n_events`` were counted.
+    """Return the upper ``CONFIDENCE`` bound of the hourly rate where ``n_events`` were counted.
 
     Source
     ------
@@ -217,5 +218,5 @@ def upper_rate(n_events: int, hours: float) -> float:
 
 
 def hours_for(rate: float) -> float:
-    """Return the hours without an event after which the upper bound is down to ``rate`` an hour."""
+    """Return the hours without an event after which the upper bound is ``rate`` per hour."""
     return upper_rate(0, 1.0) / rate

@@ -1,42 +1,107 @@
-"""Which clips of a data set are new to a model, and the window it hears of each."""
+"""Which clips of a data set are new to a model, and batched inference over examples."""
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
 
 from speechcls.artifact.format import SplitRow
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
-from speechcls.audio.samples import PCM, to_float
+from speechcls.audio.samples import PCM, Samples
 from speechcls.data.background import sample_background
 from speechcls.data.clips import digest_of, read_example
 from speechcls.data.corpus import mean_command_count
 from speechcls.data.examples import Dataset, Example
-from speechcls.data.splits import UNUSED
-from speechcls.errors import AudioError, DatasetError, SpeechclsError
+from speechcls.errors import AudioError, DatasetError
 from speechcls.evaluation.metrics import is_of_one_speaker
 from speechcls.labels import SILENCE, map_label
-from speechcls.runtime.classifier import Classifier, Window
-
-
-def split_of_digests(classifier: Classifier) -> dict[str, str]:
-    """Return the split of each clip of a model's training, by digest of its samples."""
-    # An unused clip is a copy of a held-out one, whose split counts.
-    rows = sorted(load_split(classifier.artifact), key=lambda row: row.split != UNUSED)
-    return {row.digest: row.split for row in rows}
-
+from speechcls.parallel import map_batches
+from speechcls.runtime.classifier import Classifier
+from speechcls.runtime.session import Probabilities
 
 NEW = "new"
-"""The split of a clip that the model's training never saw."""
+"""The split of a clip that a model's training never saw."""
+
+Item = TypeVar("Item")
+Kept = TypeVar("Kept")
+Chosen = tuple[Kept, Sequence[Samples]]
+"""What is kept of an example, and its window for each classifier."""
 
 
-def is_tested(example: Example, split: str) -> bool:
-    """Whether a word was held out as test; silence alone says nothing of the words."""
+@dataclass(frozen=True)
+class Classified(Generic[Kept]):
+    """One example that was classified."""
+
+    kept: Kept
+    """What ``choose`` returned for it."""
+    probabilities: tuple[Probabilities, ...]
+    """(n_labels,) of each classifier."""
+
+
+def classify_examples(
+    classifiers: Sequence[Classifier],
+    examples: Iterable[Item],
+    choose: Callable[[Item], Chosen[Kept] | None],
+    jobs: int,
+    batch_size: int,
+    on_example: Callable[[], None] = lambda: None,
+) -> Iterator[Classified[Kept] | AudioError | None]:
+    """Yield one outcome for each example, in order: its probabilities, an error, or None.
+
+    Parameters
+    ----------
+    classifiers : any number; each gets a window of its own
+    choose : returns what is to be kept of an example, and its windows, (n_samples,) for each
+        classifier; None where it is not wanted. It is called from ``jobs`` threads, and an
+        ``AudioError`` of it becomes the outcome.
+    on_example : called after each example
+    """
+
+    def attempt(example: Item) -> Chosen[Kept] | AudioError | None:
+        try:
+            return choose(example)
+        except AudioError as error:
+            return error
+
+    def work(batch: list[Item]) -> list[Classified[Kept] | AudioError | None]:
+        outcomes = [attempt(example) for example in batch]
+        windows = [outcome[1] for outcome in outcomes if isinstance(outcome, tuple)]
+        of_models = zip(*windows, strict=True)  # (n_chosen,) windows for each classifier
+        rows = [
+            iter(classifier.probabilities(np.stack(of_model)))
+            for classifier, of_model in zip(classifiers, of_models, strict=bool(windows))
+        ]
+        return [
+            Classified(outcome[0], tuple(next(row) for row in rows))
+            if isinstance(outcome, tuple)
+            else outcome
+            for outcome in outcomes
+        ]
+
+    for outcome in itertools.chain.from_iterable(map_batches(examples, work, jobs, batch_size)):
+        on_example()
+        yield outcome
+
+
+def is_test_word(example: Example, split: str) -> bool:
+    """Return whether a clip is a word of the test split; silence alone says nothing of words."""
     return split == "test" and example.label != SILENCE
 
 
-def check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> None:
-    """Refuse data with words that a model has no label for."""
+def check_labels(dataset: Dataset, labels: tuple[str, ...]) -> None:
+    """Refuse data with words that a model has no label for.
+
+    Raises
+    ------
+    DatasetError
+        Naming the words.
+    """
+    words = {example.label for example in dataset.examples}
     strangers = sorted(word for word in words if map_label(word, labels) is None)
     if strangers:
         raise DatasetError(
@@ -46,13 +111,21 @@ def check_labels(dataset: Dataset, words: set[str], labels: tuple[str, ...]) -> 
         )
 
 
-def silent_examples(classifier: Classifier, dataset: Dataset) -> list[Example]:
+class SilentExamples(NamedTuple):
+    """Cuts of background noise."""
+
+    examples: list[Example]
+    bad: list[str]
+    """One line for each recording that cannot be read."""
+
+
+def silent_examples(classifier: Classifier, dataset: Dataset) -> SilentExamples:
     """Return cuts of the data's background noise: those that training held out, and new ones.
 
-    New ones are of recordings that the training did not have.
+    New ones are cut from recordings that the training did not have.
     """
     if SILENCE not in classifier.labels or not dataset.noise:
-        return []
+        return SilentExamples([], [])
     rows = [
         row
         for row in load_split(classifier.artifact)
@@ -64,14 +137,14 @@ def silent_examples(classifier: Classifier, dataset: Dataset) -> list[Example]:
         for row in rows
         if row.path in paths
     ]
-    durations_s = {}
+    durations_s, bad = {}, []
     for path in dataset.noise:
         if path in paths.values():
             continue
         try:
             samples = read_clip(path, classifier.sample_rate)
         except AudioError as error:
-            dataset.problems.append(str(error))
+            bad.append(str(error))
         else:
             durations_s[path] = len(samples) / classifier.sample_rate
     if durations_s:
@@ -80,15 +153,15 @@ def silent_examples(classifier: Classifier, dataset: Dataset) -> list[Example]:
         )
         window_s = classifier.artifact.features.duration_s
         cuts += sample_background(durations_s, None, n_cuts, window_s)
-    return cuts
+    return SilentExamples(cuts, bad)
 
 
 def _find_noise(
     rows: Sequence[SplitRow], noise: Sequence[Path], sample_rate: int
 ) -> dict[str, Path]:
-    """Return the recordings that a training cut silence from, by its name for them.
+    """Return the recordings that a training cut silence from, by the names it has for them.
 
-    A recording is told by its name without folders and by the samples of one cut.
+    A recording is identified by its name without folders and by the samples of one cut.
     """
     found = {}
     for name in dict.fromkeys(row.path for row in rows):
@@ -98,46 +171,31 @@ def _find_noise(
             if probe is None or path.name != PurePosixPath(name).name:
                 continue
             cut = Example(path, SILENCE, None, None, probe.start_s, probe.end_s, probe.gain)
-            pcm = read_pcm(cut, sample_rate)
-            if not isinstance(pcm, SpeechclsError) and digest_of(pcm) == probe.digest:
+            try:
+                pcm = read_example(cut, sample_rate)
+            except AudioError:
+                continue
+            if digest_of(pcm) == probe.digest:
                 found[name] = path
     return found
 
 
-def read_pcm(example: Example, sample_rate: int) -> PCM | SpeechclsError:
-    """Return the samples (n,) of an example, or what is wrong with it."""
-    try:
-        return read_example(example, sample_rate)
-    except AudioError as error:
-        return error
-
-
-def choose_window(
-    pcm: PCM | SpeechclsError,
-    example: Example,
-    classifier: Classifier,
-    known: dict[str, str],
-    wanted: set[str] | None,
-) -> tuple[Window, str] | SpeechclsError | None:
-    """Return what the model hears of a clip and its split in training; None if it is not wanted.
+def split_in_training(pcm: PCM, example: Example, known: dict[str, str]) -> str:
+    """Return the split of a clip in a model's training; ``NEW`` if it was not there.
 
     Parameters
     ----------
-    pcm : of the example, at the model's rate; an error is handed on
-    known : the split of each clip of the training, by digest
+    pcm : (n,) of the example at the model's rate
+    known : the split of each clip of the training, by digest; see ``splits.split_of_digests``
     """
-    if isinstance(pcm, SpeechclsError):
-        return pcm
     split = known.get(digest_of(pcm), NEW)
     if example.gain != 1 and (example.split is None or split != NEW):
-        split = example.split or NEW  # all digital silence is alike, whatever its split
-    if wanted is not None and split not in wanted:
-        return None
-    return classifier.window(to_float(pcm)), split
+        return example.split or NEW  # all digital silence is alike, whatever its split
+    return split
 
 
 def describe_scored(splits: Sequence[str], speakers: Sequence[str]) -> tuple[str, str]:
-    """Say in words which clips were scored, and what to mind about the figures.
+    """Return in words which clips were scored, and the caveat on their scores.
 
     Parameters
     ----------
@@ -150,11 +208,11 @@ def describe_scored(splits: Sequence[str], speakers: Sequence[str]) -> tuple[str
     )
     caveats = []
     if counts["train"]:
-        caveats.append("the model was trained on some of these clips: the figures flatter")
+        caveats.append("optimistically biased: the model was trained on some of these clips")
     elif counts["validation"]:
         caveats.append(
-            "the best epoch was chosen on the validation clips: the figures flatter a bit"
+            "slightly optimistically biased: the best epoch was chosen on the validation clips"
         )
     if is_of_one_speaker(speakers):
-        caveats.append("all clips are by one speaker: nothing is known of others")
+        caveats.append("all clips are by one speaker: nothing is known about others")
     return scored, "; ".join(caveats)

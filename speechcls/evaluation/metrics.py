@@ -1,4 +1,4 @@
-"""How good predictions are: plain functions of truth and prediction."""
+"""Accuracy, F1, confusion and their intervals: plain functions of truth and prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Labels = npt.NDArray[np.int64]
+Right = npt.NDArray[np.bool_]
 
 N_RESAMPLES = 2_000
 """Bootstrap samples of an interval."""
@@ -15,12 +16,12 @@ N_RESAMPLES = 2_000
 
 @dataclass(frozen=True)
 class LabelScore:
-    """How well one label is recognised; all figures are 0 where nothing can be counted."""
+    """How well one label is recognised; every score is 0 where there is nothing to count."""
 
     precision: float
-    """Share of the clips answered with the label that are it."""
+    """Of the clips predicted as the label, the ratio that have it."""
     recall: float
-    """Share of the label's clips that are answered with it."""
+    """Of the clips that have the label, the ratio predicted as it."""
     f1: float
     """Harmonic mean of both."""
     n_clips: int
@@ -28,7 +29,7 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything ``evaluate`` says of a set of predictions."""
+    """The scores of a set of predictions."""
 
     labels: tuple[str, ...]
     n_clips: int
@@ -45,7 +46,7 @@ class Scores:
     """(n_labels, n_labels); rows truth, columns prediction."""
 
     def most_confused(self, n_pairs: int = 10) -> list[tuple[str, str, int]]:
-        """Return truth, prediction and count of the mistakes made most often."""
+        """Return truth, prediction and count of the most frequent mistakes."""
         wrong = self.confusion - np.diag(np.diag(self.confusion))
         order = np.argsort(-wrong, axis=None, kind="stable")[:n_pairs]
         pairs = [(int(i) // len(self.labels), int(i) % len(self.labels)) for i in order]
@@ -113,46 +114,73 @@ def score(
 
 
 def bootstrap_interval(
-    is_right: npt.NDArray[np.bool_], speakers: Sequence[str], seed: int = 0
+    is_right: Right, speakers: Sequence[str], seed: int = 0
 ) -> tuple[float, float]:
     """Return the 95 % interval of the accuracy, for new speakers like these.
 
+    It is never narrower than Wilson's, which takes all clips for independent: where nearly all are
+    right, resampling says little. With a single speaker it is for new clips of that one.
+    """
+    [accuracies] = resample_accuracies([is_right[None]], speakers, seed).T
+    return interval_of(accuracies, float(is_right.mean()), len(is_right))
+
+
+def resample_accuracies(
+    models: Sequence[Right], speakers: Sequence[str], seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """Return accuracies (n_resamples, n_models) on clips of resampled speakers.
+
     Speakers are drawn with replacement, all clips of one together, since clips of one person are
     right or wrong together; a clip without a speaker counts as one of its own, and so do those of a
-    single speaker, where the interval is for new clips of that one. It is never narrower than
-    Wilson's, which takes all clips for independent: where nearly all are right, drawing them again
-    tells little.
+    single speaker. All models get the same draw, so that their differences are paired. Of several
+    trainings as many are resampled, since another seed would have given others.
+
+    Parameters
+    ----------
+    models : (n_trainings, n_clips) each, whether a clip is right
+    speakers : (n_clips,) the speaker of each clip, empty where not known
 
     Source
     ------
-    Percentile bootstrap over clusters: Efron & Tibshirani 1993; Bisani & Ney 2004 for speech.
+    Percentile bootstrap over clusters: Efron & Tibshirani 1993; Bisani & Ney 2004 for speech
+    recognisers and their differences.
     """
     group = group_clips(speakers)
     n_clips = np.bincount(group).astype(np.float64)
-    n_right = np.bincount(group, weights=is_right)
-    generator = np.random.default_rng(seed)
-    shares = []
-    for _ in range(N_RESAMPLES):
-        drawn = generator.integers(len(n_clips), size=len(n_clips))
-        shares.append(n_right[drawn].sum() / n_clips[drawn].sum())
-    low, high = np.percentile(shares, [2.5, 97.5])
-    return widen(float(low), float(high), float(is_right.mean()), len(is_right))
+    n_right = [np.stack([np.bincount(group, weights=run) for run in runs]) for runs in models]
+    of_speakers, of_runs = np.random.default_rng(seed), np.random.default_rng(seed + 1)
+    accuracies = np.empty((N_RESAMPLES, len(models)))
+    for i in range(N_RESAMPLES):
+        drawn = of_speakers.integers(len(n_clips), size=len(n_clips))
+        total = n_clips[drawn].sum()
+        for j, counts in enumerate(n_right):  # (n_trainings, n_speakers)
+            runs = of_runs.integers(len(counts), size=len(counts)) if len(counts) > 1 else [0]
+            accuracies[i, j] = counts[runs][:, drawn].sum() / (total * len(counts))
+    return accuracies
 
 
-def widen(low: float, high: float, share: float, n: int) -> tuple[float, float]:
-    """Return the interval of a share of ``n`` clips, widened to Wilson's."""
-    least, most = wilson_interval(share * n, n)
-    return min(low, float(least)), max(high, float(most))
+def interval_of(
+    resampled: npt.NDArray[np.float64], accuracy: float, n_clips: int
+) -> tuple[float, float]:
+    """Return the 95 % interval of resampled accuracies (n_resamples,), no narrower than Wilson's.
+
+    Parameters
+    ----------
+    accuracy : of the ``n_clips`` as they are
+    """
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    least, most = wilson_interval(accuracy * n_clips, n_clips)
+    return min(float(low), float(least)), max(float(high), float(most))
 
 
 def is_of_one_speaker(speakers: Sequence[str]) -> bool:
-    """Whether one speaker is named, for most clips; silence, which nobody speaks, has none."""
+    """Return whether one speaker is named, for most clips; silence has no speaker."""
     named = [speaker for speaker in speakers if speaker]
     return len(set(named)) == 1 and 2 * len(named) > len(speakers)
 
 
 def group_clips(speakers: Sequence[str]) -> Labels:
-    """Return (n_clips,) which clips are drawn together: those of one speaker, if there are two."""
+    """Return (n_clips,) the group of each clip: a speaker's clips, if there are two speakers."""
     is_one = is_of_one_speaker(speakers)
     groups = [f"\0{i}" if is_one or not speaker else speaker for i, speaker in enumerate(speakers)]
     _, group = np.unique(groups, return_inverse=True)
@@ -160,9 +188,9 @@ def group_clips(speakers: Sequence[str]) -> Labels:
 
 
 def wilson_interval(n_right: Any, n: Any) -> tuple[Any, Any]:
-    """Return the 95 % interval of the share of ``n_right`` in ``n``, numbers or arrays alike.
+    """Return the 95 % interval of the ratio of ``n_right`` to ``n``, numbers or arrays.
 
-    It stays in [0, 1] and makes sense for few clips and shares of 0 or 1; NaN where ``n`` is 0. It
+    It stays in [0, 1] and makes sense for few clips and ratios of 0 or 1; NaN where ``n`` is 0. It
     takes the clips for independent of each other.
 
     Source
@@ -170,9 +198,9 @@ def wilson_interval(n_right: Any, n: Any) -> tuple[Any, Any]:
     Wilson 1927, "Probable inference, the law of succession, and statistical inference"; without
     continuity correction, checked against ``scipy.stats`` in the tests.
     """
-    z = 1.959963984540054  # of the normal distribution, 95 % lie within
+    z = 1.959963984540054  # 95 % of the normal distribution lie within
     n = np.where(np.asarray(n) > 0, n, np.nan)
-    share = n_right / n
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    ratio = n_right / n
+    middle = (ratio + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(ratio * (1 - ratio) / n + z**2 / (4 * n**2))
     return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)

@@ -1,4 +1,4 @@
-"""What a model said of every clip, saved beside a report so that it can be drawn again."""
+"""The prediction for every clip, saved beside a report so that it can be drawn again."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
 from speechcls.data.examples import Dataset
 from speechcls.errors import ConfigError, DatasetError, SpeechclsError
-from speechcls.evaluation.score import Evaluation
+from speechcls.evaluation.score import Evaluation, ScoredClip
 from speechcls.files import write_atomic
 from speechcls.runtime.classifier import Classifier
 
@@ -27,14 +27,14 @@ FILE = "predictions.json"
 
 @dataclass(frozen=True)
 class Clip:
-    """What is known of one clip."""
+    """One clip of the data, without its sound."""
 
     path: str
     """As the data names it."""
     word: str
     """As the data names it; where the model does not know it, its label is ``_unknown_``."""
     label: str
-    """What is right."""
+    """The truth."""
     speaker: str
     """Empty where not known."""
     split: str
@@ -43,19 +43,21 @@ class Clip:
     """Where it starts in its recording."""
     duration_s: float
     level_db: float
+    """Of the part in the model's window, dB below full scale."""
     snr_db: float
+    """Of the same part, estimated."""
 
 
 @dataclass(frozen=True)
 class About:
-    """What was evaluated on what."""
+    """Which model was evaluated on which data."""
 
     model: str
     data: str
     scored: str
     """The clips that count, in words."""
     caveat: str
-    """Why the figures may flatter; empty if they do not."""
+    """Why the scores may be optimistically biased; empty if they are not."""
     bad: tuple[str, ...]
     """One line for each clip that could not be read."""
     created: str
@@ -64,14 +66,14 @@ class About:
     facts: dict[str, Any]
     """Of the model: its network, size and training."""
     features: dict[str, Any]
-    """A ``FeatureConfig``: what the model hears of a clip."""
+    """A ``FeatureConfig``: the input of the model."""
     card: str
     """The model's README.md, Markdown; empty where it has none."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Everything that a report is made of, but for the sound."""
+    """Everything that a report is made of, except for the sound."""
 
     labels: tuple[str, ...]
     clips: tuple[Clip, ...]
@@ -93,34 +95,29 @@ class Predictions:
 
     @property
     def confidence(self) -> npt.NDArray[np.float32]:
-        """(n_clips,) the probability of the answer."""
+        """(n_clips,) the probability of the predicted label."""
         highest: npt.NDArray[np.float32] = self.probabilities.max(axis=1)
         return highest
 
     def mistakes(self, most: int) -> list[int]:
-        """Return which clips were answered wrongly, the most confident first."""
+        """Return the clips that were predicted wrongly, the most confident first."""
         wrong = np.flatnonzero(self.truth != self.predicted)
         order = np.argsort(-self.confidence[wrong], kind="stable")
         return [int(i) for i in wrong[order][:most]]
 
 
-def gather(evaluation: Evaluation, classifier: Classifier, dataset: Dataset) -> Predictions:
-    """Return what an evaluation found, without the sound."""
+def collect_predictions(
+    evaluation: Evaluation, classifier: Classifier, dataset: Dataset
+) -> Predictions:
+    """Return the predictions of an evaluation, without the sound.
+
+    Raises
+    ------
+    ConfigError
+        When the evaluation did not measure the levels of the clips.
+    """
     artifact = classifier.artifact
-    clips = tuple(
-        Clip(
-            dataset.name_of(answer.example.path),
-            answer.example.label,
-            classifier.labels[answer.truth],
-            answer.example.speaker or "",
-            answer.split,
-            answer.example.start_s,
-            round(answer.duration_s, 6),
-            round(answer.level_db, 3),
-            round(answer.snr_db, 3),
-        )
-        for answer in evaluation.answers
-    )
+    clips = tuple(_as_clip(clip, dataset, classifier.labels) for clip in evaluation.clips)
     metrics = _read_metrics(artifact.path / METRICS)
     facts = artifact.network.to_dict() | {
         name: metrics[name] for name in ("n_parameters", "multiply_adds", "created", "best_epoch")
@@ -139,8 +136,23 @@ def gather(evaluation: Evaluation, classifier: Classifier, dataset: Dataset) -> 
         features=artifact.features.to_dict(),
         card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
     )
-    rows = np.stack([answer.probabilities for answer in evaluation.answers])
+    rows = np.stack([clip.probabilities for clip in evaluation.clips])
     return Predictions(classifier.labels, clips, rows, about)
+
+
+def _as_clip(clip: ScoredClip, dataset: Dataset, labels: tuple[str, ...]) -> Clip:
+    if clip.levels is None:
+        raise ConfigError("a report needs the levels of the clips", field="measure_levels")
+    return Clip(
+        dataset.name_of(clip.example.path),
+        clip.example.label,
+        labels[clip.truth],
+        clip.example.speaker or "",
+        clip.split,
+        clip.example.start_s,
+        round(clip.duration_s, 6),
+        *(round(level, 3) for level in clip.levels),
+    )
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
@@ -155,22 +167,22 @@ def _read_metrics(path: Path) -> dict[str, Any]:
 def read_windows(
     evaluation: Evaluation, classifier: Classifier, chosen: list[int]
 ) -> dict[int, npt.NDArray[np.int16]]:
-    """Return what the model heard of the chosen clips, without the zeros around a short one."""
-    heard = {}
+    """Return the model's window of the chosen clips, (n,) by index; short clips are not padded."""
+    windows = {}
     for i in chosen:
         try:
-            pcm = read_example(evaluation.answers[i].example, classifier.sample_rate)
+            pcm = read_example(evaluation.clips[i].example, classifier.sample_rate)
         except SpeechclsError:  # gone since it was evaluated
             continue
         window = classifier.window(to_float(pcm))
-        heard[i] = to_pcm(window.samples) if window.is_part else pcm
-    return heard
+        windows[i] = to_pcm(window.samples) if window.is_part else pcm
+    return windows
 
 
 def _check_clips(
     clips: tuple[Clip, ...], rows: npt.NDArray[np.float32], labels: tuple[str, ...]
 ) -> None:
-    """Refuse what is not of the type that it should have, with a ValueError."""
+    """Raise a ValueError for a value of the wrong type."""
     numbers = [field.name for field in fields(Clip) if field.type is float]
     for clip in clips:
         for field in fields(Clip):
@@ -231,7 +243,7 @@ def load_predictions(path: Path) -> Predictions:
         return Predictions(labels, clips, rows, about)
     except FileNotFoundError as error:
         raise DatasetError(
-            f"{path}: no such file; make it with: speechcls evaluate DATA --report {path.parent}"
+            f"{path}: no such file; evaluate a model with a report in {path.parent} first"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DatasetError(

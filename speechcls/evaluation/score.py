@@ -1,40 +1,51 @@
 """Score a model on a data set, through the engine that ``predict`` runs on."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact.store import load_split
 from speechcls.audio.level import level_db, snr_db
-from speechcls.audio.samples import unpad
+from speechcls.audio.samples import Samples, to_float, unpad
+from speechcls.data.clips import read_example
 from speechcls.data.corpus import mean_command_count
 from speechcls.data.examples import SPLITS, Dataset, Example
-from speechcls.data.splits import UNUSED
-from speechcls.errors import ConfigError, DatasetError, SpeechclsError
+from speechcls.data.splits import split_of_digests
+from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
     NEW,
+    Classified,
     check_labels,
-    choose_window,
+    classify_examples,
     describe_scored,
-    is_tested,
-    read_pcm,
+    is_test_word,
     silent_examples,
+    split_in_training,
 )
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.labels import SILENCE, map_label
-from speechcls.parallel import map_batches
 from speechcls.runtime.classifier import Classifier, Window
 
 CHOICES = ("auto", *SPLITS, "all")
 
 
+class WindowLevels(NamedTuple):
+    """Levels of the part of a clip that is in the model's window."""
+
+    level_db: float
+    """Below full scale; see ``level.level_db``."""
+    snr_db: float
+    """Estimated; see ``level.snr_db``."""
+
+
 @dataclass(frozen=True)
 class ScoredClip:
-    """What the model says of one clip, and what is known of the clip."""
+    """The probabilities of one clip, and what is known of it."""
 
     example: Example
     truth: int
@@ -42,11 +53,10 @@ class ScoredClip:
     probabilities: npt.NDArray[np.float32]
     """(n_labels,)"""
     split: str
+    """Of the model's training, or ``new``."""
     duration_s: float
-    level_db: float
-    """Of what the model hears, dB below full scale; see ``levels.level_db``."""
-    snr_db: float
-    """Of the same, estimated; see ``levels.snr_db``."""
+    levels: WindowLevels | None
+    """None where they were not measured."""
 
     @property
     def predicted(self) -> int:
@@ -56,17 +66,40 @@ class ScoredClip:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores, what was scored, and what could not be."""
+    """The scores of a model on a data set."""
 
     scores: Scores
     scored: str
     """The clips that count, in words."""
     caveat: str
-    """Why the figures may flatter; empty if they do not."""
+    """Why the scores may be optimistically biased; empty if they are not."""
     bad: list[str]
     """One line for each clip that could not be read."""
-    answers: list[ScoredClip]
-    """Of each clip that counts, in the order of the data."""
+    clips: list[ScoredClip]
+    """Those that count, in the order of the data."""
+
+    def __str__(self) -> str:
+        """Return the clips that count, the caveat, accuracy and macro F1, a line each."""
+        scores = self.scores
+        speakers = f" by {scores.n_speakers} speakers" if scores.n_speakers else ""
+        low, high = 100 * scores.accuracy_low, 100 * scores.accuracy_high
+        n_there = sum(row.n_clips > 0 for row in scores.per_label)
+        of = "" if n_there == len(scores.labels) else f" (of the {n_there} labels that occur)"
+        lines = [
+            f"scored    {self.scored}{speakers}",
+            *([f"caveat    {self.caveat}"] if self.caveat else []),
+            f"accuracy  {100 * scores.accuracy:.1f} % (95 % interval {low:.1f} - {high:.1f})",
+            f"macro F1  {100 * scores.macro_f1:.1f} %{of}",
+        ]
+        return "\n".join(lines)
+
+
+class _Known(NamedTuple):
+    """What is kept of a clip while the model runs."""
+
+    split: str
+    duration_s: float
+    levels: WindowLevels | None
 
 
 def evaluate(
@@ -74,113 +107,99 @@ def evaluate(
     dataset: Dataset,
     split: str = "auto",
     on_clip: Callable[[], None] = lambda: None,
+    measure_levels: bool = False,
 ) -> Evaluation:
-    """Return how well the model does on clips that it was not trained on.
+    """Return the scores of a model on clips that it was not trained on.
 
     A clip is recognised as one of the training's by its samples, whatever its name. ``auto``
-    scores what is new to the model and the held-out test clips; where there are no test clips, the
-    validation clips as well.
+    scores clips that are new to the model and those of the test split; where there are no test
+    clips, those of the validation split as well.
 
     Parameters
     ----------
     split : ``auto``, ``train``, ``validation``, ``test`` or ``all``
     on_clip : called after each clip
+    measure_levels : whether to measure the levels of each clip too, which a report shows
 
     Raises
     ------
     ConfigError
         When ``split`` is unknown.
     DatasetError
-        When the model does not know a label and has no ``_unknown_``, or nothing is to be scored.
+        When the model does not know a label and has no ``_unknown_``, or there is nothing to score.
     """
     if split not in CHOICES:
-        raise ConfigError(f"--split {split}: not one of {', '.join(CHOICES)}")
-    words = {example.label for example in dataset.examples}
-    check_labels(dataset, words, classifier.labels)
-    # An unused clip is a copy of a held-out one, whose split counts.
-    rows = sorted(load_split(classifier.artifact), key=lambda row: row.split != UNUSED)
-    known = {row.digest: row.split for row in rows}
-    examples = dataset.examples + silent_examples(classifier, dataset)
-    answers: list[ScoredClip] = []
-    bad = list(dataset.problems)
+        raise ConfigError(f"{split!r} is not one of {', '.join(CHOICES)}", field="split")
+    check_labels(dataset, classifier.labels)
+    known = split_of_digests(load_split(classifier.artifact))
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
 
-    def work(batch: list[Example]) -> list[ScoredClip | SpeechclsError | None]:
-        read = ((example, read_pcm(example, classifier.sample_rate)) for example in batch)
-        return _run(
-            classifier,
-            [(e, choose_window(pcm, e, classifier, known, wanted)) for e, pcm in read],
-        )
+    def choose(example: Example) -> tuple[_Known, list[Samples]] | None:
+        pcm = read_example(example, classifier.sample_rate)
+        own = split_in_training(pcm, example, known)
+        if wanted is not None and own not in wanted:
+            return None
+        window = classifier.window(to_float(pcm))
+        levels = _measure(window, classifier.sample_rate) if measure_levels else None
+        return _Known(own, window.clip_duration_s, levels), [window.samples]
 
-    for outcomes in map_batches(examples, work, classifier.jobs, classifier.batch_size):
-        for outcome in outcomes:
-            if isinstance(outcome, SpeechclsError):
-                bad.append(str(outcome))
-            elif outcome is not None:
-                answers.append(outcome)
-            on_clip()
-    if split == "auto" and any(is_tested(answer.example, answer.split) for answer in answers):
-        answers = [answer for answer in answers if answer.split != "validation"]
-    answers = _thin_silence(answers, classifier.labels, set(dataset.noise))
-    if not answers:
-        there = Counter(row.split for row in load_split(classifier.artifact))
-        raise DatasetError(
-            f"{dataset.source}: no clip of split {split} to score;"
-            f" the model was made with {', '.join(f'{n} {name}' for name, n in there.items())}"
-            " clips; choose another --split, or other data"
-        )
-    speakers = [answer.example.speaker or "" for answer in answers]
-    scores = score(
-        np.array([answer.truth for answer in answers]),
-        np.array([answer.predicted for answer in answers]),
-        classifier.labels,
-        speakers,
+    silent = silent_examples(classifier, dataset)
+    examples = dataset.examples + silent.examples
+    outcomes = classify_examples(
+        [classifier], examples, choose, classifier.jobs, classifier.batch_size, on_clip
     )
-    scored, caveat = describe_scored([answer.split for answer in answers], speakers)
-    return Evaluation(scores, scored, caveat, bad, answers)
+    clips, bad = [], [*dataset.problems, *silent.bad]
+    for example, outcome in zip(examples, outcomes, strict=True):
+        if isinstance(outcome, Classified):
+            truth = classifier.labels.index(str(map_label(example.label, classifier.labels)))
+            [probabilities] = outcome.probabilities
+            clips.append(ScoredClip(example, truth, probabilities, *outcome.kept))
+        elif outcome is not None:
+            bad.append(str(outcome))
+    if split == "auto" and any(is_test_word(clip.example, clip.split) for clip in clips):
+        clips = [clip for clip in clips if clip.split != "validation"]
+    clips = _thin_silence(clips, classifier.labels, set(dataset.noise))
+    if not clips:
+        raise _nothing_to_score(classifier, dataset, split)
+    return _summarise(clips, classifier.labels, bad)
+
+
+def _measure(window: Window, sample_rate: int) -> WindowLevels:
+    """Return the levels of a clip within its window, without the padding."""
+    samples = unpad(window.samples, round(window.clip_duration_s * sample_rate))
+    return WindowLevels(level_db(samples), snr_db(samples, sample_rate))
 
 
 def _thin_silence(
-    answers: list[ScoredClip], labels: tuple[str, ...], noise: set[Path]
+    clips: list[ScoredClip], labels: tuple[str, ...], noise: set[Path]
 ) -> list[ScoredClip]:
-    """Return the answers with no more silence than clips of a command, by less new silence.
+    """Return the clips with no more silence than clips of a command, by less new silence.
 
     How many clips count is known only now; noise has no end and would outweigh them.
     """
-    spoken = [labels[answer.truth] for answer in answers if labels[answer.truth] != SILENCE]
-    cuts = [
-        i
-        for i, answer in enumerate(answers)
-        if answer.split == NEW and answer.example.path in noise
-    ]
-    n_held_out = sum(answer.example.path in noise for answer in answers) - len(cuts)
+    spoken = [labels[clip.truth] for clip in clips if labels[clip.truth] != SILENCE]
+    cuts = [i for i, clip in enumerate(clips) if clip.split == NEW and clip.example.path in noise]
+    n_held_out = sum(clip.example.path in noise for clip in clips) - len(cuts)
     n_wanted = max(0, mean_command_count(spoken) - n_held_out) if spoken else len(cuts)
     if len(cuts) <= n_wanted:
-        return answers
+        return clips
     kept = {cuts[i] for i in np.linspace(0, len(cuts) - 1, n_wanted).round().astype(int)}
     dropped = set(cuts) - kept
-    return [answer for i, answer in enumerate(answers) if i not in dropped]
+    return [clip for i, clip in enumerate(clips) if i not in dropped]
 
 
-def _run(
-    classifier: Classifier, batch: list[tuple[Example, tuple[Window, str] | SpeechclsError | None]]
-) -> list[ScoredClip | SpeechclsError | None]:
-    """Return what became of each example of a batch; None for one that is not wanted."""
-    windows = [outcome[0].samples for _, outcome in batch if isinstance(outcome, tuple)]
-    rows: Iterator[npt.NDArray[np.float32]] = iter(())
-    if windows:
-        rows = iter(classifier.probabilities(np.stack(windows)))
-    outcomes: list[ScoredClip | SpeechclsError | None] = []
-    for example, outcome in batch:
-        if isinstance(outcome, tuple):
-            window, split = outcome
-            truth = classifier.labels.index(str(map_label(example.label, classifier.labels)))
-            n_samples = round(window.clip_duration_s * classifier.sample_rate)
-            heard = unpad(window.samples, n_samples)
-            level, snr = level_db(heard), snr_db(heard, classifier.sample_rate)
-            outcomes.append(
-                ScoredClip(example, truth, next(rows), split, window.clip_duration_s, level, snr)
-            )
-        else:
-            outcomes.append(outcome)
-    return outcomes
+def _nothing_to_score(classifier: Classifier, dataset: Dataset, split: str) -> DatasetError:
+    counts = Counter(row.split for row in load_split(classifier.artifact))
+    return DatasetError(
+        f"{dataset.source}: no clip of split {split} to score; the model was made with"
+        f" {', '.join(f'{n} {name}' for name, n in counts.items())} clips; choose another split,"
+        " or other data"
+    )
+
+
+def _summarise(clips: list[ScoredClip], labels: tuple[str, ...], bad: list[str]) -> Evaluation:
+    speakers = [clip.example.speaker or "" for clip in clips]
+    truth = np.array([clip.truth for clip in clips])
+    predicted = np.array([clip.predicted for clip in clips])
+    scored, caveat = describe_scored([clip.split for clip in clips], speakers)
+    return Evaluation(score(truth, predicted, labels, speakers), scored, caveat, bad, clips)

@@ -1,4 +1,4 @@
-"""Score a model on a recording of which it is known what is said when."""
+"""Score a model on a long recording with annotated words."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_split
 from speechcls.audio.samples import Samples
 from speechcls.data.annotations import Word
+from speechcls.data.splits import trained_speakers
 from speechcls.errors import DatasetError
 from speechcls.evaluation.detection_metrics import (
     THRESHOLDS,
@@ -21,7 +22,7 @@ from speechcls.runtime.stream import PosteriorStream
 
 @dataclass(frozen=True)
 class StreamEvaluation:
-    """The scores at the thresholds, the curve over all of them, and what does not count."""
+    """The scores at the thresholds of the labels, and the curve over one threshold for all."""
 
     scores: StreamScores
     curve: list[CurvePoint]
@@ -35,15 +36,15 @@ def evaluate_stream(
     words: Sequence[Word],
     thresholds: Mapping[str, float],
 ) -> StreamEvaluation:
-    """Return how well events fit what is said; memory does not grow with the recording.
+    """Return how well detected events match the annotation; memory is constant.
 
-    The recording is heard once. Its events at ``thresholds`` are scored; for the curve those at
-    the lowest of ``stream_metrics.THRESHOLDS`` are found once, and swept over by probability.
+    The model runs over the recording once. The events at ``thresholds`` are scored; for the curve
+    those at the lowest of ``detection_metrics.THRESHOLDS`` are swept over by probability.
 
     Parameters
     ----------
     blocks : (n,) samples each, at the stream's rate
-    words : the truth; those of a label that is not in ``thresholds`` count as no word
+    words : the truth; those of a label that is not in ``thresholds`` do not count
 
     Raises
     ------
@@ -79,8 +80,8 @@ def evaluate_stream(
         warnings.append(f"{n_late} words of the truth begin after the end of the recording")
     if n_known := _count_trained(counted, stream.artifact):
         warnings.append(
-            f"{n_known} words are by speakers who trained the model: the figures flatter; mix them"
-            " with --model"
+            f"optimistically biased: {n_known} words are by speakers who trained the model; mix"
+            " the recording for this model"
         )
     return StreamEvaluation(
         score_events(counted, found[0], tuple(thresholds), hours),
@@ -92,9 +93,9 @@ def evaluate_stream(
 
 def _count_trained(words: Sequence[Word], artifact: Artifact) -> int:
     """Return how many words are clips, or by speakers, of the model's training."""
-    rows = [row for row in load_split(artifact) if row.split == "train"]
-    paths = {row.path for row in rows}
-    speakers = {row.speaker for row in rows} - {""}
+    rows = load_split(artifact)
+    paths = {row.path for row in rows if row.split == "train"}
+    speakers = trained_speakers(rows)
     return sum(
         word.speaker in speakers or (not word.speaker and word.path in paths) for word in words
     )

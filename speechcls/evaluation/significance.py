@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.evaluation.metrics import N_RESAMPLES, group_clips, widen
+from speechcls.evaluation.metrics import Right, interval_of, resample_accuracies
 
-Right = npt.NDArray[np.bool_]
 SIGNIFICANCE = 0.05
 
 
@@ -20,7 +19,7 @@ class Contender:
 
     name: str
     right: Right
-    """(n_runs, n_clips), a row a training."""
+    """(n_trainings, n_clips) whether a clip is right."""
 
     @property
     def accuracy(self) -> float:
@@ -45,18 +44,18 @@ class Pair:
     test: str
     """``mcnemar``, or ``bootstrap`` where either was trained several times."""
     p: float
-    """How often chance alone would make such a difference, or a larger one, either way."""
+    """The p-value: probability of such a difference or a larger one, either way, by chance."""
     p_adjusted: float
-    """The same, made larger for the number of pairs that were looked at (Holm)."""
+    """The p-value corrected for the number of pairs (Holm)."""
 
     @property
     def is_significant(self) -> bool:
-        """Whether it is hardly luck, by the test and by the interval."""
+        """Whether the difference is significant, by the test and by the interval."""
         return self.p_adjusted < SIGNIFICANCE and not self.low <= 0 <= self.high
 
     @property
     def verdict(self) -> str:
-        """The same in words."""
+        """Whether one of the two is better, in words."""
         if not self.is_significant:
             return "may be luck"
         return f"{self.second if self.difference > 0 else self.first} is better"
@@ -75,20 +74,20 @@ class Comparison:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p of McNemar's exact test.
 
-    Of the clips that just one of two models gets right, either has half if they are equally good.
+    Of the clips that only one of two models gets right, each has half if they are equally good.
 
     Source
     ------
     McNemar 1947; Gillick & Cox 1989 for speech recognisers.
     """
     n = only_first + only_second
-    # Whole numbers, so that no tail is rounded away.
+    # Integers, so that no tail is rounded to 0.
     tail = sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1))
     return float(min(1.0, 2 * tail / 2**n))
 
 
 def adjust(p: Sequence[float]) -> list[float]:
-    """Return p-values made larger for how many there are.
+    """Return p-values corrected for how many there are.
 
     Source
     ------
@@ -101,45 +100,15 @@ def adjust(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def bootstrap(
-    contenders: Sequence[Contender], speakers: Sequence[str], seed: int = 0
-) -> npt.NDArray[np.float64]:
-    """Return accuracies (n_resamples, n_contenders) on clips of speakers drawn again.
-
-    All contenders hear the same draw, so that their differences are paired. Clips of one speaker
-    are drawn together (``metrics.group_clips``). Of several trainings as many
-    are drawn again, for another seed would have given others.
-
-    Source
-    ------
-    Efron & Tibshirani 1993; Bisani & Ney 2004 for differences between speech recognisers.
-    """
-    group = group_clips(speakers)
-    n_clips = np.bincount(group).astype(np.float64)
-    n_right = [
-        np.stack([np.bincount(group, weights=run) for run in contender.right])
-        for contender in contenders
-    ]  # each (n_runs, n_speakers)
-    of_speakers, of_runs = np.random.default_rng(seed), np.random.default_rng(seed + 1)
-    accuracies = np.empty((N_RESAMPLES, len(contenders)))
-    for i in range(N_RESAMPLES):
-        drawn = of_speakers.integers(len(n_clips), size=len(n_clips))
-        total = n_clips[drawn].sum()
-        for j, counts in enumerate(n_right):
-            runs = of_runs.integers(len(counts), size=len(counts)) if len(counts) > 1 else [0]
-            accuracies[i, j] = counts[runs][:, drawn].sum() / (total * len(counts))
-    return accuracies
-
-
 def compare(contenders: Sequence[Contender], speakers: Sequence[str]) -> Comparison:
-    """Return how the contenders do against each other.
+    """Return the accuracies, their intervals, and whether each pair differs.
 
     Parameters
     ----------
     contenders : two or more, on the same clips
     speakers : (n_clips,) the speaker of each clip, empty where not known
     """
-    drawn = bootstrap(contenders, speakers)
+    drawn = resample_accuracies([contender.right for contender in contenders], speakers)
     numbers = list(itertools.combinations(range(len(contenders)), 2))
     p = [_p(contenders[i], contenders[j], drawn[:, j] - drawn[:, i]) for i, j in numbers]
     pairs = []
@@ -161,10 +130,9 @@ def compare(contenders: Sequence[Contender], speakers: Sequence[str]) -> Compari
                 adjusted,
             )
         )
-    bounds = np.percentile(drawn, [2.5, 97.5], axis=0).T
     intervals = tuple(
-        widen(float(low), float(high), contender.accuracy, len(speakers))
-        for (low, high), contender in zip(bounds, contenders, strict=True)
+        interval_of(accuracies, contender.accuracy, len(speakers))
+        for accuracies, contender in zip(drawn.T, contenders, strict=True)
     )
     return Comparison(tuple(contenders), intervals, tuple(pairs))
 
@@ -180,6 +148,6 @@ def _discordant(first: Contender, second: Contender) -> tuple[int, int] | None:
 def _p(first: Contender, second: Contender, differences: npt.NDArray[np.float64]) -> float:
     if counts := _discordant(first, second):
         return mcnemar(*counts)
-    # One is added, since no number of draws proves that something never happens.
+    # One is added, since no number of draws proves a probability of 0.
     below, above = 1 + int((differences <= 0).sum()), 1 + int((differences >= 0).sum())
     return min(1.0, 2 * min(below, above) / (1 + len(differences)))

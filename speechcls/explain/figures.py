@@ -9,7 +9,7 @@ import numpy.typing as npt
 from speechcls.explain.panels import input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation
 from speechcls.render.figures import GREY, as_text, new_figure
-from speechcls.render.panels import Panel, _draw, wave_panel
+from speechcls.render.panels import Panel, draw_panel, wave_panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -83,7 +83,7 @@ def _stack(figure: "Figure | SubFigure", panels: Sequence[Panel], about: Explana
     heights = [panel.height for panel in panels]
     stacked = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)
     for axes, panel in zip(stacked[:, 0], panels, strict=True):
-        _draw(axes, panel)
+        draw_panel(axes, panel)
         if about.decisive_s is not None:
             axes.axvline(about.decisive_s, color=GREY, linewidth=0.8, linestyle=":")
     stacked[-1, 0].set_xlabel("seconds")

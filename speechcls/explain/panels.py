@@ -10,7 +10,7 @@ from speechcls.explain.trace import OCCLUDED_S, SHARES, STATE, Explanation, Gate
 from speechcls.render.figures import SHARES as SHARES_MAP
 from speechcls.render.figures import SIGNED
 from speechcls.render.panels import (
-    _MOST_QUANTILE,
+    COLOUR_QUANTILE,
     Curves,
     Image,
     Panel,
@@ -68,7 +68,7 @@ def layer_title(explanation: Explanation, layer: int) -> str:
 def _features(about: Explanation) -> Image:
     is_mfcc = about.config.kind == "mfcc"
     what = "cepstral coefficients (MFCC)" if is_mfcc else "log-mel energies"
-    most = float(np.quantile(np.abs(about.features), _MOST_QUANTILE)) or 1.0
+    most = float(np.quantile(np.abs(about.features), COLOUR_QUANTILE)) or 1.0
     return Image(
         title=f"what the network hears: {what}, in standard deviations",
         unit="coefficient" if is_mfcc else "mel band",

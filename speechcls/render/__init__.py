@@ -1,1 +1,5 @@
-"""How anything is drawn: figures, panels over time, HTML pages, text in a terminal."""
+"""How figures, HTML pages and terminal pictures are drawn.
+
+``figures`` has the style of all figures and writes them, ``panels`` draws values over time,
+``html`` makes pages from templates, and ``terminal`` draws with characters.
+"""

@@ -1,4 +1,4 @@
-"""What all figures share: one style, one palette, one way to the disk.
+"""Style, palette and files of all figures.
 
 matplotlib is imported when a figure is made: it takes half a second, and few commands draw.
 """
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours that people with any kind of colour vision tell apart (Okabe & Ito 2008)."""
+"""Colours that are distinct for people with any kind of colour vision (Okabe & Ito 2008)."""
 GREY = "#8C8C8C"
-"""Of what is there for comparison."""
+"""Of lines and areas of reference."""
 SHARES, SIGNED, LEVELS = "cividis", "PuOr_r", "magma"
 """Colour maps of values in [0, 1], of values around 0, and of dB."""
 FORMATS = (".png", ".svg")
@@ -31,7 +31,7 @@ _FALLBACK_FONTS = (
     *("Microsoft YaHei", "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Hebrew"),
     *("Noto Sans Devanagari", "Noto Sans Thai", "Nirmala UI", "Arial Unicode MS"),
 )
-"""Of scripts that matplotlib's own font lacks; those that are there are used."""
+"""Of scripts that matplotlib's own font lacks; those that are installed are used."""
 _DPI = 120
 _STAYS_MS = 1_500
 _STYLE: Any = {
@@ -67,7 +67,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 @functools.cache
 def _families() -> list[str]:
-    """Return the fonts that are there, matplotlib's own first."""
+    """Return the fonts that are installed, matplotlib's own first."""
     from matplotlib.font_manager import fontManager
 
     there = {font.name for font in fontManager.ttflist}
@@ -93,7 +93,7 @@ def check_figure_path(path: Path, endings: Sequence[str] = FORMATS) -> None:
     """Raise a ``ConfigError`` for a name that ends in none of ``endings``."""
     if path.suffix.lower() not in endings:
         names = " or ".join(endings)
-        raise ConfigError(f"{path}: no kind of picture; give a name ending in {names}")
+        raise ConfigError(f"{path}: unknown kind of picture; give a name ending in {names}")
 
 
 def render_figure(figure: "Figure", kind: str) -> bytes:
@@ -107,15 +107,15 @@ def render_figure(figure: "Figure", kind: str) -> bytes:
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a picture, PNG or SVG by the ending of ``path``, whole or not at all."""
+    """Write a picture, PNG or SVG by the ending of ``path``, atomically."""
     check_figure_path(path)
     write_atomic(path, render_figure(figure, path.suffix.lower().removeprefix(".")))
 
 
 def save_both(figure: "Figure", place: Path) -> bytes:
-    """Write ``place``.png and ``place``.svg, each whole or not at all; return the SVG."""
+    """Write ``place``.png and ``place``.svg, each atomically; return the SVG."""
     save_figure(figure, place.with_name(f"{place.name}.png"))
-    figure.set_layout_engine("none")  # every panel has its place now
+    figure.set_layout_engine("none")  # the layout is computed already
     svg = render_figure(figure, "svg")
     write_atomic(place.with_name(f"{place.name}.svg"), svg)
     return svg
@@ -124,7 +124,7 @@ def save_both(figure: "Figure", place: Path) -> bytes:
 def save_animation(
     frames: "Sequence[npt.NDArray[np.uint8]]", duration_s: float, path: Path
 ) -> None:
-    """Write a GIF that runs for ``duration_s``, stays at its end for a while, and begins again.
+    """Write a GIF that runs for ``duration_s``, pauses at its end, and starts again.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def save_animation(
     from PIL import Image
 
     check_figure_path(path, MOVING)
-    # One set of colours for all: with sets of their own, still parts would flicker.
+    # One palette for all frames: with one each, still parts would flicker.
     some = np.concatenate([frames[0], frames[len(frames) // 2], frames[-1]])
     palette = Image.fromarray(some).quantize(256, Image.Quantize.MAXCOVERAGE)
     still = Image.Dither.NONE

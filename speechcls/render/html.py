@@ -1,4 +1,4 @@
-"""What all HTML pages share: one template engine, and sounds and pictures inside the page."""
+"""HTML pages from templates, with sounds and pictures inside the page."""
 
 import base64
 from typing import Any
@@ -7,7 +7,7 @@ TEMPLATES = "templates"
 
 
 def render(template: str, **content: Any) -> bytes:
-    """Return a page of ``templates``; whatever it shows is escaped.
+    """Return a page made of a template; its content is escaped.
 
     A name that is not UTF-8 is shown with its odd bytes spelled out.
     """
@@ -25,5 +25,5 @@ def render(template: str, **content: Any) -> bytes:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Return content as an address that holds it, so that a page needs no other file."""
+    """Return content as a data URI, so that a page needs no other file."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

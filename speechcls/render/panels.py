@@ -1,4 +1,4 @@
-"""Panels over time (waveform, image, curves) and how matplotlib draws them."""
+"""Panels over time (waveform, image, curves), drawn by matplotlib."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 _N_NAMED = 6
 _N_COLUMNS = 1_000
-_MOST_QUANTILE = 0.99
+COLOUR_QUANTILE = 0.99
+"""Quantile of the absolute values at which a symmetric scale of colours ends."""
 
 
 @dataclass(frozen=True)
 class Wave:
-    """A waveform as the lowest and the highest sample of each moment."""
+    """The envelope of a waveform: the lowest and the highest sample of short parts."""
 
     title: str
     unit: str
     height: float
     times_s: Array
-    """(n_times,) the beginning of each moment."""
+    """(n_times,) the start of each part."""
     low: Array
     """(n_times,)"""
     high: Array
@@ -36,7 +37,7 @@ class Wave:
 
 @dataclass(frozen=True)
 class Image:
-    """Values of many rows over time, each a colour."""
+    """Values of many rows over time, as colours."""
 
     title: str
     unit: str
@@ -50,16 +51,16 @@ class Image:
     limits: tuple[float, float]
     """Values of the first and the last colour."""
     edges: tuple[float, float]
-    """Where the upper edge of the first and the lower edge of the last row are, in ``unit``."""
+    """Upper edge of the first row and lower edge of the last row, in ``unit``."""
     name: str = ""
     """Of a gate, or of the state."""
     n_forward: int | None = None
-    """Of a gate: how many of the rows are of the forward direction, above those of the reverse."""
+    """Of a gate: number of rows of the forward direction, above those of the reverse one."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Values over time, each series a line."""
+    """Series of values over time, drawn as lines."""
 
     title: str
     unit: str
@@ -72,39 +73,50 @@ class Curves:
     """Of each series, the most important first."""
     limits: tuple[float, float]
     n_named: int = _N_NAMED
-    """Series beyond are there for comparison."""
+    """Number of series with a name and a colour; the others are grey."""
     n_thick: int = 0
-    """The first of the series, which matter most."""
+    """Number of series with a thick line."""
     is_area: bool = False
-    """Whether what lies between the one series and 0 is filled."""
+    """Whether the area between the one series and 0 is filled."""
 
 
 Panel = Wave | Image | Curves
 
 
 def wave_panel(samples: Array, sample_rate: int, height: float) -> Wave:
-    """Return (n_samples,) as the lowest and highest of each of a thousand moments."""
-    n_each = max(1, len(samples) // _N_COLUMNS)
-    whole = len(samples) // n_each * n_each
-    pieces = samples[:whole].reshape(-1, n_each)
-    times_s = np.arange(len(pieces)) * n_each / sample_rate
-    low, high = pieces.min(axis=1), pieces.max(axis=1)
-    return Wave("waveform", "amplitude", height, times_s, low, high)
+    """Return the waveform of samples (n_samples,)."""
+    starts, low, high = envelope(samples, _N_COLUMNS)
+    return Wave("waveform", "amplitude", height, starts / sample_rate, low, high)
+
+
+def envelope(samples: Array, n_parts: int) -> tuple[Array, Array, Array]:
+    """Return start, lowest and highest sample of equal parts of a waveform (n_samples,).
+
+    There are ``n_parts`` to twice as many, fewer if there are fewer samples; a rest is left out.
+
+    Returns
+    -------
+    Starts in samples, minima and maxima, (n,) each
+    """
+    length = max(1, len(samples) // n_parts)
+    parts = samples[: len(samples) // length * length].reshape(-1, length)
+    starts = np.arange(len(parts), dtype=np.float64) * length
+    return starts, parts.min(axis=1), parts.max(axis=1)
 
 
 def spectrogram_panel(values: Array, config: FeatureConfig) -> Image:
-    """Return (n_frames, n_frequencies) in dB, from ``explaining.spectrogram``."""
+    """Return the panel of a spectrogram (n_frames, n_frequencies), dB, of ``audio.spectrogram``."""
     limits, edges = (-SPECTROGRAM_DB, 0.0), (config.sample_rate / 2e3, 0.0)
     title = "spectrogram, dB below its loudest point"
     return _features_over_time(title, "kHz", values, config, LEVELS, limits, edges)
 
 
 def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
-    """Return one kind of features of a whole clip.
+    """Return the panel of one kind of features of a whole clip.
 
     Parameters
     ----------
-    values : (n_frames, n_features), from ``explaining.clip_features``
+    values : (n_frames, n_features), the earliest frame first
     kind : ``spectrogram``, ``log-mel`` or ``mfcc``
     """
     if kind == "spectrogram":
@@ -115,7 +127,8 @@ def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
         return _features_over_time(
             "mel energies, dB", "mel band", values, config, LEVELS, limits, edges
         )
-    most = float(np.quantile(np.abs(values[:, 1:]), _MOST_QUANTILE)) or 1.0  # the first is huge
+    # The first coefficient is much larger than the others.
+    most = float(np.quantile(np.abs(values[:, 1:]), COLOUR_QUANTILE)) or 1.0
     title = "mel-frequency cepstral coefficients"
     return _features_over_time(title, "coefficient", values, config, SIGNED, (-most, most), edges)
 
@@ -129,36 +142,37 @@ def _features_over_time(
     limits: tuple[float, float],
     edges: tuple[float, float],
 ) -> Image:
-    """Return (n_frames, n_features), of which frame ``i`` has its middle at ``i * hop_length``."""
+    """Return the panel of values (n_frames, n_features); frame ``i`` is at ``i * hop_length``."""
     times_s = np.arange(len(values)) * config.hop_length / config.sample_rate
     return Image(title, unit, 1.5, times_s, values.T[::-1], colours, limits, edges)
 
 
-_MOST_MARKED = 40
-"""Points of a curve; more are not marked."""
+_MAX_MARKED = 40
+"""Most points of a curve that are marked each."""
 
 
 def draw_features(
     samples: Array, values: Array, kind: str, config: FeatureConfig, title: str
 ) -> "Figure":
-    """Return the waveform over one kind of features.
+    """Return a figure of the waveform above one kind of features.
 
     Parameters
     ----------
     samples : (n_samples,)
-    values, kind : as ``panels.features_panel`` takes them
+    values, kind : as ``features_panel`` takes them
     """
     figure = new_figure(8.0, 4.5)
     figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=10)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2.5])
-    _draw(top, wave_panel(samples, config.sample_rate, 1.0))
-    _draw(bottom, features_panel(values, kind, config))
+    draw_panel(top, wave_panel(samples, config.sample_rate, 1.0))
+    draw_panel(bottom, features_panel(values, kind, config))
     bottom.set_xlabel("seconds")
     bottom.set_xlim(0, len(samples) / config.sample_rate)
     return figure
 
 
-def _draw(axes: "Axes", panel: Panel) -> None:
+def draw_panel(axes: "Axes", panel: Panel) -> None:
+    """Draw a panel on ``axes``."""
     axes.set_title(as_text(panel.title))
     axes.set_ylabel(panel.unit)
     match panel:
@@ -181,7 +195,7 @@ def _draw_curves(axes: "Axes", panel: Curves) -> None:
         return
     for values in panel.values.T[panel.n_named :]:
         axes.plot(panel.times_s, values, color=GREY, linewidth=0.5, alpha=0.5)
-    marker = "." if len(panel.times_s) <= _MOST_MARKED else ""
+    marker = "." if len(panel.times_s) <= _MAX_MARKED else ""
     named = zip(panel.names, panel.values.T, PALETTE, strict=False)
     for place, (name, values, colour) in enumerate(list(named)[: panel.n_named]):
         axes.plot(
@@ -197,7 +211,7 @@ def _draw_curves(axes: "Axes", panel: Curves) -> None:
 
 
 def _draw_image(axes: "Axes", panel: Image) -> None:
-    """Draw values with their scale beside them."""
+    """Draw values as colours, with a colour bar."""
     times_s = panel.times_s
     half_s = (times_s[1] - times_s[0]) / 2 if len(times_s) > 1 else 0.01
     top, bottom = panel.edges

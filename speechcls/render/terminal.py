@@ -1,4 +1,4 @@
-"""Pictures of numbers in a terminal: coloured half blocks, or shades of characters in a pipe."""
+"""Images in a terminal: coloured half blocks, or shades of characters in a pipe."""
 
 import itertools
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.floating[Any]]
 
 
 def fit_cells(values: Array, n_rows: int, n_columns: int) -> Array:
-    """Return ``values`` scaled to [0, 1] in a grid of means, or of copies where there are fewer.
+    """Return ``values`` scaled to [0, 1] on a grid: means, or copies where there are fewer values.
 
     Parameters
     ----------
@@ -40,17 +40,17 @@ def fit_cells(values: Array, n_rows: int, n_columns: int) -> Array:
     return scaled
 
 
-def spread(values: Array) -> Array:
-    """Return ``values`` (n_times, n_bands) with each band in deviations from its own mean.
+def standardise(values: Array) -> Array:
+    """Return ``values`` (n_times, n_bands) with each band standardised.
 
-    The first cepstral coefficient is so large that beside it all others look alike.
+    The first cepstral coefficient is so large that all others would look equal.
     """
     deviations: Array = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9)
     return deviations
 
 
 def _resize(values: Array, size: int) -> Array:
-    """Return (size, ...) of ``values`` (n, ...): each the mean of the part that falls to it."""
+    """Return (size, ...) means over equal parts of ``values`` (n, ...)."""
     edges = np.linspace(0, len(values), size + 1)
     parts = [
         values[int(start) : max(int(start) + 1, round(end))]

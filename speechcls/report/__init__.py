@@ -1,1 +1,5 @@
-"""The page of an evaluation: tables, figures, the most confident mistakes."""
+"""The page of an evaluation: tables, figures, the most confident mistakes.
+
+``page`` writes a report, from the ``results`` that the registered ``tables`` and ``figures`` are
+made of; ``mistakes`` are the wrong predictions with picture and sound.
+"""

@@ -1,37 +1,38 @@
-"""The numbers of a report: every table, and the arrays behind every picture."""
+"""The tables of a report.
 
+A new table is a function of ``Results`` and a place in ``TABLES``; the template shows it.
+"""
+
+import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from speechcls.evaluation.metrics import Scores, wilson_interval
-from speechcls.evaluation.predictions import Predictions
+from speechcls.evaluation.metrics import wilson_interval
 from speechcls.files import csv_text
+from speechcls.report.results import Results
 
-N_BINS = 6
+N_GROUPS = 6
 """Groups of equally many clips by loudness, noise or length."""
-N_RELIABILITY = 10
 N_MISTAKES = 20
-WORST_SHARE = 0.1
-"""Share of the speakers who are named as those the model fails most."""
-
-Floats = npt.NDArray[np.float64]
+WORST_RATIO = 0.1
+"""Fraction of the speakers that are listed as those with the lowest accuracy."""
 
 
-class Share(NamedTuple):
-    """A share with its 95 % interval; all NaN where nothing can be counted."""
+class Ratio(NamedTuple):
+    """A ratio of counts with its 95 % interval; all NaN where there is nothing to count."""
 
     value: float
     low: float
     high: float
 
 
-Cell = str | int | float | Share
+Cell = str | int | float | Ratio
+Rows = list[tuple[Cell, ...]]
 
 
 @dataclass(frozen=True)
@@ -39,40 +40,36 @@ class Table:
     """One table, on the page and as CSV."""
 
     name: str
-    """Of the CSV file."""
+    """Of the CSV file, and on the page."""
     caption: str
     columns: tuple[tuple[str, str], ...]
-    """Heading and unit of each: empty for text and counts, ``%`` for shares in [0, 1] ..."""
-    rows: list[tuple[Cell, ...]]
+    """Heading and unit of each: empty for text and counts, ``%`` for ratios in [0, 1] ..."""
+    rows: Rows
     names_labels: bool = False
     """Whether headings hold labels, which a CSV file must name as they are."""
 
     def csv(self) -> bytes:
-        """Return it under a header; a share has two more columns, of its interval."""
-        shares = [any(isinstance(row[i], Share) for row in self.rows) for i in self._places]
+        """Return it under a header; a ratio has two more columns, of its interval."""
         header = []
-        for (name, _), is_share in zip(self.columns, shares, strict=True):
+        for i, (name, _) in enumerate(self.columns):
             plain = name if self.names_labels else name.replace(" ", "_")
-            header += [plain, f"{plain}_low", f"{plain}_high"] if is_share else [plain]
+            is_ratio = any(isinstance(row[i], Ratio) for row in self.rows)
+            header += [plain, f"{plain}_low", f"{plain}_high"] if is_ratio else [plain]
         rows = []
         for row in self.rows:
-            cells = [c for cell in row for c in (cell if isinstance(cell, Share) else (cell,))]
+            cells = [c for cell in row for c in (cell if isinstance(cell, Ratio) else (cell,))]
             rows.append([_plain(cell) if isinstance(cell, float) else cell for cell in cells])
         return csv_text(header, rows).encode("utf-8", "surrogateescape")
 
-    @property
-    def _places(self) -> range:
-        return range(len(self.columns))
-
 
 def _plain(number: float) -> str:
-    """Return a number for CSV without the last digits, which are of rounding; nothing for NaN."""
+    """Return a number for CSV without the last digits, which are rounding; nothing for NaN."""
     return "" if math.isnan(number) else f"{number:.9g}"
 
 
 def format_cell(cell: Cell, unit: str) -> str:
     """Return a cell for people."""
-    if isinstance(cell, Share):
+    if isinstance(cell, Ratio):
         if math.isnan(cell.value):
             return "–"
         return f"{_percent(cell.value)} ({_percent(cell.low)} – {_percent(cell.high)})"
@@ -86,212 +83,166 @@ def format_cell(cell: Cell, unit: str) -> str:
 _DIGITS = {"s": 2, "of 1": 4}
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+def format_row(table: Table, row: Sequence[Cell]) -> list[str]:
+    """Return the cells of a row for people."""
+    return [format_cell(cell, unit) for cell, (_, unit) in zip(row, table.columns, strict=True)]
 
 
-def share_of(n_right: int, n: int) -> Share:
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.1f}"
+
+
+def ratio_of(n_right: int, n: int) -> Ratio:
     """Return ``n_right`` in ``n`` with Wilson's interval."""
     if n == 0:
-        return Share(math.nan, math.nan, math.nan)
+        return Ratio(math.nan, math.nan, math.nan)
     low, high = wilson_interval(n_right, n)
-    return Share(n_right / n, float(low), float(high))
+    return Ratio(n_right / n, float(low), float(high))
 
 
-def f1_of(n_hit: int, n_union: int) -> Share:
-    """Return F1 of a label that ``n_hit`` clips are and are answered with, ``n_union`` either.
+def f1_of(n_hit: int, n_union: int) -> Ratio:
+    """Return F1 of a label: ``n_hit`` clips have it and are predicted as it, ``n_union`` either.
 
-    F1 = 2 J / (1 + J) of the share J = hit / union, whose interval is Wilson's.
+    F1 = 2 J / (1 + J) of the ratio J = hit / union, whose interval is Wilson's.
 
     Source
     ------
     Hand, Christen & Kirielle 2021, "F*: an interpretable transformation of the F-measure".
     """
-    return Share(*(2 * j / (1 + j) for j in share_of(n_hit, n_union)))
+    return Ratio(*(2 * j / (1 + j) for j in ratio_of(n_hit, n_union)))
 
 
-def by_label(scores: Scores) -> Table:
+def by_label(results: Results) -> Table:
     """Return precision, recall and F1 of each label, in the order of the labels."""
-    spoken, heard = scores.confusion.sum(axis=1), scores.confusion.sum(axis=0)
-    rows: list[tuple[Cell, ...]] = []
+    scores = results.scores
+    true, predicted = scores.confusion.sum(axis=1), scores.confusion.sum(axis=0)
+    rows: Rows = []
     for i, label in enumerate(scores.labels):
-        hit, n_spoken, n_heard = int(scores.confusion[i, i]), int(spoken[i]), int(heard[i])
-        precision, recall = share_of(hit, n_heard), share_of(hit, n_spoken)
-        f1 = f1_of(hit, n_spoken + n_heard - hit)
-        rows.append((label, n_spoken, n_heard, precision, recall, f1))
-    columns = ("label", ""), ("clips", ""), ("answers", "")
-    shares = ("precision", "%"), ("recall", "%"), ("F1", "%")
-    return Table("by_label", "Precision, recall and F1 by label", (*columns, *shares), rows)
+        hit, n_true, n_predicted = int(scores.confusion[i, i]), int(true[i]), int(predicted[i])
+        precision, recall = ratio_of(hit, n_predicted), ratio_of(hit, n_true)
+        f1 = f1_of(hit, n_true + n_predicted - hit)
+        rows.append((label, n_true, n_predicted, precision, recall, f1))
+    counts = ("label", ""), ("clips", ""), ("predictions", "")
+    ratios = ("precision", "%"), ("recall", "%"), ("F1", "%")
+    return Table("by_label", "Precision, recall and F1 by label", (*counts, *ratios), rows)
 
 
-def confused_pairs(scores: Scores) -> Table:
-    """Return every mistake that was made, the most frequent first."""
-    spoken = scores.confusion.sum(axis=1)
-    index = {label: i for i, label in enumerate(scores.labels)}
-    rows: list[tuple[Cell, ...]] = [
-        (truth, answer, n, share_of(n, int(spoken[index[truth]])))
-        for truth, answer, n in scores.most_confused(len(scores.labels) ** 2)
+def confused_pairs(results: Results) -> Table:
+    """Return every pair of labels that was confused, the most frequent first."""
+    scores = results.scores
+    totals = dict(zip(scores.labels, scores.confusion.sum(axis=1).tolist(), strict=True))
+    rows: Rows = [
+        (truth, predicted, n, ratio_of(n, totals[truth]))
+        for truth, predicted, n in scores.most_confused(len(scores.labels) ** 2)
     ]
-    columns = ("spoken", ""), ("heard as", ""), ("clips", ""), ("share of the label", "%")
+    columns = ("truth", ""), ("predicted", ""), ("clips", ""), ("of the label", "%")
     return Table("confused_pairs", "Most confused pairs", columns, rows)
 
 
-def confusion_tables(scores: Scores) -> tuple[Table, Table]:
-    """Return counts and shares; a row for each label spoken, a column for each answer."""
-    counts = scores.confusion
-    spoken = counts.sum(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        shares = counts / spoken
-    heading = ("spoken", "")
-    return (
-        Table(
-            "confusion_counts",
-            "Confusion matrix in clips: a row for each label spoken, a column for each answer",
-            (heading, *((label, "") for label in scores.labels)),
-            [(n, *row) for n, row in zip(scores.labels, counts.tolist(), strict=True)],
-            names_labels=True,
-        ),
-        Table(
-            "confusion_shares",
-            "Confusion matrix in shares of the label spoken",
-            (heading, *((label, "%") for label in scores.labels)),
-            [(n, *row) for n, row in zip(scores.labels, shares.tolist(), strict=True)],
-            names_labels=True,
-        ),
+def confusion_counts(results: Results) -> Table:
+    """Return the confusion matrix in clips."""
+    scores = results.scores
+    return Table(
+        "confusion_counts",
+        "Confusion matrix in clips: a row per true label, a column per predicted label",
+        (("truth", ""), *((label, "") for label in scores.labels)),
+        [(n, *row) for n, row in zip(scores.labels, scores.confusion.tolist(), strict=True)],
+        names_labels=True,
     )
 
 
-class Curve(NamedTuple):
-    """How the misses of one label go with its false alarms, over all thresholds."""
-
-    label: str
-    false_alarms: Floats
-    """(n,) share of the other clips."""
-    hits: Floats
-    """(n,) share of the label's clips."""
-    area: float
-    """Under the ROC curve."""
-    equal_error: float
-    """Where misses and false alarms are equally frequent."""
-
-
-def curves(predictions: Predictions) -> list[Curve]:
-    """Return a curve for each label that some, and not all, of the clips have."""
-    from sklearn.metrics import auc, roc_curve
-
-    found = []
-    truth = predictions.truth
-    for i, label in enumerate(predictions.labels):
-        is_it = truth == i
-        if is_it.all() or not is_it.any():
-            continue
-        false_alarms, hits, _ = roc_curve(is_it, predictions.probabilities[:, i])
-        misses = 1 - hits  # which falls along the curve, while false alarms rise
-        k = int(np.argmax(false_alarms >= misses))
-        # Between two points, on the line that joins them.
-        before, after = misses[k - 1] - false_alarms[k - 1], false_alarms[k] - misses[k]
-        part = before / (before + after) if before + after else 0.0
-        equal = false_alarms[k - 1] + part * (false_alarms[k] - false_alarms[k - 1])
-        area = float(auc(false_alarms, hits))
-        found.append(Curve(label, false_alarms, hits, area, float(equal)))
-    return found
+def confusion_shares(results: Results) -> Table:
+    """Return the confusion matrix as fractions of each true label."""
+    scores = results.scores
+    with np.errstate(invalid="ignore"):
+        fractions = scores.confusion / scores.confusion.sum(axis=1, keepdims=True)
+    return Table(
+        "confusion_shares",
+        "Confusion matrix in percent of the clips of the true label",
+        (("truth", ""), *((label, "%") for label in scores.labels)),
+        [(n, *row) for n, row in zip(scores.labels, fractions.tolist(), strict=True)],
+        names_labels=True,
+    )
 
 
-def curve_table(found: Sequence[Curve]) -> Table:
+def roc_det(results: Results) -> Table:
     """Return area and equal error rate by label, the worst first."""
-    rows: list[tuple[Cell, ...]] = [
-        (curve.label, curve.area, curve.equal_error)
-        for curve in sorted(found, key=lambda curve: curve.area)
-    ]
+    ranked = sorted(results.curves, key=lambda curve: curve.area)
+    rows: Rows = [(curve.label, curve.area, curve.equal_error) for curve in ranked]
     columns = ("label", ""), ("area under ROC", "of 1"), ("equal error rate", "%")
     return Table("roc_det", "Each label against all others, the hardest first", columns, rows)
 
 
-def reliability(predictions: Predictions) -> tuple[Table, float]:
-    """Return how often answers of each confidence are right, and the expected calibration error.
+def reliability(results: Results) -> Table:
+    """Return the accuracy of predictions by their confidence; empty bins are left out.
 
     Source
     ------
-    Guo, Pleiss, Sun & Weinberger 2017; ten bins of equal width, those without a clip left out.
+    Guo, Pleiss, Sun & Weinberger 2017.
     """
-    from sklearn.calibration import calibration_curve
-
-    is_right = predictions.truth == predictions.predicted
-    confidence = np.clip(predictions.confidence.astype(np.float64), 0.0, 1.0)
-    # scikit-learn's bins are open on the left, as these: 0.1 is in the first.
-    edges = np.linspace(0, 1, N_RELIABILITY + 1)
-    place = np.searchsorted(edges[1:-1], confidence)
-    counts = np.bincount(place, minlength=N_RELIABILITY)
-    shares, means = calibration_curve(
-        is_right, confidence, n_bins=N_RELIABILITY, strategy="uniform"
-    )
-    rows: list[tuple[Cell, ...]] = []
-    error = 0.0
-    filled = np.flatnonzero(counts)
-    for k, right, mean in zip(filled.tolist(), shares.tolist(), means.tolist(), strict=True):
-        n = int(counts[k])
-        rows.append((float(edges[k]), float(edges[k + 1]), n, mean, share_of(round(right * n), n)))
-        error += n / len(is_right) * abs(right - mean)
-    columns = (("from", "%"), ("to", "%"), ("clips", ""), ("mean confidence", "%"), ("right", "%"))
-    return Table("reliability", "How sure, and how often right", columns, rows), error
+    rows: Rows = [
+        (each.low, each.high, each.n_clips, each.confidence, ratio_of(each.n_right, each.n_clips))
+        for each in results.bins
+    ]
+    columns = ("from", "%"), ("to", "%"), ("clips", ""), ("mean confidence", "%"), ("right", "%")
+    return Table("reliability", "Accuracy by confidence", columns, rows)
 
 
-def by_speaker(predictions: Predictions) -> Table:
+def by_speaker(results: Results) -> Table:
     """Return the accuracy of each speaker, the lowest first; no row where none is known."""
-    is_right = (predictions.truth == predictions.predicted).tolist()
     n_clips: Counter[str] = Counter()
     n_right: Counter[str] = Counter()
-    for clip, right in zip(predictions.clips, is_right, strict=True):
-        if clip.speaker:
-            n_clips[clip.speaker] += 1
-            n_right[clip.speaker] += right
-    rows: list[tuple[Cell, ...]] = [
-        (speaker, n, n - n_right[speaker], share_of(n_right[speaker], n))
-        for speaker, n in n_clips.items()
-    ]
-    rows.sort(key=lambda row: (row[3].value, -row[2], row[0]))  # type: ignore[union-attr, operator]
+    for speaker, right in zip(results.speakers, results.is_right.tolist(), strict=True):
+        if speaker:
+            n_clips[speaker] += 1
+            n_right[speaker] += right
+    found = [(speaker, n, ratio_of(n_right[speaker], n)) for speaker, n in n_clips.items()]
+    found.sort(key=lambda row: (row[2].value, n_right[row[0]] - row[1], row[0]))
+    rows: Rows = [(speaker, n, n - n_right[speaker], ratio) for speaker, n, ratio in found]
     columns = ("speaker", ""), ("clips", ""), ("mistakes", ""), ("right", "%")
     return Table("by_speaker", "Accuracy by speaker, the lowest first", columns, rows)
 
 
-def worst_speakers(table: Table) -> Table:
-    """Return the worst tenth of the speakers: those of them who were misheard at all."""
-    n_worst = math.ceil(WORST_SHARE * len(table.rows)) if len(table.rows) > 1 else 0
+def worst_speakers(results: Results) -> Table:
+    """Return the tenth of the speakers with the lowest accuracy, if they have mistakes."""
+    table = by_speaker(results)
+    n_worst = math.ceil(WORST_RATIO * len(table.rows)) if len(table.rows) > 1 else 0
     worst = [row for row in table.rows[:n_worst] if row[2]]
-    return Table("worst_speakers", "The worst tenth of the speakers", table.columns, worst)
+    caption = "The tenth of the speakers with the lowest accuracy"
+    return Table("worst_speakers", caption, table.columns, worst)
 
 
 MEASURES = {
-    "loudness": ("level_db", "dB", "dB, full scale is 0 (root mean square of what is heard)"),
-    "noise": ("snr_db", "dB", "dB of signal over noise (an estimate from loud and faint moments)"),
+    "loudness": ("level_db", "dB", "dB, full scale is 0 (root mean square of the window)"),
+    "noise": ("snr_db", "dB", "dB of signal over noise (estimated from loud and faint frames)"),
     "length": ("duration_s", "s", "seconds of the whole clip"),
 }
-"""Field of a clip, unit and meaning of what accuracy is split by."""
+"""Field of a clip, unit and meaning of what accuracy is grouped by."""
 
 
-def by_measure(predictions: Predictions, measure: str) -> Table:
-    """Return the accuracy in groups of about equally many clips; fewer where values are alike."""
+def by_measure(results: Results, measure: str) -> Table:
+    """Return the accuracy in groups of about equally many clips; fewer where values are equal."""
     field, unit, meaning = MEASURES[measure]
-    values = np.array([getattr(clip, field) for clip in predictions.clips], dtype=np.float64)
-    is_right = predictions.truth == predictions.predicted
-    n_groups = max(1, min(N_BINS, len(values) // 10))
+    clips = results.predictions.clips
+    values = np.array([getattr(clip, field) for clip in clips], dtype=np.float64)
+    n_groups = max(1, min(N_GROUPS, len(values) // 10))
     inner = np.unique(np.quantile(values, np.linspace(0, 1, n_groups + 1)[1:-1]))
     place = np.searchsorted(inner, values, side="right")
-    rows: list[tuple[Cell, ...]] = []
+    rows: Rows = []
     for k in np.unique(place):
         inside = place == k
         low, high = float(values[inside].min()), float(values[inside].max())
         n = int(inside.sum())
-        rows.append((low, high, n, share_of(int(is_right[inside].sum()), n)))
+        rows.append((low, high, n, ratio_of(int(results.is_right[inside].sum()), n)))
     columns = ("from", unit), ("to", unit), ("clips", ""), ("right", "%")
     return Table(f"by_{measure}", f"Accuracy by {measure}, in {meaning}", columns, rows)
 
 
-def data_summary(predictions: Predictions) -> Table:
+def data_summary(results: Results) -> Table:
     """Return clips, speakers, words and minutes by label."""
-    rows: list[tuple[Cell, ...]] = []
-    for label in predictions.labels:
-        clips = [clip for clip in predictions.clips if clip.label == label]
+    rows: Rows = []
+    for label in results.predictions.labels:
+        clips = [clip for clip in results.predictions.clips if clip.label == label]
         speakers = {clip.speaker for clip in clips} - {""}
         levels = [clip.level_db for clip in clips]
         level = float(np.median(levels)) if levels else math.nan
@@ -303,16 +254,15 @@ def data_summary(predictions: Predictions) -> Table:
     return Table("data", caption, (*columns, ("median level", "dB")), rows)
 
 
-def prediction_table(predictions: Predictions) -> Table:
-    """Return every clip with its answer and all probabilities."""
+def prediction_table(results: Results) -> Table:
+    """Return every clip with its prediction and all probabilities."""
+    predictions = results.predictions
     columns = ["path", "word", "label", "speaker", "split", "start_s", "duration_s"]
-    columns += ["level_db", "snr_db", "answer", "is_right"]
-    rows: list[tuple[Cell, ...]] = []
-    answers = predictions.predicted.tolist()
-    for clip, answer, row in zip(
-        predictions.clips, answers, predictions.probabilities.tolist(), strict=True
-    ):
-        label = predictions.labels[answer]
+    columns += ["level_db", "snr_db", "predicted", "is_right"]
+    rows: Rows = []
+    predicted, probabilities = predictions.predicted.tolist(), predictions.probabilities.tolist()
+    for clip, index, row in zip(predictions.clips, predicted, probabilities, strict=True):
+        label = predictions.labels[index]
         known = clip.path, clip.word, clip.label, clip.speaker, clip.split, clip.start_s
         measures = clip.duration_s, clip.level_db, clip.snr_db
         is_right = int(label == clip.label)
@@ -321,15 +271,38 @@ def prediction_table(predictions: Predictions) -> Table:
     return Table("predictions", "Every clip", tuple((name, "") for name in names), rows, True)
 
 
-def mistake_table(predictions: Predictions) -> Table:
-    """Return the wrong answers that the model was most sure of."""
-    rows: list[tuple[Cell, ...]] = []
+def mistake_table(results: Results) -> Table:
+    """Return the wrong predictions with the highest confidence."""
+    predictions = results.predictions
+    rows: Rows = []
     for i in predictions.mistakes(N_MISTAKES):
-        clip, answer = predictions.clips[i], predictions.labels[predictions.predicted[i]]
-        spoken = clip.label if clip.word == clip.label else f"{clip.label} ({clip.word})"
+        clip, predicted = predictions.clips[i], predictions.labels[predictions.predicted[i]]
+        truth = clip.label if clip.word == clip.label else f"{clip.label} ({clip.word})"
         own = float(predictions.probabilities[i, predictions.labels.index(clip.label)])
         confidence = float(predictions.confidence[i])
-        rows.append((clip.path, clip.speaker, spoken, answer, confidence, own))
-    columns = ("path", ""), ("speaker", ""), ("spoken", ""), ("heard as", "")
-    shares = ("probability", "%"), ("of what was spoken", "%")
-    return Table("mistakes", "The most confident mistakes", (*columns, *shares), rows)
+        rows.append((clip.path, clip.speaker, truth, predicted, confidence, own))
+    columns = ("path", ""), ("speaker", ""), ("truth", ""), ("predicted", "")
+    probabilities = ("confidence", "%"), ("probability of the truth", "%")
+    return Table("mistakes", "The most confident mistakes", (*columns, *probabilities), rows)
+
+
+TABLES: tuple[Callable[[Results], Table], ...] = (
+    by_label,
+    confused_pairs,
+    confusion_counts,
+    confusion_shares,
+    roc_det,
+    reliability,
+    by_speaker,
+    worst_speakers,
+    *(functools.partial(by_measure, measure=measure) for measure in MEASURES),
+    mistake_table,
+    data_summary,
+    prediction_table,
+)
+"""Every table of a report, in the order of their files."""
+
+
+def make_tables(results: Results) -> dict[str, Table]:
+    """Return every table by its name."""
+    return {table.name: table for table in (make(results) for make in TABLES)}

@@ -20,6 +20,8 @@ import soxr
 from numpy.typing import NDArray
 
 from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.files import is_file_name
+from speechcls.labels import name_take
 
 SAMPLE_RATE = 16_000  # Hz, of the written clips
 
@@ -29,7 +31,6 @@ SAMPLE_RATE = 16_000  # Hz, of the written clips
 # overdriven at any volume (iven), and jokes (robots, which are echoes, a demon, a test of rates).
 _DROPPED = re.compile("whisperf?|caleb|zac|Alicia|kaukovalta|iven|.*[Rr]obo.*|Rici.*|Demonic|fast")
 _VOLUME = 30  # percent of espeak's usual: above it the loud variants clip; `_place` sets levels
-_UNSAFE = re.compile(r'[/\\:*?"<>|]|^[\s._]|[\s.]$|^$')  # in the name of a folder, on any system
 _MUTE = ("fo", "kaa", "xex")  # languages listed without their dictionaries
 _unload = getattr(_ctypes, "FreeLibrary" if sys.platform == "win32" else "dlclose")
 # espeak_VOICE begins with its name, its languages (a priority byte, then a tag) and its file
@@ -159,7 +160,7 @@ def _check_words(words: Sequence[str], out: Path) -> None:
     """Refuse words that cannot each name a new folder below out."""
     seen: dict[str, str] = {}
     for word in words:
-        if _UNSAFE.search(word) or not word.isprintable() or len(word.encode()) > 200:
+        if not is_file_name(word) or word.startswith("_"):
             raise ConfigError(f"{word!r}: cannot name a folder; spell it in letters, as it sounds")
         key = unicodedata.normalize("NFC", word).casefold()  # as file systems compare names
         if key in seen:
@@ -216,7 +217,7 @@ def _clips(
             skipped.append(f"{word}: {voice.name}: {error}")
             continue
         queue.append((voice, take + 1))
-        yield f"{voice.name}_nohash_{take}.wav", clip
+        yield f"{name_take(voice.name, take)}.wav", clip
 
 
 def synthesise(

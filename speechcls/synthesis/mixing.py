@@ -18,7 +18,7 @@ from speechcls.config import Config
 from speechcls.data.annotations import Word, write_truth
 from speechcls.data.clips import ClipStore
 from speechcls.data.examples import Dataset
-from speechcls.data.splits import assign_splits
+from speechcls.data.splits import assign_splits, split_of_digests, trained_speakers
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.labels import SILENCE, UNKNOWN
 
@@ -100,9 +100,9 @@ def choose_clips(
         pairs = zip(store.examples, splits, strict=True)
         trained = {example.speaker or "" for example, split in pairs if split == "train"}
     else:
-        known = {row.digest: row.split for row in rows}
+        known = split_of_digests(rows)
         splits = [known.get(digest, "test") for digest in store.digests]
-        trained = {row.speaker for row in rows if row.split == "train"}
+        trained = trained_speakers(rows)
     held_out = [
         (i, example.label, split)
         for i, (example, split) in enumerate(zip(store.examples, splits, strict=True))

@@ -1,1 +1,7 @@
-"""From a corpus to a saved model: augmentation, batches, the training loop."""
+"""From a data set to a saved model: augmentation, batches, the training loop.
+
+``run`` trains a model as the command does, ``settings`` holds everything that decides how, ``loop``
+is the training loop, and ``augment`` has the table of augmentations. The others are parts of these:
+``batches`` and ``stream_batches`` feed the loop, ``noise`` makes backgrounds, ``publish`` exports,
+scores and saves, ``curves`` and ``tensorboard`` show the course of a training.
+"""

@@ -15,13 +15,13 @@ History = Sequence[Mapping[str, Any]]
 
 
 def draw_curves(history: History) -> "Figure":
-    """Return loss and validation accuracy by epoch of one training."""
+    """Return a figure of loss and validation accuracy over the epochs of one training."""
     figure = new_figure(7.0, 2.8)
     loss, accuracy = figure.subplots(1, 2)
     epochs = [epoch["epoch"] for epoch in history]
     marker = "o" if len(epochs) < 3 else ""  # a line of one point would not show
     for axes, name, label, number in (
-        (loss, "loss", "training (clips changed at random)", 0),
+        (loss, "loss", "training (augmented clips)", 0),
         (loss, "validation_loss", "validation", 1),
         (accuracy, "validation_accuracy", "validation", 1),
     ):
@@ -36,10 +36,11 @@ def draw_curves(history: History) -> "Figure":
     loss.legend()
     accuracy.set_ylabel("%")
     for axes in (loss, accuracy):
-        _count_epochs(axes)
+        label_epochs(axes)
     return figure
 
 
-def _count_epochs(axes: "Axes") -> None:
+def label_epochs(axes: "Axes") -> None:
+    """Label the x axis with whole epochs."""
     axes.set_xlabel("epoch")
     axes.locator_params(axis="x", integer=True)

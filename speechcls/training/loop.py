@@ -21,16 +21,16 @@ from speechcls.training.stream_batches import StreamBatches
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training clips came to."""
+    """The metrics of one epoch."""
 
     epoch: int
     """From 1."""
     loss: float
-    """Mean over the training clips, while they trained."""
+    """Mean training loss per clip, on augmented clips and changing weights."""
     validation_loss: float
     validation_accuracy: float
     lr: float
-    """Learning rate at the end."""
+    """Learning rate at the end of the epoch."""
     clips_per_second: float
     duration_s: float
     is_best: bool
@@ -38,7 +38,7 @@ class Epoch:
 
 @dataclass
 class FitResult:
-    """What training came to; the recogniser holds the weights of the best epoch."""
+    """History of a training; the recogniser has the weights of the best epoch."""
 
     history: list[Epoch] = field(default_factory=list)
     best: Epoch | None = None
@@ -46,12 +46,12 @@ class FitResult:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto`` is CUDA, else Apple's MPS, else the processor.
+    """Return the device called ``name``; ``auto`` is CUDA, else Apple's MPS, else the CPU.
 
     Raises
     ------
     ConfigError
-        When it is not there, naming those that are.
+        When this machine has no such device, naming those that it has.
     """
     there = ["cpu"]
     if torch.backends.mps.is_available():
@@ -61,7 +61,9 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(there[0])
     if name not in there:
-        raise ConfigError(f"--device {name}: not on this machine; there is {', '.join(there)}")
+        raise ConfigError(
+            f"{name} is not on this machine; there is {', '.join(there)}", field="device"
+        )
     return torch.device(name)
 
 
@@ -74,22 +76,22 @@ def fit(
     on_step: Callable[[float], None] = lambda done: None,
     freeze_feature_stats: bool = False,
 ) -> FitResult:
-    """Train ``recogniser`` and leave it on the processor with its best weights.
+    """Train ``recogniser``; afterwards it is on the CPU with the weights of the best epoch.
 
-    Best is the epoch of highest validation accuracy, of lowest validation loss among equals.
-    ``KeyboardInterrupt`` ends the training early.
+    The best epoch has the highest validation accuracy and, among equals, the lowest validation
+    loss. ``KeyboardInterrupt`` ends the training early.
 
     Parameters
     ----------
     on_epoch : called after each epoch
-    on_step : called after each step with the share of the epoch that is done
-    keeps_statistics : whether mean and deviation of the features stay, as a trained body needs them
+    on_step : called after each step with the fraction of the epoch that is done
+    freeze_feature_stats : keep mean and deviation of the features, as a trained backbone needs
 
     Source
     ------
     AdamW: Loshchilov & Hutter 2019; cosine: Loshchilov & Hutter 2017; warm-up: Goyal et al. 2017;
-    clipping: Pascanu et al. 2013; label smoothing: Szegedy et al. 2016; running average of the
-    weights: Polyak & Juditsky 1992, Tarvainen & Valpola 2017.
+    clipping: Pascanu et al. 2013; label smoothing: Szegedy et al. 2016; EMA of the weights:
+    Polyak & Juditsky 1992, Tarvainen & Valpola 2017.
     """
     batches = _batches_for(recogniser, corpus, config, device)
     recogniser.to(device)
@@ -98,7 +100,7 @@ def fit(
     optimizer = torch.optim.AdamW(
         recogniser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
     )
-    average = _WeightEma(recogniser, config.ema_decay)
+    ema = _WeightEma(recogniser, config.ema_decay)
     n_steps = config.epochs * batches.n_steps
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, n_steps, config.warmup_ratio)
@@ -109,12 +111,12 @@ def fit(
             torch.manual_seed(config.seed)  # dropout draws from the global generator
             for number in range(1, config.epochs + 1):
                 epoch = _run_epoch(
-                    number, average, batches, optimizer, schedule, config, result.best, on_step
+                    number, ema, batches, optimizer, schedule, config, result.best, on_step
                 )
                 result.history.append(epoch)
                 if epoch.is_best:
-                    # At once, for Ctrl-C may come in between.
-                    best_state, result.best = copy.deepcopy(average.model.state_dict()), epoch
+                    # In one statement, since Ctrl-C may come in between.
+                    best_state, result.best = copy.deepcopy(ema.model.state_dict()), epoch
                 on_epoch(epoch)
                 if result.best and number - result.best.epoch >= config.patience:
                     break
@@ -128,7 +130,7 @@ def fit(
 def _batches_for(
     recogniser: Recogniser, corpus: Corpus, config: TrainConfig, device: torch.device
 ) -> Batches:
-    """Return the corpus in batches of what the network has to answer: clips, or running sound."""
+    """Return the corpus in batches of clips, or of concatenated clips for a streaming network."""
     network = recogniser.network
     if network.readout.kind == "stream":
         return StreamBatches(corpus, config, device, network.frames_per_step)
@@ -136,7 +138,7 @@ def _batches_for(
 
 
 def learning_rate_factor(step: int, n_steps: int, warmup_ratio: float) -> float:
-    """Return the share of the highest learning rate at ``step`` (from 0) of ``n_steps``."""
+    """Return the fraction of the peak learning rate at ``step`` (from 0) of ``n_steps``."""
     n_warmup = max(1, round(warmup_ratio * n_steps))
     if step < n_warmup:
         return (step + 1) / n_warmup
@@ -144,16 +146,18 @@ def learning_rate_factor(step: int, n_steps: int, warmup_ratio: float) -> float:
 
 
 class _WeightEma:
-    """The recogniser in training, and beside it the running average of its weights."""
+    """The recogniser in training and the EMA of its weights."""
 
     def __init__(self, recogniser: Recogniser, decay: float) -> None:
         self.recogniser = recogniser
         self.model = recogniser
         if decay:
             device = recogniser.feature_mean.device
-            self.model = copy.deepcopy(recogniser).to(device)  # which joins the weights for cuDNN
+            self.model = copy.deepcopy(recogniser).to(
+                device
+            )  # which flattens the weights for cuDNN
         self._decay, self._n_steps = decay, 0
-        # A state holds the tensors themselves, which every step writes to.
+        # A state dict holds the tensors themselves, which every step updates in place.
         pairs = list(
             zip(self.model.state_dict().values(), recogniser.state_dict().values(), strict=True)
         )
@@ -161,11 +165,11 @@ class _WeightEma:
         self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     def step(self) -> None:
-        """Take in the weights after one step of the optimiser."""
+        """Update the EMA after one step of the optimiser."""
         if not self._decay:
             return
         self._n_steps += 1
-        # Short at first, so that the random start is soon forgotten.
+        # A short memory at first, so that the random initialisation is soon forgotten.
         decay = min(self._decay, self._n_steps / (10 + self._n_steps))
         averages, weights = zip(*self._values, strict=True)
         torch._foreach_lerp_(averages, weights, 1 - decay)
@@ -175,7 +179,7 @@ class _WeightEma:
 
 def _run_epoch(
     number: int,
-    average: _WeightEma,
+    ema: _WeightEma,
     batches: Batches,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -183,8 +187,8 @@ def _run_epoch(
     best: Epoch | None,
     on_step: Callable[[float], None],
 ) -> Epoch:
-    """Train once over all clips, then validate the average."""
-    recogniser = average.recogniser.train()
+    """Train for one epoch, then validate the EMA of the weights."""
+    recogniser = ema.recogniser.train()
     started, total_loss, n_clips = time.perf_counter(), torch.zeros((), device=batches.device), 0
     generator = torch.Generator().manual_seed(seed_of(config.seed, number))
     parameters = list(recogniser.parameters())
@@ -197,12 +201,12 @@ def _run_epoch(
         nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         optimizer.step()
         schedule.step()
-        average.step()
+        ema.step()
         total_loss += loss.detach() * len(targets) * batches.clips_per_row
         n_clips += len(targets) * batches.clips_per_row
         on_step(step / batches.n_steps)
     duration_s = time.perf_counter() - started
-    validation_loss, accuracy = evaluate_loss(average.model, batches)
+    validation_loss, accuracy = evaluate_loss(ema.model, batches)
     return Epoch(
         epoch=number,
         loss=float(total_loss) / n_clips,
@@ -219,7 +223,7 @@ def _run_epoch(
 def _mask(
     features: Tensor, recogniser: Recogniser, config: TrainConfig, generator: torch.Generator
 ) -> Tensor:
-    """Return features (batch, n_frames, n_features) blanked out in part."""
+    """Return features (batch, n_frames, n_features) with random masks over time and frequency."""
     _, n_frames, n_features = features.shape
     clip_frames = recogniser.features.config.n_frames
     n_clips = max(1, round(n_frames / clip_frames))
@@ -232,9 +236,9 @@ def _mask(
 
 
 def _logits(recogniser: Recogniser, features: Tensor) -> Tensor:
-    """Return logits (batch, n_outputs) in float32, by mixed precision where it is faster.
+    """Return logits (batch, n_outputs) in float32, computed in bfloat16 where that is faster.
 
-    Features (batch, n_frames, n_features) are given, since decibels need all of float32.
+    The features (batch, n_frames, n_features) stay float32, which decibels need.
     """
     device = features.device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=_mixes_precision(device)):
@@ -244,7 +248,7 @@ def _logits(recogniser: Recogniser, features: Tensor) -> Tensor:
 
 @functools.cache
 def _mixes_precision(device: str) -> bool:
-    """Whether the device multiplies bfloat16 itself; one that does not is slower with it."""
+    """Whether the device multiplies bfloat16 natively; others are slower with it."""
     if device != "cpu":
         return device == "cuda"
     there = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # an older torch has none
@@ -252,13 +256,13 @@ def _mixes_precision(device: str) -> bool:
 
 
 def evaluate_loss(recogniser: Recogniser, batches: Batches) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy on the validation clips."""
+    """Return the mean cross-entropy and the accuracy on the validation clips."""
     recogniser.eval()
     loss = torch.zeros((), device=batches.device)
     n_right, n_clips = torch.zeros((), device=batches.device), 0
     with torch.no_grad():
         for features, targets in batches.validation():
-            # With all digits, as it will be used.
+            # In float32, as the exported model runs.
             logits = recogniser.logits_of(recogniser.normalise(features))
             loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
             n_right += (logits.argmax(dim=1) == targets).sum()
@@ -267,7 +271,7 @@ def evaluate_loss(recogniser: Recogniser, batches: Batches) -> tuple[float, floa
 
 
 def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
-    """Set mean and standard deviation of each feature over the training clips."""
+    """Set mean and standard deviation of each feature to those of the training clips."""
     total = torch.zeros(recogniser.feature_mean.shape, dtype=torch.float64)
     squares, n_frames = torch.zeros_like(total), 0
     with torch.no_grad():
@@ -279,5 +283,5 @@ def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
     mean = total / n_frames
     variance = (squares / n_frames - mean.square()).clamp(min=0.0)
     recogniser.feature_mean.copy_(mean)
-    # A feature that never changes, as in digital silence, must not be divided by zero.
+    # A constant feature, as in digital silence, must not be divided by zero.
     recogniser.feature_std.copy_(variance.sqrt().clamp(min=1e-3))

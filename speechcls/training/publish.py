@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import platform
 import time
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,7 +13,6 @@ import torch
 import speechcls
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import save_artifact
-from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.export.onnx import export_onnx, export_stream
@@ -23,6 +23,7 @@ from speechcls.render.figures import render_figure
 from speechcls.runtime.session import open_session, run_windows
 from speechcls.training.curves import draw_curves
 from speechcls.training.loop import FitResult
+from speechcls.training.settings import TrainSettings
 
 
 def save_trained(
@@ -30,36 +31,60 @@ def save_trained(
     recogniser: Recogniser,
     corpus: Corpus,
     result: FitResult,
-    config: TrainConfig,
+    settings: TrainSettings,
     device: str,
-    commands: list[str],
     force: bool,
 ) -> Scores:
     """Write a trained recogniser to ``artifact.path``; return its scores on the validation clips.
 
-    The scores are those of the exported graph, as everybody will run it.
+    The scores are those of the exported graph, which is what users run.
 
     Raises
     ------
     ArtifactError
-        When the graph is not equal to the network, or the place cannot be written.
+        When graph and network differ, or the model cannot be written.
     """
     labels = list(artifact.labels)
     graph, stream = export_onnx(recogniser, labels), export_stream(recogniser, labels)
     scores = _score_validation(graph, corpus)
-    history = [dataclasses.asdict(epoch) for epoch in result.history]
+    metrics = _describe(recogniser, corpus, result, settings, device, scores)
+    weights = {name: tensor.numpy() for name, tensor in recogniser.state_dict().items()}
+    sections = settings.to_sections()
+    save_artifact(
+        artifact,
+        weights,
+        graph,
+        metrics,
+        corpus.rows,
+        force,
+        stream,
+        curves=render_figure(draw_curves(metrics["history"]), "png"),
+        settings={name: sections[name] for name in ("training", "data")},
+    )
+    return scores
+
+
+def _describe(
+    recogniser: Recogniser,
+    corpus: Corpus,
+    result: FitResult,
+    settings: TrainSettings,
+    device: str,
+    scores: Scores,
+) -> dict[str, Any]:
+    """Return the content of ``metrics.json``: settings, history and scores of a training."""
     features = recogniser.features.config
     frames = torch.zeros(1, features.n_frames, features.n_features)
-    metrics = {
+    return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "validation": scores.to_dict(),
         "best_epoch": result.best.epoch if result.best else None,
         "interrupted": result.interrupted,
-        "history": history,
+        "history": [dataclasses.asdict(epoch) for epoch in result.history],
         "n_parameters": count_parameters(recogniser),
         "multiply_adds": count_multiply_adds(recogniser.network, frames),
-        "training": config.to_dict(),
-        "commands": commands,
+        "training": settings.training.to_dict(),
+        "commands": list(settings.data.commands),
         "device": device,
         "data": {
             "n_clips": {
@@ -77,10 +102,6 @@ def save_trained(
             "numpy": np.__version__,
         },
     }
-    weights = {name: tensor.numpy() for name, tensor in recogniser.state_dict().items()}
-    curves = render_figure(draw_curves(history), "png")
-    save_artifact(artifact, weights, graph, metrics, corpus.rows, force, stream, curves)
-    return scores
 
 
 def hash_data(corpus: Corpus) -> str:

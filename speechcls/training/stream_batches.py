@@ -1,4 +1,4 @@
-"""Clips laid into running sound, and what a network has to say at each moment of it."""
+"""Training batches for streaming networks: concatenated clips with a target per step."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,27 +14,27 @@ from speechcls.training.augment import add_noise
 from speechcls.training.batches import Batches, seed_of
 
 CLIPS_PER_ROW = 4
-"""Clips that follow each other in one piece of sound."""
+"""Clips that are concatenated into one row."""
 TARGET_HOLD_S = 0.32
-"""How long after a word's end its label is the right answer."""
+"""How long after a word's end its label is the target, seconds."""
 IGNORE_INDEX = -100
-"""Target of a step at which any answer will do."""
-_GAP_SHARE = 0.25
-"""Longest pause between two clips, as a share of a clip."""
+"""Target of a step that does not count in the loss."""
+_GAP_RATIO = 0.25
+"""Longest pause between two clips, as a fraction of a clip."""
 _FADE_S = 0.03
 
 
 class StreamBatches(Batches):
-    """A corpus, dealt out in rows of clips that follow each other in one background.
+    """A corpus in batches of rows, each of several clips concatenated over one background.
 
-    Features are (n_rows, n_frames, n_features); targets (n_rows, n_steps) are words where one has
-    just ended, ``_silence_`` where none has, and ``IGNORE_INDEX`` in between.
+    Features are (n_rows, n_frames, n_features); targets (n_rows, n_steps) are a word just after its
+    end, ``_silence_`` elsewhere, and ``IGNORE_INDEX`` in between.
     """
 
     def __init__(
         self, corpus: Corpus, config: TrainConfig, device: torch.device, frames_per_step: int
     ) -> None:
-        # Noise is added to whole rows: clips with a background each would betray where they are.
+        # Noise is added to whole rows: a background per clip would reveal where the clips are.
         super().__init__(corpus, dataclasses.replace(config, noise_prob=0.0), device)
         self._noise_share = config.noise_prob
         self._hop_length = corpus.features.hop_length
@@ -43,7 +43,7 @@ class StreamBatches(Batches):
     clips_per_row = CLIPS_PER_ROW
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy of the steps at a word's end plus that of those at none.
+        """Return the mean cross-entropy of the word steps plus that of the silence steps.
 
         Parameters
         ----------
@@ -53,14 +53,14 @@ class StreamBatches(Batches):
         smoothing = self._config.label_smoothing
         losses = functional.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=smoothing
-        )  # 0 where any answer will do
+        )  # 0 where the target is IGNORE_INDEX
         is_silence = (targets == self._silence).flatten()
         is_word = ~is_silence & (targets != IGNORE_INDEX).flatten()
         parts = [losses[kind].sum() / kind.sum().clamp(min=1) for kind in (is_word, is_silence)]
         return parts[0] + parts[1]
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the rows of one epoch, augmented, in an order of its own."""
+        """Yield the rows of one epoch, shuffled and augmented."""
         generator = torch.Generator().manual_seed(seed_of(self._config.seed, epoch))
         step = self._hop_length * self._frames_per_step
         for samples, targets in self.training_samples(epoch):
@@ -82,14 +82,14 @@ def concatenate_clips(
     sample_rate: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Return clips laid one after the other at random distances, and what is right at each step.
+    """Return clips concatenated with random pauses, and the target of each step.
 
     Parameters
     ----------
-    samples : (batch, n_samples); clips that fill no row are left out
+    samples : (batch, n_samples); clips that do not fill a row are left out
     targets : (batch,) words
-    silence : the word that stands for none
-    step : samples from one answer to the next
+    silence : the word that stands for silence
+    step : samples per step
 
     Returns
     -------
@@ -99,7 +99,7 @@ def concatenate_clips(
     n_rows, n_samples = len(samples) // per_row, samples.shape[1]
     samples = samples[: n_rows * per_row]
     first, last = find_speech(samples, sample_rate)  # (n_clips,)
-    gap = round(_GAP_SHARE * n_samples)
+    gap = round(_GAP_RATIO * n_samples)
     slot = n_samples + gap
     offsets = torch.randint(gap + 1, (len(samples),), generator=generator).to(samples.device)
     places = torch.arange(slot, device=samples.device) - offsets[:, None]
@@ -117,7 +117,7 @@ def concatenate_clips(
     hold = round(TARGET_HOLD_S * sample_rate)
     words = targets[: n_rows * per_row].reshape(n_rows, per_row)
     answers = torch.full((n_rows, n_steps), silence, device=samples.device)
-    for i in range(per_row):  # a word that begins ends the answer of the one before
+    for i in range(per_row):  # the targets of a word end where the next one begins
         is_word = (words[:, i] != silence)[:, None]
         middle = (begun[:, i] + ended[:, i]) // 2
         for low, high, answer in (

@@ -1,4 +1,4 @@
-"""Epochs on their way to TensorBoard, for who watches a training there."""
+"""Metrics of each epoch as a TensorBoard log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,8 +21,8 @@ def find_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ConfigError(
-            "--tensorboard: the package tensorboard is not installed; run pip install"
-            " 'speechcls[tensorboard]'"
+            "the package tensorboard is not installed; run pip install 'speechcls[tensorboard]'",
+            field="tensorboard",
         ) from error
     return SummaryWriter
 

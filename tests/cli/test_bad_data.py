@@ -43,7 +43,7 @@ class TestTraining:
             write(data / "low" / f"s03_nohash_9{n}.wav")
         error = self.refuse(train(data, tmp_path / "model"), tmp_path / "model")
         head, *listed = error.splitlines()
-        assert head.startswith("8 of 152 clips are bad, more than --max-bad 0.01 allows;")
+        assert head.startswith("--max-bad: 8 of 152 clips are bad, more than the 0.01 allowed;")
         assert "allow 0.053" in head
         assert len(listed) == 8
         for n, line in enumerate(listed):
@@ -104,8 +104,8 @@ class TestTraining:
     def test_with_commands_that_do_not_occur(self, commands, home, tmp_path, train):
         result = train(home.data, tmp_path / "model", "--commands", commands)
         error = self.refuse(result, tmp_path / "model")
-        missing = ",".join(word for word in commands.split(",") if word != "low")
-        assert error == f"--commands {missing}: no such label in the data; it has high, low, rise"
+        missing = ", ".join(word for word in commands.split(",") if word != "low")
+        assert error == f"--commands: no label {missing} in the data; it has high, low, rise"
 
     @pytest.mark.parametrize("commands", ["", ",", " , "])
     def test_with_commands_that_name_nothing(self, commands, home, tmp_path, train):
@@ -180,7 +180,7 @@ class TestManifest:
         manifest = write("path,label,speaker\na.wav,low,x\nCLIPS\nb.wav,low,x\n")
         result = train(manifest, tmp_path / "model")
         assert (result.code, result.stdout) == (1, "")
-        assert "2 of 146 clips are bad, more than --max-bad 0.01 allows" in result.stderr
+        assert "--max-bad: 2 of 146 clips are bad, more than the 0.01 allowed" in result.stderr
         assert f"  {manifest}:2: no such file: {tmp_path / 'a.wav'}" in result.stderr
         assert f"  {manifest}:147: no such file: {tmp_path / 'b.wav'}" in result.stderr
         assert not (tmp_path / "model").exists()

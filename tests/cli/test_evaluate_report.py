@@ -20,7 +20,7 @@ def test_evaluate_draws_a_report_and_report_draws_it_again(at_home, call, tmp_pa
     with (out / "tables" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == scores["n_clips"]
-    right = sum(row["answer"] == row["label"] for row in rows)
+    right = sum(row["predicted"] == row["label"] for row in rows)
     assert right / len(rows) == scores["accuracy"]
     assert all(row["path"].startswith(f"{row['word']}/s") for row in rows)
     assert {row["duration_s"] for row in rows} == {"0.5"}
@@ -50,7 +50,7 @@ def test_without_predictions_there_is_nothing_to_draw(call, tmp_path):
     assert (result.code, result.stdout) == (1, "")
     assert result.errors == [
         f"{tmp_path}/predictions.json: no such file;"
-        f" make it with: speechcls evaluate DATA --report {tmp_path}"
+        f" evaluate a model with a report in {tmp_path} first"
     ]
 
 
@@ -91,7 +91,7 @@ def test_labels_in_other_scripts_with_odd_characters_are_drawn(tmp_path, train, 
         newline="", errors="surrogateescape"
     ) as file:
         [header, *_] = csv.reader(file)
-    assert set(header) == {"spoken", *labels}
+    assert set(header) == {"truth", *labels}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_table_is_printed_though_a_file_cannot_be_written(home, call, tmp_pa
     def refuse(path, content):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("speechcls.data_quality.report.write_atomic", refuse)
+    monkeypatch.setattr("speechcls.files.write_atomic", refuse)
     result = call("check", home.data, "--findings", tmp_path / "a.csv")
     assert result.code == 1
     assert result.stdout.startswith("clips     144 of 3 labels")

@@ -71,7 +71,7 @@ def test_clips_that_validated_are_scored_beside_new_ones(validated, evaluate, ma
         "12 clips of the validation split",
         "4 clips that training never saw",
     ]
-    assert "flatter a bit" in scores["caveat"]
+    assert "slightly optimistically biased" in scores["caveat"]
 
 
 def test_compare_chooses_its_clips_alike(trained, validated, call, tmp_path):
@@ -125,7 +125,7 @@ def test_one_speaker_is_a_caveat_and_has_an_interval(trained, call, make_tones, 
     data = make_tones(tmp_path / "new", LABELS, n_speakers=1, n_takes=8, seed=3)
     result = call("evaluate", data, "--model", trained[0], "--json")
     scores = json.loads(result.stdout)
-    assert scores["caveat"] == "all clips are by one speaker: nothing is known of others"
+    assert scores["caveat"] == "all clips are by one speaker: nothing is known about others"
     assert scores["accuracy_low"] < scores["accuracy"] or scores["accuracy_low"] < 1
     assert scores["accuracy_low"] < scores["accuracy_high"]
 

@@ -35,7 +35,7 @@ def test_streaming_says_what_it_needs_and_what_it_is(home, tmp_path, call, rng, 
     refused = call("train", home.data, "--out", tmp_path / "model", *options)
     assert (refused.code, refused.stdout) == (1, "")
     assert refused.errors == [
-        f"{home.data}: no background sound to train a stream on; name a folder of it with --noise"
+        "--noise: no background sound, which a streaming model needs; name a folder of it"
     ]
     write_wav(tmp_path / "noise" / "hiss.wav", 0.01 * rng.standard_normal(32_000))
     options += ("--noise", tmp_path / "noise")
@@ -48,7 +48,7 @@ def test_streaming_says_what_it_needs_and_what_it_is(home, tmp_path, call, rng, 
     assert clip.code == 0 and len(clip.rows) == 1
     wrong = call("train", home.data, "--out", tmp_path / "m", "--streaming", "--arch", "bilstm")
     assert wrong.code == 2
-    assert wrong.errors == ["arch: bilstm cannot run on a stream; rnn, lstm, gru, crnn can"]
+    assert wrong.errors == ["--arch: bilstm cannot run on a stream; rnn, lstm, gru, crnn can"]
 
 
 def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
@@ -62,11 +62,13 @@ def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--recipe", "slow"], "recipe: no 'slow'; there are fast, standard, stream, best"),
-        (["--size", "huge"], "size: no 'huge'; there are tiny, small, base"),
-        (["--size", "tiny", "--hidden-size", "9"], "--size chooses the hidden size"),
-        (["--from", "MODEL", "--arch", "gru"], "its features and network stay; leave out --arch"),
-        (["--from", "MODEL", "--features", "mfcc"], "leave out --features"),
+        (["--recipe", "slow"], "--recipe: no 'slow'; there are fast, standard, stream, best"),
+        (["--size", "huge"], "--size: no 'huge'; there are tiny, small, base"),
+        (["--size", "tiny", "--hidden-size", "9"], "--size: chooses hidden_size, which is given"),
+        (["--from", "MODEL", "--arch", "lstm"], "--arch: is that of the model to start from ("),
+        (["--from", "MODEL", "--n-mels", "20"], "--n-mels: is that of the model to start from ("),
+        (["--from", "MODEL", "--size", "tiny"], "--size: is that of the model to start from ("),
+        (["--from", "MODEL", "--streaming"], "--running: is that of the model to start from ("),
     ],
 )
 def test_what_does_not_fit_together_is_refused_before_training(options, said, home, tmp_path, call):
@@ -101,3 +103,54 @@ def test_from_a_model_that_is_none(home, tmp_path, call):
     result = call("train", home.data, "--out", tmp_path / "m", "--from", tmp_path / "none")
     assert (result.code, result.stdout) == (1, "")
     assert "no such model" in result.errors[0]
+
+
+def test_a_config_file_holds_settings_and_options_win_over_it(home, tmp_path, call):
+    config = tmp_path / "train.toml"
+    config.write_text(
+        "[network]\narch = 'rnn'\nhidden_size = 9\n"
+        "[training]\nepochs = 2\nepoch_clips = 1\nbatch_size = 16\n"
+        "[data]\ncommands = ['low', 'high']\n"
+    )
+    options = ("--config", config, "--epochs", "1", "--hidden-size", "8")
+    trained = call("train", home.data, "--out", tmp_path / "model", *options)
+    assert trained.code == 0, trained.stderr
+    artifact = load_artifact(tmp_path / "model")
+    assert (artifact.network.arch, artifact.network.hidden_size) == ("rnn", 8)
+    assert metrics_of(tmp_path / "model")["training"]["epochs"] == 1
+    assert artifact.labels[:2] == ("low", "high")
+
+
+def test_the_config_of_a_model_repeats_its_training(home, tmp_path, call, make_tones):
+    options = ("--arch", "gru", "--size", "tiny", "--commands", "low", "--seed", "3", *QUICK)
+    first = call("train", home.data, "--out", tmp_path / "first", *options)
+    assert first.code == 0, first.stderr
+    config = tmp_path / "first" / "config.json"
+    again = call("train", home.data, "--out", tmp_path / "again", "--config", config)
+    assert again.code == 0, again.stderr
+    for name in ("config.json", "weights.safetensors", "model.onnx", "split.csv"):
+        first_bytes, bytes_again = (
+            (tmp_path / model / name).read_bytes() for model in ("first", "again")
+        )
+        assert first_bytes == bytes_again, name
+
+
+def test_show_config_prints_a_config_file_and_trains_nothing(tmp_path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = call("train", "--show-config", "--arch", "gru", "--n-mels", "64")
+    assert (shown.code, shown.stderr) == (0, "")
+    config = tmp_path / "train.toml"
+    config.write_text(shown.stdout)
+    again = call("train", "--show-config", "--config", config)
+    assert again.stdout == shown.stdout
+    assert "n_mels = 64" in shown.stdout.splitlines()
+    assert [path.name for path in tmp_path.iterdir()] == ["train.toml"]
+
+
+def test_a_config_file_with_a_mistake_is_named_with_the_key(home, tmp_path, call):
+    config = tmp_path / "train.toml"
+    config.write_text("[training]\nepoch = 3\n")
+    result = call("train", home.data, "--config", config)
+    assert (result.code, result.stdout) == (2, "")
+    [error] = result.errors
+    assert error.startswith(f"{config}: training.epoch: no such setting; there are recipe, epochs")

@@ -12,8 +12,8 @@ from speechcls.data.layouts import find_examples
 from speechcls.data.splits import assign_splits
 
 LAYOUT_HELP = (
-    "; put the clips into one sub-folder a word (data/yes/1.wav), or say what flat file names mean"
-    " with --pattern '{label}_{speaker}_{take}', or name a manifest with columns path,label"
+    "; put the clips into one sub-folder per word (data/yes/1.wav), or say what flat file names"
+    " mean with a pattern as {label}_{speaker}_{take}, or name a manifest with columns path,label"
 )
 # Amplitudes that every format stores exactly.
 FIVE = [0.0, 0.5, -0.5, -1.0, 0.25]

@@ -8,12 +8,20 @@ from functools import partial
 import pytest
 from common import refusal
 
-from speechcls.config import RECIPES, SIZES, FeatureConfig, NetworkConfig, TrainConfig
+from speechcls.config import (
+    RECIPES,
+    SIZES,
+    DataConfig,
+    FeatureConfig,
+    NetworkConfig,
+    TrainConfig,
+    describe_fields,
+)
 from speechcls.errors import ConfigError
 
 message_of = partial(refusal, ConfigError)
 
-CONFIGS = (FeatureConfig, NetworkConfig, TrainConfig)
+CONFIGS = (FeatureConfig, NetworkConfig, TrainConfig, DataConfig)
 every_config = pytest.mark.parametrize("config", CONFIGS)
 
 
@@ -174,28 +182,46 @@ def test_a_renamed_key_is_unknown_and_missing():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("config", "name", "value", "what"),
     [
-        ("hidden_size", "128"),
-        ("hidden_size", 128.0),
-        ("hidden_size", True),
-        ("hidden_size", None),
-        ("dropout", "0.2"),
-        ("dropout", False),
-        ("dropout", [0.2]),
-        ("readout", 1),
-        ("readout", None),
+        (NetworkConfig, "hidden_size", "128", "a whole number"),
+        (NetworkConfig, "hidden_size", 128.0, "a whole number"),
+        (NetworkConfig, "hidden_size", True, "a whole number"),
+        (NetworkConfig, "hidden_size", None, "a whole number"),
+        (NetworkConfig, "dropout", "0.2", "a number"),
+        (NetworkConfig, "dropout", False, "a number"),
+        (NetworkConfig, "dropout", [0.2], "a number"),
+        (NetworkConfig, "readout", 1, "text"),
+        (NetworkConfig, "readout", None, "text"),
+        (FeatureConfig, "relative", 1, "true or false"),
+        (DataConfig, "commands", "yes,no", "a list of names"),
+        (DataConfig, "commands", ["yes", 3], "a list of names"),
+        (DataConfig, "pattern", 3, "text"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_named(name, value):
-    values = NetworkConfig().to_dict() | {name: value}
-    expected = f"NetworkConfig.{name}: {value!r} has the wrong type"
-    assert message_of(NetworkConfig.from_dict, values) == expected
+def test_a_value_of_the_wrong_type_is_named(config, name, value, what):
+    expected = f"{name}: {value!r} has the wrong type; it must be {what}"
+    assert message_of(config.from_dict, config().to_dict() | {name: value}) == expected
+    assert message_of(config().replaced, {name: value}) == expected
+
+
+def test_fields_are_replaced_by_name():
+    replaced = DataConfig(max_bad=0.5).replaced({"commands": ["yes", "no"], "pattern": "{label}"})
+    assert replaced == DataConfig(("yes", "no"), (), "{label}", None, 0.5)
+    assert message_of(DataConfig().replaced, {"colour": 1}) == (
+        "colour: no such setting; there are commands, test_speakers, pattern, noise, max_bad"
+    )
+
+
+def test_fields_are_described_by_the_docstrings_below_them():
+    described = describe_fields(FeatureConfig)
+    assert list(described) == [field.name for field in fields(FeatureConfig)]
+    assert described["n_mfcc"] == "Number of cepstral coefficients; not used by log-mel."
 
 
 def test_impossible_values_are_refused_from_json_too():
     values = NetworkConfig().to_dict() | {"hidden_size": 0}
-    assert message_of(NetworkConfig.from_dict, values).startswith("hidden-size: 0 is not possible")
+    assert message_of(NetworkConfig.from_dict, values).startswith("hidden_size: 0 is not possible")
 
 
 POSITIVE, SHARE = "a positive number", "at least 0 and below 1"
@@ -214,11 +240,11 @@ POSITIVE, SHARE = "a positive number", "at least 0 and below 1"
         (FeatureConfig, "duration_s", float("inf"), POSITIVE),
         (FeatureConfig, "n_fft", 0, POSITIVE),
         (FeatureConfig, "win_length", 0, POSITIVE),
-        (FeatureConfig, "win_length", 513, "at most n-fft (512)"),
+        (FeatureConfig, "win_length", 513, "at most n_fft (512)"),
         (FeatureConfig, "hop_length", 0, POSITIVE),
         (FeatureConfig, "n_mels", 0, POSITIVE),
         (FeatureConfig, "n_mfcc", 0, POSITIVE),
-        (FeatureConfig, "n_mfcc", 41, "at most n-mels (40)"),
+        (FeatureConfig, "n_mfcc", 41, "at most n_mels (40)"),
         (FeatureConfig, "range_db", 0.0, POSITIVE),
         (FeatureConfig, "power_floor", 0.0, POSITIVE),
         (FeatureConfig, "power_floor", float("nan"), POSITIVE),
@@ -263,14 +289,16 @@ POSITIVE, SHARE = "a positive number", "at least 0 and below 1"
         (TrainConfig, "equaliser_db", -0.1, "zero or more"),
         (TrainConfig, "gain_db", float("nan"), "zero or more"),
         (TrainConfig, "scramble_ratio", -0.1, "zero or more"),
-        (TrainConfig, "snr_low_db", 30.5, "at most snr-high-db (30)"),
+        (TrainConfig, "snr_low_db", 30.5, "at most snr_high_db (30)"),
         (TrainConfig, "seed", -1, "a whole number from 0"),
         (TrainConfig, "seed", 2**63, "a whole number from 0"),
+        (TrainConfig, "recipe", "slow", "one of fast, standard, stream, best"),
+        (DataConfig, "max_bad", 1.1, "in 0 .. 1"),
+        (DataConfig, "max_bad", float("nan"), "in 0 .. 1"),
     ],
 )
-def test_every_impossible_value_is_told_what_it_must_be(config, name, value, what):
-    option = {"kind": "features"}.get(name, name.replace("_", "-"))
-    expected = f"{option}: {value!r} is not possible; it must be {what}"
+def test_an_impossible_value_is_refused_with_what_is_possible(config, name, value, what):
+    expected = f"{name}: {value!r} is not possible; it must be {what}"
     assert message_of(config, **{name: value}) == expected
 
 
@@ -288,7 +316,7 @@ def test_every_impossible_value_is_told_what_it_must_be(config, name, value, wha
     ],
 )
 def test_values_without_end_are_refused(config, name, value):
-    assert message_of(config, **{name: value}).startswith(f"{name.replace('_', '-')}: {value!r} is")
+    assert message_of(config, **{name: value}).startswith(f"{name}: {value!r} is")
 
 
 @pytest.mark.parametrize(

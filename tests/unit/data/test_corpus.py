@@ -144,7 +144,7 @@ def test_an_empty_folder_makes_no_unknown_label(root, make_data):
 
 def test_a_command_that_is_not_in_the_data(root, make_data):
     make_data(root, ["yes", "no"], n=8)
-    expected = "--commands go: no such label in the data; it has no, yes"
+    expected = "commands: no label go in the data; it has no, yes"
     assert message_of(root, commands=["yes", "go"]) == expected
 
 
@@ -185,8 +185,8 @@ def test_bad_clips_are_listed_and_left_out(root, make_data):
     assert [line.split(": ")[:2] for line in corpus.bad] == [
         [
             str(root / "loose.wav"),
-            "not in a label folder; put the clips into one sub-folder a word (data/yes/1.wav), or"
-            " say what flat file names mean with --pattern '{label}_{speaker}_{take}', or name a"
+            "not in a label folder; put the clips into one sub-folder per word (data/yes/1.wav), or"
+            " say what flat file names mean with a pattern as {label}_{speaker}_{take}, or name a"
             " manifest with columns path,label",
         ],
         [str(root / "no/s03_nohash_0.wav"), "is empty (0 bytes); record it again or delete it"],
@@ -217,8 +217,8 @@ def test_more_bad_clips_than_allowed(n_bad, max_bad, root, make_data):
     )
     message = message_of(root, max_bad=max_bad)
     assert message.startswith(
-        f"{n_bad} of 16 clips are bad, more than --max-bad {max_bad:g} allows; mend or delete them,"
-        " or allow 0."
+        f"max_bad: {n_bad} of 16 clips are bad, more than the {max_bad:g} allowed; mend or delete"
+        " them, or allow 0."
     )
     assert message.endswith(listed)
 
@@ -246,7 +246,7 @@ def test_no_more_than_twenty_bad_clips_are_named(root, make_data):
     for path in root.glob("*/*.wav"):
         path.write_bytes(b"")
     message = message_of(root)
-    assert message.startswith("50 of 50 clips are bad, more than --max-bad 0.01 allows; ")
+    assert message.startswith("max_bad: 50 of 50 clips are bad, more than the 0.01 allowed; ")
     assert message.count("is empty") == 20
     assert message.endswith("\n  and 30 more")
 

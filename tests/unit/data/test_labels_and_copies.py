@@ -6,7 +6,7 @@ from common import assign, clips, refusal
 from speechcls.errors import DatasetError
 from speechcls.labels import choose_labels, choose_words, label_of_words, map_label
 
-TOO_FEW = "; it has too few clips or speakers to split, record more (30 or more clips a word"
+TOO_FEW = "; it has too few clips or speakers to split, record more (30 or more clips per word"
 
 
 # Copies
@@ -50,7 +50,7 @@ def test_copies_in_one_split_all_stay():
     assert splits.warnings == []
 
 
-def test_copies_and_doubtful_labels_are_counted_in_warnings():
+def test_copies_and_contradicting_labels_are_counted_in_warnings():
     examples = clips(["s00", "s02", "s03", "s04"])
     digests = [str(i) for i in range(len(examples))]
     digests[4] = digests[0]  # s03 no is s00 no
@@ -130,7 +130,7 @@ def test_labels_by_hand(found, commands, has_noise, labels):
 
 
 def test_a_command_that_does_not_occur():
-    expected = "--commands go,up: no such label in the data; it has no, yes"
+    expected = "commands: no label go, up in the data; it has no, yes"
     assert (
         refusal(DatasetError, choose_labels, {"yes", "no"}, ["go", "yes", "up"], False) == expected
     )
@@ -193,7 +193,7 @@ def test_a_word_counts_as_itself_or_as_unknown(word, labels, expected):
         (["yes", "_silence_"], ["yes", "_unknown_"], ["yes", "_scrambled_", "_silence_"]),
     ],
 )
-def test_words_that_a_network_tells_apart_by_hand(found, labels, words):
+def test_the_classes_of_a_network_by_hand(found, labels, words):
     assert choose_words(found, labels) == tuple(words)
     assert choose_words(found[::-1], labels) == tuple(words)
 

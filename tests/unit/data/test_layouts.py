@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
-from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import find_examples, find_recordings
+from speechcls.data.examples import Dataset, Example, find_recordings
+from speechcls.data.layouts import LAYOUTS, Layout, Source, find_examples
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, find_examples)
@@ -175,7 +175,7 @@ def test_no_more_than_five_reasons_are_given(root):
     assert message_of(root).count("\n") == 5
 
 
-def test_the_answer_for_doubt_is_no_label(root):
+def test_the_answer_for_uncertainty_is_no_label(root):
     touch(root, "_uncertain_/1.wav", "yes/2.wav")
     expected = f"{root / '_uncertain_/1.wav'}: the label _uncertain_ is reserved; rename it"
     assert message_of(root) == expected
@@ -289,3 +289,43 @@ def test_the_part_of_speech_commands_is_as_its_readme_counts_it(speech_commands)
     assert Counter(e.split for e in dataset.examples) == {"train": 10_092, "validation": 1_491}
     assert all(len(e.speaker) == 8 for e in dataset.examples)
     assert dataset.problems == dataset.empty_labels == []
+
+
+# The table of layouts
+
+
+@pytest.mark.parametrize(
+    ("names", "source", "pattern", "layout"),
+    [
+        (["yes/1.wav"], ".", None, "a folder per label"),
+        (["yes/1.wav", "testing_list.txt"], ".", None, "Speech Commands"),
+        (["yes/1.wav", "validation_list.txt"], ".", None, "Speech Commands"),
+        (["yes_ann.wav", "testing_list.txt"], ".", "{label}_{speaker}", "names by a pattern"),
+        (["yes/1.wav"], ".", "", "a folder per label"),
+        (["m.csv"], "m.csv", None, "manifest"),
+        (["m.JSONL"], "m.JSONL", "{label}", "manifest"),
+        (["m.csv/yes/1.wav"], "m.csv", None, "a folder per label"),
+        (["m.txt"], "m.txt", None, None),
+    ],
+)
+def test_each_source_is_recognised_by_its_layout(names, source, pattern, layout, root):
+    touch(root, *names)
+    asked = Source(root / source, pattern)
+    assert next((each.name for each in LAYOUTS if each.recognises(asked)), None) == layout
+
+
+def test_a_new_layout_is_a_line_in_the_table(root, monkeypatch):
+    def read(source):
+        return Dataset(source.path, [Example(source.path / "clip.raw", "yes", "ann")])
+
+    ours = Layout("raw", lambda source: (source.path / "clip.raw").is_file(), read)
+    monkeypatch.setattr("speechcls.data.layouts.LAYOUTS", (ours, *LAYOUTS))
+    touch(root, "clip.raw")
+    assert found(find_examples(root)) == [("clip.raw", "yes", "ann")]
+
+
+def test_a_data_set_prints_as_a_line(root):
+    touch(root, "yes/ann_nohash_0.wav", "no/bob_nohash_0.wav", "loose.wav")
+    touch(root, "_background_noise_/hum.wav")
+    expected = "clips 2, labels 2, speakers 2, background recordings 1, problems 1"
+    assert str(find_examples(root)) == f"{root}: {expected}"

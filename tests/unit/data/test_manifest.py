@@ -1,5 +1,6 @@
 """Manifests: every form says the same, and every fault is told with its line."""
 
+import dataclasses
 import json
 from functools import partial
 
@@ -8,6 +9,8 @@ from common import found, refusal, touch
 
 from speechcls.data.examples import Dataset, Example
 from speechcls.data.layouts import find_examples
+from speechcls.data.manifest import DIALECTS, MANIFEST_SUFFIXES
+from speechcls.data.manifest import write_manifest as write_examples
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, find_examples)
@@ -250,3 +253,46 @@ def test_background_noise_is_taken_whole(root):
         assert message.endswith(
             "m.csv:3: background noise is taken whole; leave split, start_s and end_s out"
         )
+
+
+# Other column names, and writing
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.csv", "file,word,who\na.wav,yes,ann\n"),
+        ("m.jsonl", '{"file": "a.wav", "word": "yes", "who": "ann"}\n'),
+    ],
+)
+def test_a_new_dialect_is_a_line_in_the_table(name, text, root, monkeypatch):
+    theirs = {"path": "file", "label": "word", "speaker": "who"}
+    monkeypatch.setattr("speechcls.data.manifest.DIALECTS", (*DIALECTS, theirs))
+    assert found(find_examples(write_manifest(root, name, text))) == [("a.wav", "yes", "ann")]
+    ours = "path,label,speaker,file,word\na.wav,no,bob,b c.wav,yes\n"  # ours comes first
+    assert found(find_examples(write_manifest(root, "n.csv", ours))) == [("a.wav", "no", "bob")]
+
+
+@pytest.mark.parametrize("ending", MANIFEST_SUFFIXES)
+def test_a_manifest_comes_back_as_it_was_written(ending, root, tmp_path):
+    touch(root, "a.wav", "b, c.wav", "hum.wav")
+    examples = [
+        Example(root / "a.wav", "yes", "ann", "test", 0.5, 1.25),
+        Example(root / "a.wav", "はい"),
+        Example(root / "b, c.wav", "no", None, "train", 0.0, 0.75),
+    ]
+    place = tmp_path / "lists" / f"m{ending}"
+    write_examples(place, examples, [root / "hum.wav"])
+    again = find_examples(place)
+    resolved = [dataclasses.replace(e, path=e.path.resolve()) for e in again.examples]
+    assert resolved == [dataclasses.replace(e, path=e.path.resolve()) for e in examples]
+    assert [path.resolve() for path in again.noise] == [(root / "hum.wav").resolve()]
+
+
+def test_a_name_that_is_not_utf_8_goes_into_json_lines_alone(tmp_path):
+    example = Example(tmp_path / "\udcff.wav", "yes")
+    with pytest.raises(DatasetError, match="not UTF-8, which this format cannot hold"):
+        write_examples(tmp_path / "m.csv", [example])
+    assert not list(tmp_path.iterdir())
+    write_examples(tmp_path / "m.jsonl", [example])
+    assert json.loads((tmp_path / "m.jsonl").read_text()) == {"path": "\udcff.wav", "label": "yes"}

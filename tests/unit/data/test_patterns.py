@@ -87,16 +87,16 @@ def test_a_pattern_that_gives_the_speaker_only_needs_label_folders(root):
         ("{Label}", "unknown {Label}"),
         ("{label}_{label}", "{label} stands twice"),
         ("{speaker}/{speaker}_{label}", "{speaker} stands twice"),
-        ("{take}_{_}", "names nothing it can use"),
-        ("yes", "names nothing it can use"),
-        ("{label", "names nothing it can use"),
-        ("{}", "names nothing it can use"),
+        ("{take}_{_}", "names neither label nor speaker"),
+        ("yes", "names neither label nor speaker"),
+        ("{label", "names neither label nor speaker"),
+        ("{}", "names neither label nor speaker"),
     ],
 )
 def test_wrong_patterns(pattern, fault, root):
     touch(root, "yes/1.wav")
     assert message_of(root, pattern=pattern) == (
-        f"--pattern {pattern!r}: {fault}; fields are {{label}}, {{speaker}}, {{take}}, {{_}},"
+        f"pattern: {pattern!r}: {fault}; fields are {{label}}, {{speaker}}, {{take}}, {{_}},"
         " with {label} or {speaker}"
     )
 

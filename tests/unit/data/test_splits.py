@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from common import assign, clips, refusal
 
+from speechcls.artifact.format import SplitRow
 from speechcls.data.examples import Example
 from speechcls.data.layouts import find_examples
-from speechcls.data.splits import percentage
+from speechcls.data.splits import percentage, split_of_digests, trained_speakers
 from speechcls.errors import DatasetError
 
 ALL_SPLITS = {"train", "validation", "test"}
@@ -161,8 +162,8 @@ def test_one_or_two_speakers_are_split_by_clip_with_a_warning(speakers, known):
     examples = clips(speakers, n=10)
     splits = assign(examples)
     assert splits.warnings == [
-        f"{known} known, so the data is split clip by clip: the figures may flatter, since the same"
-        " voice trains and tests; name the speakers with --pattern or a manifest"
+        f"{known} known, so the data is split clip by clip: scores may be optimistically biased,"
+        " since the same voice trains and tests; name the speakers with a pattern or a manifest"
     ]
     labelled = set(zip((e.label for e in examples), splits.names, strict=True))
     assert labelled == set(itertools.product(["no", "yes"], ALL_SPLITS))
@@ -281,7 +282,7 @@ def test_a_single_speaker_beside_the_test_speaker_is_split_by_clip():
 
 
 def test_an_unknown_test_speaker_is_named_with_those_there_are():
-    expected = "--test-speakers ann,zoe: not in the data; it has 3 speakers, s00, s01, s02"
+    expected = "test_speakers: ann, zoe: not in the data; it has 3 speakers, s00, s01, s02"
     examples = clips(["s02", "s01", "s00"])
     assert refusal(DatasetError, assign, examples, test_speakers=["zoe", "s00", "ann"]) == expected
     many = clips([f"s{i:02}" for i in range(20)])
@@ -303,3 +304,24 @@ def test_clips_that_the_data_says_nothing_of_follow_their_speaker():
     names = assign(told + blank + more).names
     found = by_speaker(told + blank + more, names)
     assert found["ann"] == {"test"} and found["bob"] == {"validation"}
+
+
+# The split of a trained model
+
+
+def row(speaker, split, digest):
+    """What the artifact keeps of a clip."""
+    return SplitRow(f"{speaker}.wav", "yes", speaker, split, 0.0, None, 1.0, digest)
+
+
+def test_the_split_of_a_copy_is_that_of_the_held_out_clip():
+    """Whichever comes first: a model was tested on that sound, so that it is no new one."""
+    rows = [row("s03", "train", "one"), row("s00", "test", "two"), row("s05", "unused", "two")]
+    expected = {"one": "train", "two": "test"}
+    assert split_of_digests(rows) == split_of_digests(rows[::-1]) == expected
+    assert split_of_digests(rows[2:]) == {"two": "unused"}
+
+
+def test_speakers_that_trained():
+    rows = [row("s03", "train", "a"), row("", "train", "b"), row("s05", "unused", "c")]
+    assert trained_speakers([*rows, row("s00", "test", "d")]) == {"s03"}

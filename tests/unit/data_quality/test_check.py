@@ -11,7 +11,7 @@ import pytest
 from speechcls.data.layouts import find_examples
 from speechcls.data_quality.check import check
 from speechcls.data_quality.findings import LEFT_OUT
-from speechcls.data_quality.report import tally, write_manifest
+from speechcls.data_quality.report import tally, write_fix_list
 from speechcls.errors import ConfigError, DatasetError
 
 RATE = 16_000
@@ -136,7 +136,7 @@ def test_too_many_bad_clips_spoil_a_training_and_few_do_not(data, write_wav):
     checkup = found(data)[1]
     assert checkup.blocking_issues(0.05) == []  # 1 of 25 is 4 %
     assert checkup.blocking_issues(0.03) == [
-        "1 of 25 clips are bad, more than --max-bad 0.03 allows; leave them out with --fix-list"
+        "1 of 25 clips are bad, more than the 0.03 allowed; leave them out, as a fix list does"
     ]
     (data / "no" / "empty.wav").touch()
     [reason] = found(data)[1].blocking_issues(0.5)
@@ -184,7 +184,7 @@ def test_the_fix_list_is_the_data_without_the_bad_clips(data, tmp_path, write_wa
     before = {path: path.read_bytes() for path in data.rglob("*.wav")}
     checkup = found(data)[1]
     place = tmp_path / "elsewhere" / f"good.{ending}"
-    assert write_manifest(checkup, place) == 24
+    assert write_fix_list(checkup, place) == 24
     again = find_examples(place)
     kept = {example.path.resolve() for example in again.examples}
     assert len(kept) == 24
@@ -207,7 +207,7 @@ def test_parts_of_a_recording_are_judged_and_written_as_such(tmp_path, write_wav
     checked, checkup = found(manifest(tmp_path / "all.jsonl", rows))
     assert checked == [("silent", "long.wav")]
     assert checkup.findings[0].clip == 3
-    write_manifest(checkup, tmp_path / "good.csv")
+    write_fix_list(checkup, tmp_path / "good.csv")
     with (tmp_path / "good.csv").open() as file:
         assert [(row["start_s"], row["end_s"]) for row in csv.DictReader(file)] == [
             ("", "0.6"),
@@ -219,10 +219,10 @@ def test_parts_of_a_recording_are_judged_and_written_as_such(tmp_path, write_wav
 def test_a_fix_list_with_a_strange_name_or_nothing_in_it_is_refused(tmp_path, data, write_wav):
     checkup = found(data)[1]
     with pytest.raises(ConfigError, match=r"good\.txt: must end in one of"):
-        write_manifest(checkup, tmp_path / "good.txt")
+        write_fix_list(checkup, tmp_path / "good.txt")
     write_wav(tmp_path / "bad" / "no" / "silent.wav", np.zeros(RATE, np.float32))
     with pytest.raises(DatasetError, match="no clip would be left"):
-        write_manifest(found(tmp_path / "bad")[1], tmp_path / "good.csv")
+        write_fix_list(found(tmp_path / "bad")[1], tmp_path / "good.csv")
     assert not list(tmp_path.glob("good.*"))
 
 
@@ -260,7 +260,7 @@ def test_a_share_that_is_no_number_bears_nothing(data):
 def test_a_fix_list_in_a_linked_folder_leads_back(data, tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
-    write_manifest(found(data)[1], tmp_path / "link" / "good.csv")
+    write_fix_list(found(data)[1], tmp_path / "link" / "good.csv")
     again = find_examples(tmp_path / "link" / "good.csv")
     assert len(again.examples) == 24
     assert again.problems == []
@@ -268,7 +268,7 @@ def test_a_fix_list_in_a_linked_folder_leads_back(data, tmp_path):
 
 def test_a_fix_list_names_the_background_noise(data, tmp_path, write_wav):
     write_wav(data / "_background_noise_" / "hum.wav", chirp(9, 3.0))
-    write_manifest(found(data)[1], tmp_path / "good.jsonl")
+    write_fix_list(found(data)[1], tmp_path / "good.jsonl")
     again = find_examples(tmp_path / "good.jsonl")
     assert [path.resolve() for path in again.noise] == [
         (data / "_background_noise_" / "hum.wav").resolve()
@@ -285,14 +285,14 @@ def test_a_pipe_among_the_recordings_is_told_and_not_waited_for(data):
 
 def test_two_words_need_more_likeness_than_two_takes(data, write_wav, monkeypatch):
     """The same pair, once as takes of a word and once as two words."""
-    monkeypatch.setattr("speechcls.data_quality.duplicates._correlate", lambda *_: (0.95, 0.0))
+    monkeypatch.setattr("speechcls.data_quality.duplicates.correlation", lambda *_: (0.95, 0.0))
     write_wav(data / "no" / "s1_nohash_7.wav", np.float32(0.5) * chirp(3))
     assert ("copy", "no/s1_nohash_7.wav") in found(data)[0] or ("leak", "no/s1_nohash_7.wav") in (
         found(data)[0]
     )
     (data / "no" / "s1_nohash_7.wav").rename(data / "yes" / "s1_nohash_7.wav")
     assert "two-labels" not in {kind for kind, _ in found(data)[0]}
-    monkeypatch.setattr("speechcls.data_quality.duplicates._correlate", lambda *_: (0.97, 0.0))
+    monkeypatch.setattr("speechcls.data_quality.duplicates.correlation", lambda *_: (0.97, 0.0))
     assert ("two-labels", "yes/s1_nohash_7.wav") in found(data)[0]
 
 
@@ -301,7 +301,7 @@ def test_check_refuses_what_train_refuses(data, write_wav):
     shutil.copytree(data / "yes", data.parent / "yes")
     shutil.rmtree(data / "yes")
     [reason] = found(data)[1].blocking_issues(1.0)
-    assert "only one label (no)" in reason and "or name the words that matter" in reason
+    assert "only one label (no)" in reason and "or train on the words that matter" in reason
     write_wav(hum, chirp(9, 3.0))  # with silence there are two
     assert found(data)[1].blocking_issues(1.0) == []
     hum.write_text("no sound")
@@ -320,4 +320,18 @@ def test_data_that_is_all_held_out_is_not_judged_as_a_training(data, tmp_path):
     (tmp_path / "m.csv").write_text("path,label,split\n" + "".join(lines))
     kinds, checkup = found(tmp_path / "m.csv")
     assert (kinds, checkup.blocking_issues(0.0)) == ([], [])
-    assert any("none of it trains" in note for note in checkup.notes)
+    assert any("no training split" in note for note in checkup.notes)
+
+
+def test_a_checkup_prints_readably(data, write_wav):
+    write_wav(data / "no" / "silent.wav", np.zeros(RATE, np.float32))
+    shutil.copy(data / "no" / "s0_nohash_0.wav", data / "no" / "s0_nohash_8.wav")
+    dataset = find_examples(data)
+    checkup = check(dataset)
+    assert str(checkup).splitlines() == [
+        f"{data}: clips 26, labels 2, speakers 6",
+        "silent               1  no audible sound",
+        "copy                 1  a copy of another clip",
+        *checkup.notes,
+    ]
+    assert str(check(dataset)) == str(checkup)  # nothing is added to the data set

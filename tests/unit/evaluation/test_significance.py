@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from speechcls.evaluation.metrics import bootstrap_interval
-from speechcls.evaluation.significance import Contender, Pair, adjust, bootstrap, compare, mcnemar
+from speechcls.evaluation.metrics import bootstrap_interval, resample_accuracies
+from speechcls.evaluation.significance import Contender, Pair, adjust, compare, mcnemar
 
 
 def contender(name, *runs):
     """Each run as a string of 1 (right) and 0 (wrong), a clip a character."""
     return Contender(name, np.array([[mark == "1" for mark in run] for run in runs]))
+
+
+def bootstrap(contenders, speakers):
+    return resample_accuracies([each.right for each in contenders], speakers)
 
 
 def test_mcnemar_by_hand():

@@ -30,12 +30,12 @@ def test_curves_of_one_training():
     assert "90.0 % in epoch 2" in accuracy.get_title("left")
 
 
-def test_one_epoch_is_seen():
+def test_a_single_epoch_is_marked():
     assert draw_curves(HISTORY[:1]).axes[0].lines[0].get_marker() == "o"
     assert draw_learning_curves({"gru": [HISTORY[:1]]}).axes[0].lines[0].get_marker() == "o"
 
 
-def test_learning_curves_have_a_line_a_seed_and_their_mean():
+def test_learning_curves_have_a_line_per_seed_and_their_mean():
     shorter = [{"validation_accuracy": 0.6}, {"validation_accuracy": 0.7}]
     [axes] = draw_learning_curves({"rnn": [HISTORY, shorter], "lstm": [shorter]}).axes
     first, second, mean, lstm = axes.lines
@@ -66,14 +66,14 @@ def test_accuracy_against_size():
     assert segment[:, 1] == pytest.approx([100 * low, 100 * high])
 
 
-def test_sizes_that_nobody_knows_leave_an_empty_picture():
+def test_unknown_sizes_leave_an_empty_picture():
     right = np.ones((1, 4), bool)
     comparison = compare([Contender("a", right), Contender("b", right)], list("wxyz"))
     [axes] = draw_sizes(comparison, {"a": None, "b": None}).axes
     assert len(axes.containers) == 0
 
 
-def test_memory_has_a_panel_a_step_and_a_line_a_network():
+def test_delayed_recall_has_a_panel_per_step_and_a_line_per_network():
     curves = {
         (10, "rnn"): {0.0: (0.9, 0.1), 3.0: (0.2, 0.0)},
         (10, "lstm"): {0.0: (0.9, math.nan), 3.0: (0.8, math.nan)},
@@ -87,8 +87,8 @@ def test_memory_has_a_panel_a_step_and_a_line_a_network():
     assert points(right.lines[0]) == [(0.0, 90.0), (3.0, 50.0)]
     assert right.lines[0].get_color() == rnn.get_color()
     assert [axes.get_title("left") for axes in (left, right)] == [
-        "a step each 10 ms",
-        "a step each 40 ms",
+        "10 ms per step",
+        "40 ms per step",
     ]
     bounds = left.collections[0].get_datalim(left.transData)
     assert (bounds.y0, bounds.y1) == pytest.approx((20.0, 100.0))

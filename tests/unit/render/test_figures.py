@@ -33,7 +33,7 @@ def test_a_figure_is_written_whole_and_alike_each_time(tmp_path):
 
 def test_other_endings_are_refused_and_nothing_is_written(tmp_path):
     for name in ("a.jpg", "a", "png"):
-        with pytest.raises(ConfigError, match=r"no kind of picture; .* \.png or \.svg"):
+        with pytest.raises(ConfigError, match=r"unknown kind of picture; .* \.png or \.svg"):
             save_figure(make_figure(), tmp_path / name)
     assert not list(tmp_path.iterdir())
 

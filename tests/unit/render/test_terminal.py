@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from speechcls.render.terminal import SHADES, as_blocks, as_shades, colours_of, fit_cells, spread
+from speechcls.render.terminal import (
+    SHADES,
+    as_blocks,
+    as_shades,
+    colours_of,
+    fit_cells,
+    standardise,
+)
 
 
 def test_the_highest_band_is_on_top_and_time_goes_right():
@@ -40,7 +47,7 @@ def test_colours_grow_lighter():
     assert (np.diff(lightness) > 0).all()
 
 
-def test_spread_makes_bands_comparable():
+def test_standardise_makes_bands_comparable():
     values = np.array([[-300.0, 1.0], [-100.0, 3.0]])
-    np.testing.assert_allclose(spread(values), [[-1, -1], [1, 1]])
-    np.testing.assert_array_equal(spread(np.full((3, 1), 5.0)), np.zeros((3, 1)))
+    np.testing.assert_allclose(standardise(values), [[-1, -1], [1, 1]])
+    np.testing.assert_array_equal(standardise(np.full((3, 1), 5.0)), np.zeros((3, 1)))

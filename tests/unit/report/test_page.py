@@ -2,17 +2,33 @@
 
 import csv
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from common_report import random_predictions
 
+from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.predictions import FILE, load_predictions, save_predictions
-from speechcls.report.figures import draw_roc, expected_spread
-from speechcls.report.page import check_place, draw_report, save_report
-from speechcls.report.tables import curves
+from speechcls.report.figures import (
+    FIGURES,
+    Drawing,
+    draw_reliability,
+    draw_roc,
+    expected_spread,
+)
+from speechcls.report.mistakes import draw_clip
+from speechcls.report.page import (
+    check_report_folder,
+    count_pictures,
+    draw_report,
+    save_report,
+)
+from speechcls.report.results import Results
+from speechcls.report.tables import TABLES, Table
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -54,8 +70,10 @@ class Page(HTMLParser):
             self.tables[-1][-1][-1] += data
 
 
-def draw(tmp_path, predictions, heard=None):
-    page = save_report(predictions, heard or {}, tmp_path / "out")
+def draw(tmp_path, predictions, windows=None):
+    n_drawn = []
+    page = save_report(predictions, windows or {}, tmp_path / "out", lambda: n_drawn.append(1))
+    assert len(n_drawn) == count_pictures(predictions)
     html = page.read_text(encoding="utf-8")
     parsed = Page(html)
     assert parsed.open == []
@@ -95,7 +113,7 @@ def test_every_case_makes_a_page(case, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == list(labels)
     assert sum(int(row["clips"]) for row in rows) == n_clips
-    assert ("does not say who speaks" in text) == (n_speakers == 0)
+    assert ("does not name the speakers" in text) == (n_speakers == 0)
     assert ("one speaker only" in text) == (n_speakers == 1)
     assert ("of 100 labels with the most mistakes" in text) == (len(labels) == 100)
     assert ("No curve" in text) == (len(set(predictions.truth)) == 1)
@@ -109,19 +127,19 @@ def test_every_case_makes_a_page(case, tmp_path):
 def test_the_tables_on_the_page_are_those_of_the_predictions(tmp_path):
     predictions = random_predictions(("a", "b", "c"), 90, 6)
     page, folder = draw(tmp_path, predictions)
-    [labels] = [t for t in page.tables if t[0] == ["label", "clips", "answers", *PERCENT]]
-    truth, answers = predictions.truth, predictions.predicted
+    [labels] = [t for t in page.tables if t[0] == ["label", "clips", "predictions", *PERCENT]]
+    truth, predicted = predictions.truth, predictions.predicted
     for i, row in enumerate(labels[1:]):
-        hit = ((truth == i) & (answers == i)).sum()
-        assert row[:3] == ["abc"[i], str((truth == i).sum()), str((answers == i).sum())]
-        assert row[3].startswith(f"{100 * hit / (answers == i).sum():.1f} (")
+        hit = ((truth == i) & (predicted == i)).sum()
+        assert row[:3] == ["abc"[i], str((truth == i).sum()), str((predicted == i).sum())]
+        assert row[3].startswith(f"{100 * hit / (predicted == i).sum():.1f} (")
         assert row[4].startswith(f"{100 * hit / (truth == i).sum():.1f} (")
-    [counts] = [t for t in page.tables if t[0] == ["spoken", "a", "b", "c"]]
-    expected = [[str(((truth == t) & (answers == p)).sum()) for p in range(3)] for t in range(3)]
+    [counts] = [t for t in page.tables if t[0] == ["truth", "a", "b", "c"]]
+    expected = [[str(((truth == t) & (predicted == p)).sum()) for p in range(3)] for t in range(3)]
     assert [row[1:] for row in counts[1:]] == expected
     with (folder / "tables" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["answer"] for row in rows] == ["abc"[i] for i in answers]
+    assert [row["predicted"] for row in rows] == ["abc"[i] for i in predicted]
     sums = [sum(float(row[f"probability_of_{label}"]) for label in "abc") for row in rows]
     assert sums == pytest.approx([1.0] * 90, abs=1e-5)
 
@@ -137,7 +155,7 @@ def test_mistakes_have_a_picture_and_a_player(tmp_path, tone):
     page, folder = draw(tmp_path, predictions, dict.fromkeys(mistakes[1:], pcm))
     sounds = [ref for ref in page.references if ref.startswith("data:audio/wav")]
     assert len(sounds) == len(mistakes) - 1  # of the first one the sound is not there
-    assert "The sound is not there." in page.texts
+    assert "The recording is missing." in page.texts
     assert len(list((folder / "figures").glob("mistake_*.svg"))) == len(mistakes) - 1
 
 
@@ -206,20 +224,20 @@ def test_damaged_predictions_are_refused(damage, tmp_path):
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("notes")
     with pytest.raises(ConfigError, match="other things"):
-        check_place(tmp_path)
+        check_report_folder(tmp_path)
     with pytest.raises(ConfigError, match="is a file"):
-        check_place(tmp_path / "mine.txt")
-    check_place(tmp_path / "new")
+        check_report_folder(tmp_path / "mine.txt")
+    check_report_folder(tmp_path / "new")
 
 
 def test_the_legend_names_labels_that_begin_with_an_underscore():
-    found = curves(random_predictions(("_unknown_", "a", "b"), 60, 0))
-    [axes] = draw_roc(found).axes
+    results = Results(random_predictions(("_unknown_", "a", "b"), 60, 0))
+    [axes] = draw_roc(results).axes
     names = {text.get_text().strip("\u200b") for text in axes.get_legend().get_texts()}
     assert names == {"_unknown_", "a", "b"}
 
 
-def test_the_spread_by_chance_of_speakers_who_are_understood_equally():
+def test_the_spread_by_chance_of_speakers_with_one_error_rate():
     # One of two clips wrong, all by speakers of one clip: sorted, the wrong ones come first.
     low, high = expected_spread([1] * 200, 100)
     assert (low[0], high[-1]) == (0.0, 1.0)
@@ -241,3 +259,55 @@ def test_what_others_put_beside_the_pictures_stays(tmp_path):
     assert not (folder / "figures" / "roc.png").exists()
     assert (folder / "figures" / "mine.png").read_bytes() == b"mine"
     assert (folder / "tables" / "notes.csv").read_bytes() == b"mine"
+
+
+def test_a_new_table_is_written_and_may_be_shown(tmp_path, monkeypatch):
+    """Without a change to the page: the template alone decides whether it is on it."""
+
+    def first_clip(results):
+        return Table("first", "First", (("path", ""),), [(results.predictions.clips[0].path,)])
+
+    monkeypatch.setattr("speechcls.report.tables.TABLES", (*TABLES, first_clip))
+    predictions = random_predictions(("a", "b"), 20, 2)
+    _, folder = draw(tmp_path, predictions)
+    assert (folder / "tables" / "first.csv").read_text() == f"path\n{predictions.clips[0].path}\n"
+    names = {path.stem for path in (folder / "tables").iterdir()}
+    assert {"first", "by_label", "predictions", "mistakes", "by_noise"} <= names
+
+
+def test_a_new_figure_is_drawn_and_removed_where_it_is_not(tmp_path, monkeypatch):
+    def draw_few(results):
+        return draw_reliability(results) if len(results.predictions.clips) > 5 else None
+
+    ours = Drawing("few", draw_few, lambda results: "A few.")
+    monkeypatch.setattr("speechcls.report.figures.FIGURES", (*FIGURES, ours))
+    _, folder = draw(tmp_path, random_predictions(("a", "b"), 20, 2))
+    assert (folder / "figures" / "few.png").exists()
+    draw(tmp_path, random_predictions(("a", "b"), 4, 2))
+    assert not list((folder / "figures").glob("few.*"))
+
+
+def test_the_picture_of_a_clip_is_its_waveform_over_its_spectrogram(tone):
+    samples = np.concatenate([np.zeros(8_000, np.float32), tone(2_000, 0.5)])
+    upper, lower = draw_clip(samples, FeatureConfig()).axes
+    [image] = lower.images
+    values, (left, right, bottom, top) = image.get_array(), image.get_extent()
+    assert (left, right, bottom, top) == (0, 1.0, 0, 8.0)  # seconds and kHz
+    loudest = np.unravel_index(values.argmax(), values.shape)
+    assert (loudest[0] + 0.5) / len(values) * 8 == pytest.approx(2.0, abs=0.05)
+    assert loudest[1] > values.shape[1] / 2
+    assert values[:, : values.shape[1] // 3].max() == -80  # silence is at the lower end
+    [wave] = upper.collections
+    bounds = wave.get_datalim(upper.transData)
+    assert (bounds.y0, bounds.y1) == pytest.approx((-0.5, 0.5), abs=0.01)
+
+
+def test_the_report_needs_no_torch():
+    """Drawing a mistake took the features of the network once, and with them torch."""
+    script = (
+        "import sys; sys.modules['torch'] = None; import numpy as np;"
+        " from speechcls.config import FeatureConfig; from speechcls.report.mistakes import"
+        " draw_clip; draw_clip(np.ones(16_000, np.float32), FeatureConfig())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

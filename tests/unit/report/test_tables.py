@@ -11,18 +11,22 @@ from sklearn.metrics import roc_auc_score
 
 from speechcls.audio.level import level_db, snr_db
 from speechcls.audio.samples import unpad
-from speechcls.evaluation.metrics import score, wilson_interval
+from speechcls.evaluation.calibration import expected_calibration_error, reliability_bins
+from speechcls.evaluation.metrics import wilson_interval
+from speechcls.report.figures import draw_reliability
+from speechcls.report.results import Results
 from speechcls.report.tables import (
-    Share,
+    Ratio,
     Table,
     by_label,
     by_measure,
     by_speaker,
     confused_pairs,
-    confusion_tables,
-    curves,
+    confusion_counts,
+    confusion_shares,
     data_summary,
     format_cell,
+    make_tables,
     mistake_table,
     reliability,
     worst_speakers,
@@ -40,8 +44,7 @@ ROWS = [
     [0.5, 0.1, 0.4, 0.0],
 ]
 SPEAKERS = ["ann", "ann", "ann", "bob", "bob", "bob", ""]
-SMALL = make_predictions(("a", "b", "c", "never"), TRUTH, ROWS, SPEAKERS)
-SCORES = score(SMALL.truth, SMALL.predicted, SMALL.labels, SPEAKERS)
+SMALL = Results(make_predictions(("a", "b", "c", "never"), TRUTH, ROWS, SPEAKERS))
 
 
 @pytest.mark.parametrize(("n_right", "n"), [(0, 1), (1, 1), (0, 20), (3, 7), (90, 100), (100, 100)])
@@ -57,39 +60,37 @@ def test_wilson_of_nothing_is_nan():
 
 
 def test_labels():
-    a, b, c, never = by_label(SCORES).rows
+    a, b, c, never = by_label(SMALL).rows
     assert a[:3] == ("a", 4, 5)
-    assert [share.value for share in a[3:]] == pytest.approx([3 / 5, 3 / 4, 2 / 3])
+    assert [ratio.value for ratio in a[3:]] == pytest.approx([3 / 5, 3 / 4, 2 / 3])
     assert a[3][1:] == pytest.approx(wilson_interval(3, 5))
     assert a[4][1:] == pytest.approx(wilson_interval(3, 4))
-    jaccard = np.array(wilson_interval(3, 6))  # four are it, five are answered so, three are both
+    jaccard = np.array(wilson_interval(3, 6))  # four have it, five are predicted so, three are both
     assert a[5][1:] == pytest.approx(2 * jaccard / (1 + jaccard))
-    assert [share.value for share in b[3:]] == pytest.approx([1 / 2, 1 / 2, 1 / 2])
+    assert [ratio.value for ratio in b[3:]] == pytest.approx([1 / 2, 1 / 2, 1 / 2])
     assert c[:3] == ("c", 1, 0)
-    assert np.isnan(c[3].value)  # never answered: no precision
+    assert np.isnan(c[3].value)  # never predicted: no precision
     assert c[4].value == 0
     assert never[:3] == ("never", 0, 0)
-    assert np.isnan([share.value for share in never[3:]]).all()
+    assert np.isnan([ratio.value for ratio in never[3:]]).all()
 
 
 def test_confusions_most_frequent_first():
     truth = [0] * 4 + [1] * 5
-    answers = [1, 1, 1, 0, 0, 0, 1, 1, 1]
-    two = make_predictions(("x", "y"), truth, np.eye(2)[answers])
-    scores = score(two.truth, two.predicted, two.labels, [""] * 9)
-    rows = confused_pairs(scores).rows
+    predicted = [1, 1, 1, 0, 0, 0, 1, 1, 1]
+    two = Results(make_predictions(("x", "y"), truth, np.eye(2)[predicted]))
+    rows = confused_pairs(two).rows
     assert [row[:3] for row in rows] == [("x", "y", 3), ("y", "x", 2)]
     assert [row[3].value for row in rows] == pytest.approx([3 / 4, 2 / 5])
-    counts, shares = confusion_tables(scores)
-    assert counts.rows == [("x", 1, 3), ("y", 2, 3)]
-    assert shares.rows == [("x", 0.25, 0.75), ("y", 0.4, 0.6)]
+    assert confusion_counts(two).rows == [("x", 1, 3), ("y", 2, 3)]
+    assert confusion_shares(two).rows == [("x", 0.25, 0.75), ("y", 0.4, 0.6)]
 
 
 def test_curves_of_labels_that_occur():
-    found = {curve.label: curve for curve in curves(SMALL)}
+    found = {curve.label: curve for curve in SMALL.curves}
     assert list(found) == ["a", "b", "c"]
     for i, label in enumerate("abc"):
-        expected = roc_auc_score(np.array(TRUTH) == i, SMALL.probabilities[:, i])
+        expected = roc_auc_score(np.array(TRUTH) == i, SMALL.predictions.probabilities[:, i])
         assert found[label].area == pytest.approx(expected)
     # c: its one clip has the highest probability of all
     assert (found["c"].area, found["c"].equal_error) == (1, 0)
@@ -98,21 +99,42 @@ def test_curves_of_labels_that_occur():
 def test_the_equal_error_is_where_both_errors_are_alike():
     # the label's clips have 0.9 0.7 0.3, the others 0.8 0.2 0.1: at 0.7 one of three either way
     rows = [[p, 1 - p] for p in (0.9, 0.7, 0.3, 0.8, 0.2, 0.1)]
-    first, second = curves(make_predictions(("x", "y"), [0, 0, 0, 1, 1, 1], rows))
+    first, second = Results(make_predictions(("x", "y"), [0, 0, 0, 1, 1, 1], rows)).curves
     assert first.equal_error == pytest.approx(1 / 3)
     assert second.equal_error == pytest.approx(1 / 3)
     assert first.area == pytest.approx(7 / 9)  # of nine pairs two are the wrong way round
 
 
 def test_reliability():
-    # Right with 0.6, 0.7, 0.8 and 0.9, wrong with 0.5, 0.6 and 0.95; in float32 0.6 and 0.8 lie
-    # above, 0.7 and 0.9 below the bounds of the bins, and 0.5 on one, where it ends the lower bin.
-    table, error = reliability(SMALL)
-    assert [round(row[0], 1) for row in table.rows] == [0.4, 0.6, 0.8, 0.9]
-    assert [row[2] for row in table.rows] == [1, 3, 2, 1]
-    assert [row[3] for row in table.rows] == pytest.approx([0.5, 1.9 / 3, 0.85, 0.95])
-    assert [row[4].value for row in table.rows] == pytest.approx([0, 2 / 3, 1, 0])
-    assert error == pytest.approx((0.5 + abs(1.9 - 2) + abs(1.7 - 2) + 0.95) / 7, abs=1e-6)
+    # Right with 0.6, 0.7, 0.8 and 0.9, wrong with 0.5, 0.6 and 0.95, in bins of a fifteenth; in
+    # float32 0.6 and 0.8 are above the bound of a bin, so that they belong to the one that
+    # starts there.
+    rows = reliability(SMALL).rows
+    assert [round(15 * row[0], 6) for row in rows] == [7, 9, 10, 12, 13, 14]
+    assert [round(15 * row[1], 6) for row in rows] == [8, 10, 11, 13, 14, 15]
+    assert [row[2] for row in rows] == [1, 2, 1, 1, 1, 1]
+    assert [row[3] for row in rows] == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
+    assert [row[4].value for row in rows] == pytest.approx([0, 0.5, 1, 1, 1, 0])
+    expected = (0.5 + abs(1.2 - 1) + 0.3 + 0.2 + 0.1 + 0.95) / 7
+    assert SMALL.calibration_error == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_calibration_error_is_one_number_everywhere():
+    """That of calibrate is that of the report, and that of the table of its reliability."""
+    predictions = random_predictions("abcdef", 500, 5)
+    results = Results(predictions)
+    error = expected_calibration_error(predictions.probabilities, predictions.truth)
+    assert results.calibration_error == error
+    rows = make_tables(results)["reliability"].rows
+    of_table = sum(n * abs(mean - right.value) for _, _, n, mean, right in rows) / 500
+    assert of_table == pytest.approx(error, abs=1e-12)
+    assert error > 0.01
+    bars = draw_reliability(results).axes[1].patches
+    starts = [bar.get_x() / 100 for bar in bars]
+    assert starts == pytest.approx([row[0] for row in rows])
+    bins = reliability_bins(predictions.probabilities, predictions.truth)
+    assert sum(each.n_clips for each in bins) == 500
+    assert sum(each.n_right for each in bins) == results.is_right.sum()
 
 
 def test_speakers_the_lowest_first():
@@ -120,31 +142,32 @@ def test_speakers_the_lowest_first():
     assert bob[:3] == ("bob", 3, 2)
     assert bob[3] == pytest.approx((1 / 3, *wilson_interval(1, 3)))
     assert ann[:3] == ("ann", 3, 0)
-    assert [row[0] for row in worst_speakers(by_speaker(SMALL)).rows] == ["bob"]
+    assert [row[0] for row in worst_speakers(SMALL).rows] == ["bob"]
 
 
-def test_the_worst_tenth_holds_nobody_who_was_always_understood():
+def test_the_worst_tenth_holds_no_speaker_without_a_mistake():
     speakers = [f"s{i:02}" for i in range(30)]
-    answers = [1] + [0] * 29
-    table = by_speaker(make_predictions(("x", "y"), [0] * 30, np.eye(2)[answers], speakers))
-    assert len(table.rows) == 30
-    assert [row[0] for row in worst_speakers(table).rows] == ["s00"]
+    predicted = [1] + [0] * 29
+    results = Results(make_predictions(("x", "y"), [0] * 30, np.eye(2)[predicted], speakers))
+    assert len(by_speaker(results).rows) == 30
+    assert [row[0] for row in worst_speakers(results).rows] == ["s00"]
 
 
 def test_groups_hold_every_clip_once():
     many = random_predictions("abc", 200, 4)
-    table = by_measure(many, "loudness")
+    results = Results(many)
+    table = by_measure(results, "loudness")
     assert sum(row[2] for row in table.rows) == 200
     levels = np.array([clip.level_db for clip in many.clips])
     right = many.truth == many.predicted
-    for low, high, n, share in table.rows:
+    for low, high, n, ratio in table.rows:
         inside = (levels >= low) & (levels <= high)
-        assert (n, share.value) == (inside.sum(), pytest.approx(right[inside].mean()))
-    [only] = by_measure(many, "length").rows  # all last as long
+        assert (n, ratio.value) == (inside.sum(), pytest.approx(right[inside].mean()))
+    [only] = by_measure(results, "length").rows  # all last as long
     assert only[:3] == (0.5, 0.5, 200)
 
 
-def test_mistakes_the_surest_first():
+def test_mistakes_the_most_confident_first():
     rows = mistake_table(SMALL).rows
     assert [row[0] for row in rows] == ["b/5.wav", "a/3.wav", "c/6.wav"]
     assert rows[0][2:4] == ("b", "a")
@@ -159,8 +182,8 @@ def test_data():
 
 
 def test_csv_has_columns_for_intervals():
-    table = Table("t", "T", (("label", ""), ("right", "%")), [("a,b", Share(0.5, 0.25, 0.75))])
-    table.rows.append(("c", Share(float("nan"), float("nan"), float("nan"))))
+    table = Table("t", "T", (("label", ""), ("right", "%")), [("a,b", Ratio(0.5, 0.25, 0.75))])
+    table.rows.append(("c", Ratio(float("nan"), float("nan"), float("nan"))))
     rows = list(csv.reader(io.StringIO(table.csv().decode())))
     assert rows == [
         ["label", "right", "right_low", "right_high"],
@@ -170,7 +193,7 @@ def test_csv_has_columns_for_intervals():
 
 
 def test_cells_for_people():
-    assert format_cell(Share(0.5, 0.25, 0.75), "%") == "50.0 (25.0 – 75.0)"
+    assert format_cell(Ratio(0.5, 0.25, 0.75), "%") == "50.0 (25.0 – 75.0)"
     assert format_cell(float("nan"), "dB") == "–"
     assert format_cell(0.123, "%") == "12.3"
     assert format_cell(1234, "") == "1,234"

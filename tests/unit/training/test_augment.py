@@ -7,12 +7,11 @@ from common_training import generator
 from speechcls.training.augment import (
     add_noise,
     change_gain,
-    cut_noise,
     make_non_words,
     mask,
-    random_gain_noise,
     shift,
 )
+from speechcls.training.noise import cut_noise, random_gain_noise
 
 
 def test_one_seed_one_result() -> None:

@@ -251,7 +251,7 @@ def test_features_of_clips_that_do_not_change_are_computed_once(
     for (features, targets), (same, same_targets) in zip(first, again, strict=True):
         assert torch.equal(features, same) and torch.equal(targets, same_targets)
 
-    monkeypatch.setattr(module, "_MOST_KEPT", 0)
+    monkeypatch.setattr(module, "KEPT_BYTES_MAX", 0)
     computed = make_all_kinds(**PLAIN)
     torch.testing.assert_close(torch.cat(list(computed.training_features())), statistics)
     for (features, targets), (fresh, fresh_targets) in zip(
@@ -273,7 +273,7 @@ def test_clips_that_change_are_never_kept(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("most", [2**29, 0])
 def test_validation_is_kept_if_it_fits(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_KEPT", most)
+    monkeypatch.setattr(module, "KEPT_BYTES_MAX", most)
     batches = make_all_kinds()
     counts = count_clips(batches, monkeypatch)
     first, second = list(batches.validation()), list(batches.validation())

@@ -10,7 +10,8 @@ import torch
 from common_training import generator
 from torch import Tensor
 
-from speechcls.training.augment import babble, change_speed, coloured_noise, equalise, reverberate
+from speechcls.training.augment import change_speed, equalise, reverberate
+from speechcls.training.noise import babble, coloured_noise
 
 RATE = 16_000  # Hz
 

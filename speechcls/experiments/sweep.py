@@ -1,0 +1,217 @@
+"""Train several architectures and seeds with one budget; what is trained already is kept."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from speechcls.artifact.format import METRICS
+from speechcls.artifact.store import check_place, load_artifact, load_split, read_metrics
+from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
+from speechcls.data.corpus import Corpus, load_corpus
+from speechcls.data.examples import Dataset
+from speechcls.errors import ArtifactError, ConfigError
+from speechcls.networks.size import count_multiply_adds
+from speechcls.networks.zoo import NETWORKS, feature_kind
+from speechcls.training.loop import Epoch, choose_device
+from speechcls.training.publish import hash_data
+from speechcls.training.run import Callbacks, TrainPlan, plan_training, train_on_corpus
+from speechcls.training.settings import TrainSettings
+
+_FEATURE_COST = 5_000_000
+"""Approximate cost of a clip's features and augmentation, in multiply-adds."""
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One training of a sweep."""
+
+    place: Path
+    plan: TrainPlan
+
+    @property
+    def arch(self) -> str:
+        """Name of the architecture."""
+        return self.plan.settings.network.arch
+
+    @property
+    def name(self) -> str:
+        """Architecture and seed."""
+        return f"{self.arch}, seed {self.plan.settings.training.seed}"
+
+    def cost(self) -> int:
+        """Return the relative cost of the training."""
+        features = self.plan.corpus.features
+        frames = torch.zeros(1, features.n_frames, features.n_features)
+        network = self.plan.recogniser.network
+        was_training = network.training
+        multiply_adds = count_multiply_adds(network.eval(), frames)
+        network.train(was_training)
+        return self.plan.settings.training.epochs * (_FEATURE_COST + multiply_adds)
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """One more training has ended."""
+
+    run: SweepRun
+    accuracy: float
+    """On the validation clips."""
+    number: int
+    """From 1."""
+    n_runs: int
+    left_s: float
+    """Estimated time that the other trainings will take, seconds."""
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class SweepCallbacks:
+    """What a sweep calls on its way; by default nothing happens."""
+
+    on_clip: Callable[[], None] = _ignore
+    """After each clip that is read."""
+    on_corpus: Callable[[Corpus], None] = _ignore
+    """When all clips are read."""
+    on_start: Callable[[Sequence[SweepRun], int], None] = _ignore
+    """With the trainings to do, and how many were done before."""
+    on_fraction: Callable[[float], None] = _ignore
+    """After each step, with the fraction of all training that is done."""
+    on_run: Callable[[SweepProgress], None] = _ignore
+    """After each training."""
+
+
+def train_sweep(
+    dataset: Dataset,
+    archs: Sequence[str],
+    n_seeds: int,
+    size: str,
+    settings: TrainSettings,
+    out: Path,
+    device: str = "auto",
+    jobs: int = 1,
+    callbacks: SweepCallbacks | None = None,
+) -> dict[str, list[Path]]:
+    """Train what ``out`` does not hold yet; return the models of each architecture by seed.
+
+    Parameters
+    ----------
+    size : name in ``SIZES``: each network is the largest with fewer parameters
+    settings : of every training, but for architecture, size, kind of features and seed
+
+    Raises
+    ------
+    ConfigError
+        When an architecture is unknown, or ``out`` holds models of other settings or data.
+    DatasetError, ArtifactError
+        As ``speechcls.training.run.train`` does.
+    KeyboardInterrupt
+        On Ctrl-C; the models that are trained stay, and another call goes on from there.
+    """
+    callbacks = callbacks or SweepCallbacks()
+    if unknown := [arch for arch in archs if arch not in NETWORKS]:
+        valid = ", ".join(NETWORKS)
+        raise ConfigError(f"no {', '.join(unknown)}; there are {valid}", field="archs")
+    on = choose_device(device)
+    corpus = load_corpus(
+        dataset,
+        FeatureConfig(kind="log-mel"),
+        commands=settings.data.commands,
+        test_speakers=settings.data.test_speakers,
+        jobs=jobs,
+        on_clip=callbacks.on_clip,
+    )
+    callbacks.on_corpus(corpus)
+    runs = [
+        _plan(corpus, arch, seed, dataclasses.replace(settings, size=size), on, out)
+        for arch in dict.fromkeys(archs)
+        for seed in range(n_seeds)
+    ]
+    # Everything that can be refused is refused before the hours of training.
+    missing = [run for run in runs if not _is_done(run)]
+    callbacks.on_start(missing, len(runs) - len(missing))
+    _train_missing(missing, callbacks)
+    return {arch: [run.place for run in runs if run.arch == arch] for arch in dict.fromkeys(archs)}
+
+
+def _plan(
+    corpus: Corpus, arch: str, seed: int, settings: TrainSettings, device: torch.device, out: Path
+) -> SweepRun:
+    features = dataclasses.replace(corpus.features, kind=feature_kind(arch))
+    settings = dataclasses.replace(
+        settings,
+        features=features,
+        network=NetworkConfig(arch=arch),
+        training=dataclasses.replace(settings.training, seed=seed),
+    )
+    own = dataclasses.replace(corpus, features=features)
+    return SweepRun(out / f"{arch}-seed{seed}", plan_training(own, settings, device))
+
+
+def _is_done(run: SweepRun) -> bool:
+    """Whether the model is in its place; one of other settings or data is refused."""
+    if not os.path.lexists(run.place):
+        check_place(run.place, force=False)
+        return False
+    artifact, settings, corpus = load_artifact(run.place), run.plan.settings, run.plan.corpus
+    metrics = read_metrics(run.place)
+    try:
+        training, data = TrainConfig().replaced(metrics["training"]), metrics["data"]["sha256"]
+    except (KeyError, TypeError, ConfigError) as error:
+        raise ArtifactError(
+            f"{run.place / METRICS}: missing or damaged; move {run.place} away, to train it again"
+        ) from error
+    splits = {(row.digest, row.split) for row in load_split(artifact)}
+    compared = (
+        ("network", artifact.network, settings.network),
+        ("features", artifact.features, settings.features),
+        ("labels", artifact.labels, corpus.labels),
+        ("training", training, settings.training),
+        ("data", data, hash_data(corpus)),
+        ("split", splits, {(row.digest, row.split) for row in corpus.rows}),
+    )
+    if other := [name for name, there, wanted in compared if there != wanted]:
+        raise ConfigError(
+            f"{run.place}: was made with other {' and '.join(other)}; choose another folder, or"
+            " move it away"
+        )
+    return True
+
+
+def _train_missing(runs: Sequence[SweepRun], callbacks: SweepCallbacks) -> None:
+    costs = [run.cost() for run in runs]
+    total, done, started = sum(costs), 0, time.monotonic()
+    for number, (run, cost) in enumerate(zip(runs, costs, strict=True), start=1):
+
+        def on_fraction(part: float, done: int = done, cost: int = cost) -> None:
+            callbacks.on_fraction((done + part * cost) / total)
+
+        accuracy = _train(run, on_fraction)
+        done += cost
+        left_s = (time.monotonic() - started) * (total - done) / done
+        callbacks.on_run(SweepProgress(run, accuracy, number, len(runs), left_s))
+
+
+def _train(run: SweepRun, on_fraction: Callable[[float], None]) -> float:
+    """Train and save a model; return its accuracy on the validation clips."""
+    n_epochs, n_done = run.plan.settings.training.epochs, 0
+
+    def on_epoch(epoch: Epoch) -> None:
+        nonlocal n_done
+        n_done = epoch.epoch
+
+    def on_step(part: float) -> None:
+        on_fraction((n_done + part) / n_epochs)
+
+    callbacks = Callbacks(on_epoch=on_epoch, on_step=on_step)
+    result = train_on_corpus(run.plan, run.place, callbacks=callbacks, saves_interrupted=False)
+    if result.save_error:
+        raise result.save_error
+    return result.validation.accuracy

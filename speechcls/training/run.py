@@ -1,0 +1,262 @@
+"""One training from a data set to a saved model: read, build, fit, export, score, save."""
+
+import dataclasses
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from speechcls.artifact.format import Artifact
+from speechcls.artifact.store import check_place, load_artifact
+from speechcls.config import MODELS
+from speechcls.data.corpus import Corpus, load_corpus
+from speechcls.data.examples import Dataset
+from speechcls.data.layouts import find_examples
+from speechcls.errors import ArtifactError, DatasetError
+from speechcls.evaluation.metrics import Scores
+from speechcls.labels import SILENCE, label_of_words
+from speechcls.networks.load import load_backbone
+from speechcls.networks.recogniser import Recogniser, build_recogniser
+from speechcls.networks.size import count_parameters, fit_size
+from speechcls.networks.zoo import feature_kind
+from speechcls.parallel import default_jobs
+from speechcls.training.loop import Epoch, FitResult, choose_device, fit
+from speechcls.training.publish import save_trained
+from speechcls.training.settings import Sections, TrainSettings
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What a training calls on its way; by default nothing happens."""
+
+    on_dataset: Callable[[Dataset], None] = _ignore
+    """When it is known which clips there are, before they are read."""
+    on_clip: Callable[[], None] = _ignore
+    """After each clip that is read."""
+    on_start: Callable[["TrainPlan"], None] = _ignore
+    """When everything is read and built, before the first step."""
+    on_epoch: Callable[[Epoch], None] = _ignore
+    """After each epoch."""
+    on_step: Callable[[float], None] = _ignore
+    """After each step, with the fraction of the epoch that is done."""
+    on_save: Callable[[], None] = _ignore
+    """After the last epoch, before the model is exported, scored and saved."""
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """A training that is ready to start."""
+
+    settings: TrainSettings
+    """With everything chosen that was left open."""
+    corpus: Corpus
+    recogniser: Recogniser
+    device: torch.device
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trainable values."""
+        return count_parameters(self.recogniser)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained and saved model."""
+
+    artifact: Artifact
+    """Where it is, its features, network and labels."""
+    validation: Scores
+    """Of the saved model on the validation clips; optimistically biased by the choice of epoch."""
+    fit: FitResult
+    """The epochs, the best of them, and whether the training was interrupted."""
+    save_error: ArtifactError | None = None
+    """Why the model is not where it was wanted, but in the system's temporary folder."""
+
+
+def train(
+    data: str | os.PathLike[str] | Dataset,
+    settings: TrainSettings | Sections | None = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
+    force: bool = False,
+    verify: bool = False,
+    callbacks: Callbacks | None = None,
+) -> TrainResult:
+    """Train a model on a data set and save it.
+
+    Everything that can be refused is refused before the first epoch. Ctrl-C (``KeyboardInterrupt``)
+    during an epoch ends the training early and saves the best model so far.
+
+    Parameters
+    ----------
+    data : a folder or manifest, which is read as ``settings`` say, or a data set read before
+    settings : those that differ from the defaults of the command ``train``, by section, as
+        ``{"network": {"arch": "gru", "size": "tiny"}, "training": {"epochs": 10}}``
+    out : folder of the model; None: ``models/<data>-<arch>``
+    device : ``auto``, ``cpu``, ``cuda`` or ``mps``
+    jobs : processes that decode recordings; None: one per core
+    force : whether a model in ``out`` is replaced
+    verify : whether recordings are decoded again that were packed before
+
+    Raises
+    ------
+    ConfigError
+        When a setting is impossible.
+    DatasetError
+        When the data set cannot be trained on.
+    ArtifactError
+        When ``out`` is taken or cannot be written, or the model to start from cannot be loaded.
+    KeyboardInterrupt
+        When it came before the end of the first epoch.
+    """
+    if not isinstance(settings, TrainSettings):
+        settings = TrainSettings.from_sections(settings or {})
+    callbacks = callbacks or Callbacks()
+    dataset = data if isinstance(data, Dataset) else _read_dataset(Path(data), settings)
+    place = Path(out) if out else MODELS / f"{dataset.title}-{settings.network.arch}"
+    check_place(place, force)
+    on = choose_device(device)
+    settings = _choose_kind(settings)
+    # Built once before the clips are read, which takes longer, to be refused at once.
+    build_recogniser(settings.features, settings.network, range(2), settings.training.seed)
+    callbacks.on_dataset(dataset)
+    corpus = load_corpus(
+        dataset,
+        settings.features,
+        settings.duration_s,
+        settings.data.commands,
+        settings.data.test_speakers,
+        settings.data.max_bad,
+        jobs or default_jobs(),
+        callbacks.on_clip,
+        verify,
+    )
+    return train_on_corpus(plan_training(corpus, settings, on), place, force, callbacks)
+
+
+def _read_dataset(source: Path, settings: TrainSettings) -> Dataset:
+    noise = settings.data.noise
+    return find_examples(source, settings.data.pattern, Path(noise) if noise else None)
+
+
+def _choose_kind(settings: TrainSettings) -> TrainSettings:
+    """Return the settings with the kind of features that suits the network, unless it is given."""
+    if "kind" in settings.given:
+        return settings
+    kind = feature_kind(settings.network.arch)
+    return dataclasses.replace(settings, features=settings.features.replaced({"kind": kind}))
+
+
+def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device) -> TrainPlan:
+    """Return the network for a corpus, built and ready to train.
+
+    Parameters
+    ----------
+    corpus : with the features of the settings
+
+    Raises
+    ------
+    ConfigError
+        When the network cannot be built.
+    DatasetError
+        When a streaming network has no background sound.
+    """
+    network = settings.network
+    if network.readout == "stream" and corpus.labels[-1] != SILENCE:
+        raise DatasetError(
+            "no background sound, which a streaming model needs; name a folder of it", field="noise"
+        )
+    if settings.size:
+        network = fit_size(settings.size, corpus.features, network, len(corpus.words))
+    label_of_output = label_of_words(corpus.words, corpus.labels)
+    seed = settings.training.seed
+    recogniser = build_recogniser(corpus.features, network, label_of_output, seed)
+    if settings.from_model:
+        load_backbone(recogniser, load_artifact(Path(settings.from_model)))
+    return TrainPlan(settings.resolved(corpus.features, network), corpus, recogniser, device)
+
+
+def train_on_corpus(
+    plan: TrainPlan,
+    place: Path,
+    force: bool = False,
+    callbacks: Callbacks | None = None,
+    saves_interrupted: bool = True,
+) -> TrainResult:
+    """Train a planned network and save it to ``place``, or else to the temporary folder.
+
+    Parameters
+    ----------
+    saves_interrupted : whether Ctrl-C after the first epoch saves the best model so far
+
+    Raises
+    ------
+    ArtifactError
+        When both places refuse.
+    KeyboardInterrupt
+        When it came before there was a model to save.
+    """
+    callbacks = callbacks or Callbacks()
+    settings = plan.settings
+    callbacks.on_start(plan)
+    result = fit(
+        plan.recogniser,
+        plan.corpus,
+        settings.training,
+        plan.device,
+        callbacks.on_epoch,
+        callbacks.on_step,
+        freeze_feature_stats=settings.from_model is not None,
+    )
+    if result.best is None or (result.interrupted and not saves_interrupted):
+        raise KeyboardInterrupt
+    callbacks.on_save()
+
+    def save(folder: Path) -> TrainResult:
+        labels, words = plan.corpus.labels, plan.corpus.words
+        artifact = Artifact(folder, settings.features, settings.network, labels, words)
+        scores = save_trained(
+            artifact, plan.recogniser, plan.corpus, result, settings, str(plan.device), force
+        )
+        return TrainResult(artifact, scores, result)
+
+    return _save_somewhere(save, place)
+
+
+def _save_somewhere(save: Callable[[Path], TrainResult], place: Path) -> TrainResult:
+    """Save to ``place``, else to the temporary folder: hours of training must not be lost."""
+    with _without_interrupts():
+        try:
+            return save(place)
+        except ArtifactError as error:
+            refuge = Path(tempfile.mkdtemp(prefix="speechcls-"))
+            try:
+                return dataclasses.replace(save(refuge / place.name), save_error=error)
+            except ArtifactError:
+                refuge.rmdir()
+                raise error from None
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C meanwhile: a second one must not lose what the first one promises to keep."""
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

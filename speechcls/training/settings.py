@@ -1,0 +1,251 @@
+"""Everything that decides what a training makes of a data set, in sections as in a config file.
+
+The sections ``features``, ``network``, ``training`` and ``data`` hold the fields of
+``FeatureConfig``, ``NetworkConfig``, ``TrainConfig`` and ``DataConfig``; ``network`` may have
+``size`` instead of ``hidden_size``, and ``training`` may have ``from_model``, a model to start
+from. This module does without torch, so that settings are checked before anything heavy is loaded.
+"""
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from speechcls.artifact.store import load_artifact, read_metrics
+from speechcls.config import (
+    RECIPE_NAMES,
+    RECIPES,
+    SIZES,
+    STREAM,
+    STREAM_FEATURES,
+    STREAM_NETWORK,
+    Config,
+    DataConfig,
+    FeatureConfig,
+    NetworkConfig,
+    TrainConfig,
+    describe_fields,
+)
+from speechcls.errors import ConfigError
+
+Sections = Mapping[str, Mapping[str, Any]]
+"""Given settings, by section and field."""
+
+SECTIONS: dict[str, type[Config]] = {
+    "features": FeatureConfig,
+    "network": NetworkConfig,
+    "training": TrainConfig,
+    "data": DataConfig,
+}
+_EXTRA = {
+    ("network", "size"): "Hidden size by parameters: tiny, small or base.",
+    ("training", "from_model"): "Trained model whose features, network and weights are kept.",
+}
+"""Keys of a section that are no field of its configuration."""
+_CHOSEN_LATER = {
+    "kind": "chosen to suit the network",
+    "duration_s": "chosen by the usual length of the clips",
+}
+"""Features that are not decided before training, unless they are given."""
+_UNCONSTRAINED = FeatureConfig(kind="log-mel")
+"""Features whose kind is not chosen yet are checked as the kind with the fewest constraints."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The settings of one training."""
+
+    features: FeatureConfig = _UNCONSTRAINED
+    """Its ``kind`` and ``duration_s`` count only if they are in ``given``."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    size: str | None = None
+    """Name in ``SIZES``: the largest hidden size with fewer parameters is chosen."""
+    from_model: str | None = None
+    """Trained model whose features, network and weights, but for the last layer, are kept."""
+    given: frozenset[str] = frozenset()
+    """Fields of ``features`` that were given and are not chosen."""
+
+    @classmethod
+    def from_sections(cls, sections: Sections) -> Self:
+        """Return the given settings, and the defaults for all others.
+
+        Parameters
+        ----------
+        sections : as ``{"network": {"arch": "gru", "size": "tiny"}, "training": {"epochs": 10}}``
+
+        Raises
+        ------
+        ConfigError
+            With the field, when it is unknown, or its value has the wrong type or is impossible.
+        ArtifactError
+            When the model to start from cannot be loaded.
+        """
+        if unknown := sorted(sections.keys() - SECTIONS.keys()):
+            raise ConfigError(f"no such section; there are {', '.join(SECTIONS)}", field=unknown[0])
+        features, network, training, data = (dict(sections.get(name, {})) for name in SECTIONS)
+        size, from_model = network.pop("size", None), training.pop("from_model", None)
+        recipe = training.get("recipe", TrainConfig.recipe)
+        for name, value, valid in (("recipe", recipe, RECIPE_NAMES), ("size", size, SIZES)):
+            if value is not None and value not in valid:
+                raise ConfigError(f"no {value!r}; there are {', '.join(valid)}", field=name)
+        if size is not None and "hidden_size" in network:
+            raise ConfigError(
+                "chooses hidden_size, which is given as well; leave out either", field="size"
+            )
+        settings = cls(
+            training=RECIPES[recipe].replaced(training),
+            data=DataConfig().replaced(data),
+            size=size,
+            from_model=from_model,
+        )
+        if from_model is not None:
+            return settings._started_from(features, network)
+        if recipe == STREAM:
+            features, network = STREAM_FEATURES | features, STREAM_NETWORK | network
+        return dataclasses.replace(
+            settings,
+            features=_UNCONSTRAINED.replaced(features),
+            network=NetworkConfig().replaced(network),
+            given=frozenset(features),
+        )
+
+    def _started_from(self, features: Mapping[str, Any], network: Mapping[str, Any]) -> Self:
+        """Return the settings with features and network of the model to start from."""
+        source = load_artifact(Path(str(self.from_model)))
+        there = source.features.to_dict() | source.network.to_dict() | {"size": None}
+        wanted = {**features, **network, "size": self.size}
+        if changed := [name for name, value in wanted.items() if there.get(name) != value]:
+            raise ConfigError(
+                f"is that of the model to start from ({self.from_model}); leave it out",
+                field=changed[0],
+            )
+        if self.training.recipe == STREAM and source.network.readout != "stream":
+            raise ConfigError(f"{self.from_model}: is no streaming model", field="from_model")
+        return dataclasses.replace(
+            self,
+            features=source.features,
+            network=source.network,
+            given=frozenset(source.features.to_dict()),
+        )
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length of the window, seconds; None where the clips decide."""
+        return self.features.duration_s if "duration_s" in self.given else None
+
+    def resolved(self, features: FeatureConfig, network: NetworkConfig) -> Self:
+        """Return the settings with everything chosen that was left open."""
+        given = frozenset(features.to_dict())
+        return dataclasses.replace(self, features=features, network=network, size=None, given=given)
+
+    def to_sections(self) -> dict[str, dict[str, Any]]:
+        """Return what ``from_sections`` makes equal settings of, JSON-ready.
+
+        What is left open is not in it, nor is None, which TOML cannot write.
+        """
+        features, network = self.features.to_dict(), self.network.to_dict()
+        for name in _CHOSEN_LATER:
+            if name not in self.given:
+                del features[name]
+        if self.size is not None:
+            network["size"] = self.size
+            del network["hidden_size"]
+        training = self.training.to_dict() | {"from_model": self.from_model}
+        values = (features, network, training, self.data.to_dict())
+        return {
+            section: {name: value for name, value in fields.items() if value is not None}
+            for section, fields in zip(SECTIONS, values, strict=True)
+        }
+
+    def to_toml(self) -> str:
+        """Return a config file of these settings, with a comment that says what each is."""
+        lines = []
+        for section, values in self.to_sections().items():
+            about = describe_fields(SECTIONS[section])
+            lines.append(f"[{section}]")
+            for name, value in values.items():
+                lines.append(f"# {about.get(name) or _EXTRA[section, name]}")
+                # Numbers, truth values, texts and lists of texts are written alike in JSON.
+                lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+            for name, reason in _CHOSEN_LATER.items():
+                if section == "features" and name not in values:
+                    lines += [f"# {about[name]}", f"# {name}: {reason}"]
+            lines.append("")
+        return "\n".join(lines)
+
+
+def merge_sections(sections: Sections, winning: Sections) -> dict[str, dict[str, Any]]:
+    """Return ``sections`` overridden by ``winning``, as a config file is by options.
+
+    A recipe overrides all settings of training but the seed, ``size`` the hidden size and the other
+    way round, and a model to start from features and network.
+    """
+    merged = {name: dict(fields) for name, fields in sections.items()}
+    training, network = winning.get("training", {}), winning.get("network", {})
+    if "recipe" in training:
+        kept = merged.get("training", {})
+        merged["training"] = {name: kept[name] for name in ("seed",) if name in kept}
+    for name, other in (("size", "hidden_size"), ("hidden_size", "size")):
+        if name in network:
+            merged.get("network", {}).pop(other, None)
+    if "from_model" in training:
+        merged.pop("features", None)
+        merged.pop("network", None)
+    for name, fields in winning.items():
+        merged[name] = merged.get(name, {}) | dict(fields)
+    return merged
+
+
+def read_config(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the sections of a config file: TOML, or the ``config.json`` of a model.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, the key and what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{path}: {reason}; name a config file") from error
+    except ValueError as error:  # of both parsers, and of text that is not UTF-8
+        raise ConfigError(f"{path}: neither TOML nor JSON ({error}); mend it") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: no sections; there are {', '.join(SECTIONS)}")
+    if "format_version" in content:
+        content = _sections_of_model(path, content)
+    for section, values in content.items():
+        if section not in SECTIONS:
+            raise ConfigError(
+                f"{path}: {section}: no such section; there are {', '.join(SECTIONS)}"
+            )
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {section}: must be a section with settings")
+        base = _UNCONSTRAINED if section == "features" else SECTIONS[section]()
+        fields = {name: value for name, value in values.items() if (section, name) not in _EXTRA}
+        try:
+            base.replaced(fields)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {section}.{error.field}: {error.message}") from error
+    try:
+        TrainSettings.from_sections(content)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return content
+
+
+def _sections_of_model(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections of a model's ``config.json``; older ones have training in metrics."""
+    sections = {name: content[name] for name in SECTIONS if name in content}
+    if "training" not in sections:
+        metrics = read_metrics(path.parent)
+        sections["training"] = metrics.get("training", {})
+        sections["data"] = {"commands": metrics.get("commands", [])}
+    return sections

@@ -1,0 +1,170 @@
+"""Settings of a training: sections, config files, what wins, and what is refused."""
+
+import dataclasses
+import json
+import tomllib
+from functools import partial
+
+import pytest
+from common import refusal
+
+from speechcls.config import RECIPES, FeatureConfig, NetworkConfig
+from speechcls.errors import ConfigError
+from speechcls.training.settings import TrainSettings, merge_sections, read_config
+
+message_of = partial(refusal, ConfigError)
+settle = TrainSettings.from_sections
+
+
+def test_without_sections_everything_is_as_by_default():
+    assert settle({}) == TrainSettings()
+    assert settle({}).network == NetworkConfig()
+    assert settle({}).training == RECIPES["standard"]
+    assert settle({}).duration_s is None
+
+
+def test_what_is_given_replaces_a_recipe():
+    settings = settle({"training": {"recipe": "fast", "lr": 1}, "features": {"duration_s": 2}})
+    assert settings.training == dataclasses.replace(RECIPES["fast"], lr=1)
+    assert settings.duration_s == 2
+
+
+def test_the_recipe_for_streams_brings_features_and_network_that_can_be_overridden():
+    settings = settle({"training": {"recipe": "stream"}})
+    assert (settings.network.arch, settings.network.readout) == ("crnn", "stream")
+    assert settings.features.running_s == 1.0
+    own = settle({"training": {"recipe": "stream"}, "network": {"arch": "gru"}})
+    assert (own.network.arch, own.network.readout) == ("gru", "stream")
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"colours": {}}, "colours: no such section; there are features, network, training, data"),
+        ({"training": {"recipe": "slow"}}, "recipe: no 'slow'; there are fast, standard, stream"),
+        ({"network": {"size": "huge"}}, "size: no 'huge'; there are tiny, small, base"),
+        ({"network": {"size": "tiny", "hidden_size": 9}}, "size: chooses hidden_size, which is"),
+        ({"network": {"layers": 2}}, "layers: no such setting; there are arch, hidden_size"),
+        ({"features": {"n_mels": "64"}}, "n_mels: '64' has the wrong type; it must be a whole"),
+        ({"data": {"max_bad": 2}}, "max_bad: 2 is not possible; it must be in 0 .. 1"),
+    ],
+)
+def test_what_is_impossible_is_refused_by_name(sections, said):
+    assert message_of(settle, sections).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"network": {"arch": "gru", "size": "tiny"}, "data": {"commands": ["yes", 'no ö"']}},
+        {"features": {"kind": "mfcc", "duration_s": 0.5, "power_floor": 1e-7}},
+        {"training": {"recipe": "stream", "seed": 3}, "data": {"noise": "a\\b", "pattern": "{_}"}},
+    ],
+)
+def test_settings_through_toml_and_back(sections, tmp_path):
+    settings = settle(sections)
+    path = tmp_path / "train.toml"
+    path.write_text(settings.to_toml(), encoding="utf-8")
+    assert tomllib.loads(settings.to_toml()) == settings.to_sections()
+    again = settle(read_config(path))
+    assert again.to_sections() == settings.to_sections()
+    assert again.features == settings.features
+    assert ("kind" in again.given, again.duration_s) == (
+        "kind" in settings.given,
+        settings.duration_s,
+    )
+
+
+def test_toml_says_what_each_setting_is_and_which_are_chosen_later():
+    lines = settle({}).to_toml().splitlines()
+    assert lines[lines.index("n_mels = 40") - 1] == "# Number of mel bands."
+    assert "# duration_s: chosen by the usual length of the clips" in lines
+    given = settle({"features": {"duration_s": 1.0}}).to_toml().splitlines()
+    assert "duration_s = 1.0" in given
+    assert not any(line.startswith("# duration_s:") for line in given)
+
+
+def test_settings_that_are_resolved_leave_nothing_open():
+    features, network = FeatureConfig(kind="mfcc", duration_s=0.7), NetworkConfig(hidden_size=20)
+    resolved = settle({"network": {"size": "tiny"}}).resolved(features, network)
+    sections = resolved.to_sections()
+    assert sections["features"] == features.to_dict()
+    assert sections["network"] == network.to_dict()
+    assert settle(sections).features == features
+
+
+def test_options_win_over_a_file():
+    merge = merge_sections
+    file = {"training": {"epochs": 3, "lr": 1.0, "seed": 5}, "network": {"hidden_size": 8}}
+    assert merge(file, {"training": {"lr": 2.0}})["training"] == {"epochs": 3, "lr": 2.0, "seed": 5}
+    # A recipe is all settings of training at once.
+    recipe = merge(file, {"training": {"recipe": "fast"}})
+    assert recipe["training"] == {"recipe": "fast", "seed": 5}
+    assert merge(file, {"network": {"size": "tiny"}})["network"] == {"size": "tiny"}
+    sized = {"network": {"size": "tiny"}, "features": {"n_mels": 20}}
+    assert merge(sized, {"network": {"hidden_size": 9}})["network"] == {"hidden_size": 9}
+    started = merge(sized, {"training": {"from_model": "commands"}})
+    assert started == {"training": {"from_model": "commands"}}
+
+
+def test_a_model_to_start_from_keeps_its_features_and_network():
+    start = {"training": {"from_model": "commands"}}
+    settings = settle(start)
+    assert settings.network.arch == "att-bigru"
+    assert settings.duration_s == 1.0
+    # What is the same anyway may be given, as the config file of such a model does.
+    assert settle(settings.to_sections()) == settings
+    for section, name, value in (("network", "arch", "gru"), ("features", "n_mels", 20)):
+        assert message_of(settle, start | {section: {name: value}}) == (
+            f"{name}: is that of the model to start from (commands); leave it out"
+        )
+    wrong = {"training": {"from_model": "commands", "recipe": "stream"}}
+    assert message_of(settle, wrong) == "from_model: commands: is no streaming model"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[training]\nepoch = 3\n", "training.epoch: no such setting; there are recipe, epochs,"),
+        ("[training]\nepochs = '3'\n", "training.epochs: '3' has the wrong type; it must be a"),
+        ("[training]\nepochs = 0\n", "training.epochs: 0 is not possible; it must be a positive"),
+        ("[features]\nn_mfcc = 80\nkind = 'mfcc'\n", "features.n_mfcc: 80 is not possible"),
+        ("[train]\n", "train: no such section; there are features, network, training, data"),
+        ("epochs = 3\n", "epochs: no such section; there are features, network, training, data"),
+        ("training = 3\n", "training: must be a section with settings"),
+        ("[network]\nsize = 'big'\n", "size: no 'big'; there are tiny, small, base"),
+        ("[training\n", "neither TOML nor JSON ("),
+    ],
+)
+def test_a_config_file_is_refused_with_its_name_the_key_and_what_is_allowed(text, said, tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text(text)
+    assert message_of(read_config, path).startswith(f"{path}: {said}")
+
+
+def test_files_that_are_no_config_files(tmp_path):
+    path = tmp_path / "absent.toml"
+    assert message_of(read_config, path) == (
+        f"{path}: no such file or directory; name a config file"
+    )
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    assert message_of(read_config, binary).startswith(f"{binary}: neither TOML nor JSON (")
+    listed = tmp_path / "list.json"
+    listed.write_text("[1]")
+    assert message_of(read_config, listed).startswith(f"{listed}: no sections; there are features")
+
+
+def test_the_config_of_a_model_without_its_training_takes_that_from_its_metrics(tmp_path):
+    from speechcls.artifact.lookup import find_bundled
+
+    bundled = find_bundled()
+    content = json.loads((bundled / "config.json").read_text())
+    assert "training" not in content
+    sections = read_config(bundled / "config.json")
+    metrics = json.loads((bundled / "metrics.json").read_text())
+    assert sections["data"] == {"commands": metrics["commands"]}
+    settings = settle(sections)
+    assert settings.features.to_dict() == content["features"]
+    assert settings.training.speed_max == metrics["training"]["speed_share"]  # its older name
