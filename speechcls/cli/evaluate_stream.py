@@ -1,6 +1,5 @@
 """``speechcls evaluate --stream``."""
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +55,7 @@ def evaluate_stream(
         messages.warn(warning)
     if as_json:
         head = {"model": str(path), "recording": str(recording), "truth": str(truth)}
-        curve = [dataclasses.asdict(point) for point in evaluation.curve]
+        curve = [point.to_dict() for point in evaluation.curve]
         result = head | evaluation.scores.to_dict()
         typer.echo(json.dumps(result | {"thresholds": evaluation.thresholds, "curve": curve}))
     else:
