@@ -14,7 +14,7 @@ from speechcls.cli.tables import print_table
 
 if TYPE_CHECKING:
     from speechcls.audio.samples import Samples
-    from speechcls.evaluation.detection_metrics import CurvePoint, StreamScores
+    from speechcls.evaluation.detection_metrics import StreamScores
     from speechcls.evaluation.score_stream import StreamEvaluation
 
 
@@ -53,20 +53,12 @@ def evaluate_stream(
         messages.warn(warning)
     if as_json:
         head = {"model": str(artifact.path), "recording": str(recording), "truth": str(truth)}
-        curve = [_as_object(point) for point in evaluation.curve]
+        curve = [point.to_dict() for point in evaluation.curve]
         result = head | evaluation.scores.to_dict()
         typer.echo(json.dumps(result | {"thresholds": evaluation.thresholds, "curve": curve}))
     else:
         _print_totals(evaluation.scores)
         _print_tables(evaluation)
-
-
-def _as_object(point: "CurvePoint") -> dict[str, float]:
-    return {
-        "threshold": point.threshold,
-        "miss_rate": point.miss_rate,
-        "false_alarms_an_hour": point.false_alarms_per_hour,
-    }
 
 
 def _print_totals(scores: "StreamScores") -> None:

@@ -11,12 +11,28 @@ import typer
 from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import Jobs, Noise, Pattern, Quiet, Verbose, split_names
+from speechcls.cli.options import (
+    DATA,
+    OUTPUT,
+    TRAINING,
+    Commands,
+    Jobs,
+    Noise,
+    Pattern,
+    Quiet,
+    TestSpeakers,
+    TrainDevice,
+    Verbose,
+    option,
+    out_option,
+    split_names,
+)
 from speechcls.cli.progress import item_bar, training_display
 from speechcls.config import (
     STREAM,
     STREAM_FEATURES,
     STREAM_NETWORK,
+    DataConfig,
     FeatureConfig,
     NetworkConfig,
     TrainConfig,
@@ -31,12 +47,7 @@ _FEATURES = OptionGroup(
     FeatureConfig,
     "Features",
     tuple(FeatureConfig.__dataclass_fields__),
-    names={
-        "kind": "--features",
-        "duration_s": "--duration",
-        "running_s": "--running",
-        "relative": "--relative/--absolute",
-    },
+    names={"kind": "--features", "relative": "--relative/--absolute"},
     defaults={"kind": "what suits the network", "duration_s": "the clips' usual length"},
 )
 _NETWORK = OptionGroup(
@@ -45,7 +56,7 @@ _NETWORK = OptionGroup(
 _FIRST_AUGMENTATION = tuple(TrainConfig.__dataclass_fields__).index("speed_max")
 _TRAINING = OptionGroup(
     TrainConfig,
-    "Training",
+    TRAINING,
     (*tuple(TrainConfig.__dataclass_fields__)[:_FIRST_AUGMENTATION], "seed"),
     shown=("recipe", "epochs", "seed"),
 )
@@ -57,105 +68,82 @@ _GROUPS = (_NETWORK, _TRAINING, _AUGMENTATION, _FEATURES)
 Data = Annotated[
     Path | None,
     typer.Argument(
-        help="Folder with a sub-folder of recordings per word, or a manifest (.csv, .tsv, .jsonl).",
+        help="Folder with a sub-folder of recordings per word, or a manifest (see help data).",
         metavar="DATA",
         show_default=False,
     ),
 ]
-Commands = Annotated[
-    str | None,
-    typer.Option(
-        help="Labels to tell apart, as yes,no; every other word is _unknown_. [default: all words]",
-        rich_help_panel="Data",
-    ),
-]
-TestSpeakers = Annotated[
-    str | None,
-    typer.Option(
-        help="Speakers to hold out for the test, as ann,bob.", rich_help_panel="Data", hidden=True
-    ),
-]
 MaxBad = Annotated[
     float | None,
-    typer.Option(
+    option(
+        "--max-bad",
         min=0.0,
         max=1.0,
-        help="Largest fraction of clips that may be unusable. [default: 0.01]",
-        rich_help_panel="Data",
+        help=f"Largest fraction of clips that may be unusable. [default: {DataConfig.max_bad}]",
+        panel=DATA,
         hidden=True,
     ),
 ]
 Verify = Annotated[
     bool,
-    typer.Option(
-        "--verify",
-        help="Decode all recordings again, changed or not.",
-        rich_help_panel="Data",
-        hidden=True,
+    option(
+        "--verify", help="Decode all recordings again, changed or not.", panel=DATA, hidden=True
     ),
 ]
 Size = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "--size",
         help="Hidden size by parameters: tiny (30,000), small (100,000), base (400,000).",
-        rich_help_panel="Network",
+        panel=_NETWORK.panel,
     ),
 ]
 FromModel = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--from",
         help="Trained model to start from (commands comes with speechcls): its features and network"
         " are kept, its last layer is new.",
         metavar="MODEL",
-        rich_help_panel="Network",
+        panel=_NETWORK.panel,
     ),
 ]
 Streaming = Annotated[
     bool,
-    typer.Option(
+    option(
         "--streaming",
         help="Train a causal network on running sound, for detect and listen:"
         " crnn, gru, lstm or rnn.",
-        rich_help_panel="Network",
+        panel=_NETWORK.panel,
     ),
-]
-TrainDevice = Annotated[
-    str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Training")
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        help="Folder of the model. [default: models/<data>-<arch>]",
-        metavar="DIR",
-        rich_help_panel="Output",
-    ),
+    out_option("Folder of the model. [default: models/<data>-<arch>]", metavar="DIR"),
 ]
-Force = Annotated[
-    bool, typer.Option("--force", help="Replace the model in --out.", rich_help_panel="Output")
-]
+Force = Annotated[bool, option("--force", help="Replace the model in --out.", panel=OUTPUT)]
 TensorBoard = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        "--tensorboard",
         help="Log each epoch there (pip install 'speechcls[tensorboard]').",
         metavar="DIR",
-        rich_help_panel="Output",
+        panel=OUTPUT,
         hidden=True,
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        "--config",
         help="Settings: a .toml file, or config.json of a model to repeat its training; options"
-        " win over it.",
+        " win over it (see help config).",
         metavar="FILE",
     ),
 ]
 ShowConfig = Annotated[
     bool,
-    typer.Option("--show-config", help="Print all settings as a config file, and do nothing else."),
+    option("--show-config", help="Print all settings as a config file, and do nothing else."),
 ]
 
 
@@ -191,8 +179,8 @@ def train(
     Example: speechcls train data/ --commands yes,no --arch gru --size tiny --recipe fast
     """
     in_data = {
-        "commands": split_names("--commands", commands) or None,
-        "test_speakers": split_names("--test-speakers", test_speakers) or None,
+        "commands": split_names("commands", commands) or None,
+        "test_speakers": split_names("test_speakers", test_speakers) or None,
         "pattern": pattern,
         "noise": noise and str(noise),
         "max_bad": max_bad,

@@ -105,6 +105,14 @@ class CurvePoint:
     miss_rate: float
     false_alarms_per_hour: float
 
+    def to_dict(self) -> dict[str, float]:
+        """Return the point as JSON-ready values."""
+        return {
+            "threshold": self.threshold,
+            "miss_rate": self.miss_rate,
+            "false_alarms_an_hour": self.false_alarms_per_hour,
+        }
+
 
 def match_events(words: Sequence[Word], events: Sequence[Event]) -> list[tuple[int, int]]:
     """Return word and event, as indices, of each hit, by time of the event.

@@ -134,7 +134,7 @@ class TestTraining:
         shutil.copy(home.clip("low"), tmp_path / "data" / "low_ann_1.wav")
         error = self.refuse(train(tmp_path / "data", tmp_path / "model"), tmp_path / "model")
         assert "low_ann_1.wav: not in a label folder" in error
-        assert "--pattern '{label}_{speaker}_{take}'" in error
+        assert "with a pattern as {label}_{speaker}_{take}" in error
 
 
 class TestManifest:

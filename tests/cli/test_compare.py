@@ -167,17 +167,17 @@ def test_architectures_are_trained_once_and_with_one_budget(home, call, tmp_path
     dates = {name: (out / name / "config.json").stat().st_mtime_ns for name in names[:3]}
     again = call("compare", home.data, *GRID, "--seeds", "2", "--out", out, "--json")
     assert again.code == 0, again.stderr
-    assert "3 of 4 models lie in" in again.stderr and "(1 of 1)" in again.stderr
+    assert "3 of 4 models are in" in again.stderr and "(1 of 1)" in again.stderr
     assert json.loads(again.stdout)["models"] == told["models"]
     assert dates == {name: (out / name / "config.json").stat().st_mtime_ns for name in dates}
 
     speakers = ("--test-speakers", "s00,s01")
     split = call("compare", home.data, *GRID, *speakers, "--seeds", "2", "--out", out)
     assert split.code == 2
-    assert "was made with other split; choose another --out" in split.errors[0]
+    assert "was made with other split; choose another folder" in split.errors[0]
     longer = call("compare", home.data, *GRID, "--epochs", "2", "--out", out)
     assert (longer.code, longer.stdout) == (2, "")
-    assert "gru-seed0: was made with other training; choose another --out" in longer.errors[0]
+    assert "gru-seed0: was made with other training; choose another folder" in longer.errors[0]
 
 
 def test_memory(home, call, tmp_path):

@@ -110,7 +110,7 @@ def test_words_by_speakers_who_trained_are_told(place, calibrated, run, tmp_path
     arguments = "--stream", place / "stream" / "recording.wav", "--truth", truth
     result = run("evaluate", *arguments, "-m", place / "model")
     assert result.code == 0
-    assert "warning: 1 words are by speakers who trained the model" in result.stderr
+    assert "biased: 1 words are by speakers who trained the model" in result.stderr
     assert "do not count: go" in result.stderr
 
 

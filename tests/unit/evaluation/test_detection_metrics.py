@@ -102,6 +102,12 @@ def test_no_other_matching_has_more_hits(words, centres):
 
 def test_the_curve_sweeps_over_the_probabilities():
     points = {point.threshold: point for point in trade_off(WORDS, EVENTS, hours=0.5)}
+    first = next(iter(points.values()))
+    assert first.to_dict() == {
+        "threshold": first.threshold,
+        "miss_rate": first.miss_rate,
+        "false_alarms_an_hour": first.false_alarms_per_hour,  # the key that is out
+    }
     expected = {0.5: (1, 1), 0.6: (1, 0), 0.7: (1, 0), 0.8: (2, 0), 0.9: (3, 0), 0.96: (4, 0)}
     for threshold, (misses, alarms) in expected.items():
         point = points[threshold]
