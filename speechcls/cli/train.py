@@ -37,6 +37,7 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
+from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
     from speechcls.data.examples import Dataset
@@ -191,7 +192,7 @@ def train(
         typer.echo(settings.to_toml(), nl=False)
         return
     if data is None:
-        raise typer.BadParameter("name DATA, a folder with a sub-folder of recordings per word")
+        raise ConfigError("not given", field="data")
     from speechcls.training.run import train as train_model
 
     messages = Messages(quiet, verbose)
