@@ -167,7 +167,7 @@ def test_architectures_are_trained_once_and_with_one_budget(home, call, tmp_path
     dates = {name: (out / name / "config.json").stat().st_mtime_ns for name in names[:3]}
     again = call("compare", home.data, *GRID, "--seeds", "2", "--out", out, "--json")
     assert again.code == 0, again.stderr
-    assert "3 of 4 models lie in" in again.stderr and "(1 of 1)" in again.stderr
+    assert "3 of 4 models are in" in again.stderr and "(1 of 1)" in again.stderr
     assert json.loads(again.stdout)["models"] == told["models"]
     assert dates == {name: (out / name / "config.json").stat().st_mtime_ns for name in dates}
 
