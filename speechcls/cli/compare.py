@@ -122,10 +122,9 @@ def compare(
 
     The clips are those that no model was trained on; the validation split counts only where there
     is no test split. Two models are compared by McNemar's exact test and a bootstrap over speakers,
-    corrected for the number of pairs (Holm); several trainings of an architecture by a bootstrap
-    over speakers and trainings. With --archs each architecture is trained first, on one budget;
-    models that are in --out already are kept. With --memory small networks, equal in parameters and
-    step length, learn to predict a word seconds after its end.
+    corrected for the number of pairs (Holm); several trainings by a bootstrap over speakers and
+    trainings. With --archs each architecture is trained first, on one budget; models that are in
+    --out already are kept. With --memory small equal networks predict a word seconds after its end.
 
     Example: speechcls compare models/a models/b --data data/
     """
@@ -139,23 +138,21 @@ def compare(
     if memory:
         places = _places(paths, data, "--memory", at_least=0)
         recordings = find_examples(places[0], pattern, noise) if places else None
-        limits = seeds, longest_s, steps
-        _compare_memory(recordings, names, limits, words, out, as_json, messages)
+        _compare_memory(recordings, names, (seeds, steps, longest_s), words, out, as_json, messages)
         return
     if names:
         out = out or Path("comparison")
         [place] = _places(paths, data, "--archs", at_least=1)
         dataset = find_examples(place, pattern, noise)
-        speakers = tuple(split_names("test_speakers", test_speakers))
-        in_data = DataConfig(tuple(words), speakers, pattern, str(noise) if noise else None)
-        budget, machine = (seeds, size, epochs), (device, jobs)
-        groups = _train(dataset, names, budget, in_data, machine, out, messages)
+        in_data = _data_config(words, test_speakers, pattern, noise)
+        limits, machine = (seeds, size, epochs), (device, jobs)
+        groups = _train(dataset, names, limits, in_data, machine, out, messages)
     else:
         groups, place = _find_models(paths, data)
         dataset = find_examples(place, pattern, noise)
-    bad = compare_models(groups, dataset, Wanted(out, differences, speed, as_json, jobs), messages)
-    messages.errors(bad)
-    if bad:
+    wanted = Wanted(out, differences, speed, as_json, jobs)
+    if bad := compare_models(groups, dataset, wanted, messages):
+        messages.errors(bad)
         raise typer.Exit(FAILED)
 
 
@@ -204,6 +201,13 @@ def _find_models(paths: list[Path] | None, data: Path | None) -> tuple[dict[str,
     return {str(model): [model] for model in models}, data
 
 
+def _data_config(
+    words: list[str], test_speakers: str | None, pattern: str | None, noise: Path | None
+) -> DataConfig:
+    speakers = split_names("test_speakers", test_speakers)
+    return DataConfig(tuple(words), tuple(speakers), pattern, str(noise) if noise else None)
+
+
 def _train(
     dataset: "Dataset",
     archs: list[str],
@@ -242,7 +246,7 @@ def _train(
 def _compare_memory(
     dataset: "Dataset | None",
     archs: list[str],
-    budget: tuple[int, float, int],
+    budget: tuple[int, int, float],
     commands: list[str],
     out: Path | None,
     as_json: bool,
@@ -252,12 +256,12 @@ def _compare_memory(
 
     Parameters
     ----------
-    budget : number of seeds, longest gap in seconds, training batches
+    budget : number of seeds, training batches, longest gap in seconds
     """
     from speechcls.cli.compare_memory import compare_memory
     from speechcls.experiments.delayed_recall import DelayedRecallConfig
 
-    seeds, longest_s, steps = budget
+    seeds, steps, longest_s = budget
     config = DelayedRecallConfig(longest_s=longest_s, steps=steps)
     archs = archs or _MEMORY_ARCHS
     compare_memory(dataset, archs, seeds, config, commands, out, as_json, messages)

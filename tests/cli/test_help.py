@@ -244,7 +244,7 @@ def test_wrong_usage_ends_with_2(arguments, workplace, call, monkeypatch):
         (["predict", "a.wav", "-x"], "no option -x"),
         (["predict", "a.wav", "--top-k", "0"], "--top-k: 0 is not in the range x>=1"),
         (["predict", "a.wav", "--model"], "option '--model' requires an argument"),
-        (["train"], "DATA: not given"),
+        (["check"], "DATA: not given"),
         (["mix", "data/"], "--noise: not given"),
         (["archs", "gru"], "got unexpected extra argument(s) (gru)"),
         (["help", "modles"], "no command or topic 'modles'; did you mean models?"),
