@@ -6,6 +6,7 @@
 import numpy as np
 
 from speechcls.audio.spectrogram import spectrogram
+from speechcls.config import FEATURE_KINDS
 from speechcls.explain.trace import OCCLUDED_S, SHARES, STATE, Explanation, GatePanel, gate_panels
 from speechcls.render.figures import SHARES as SHARES_MAP
 from speechcls.render.figures import SIGNED
@@ -66,12 +67,11 @@ def layer_title(explanation: Explanation, layer: int) -> str:
 
 
 def _features(about: Explanation) -> Image:
-    is_mfcc = about.config.kind == "mfcc"
-    what = "cepstral coefficients (MFCC)" if is_mfcc else "log-mel energies"
+    kind = FEATURE_KINDS[about.config.kind]
     most = float(np.quantile(np.abs(about.features), COLOUR_QUANTILE)) or 1.0
     return Image(
-        title=f"what the network hears: {what}, in standard deviations",
-        unit="coefficient" if is_mfcc else "mel band",
+        title=f"input of the network: {kind.title}, in standard deviations",
+        unit=kind.row,
         height=1.5,
         times_s=about.frame_times_s,
         values=about.features.T[::-1],

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from speechcls.config import TrainConfig
+from speechcls.config import FEATURE_KINDS, TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.errors import ConfigError
 from speechcls.networks.recogniser import Recogniser
@@ -229,7 +229,7 @@ def _mask(
     n_clips = max(1, round(n_frames / clip_frames))
     longest = round(config.time_mask_max * clip_frames)
     features = mask(features, 1, n_clips * config.time_masks, longest, generator)
-    if recogniser.features.config.kind == "log-mel":
+    if FEATURE_KINDS[recogniser.features.config.kind].has_bands:
         widest = round(config.frequency_mask_max * n_features)
         features = mask(features, 2, config.frequency_masks, widest, generator)
     return features
