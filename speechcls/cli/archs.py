@@ -36,19 +36,18 @@ def archs(
 
     from speechcls.networks.recogniser import build_recogniser
     from speechcls.networks.size import count_multiply_adds, count_parameters, fit_size
-    from speechcls.networks.zoo import NETWORKS, feature_kind
+    from speechcls.networks.zoo import NETWORKS, describe, feature_kind
 
     rows = []
-    for name, network_class in NETWORKS.items():
+    for name in NETWORKS:
         config = NetworkConfig(arch=name, hidden_size=hidden_size, num_layers=num_layers)
         features = FeatureConfig(kind=feature_kind(name))
         if size:
             config = fit_size(size, features, config, n_labels)  # of all its words
         network = build_recogniser(features, config, range(n_labels), seed=0).network.eval()
         frames = torch.zeros(1, features.n_frames, features.n_features)
-        about = (network_class.__doc__ or "").splitlines()[0]
         counts = count_parameters(network), count_multiply_adds(network, frames)
-        rows.append((name, config.hidden_size, *counts, about))
+        rows.append((name, config.hidden_size, *counts, describe(name)))
     if as_json:
         for name, width, n_parameters, n_multiply_adds, about in rows:
             line = {

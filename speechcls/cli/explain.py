@@ -50,7 +50,6 @@ def explain(
     Example: speechcls explain clip.wav --html explain.html
     """
     from speechcls.artifact.lookup import find_artifact
-    from speechcls.errors import ConfigError
     from speechcls.explain.figures import LONGEST_S, SLOWER, animate_figure, draw_explanation
     from speechcls.explain.page import write_explanation
     from speechcls.explain.trace import explain as explain_window
@@ -69,9 +68,6 @@ def explain(
             check_file_place(place)
     path, how = find_artifact(model)
     classifier = Classifier.load(path)
-    n_layers = classifier.artifact.network.num_layers
-    if layer is not None and layer > n_layers:
-        raise ConfigError(f"layer: {layer} is not possible; this network has 1 to {n_layers}")
     messages.note(f"model {path} ({how})")
     if clip == "-":
         with open_stdin() as stdin:
@@ -86,7 +82,9 @@ def explain(
     explanation = explain_window(classifier, window.samples)
     answer = explanation.labels[explanation.label_index]
     probability = explanation.probabilities.max()
-    if not explanation.has_gates:
+    if not explanation.layers:
+        messages.note(f"{explanation.arch} has no recurrent layers; there are no gates to show")
+    elif not explanation.has_gates:
         messages.note(f"{explanation.arch} has no gates; the picture shows its states alone")
     title = f"{Path(clip).name}: {answer}, {100 * probability:.1f} % ({path.name})"
     what = "no tenth of a second decides alone"
@@ -94,7 +92,7 @@ def explain(
         lost = explanation.occlusion.values.max()
         what = f"most depends on {explanation.decisive_s:.2f} s, without which it loses {lost:.2f}"
     messages.note(f"{clip}: {answer} ({probability:.4f}); {what}")
-    layer = layer or n_layers
+    layer = layer or len(explanation.layers) or None
     figure = draw_explanation(explanation, title, layer)
     if out:
         save_figure(figure, out)

@@ -18,16 +18,17 @@ from speechcls.data.examples import Dataset, Example
 from speechcls.data.splits import assign_splits
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.features.mel import MFCC
-from speechcls.networks.frontends import BlockFrontEnd, ConvFrontEnd
+from speechcls.networks.frontends import BlockFrontEnd, FrontEnd
+from speechcls.networks.recurrent import Recurrent, plain_network
 from speechcls.networks.size import count_parameters
-from speechcls.networks.zoo import NETWORKS, Recurrent
+from speechcls.networks.zoo import NETWORKS
 from speechcls.training.loop import learning_rate_factor
 
 WORD_S = 1.0
 """Every word ends at the end of a window of so many seconds."""
 NOISE_DB = -40.0
 """Level of the faint hiss before, in and after the word, against the word's peak, dB."""
-FRONTS: dict[int, type[BlockFrontEnd] | None] = {10: None, 40: BlockFrontEnd}
+FRONTS: dict[int, type[FrontEnd] | None] = {10: None, 40: BlockFrontEnd}
 """What comes before the recurrence, by the milliseconds that one of its steps stands for."""
 
 # Absolute energies: those that count from the clip's mean would tell how long the gap is.
@@ -188,12 +189,16 @@ def build_network(
     Raises
     ------
     ConfigError
-        When there is no such architecture, or it has convolutions instead.
+        When there is no such architecture, or it is more than the network of one cell.
     """
-    able = [name for name, network in NETWORKS.items() if network.front is not ConvFrontEnd]
+    able = {
+        name: network
+        for name, network in NETWORKS.items()
+        if issubclass(network, Recurrent) and network.front in FRONTS.values()
+    }
     if arch not in able:
-        raise ConfigError(f"--archs {arch}: not one of {', '.join(able)}")
-    kind: type[Recurrent] = type(arch, (NETWORKS[arch],), {"front": FRONTS[step_ms]})
+        raise ConfigError(f"{arch} is not one of {', '.join(able)}", field="archs")
+    kind = plain_network(able[arch].cell, able[arch].bidirectional, FRONTS[step_ms])
     chosen = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -204,7 +209,7 @@ def build_network(
                     break
             chosen = config
         if chosen is None:
-            raise ConfigError(f"--archs {arch}: no form below {most:,} parameters")
+            raise ConfigError(f"{arch} has no form below {most:,} parameters", field="archs")
         return kind(chosen, n_features, n_labels)
 
 

@@ -74,7 +74,7 @@ def test_all_have_the_same_rate_and_nearly_the_same_size(arch, step_ms, n_steps)
 
 
 def test_convolutions_are_refused():
-    with pytest.raises(ConfigError, match="--archs att-bigru: not one of rnn, fastrnn, lstm"):
+    with pytest.raises(ConfigError, match="archs: att-bigru is not one of rnn, fastrnn, lstm"):
         build_network("att-bigru", 10, 20, 6, 20_000)
 
 
