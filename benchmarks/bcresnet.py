@@ -6,9 +6,17 @@ Kim, Chang, Lee & Sung 2021, "Broadcasted residual learning for efficient keywor
 and figure 2; sub-spectral normalisation: Chang et al. 2021. Written from the papers.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from speechcls.config import NetworkConfig
+from speechcls.errors import ConfigError
+from speechcls.networks.network import Network
+
+_N_BANDS = 40
+"""What the paper's strides are made for, or a multiple of it."""
 _N_SUB_BANDS = 5
 _DROPOUT = 0.1
 # Blocks of a stage, their channels (of BC-ResNet-1), stride in frequency, dilation in time.
@@ -81,12 +89,18 @@ class Block(nn.Module):
         return torch.relu(total if self.is_transition else total + maps)
 
 
-class BCResNet(nn.Module):
-    """BC-ResNet of width ``scale``: 1 is the paper's BC-ResNet-1, 8 its BC-ResNet-8."""
+class BCResNet(Network):
+    """BC-ResNet of the paper, of one width."""
 
-    def __init__(self, scale: float, n_outputs: int) -> None:
-        super().__init__()
-        width = round(16 * scale)
+    scale: ClassVar[int]
+    """1 is the paper's BC-ResNet-1, 8 its BC-ResNet-8."""
+
+    def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
+        super().__init__(config, n_features, n_outputs)
+        if n_features % _N_BANDS:
+            raise ConfigError(f"{n_features} is no multiple of {_N_BANDS}", field="n_mels")
+        scale = self.scale
+        width = 16 * scale
         blocks: list[nn.Module] = [
             nn.Conv2d(1, width, 5, stride=(2, 1), padding=2, bias=False),
             nn.BatchNorm2d(width),
@@ -94,10 +108,10 @@ class BCResNet(nn.Module):
         ]
         for n_blocks, channels, stride, dilation in _STAGES:
             for number in range(n_blocks):
-                n_channels = round(channels * scale)
+                n_channels = channels * scale
                 blocks.append(Block(width, n_channels, 1 if number else stride, dilation))
                 width = n_channels
-        last = round(32 * scale)
+        last = 32 * scale
         self.body = nn.Sequential(
             *blocks,
             nn.Conv2d(width, width, 5, padding=(0, 2), groups=width, bias=False),
@@ -108,7 +122,25 @@ class BCResNet(nn.Module):
         self.output = nn.Linear(last, n_outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (batch, n_outputs) of ``features`` (batch, n_frames, 40) of log-mel."""
+        """Return logits (batch, n_outputs) of log-mel ``features`` (batch, n_frames, n_bands)."""
         maps = self.body(features.transpose(1, 2).unsqueeze(1))  # (batch, last, 1, n_frames)
         logits: Tensor = self.output(maps.mean(dim=(2, 3)))
         return logits
+
+
+class BCResNet1(BCResNet):
+    """BC-ResNet-1, Kim et al. 2021."""
+
+    scale = 1
+
+
+class BCResNet3(BCResNet):
+    """BC-ResNet-3, Kim et al. 2021."""
+
+    scale = 3
+
+
+class BCResNet8(BCResNet):
+    """BC-ResNet-8, Kim et al. 2021."""
+
+    scale = 8

@@ -19,7 +19,7 @@ from speechcls.data.examples import Example
 from speechcls.data.layouts import find_examples
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.zoo import feature_kind
-from speechcls.training.loop import _logits, fit
+from speechcls.training.loop import fit, forward_mixed_precision
 
 N_LABELS = 8
 N_TRAINING = 640
@@ -89,7 +89,8 @@ class Loops:
         for _ in range(RECIPE.epochs):
             started = time.perf_counter()
             for _ in range(N_TRAINING // RECIPE.batch_size):
-                loss = nn.functional.cross_entropy(_logits(recogniser, features), targets)
+                logits = forward_mixed_precision(recogniser, features)
+                loss = nn.functional.cross_entropy(logits, targets)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()

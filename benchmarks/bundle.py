@@ -8,9 +8,9 @@ import json
 import shutil
 from typing import Any
 
-from results import RESULTS, place_of
+from results import HERE, Places
 
-BUNDLED = RESULTS.parent.parent / "models"
+BUNDLED = HERE.parent / "models"
 
 _CARD = """# {name}
 
@@ -72,8 +72,8 @@ def main() -> None:
     arguments = parser.parse_args()
     place = BUNDLED / arguments.name
     shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(place_of(arguments.run), place)
-    results = json.loads(RESULTS.read_text())
+    shutil.copytree(Places().of(arguments.run), place)
+    results = json.loads(Places().results.read_text())
     card = write_card(arguments.name, arguments.run, arguments.about, results)
     (place / "README.md").write_text(card)
 

@@ -1,8 +1,8 @@
 """Train and measure all that ``docs/RESULTS.md`` shows: ``make results DATA=... BABBLE=...``.
 
-Every run is one ``speechcls train`` whose command stands in ``docs/results.json`` with what came of
-it. A run whose result stands there is not done again; several of these programs may run beside
-each other.
+Every run is one ``speechcls train``, which is listed in ``docs/results.json`` with its command and
+its scores. A run that is listed there is not repeated; several of these programs may run at once.
+With ``--epochs`` all is tried with as many epochs, and kept in ``build/results/epochs-N`` instead.
 """
 
 import argparse
@@ -26,12 +26,13 @@ from report import write_report
 from stream_accuracy import accuracies, windows_of
 
 from speechcls.artifact.format import ONNX
-from speechcls.artifact.store import load_split
+from speechcls.artifact.store import load_split, read_metrics
 from speechcls.audio.decode import read_clip
 from speechcls.data.examples import Dataset, Example
 from speechcls.data.layouts import find_examples
 from speechcls.data.splits import percentage
 from speechcls.evaluation.score import evaluate
+from speechcls.files import write_atomic
 from speechcls.labels import NOISE_FOLDER, SILENCE, UNKNOWN, map_label
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import open_session
@@ -40,28 +41,38 @@ COMMANDS = "yes,no,up,down,left,right,stop,go"
 SEEDS = (0, 1, 2)
 SNRS_DB = (0, 5, 10, 20)
 N_VOICES = 20
-"""Recordings of other words that sound together as babble."""
+"""Recordings of other words that are mixed into babble."""
 RARE = 50
-"""Words with fewer clips than this are those that the runs of the zoo never hear."""
+"""Words with fewer clips than this are left out of the training of the zoo."""
 NEW_WORDS = ("bed", "cat", "four", "happy", "two")
 N_NEW_CLIPS = 20
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "docs" / "results.json"
-MODELS = HERE.parent / "build" / "results"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where results, the report on them, and trained models are kept."""
+
+    results: Path = HERE.parent / "docs" / "results.json"
+    models: Path = HERE.parent / "build" / "results"
+
+    def of(self, name: str) -> Path:
+        """Return the folder of the model of the run called ``name``."""
+        return self.models / name.replace(" ", "_")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One model: where it stands in the report, and how it is trained."""
+    """One model: its table in the report, and how it is trained."""
 
     table: str
     arch: str
     options: tuple[str, ...] = ()
     seed: int = 0
     data: str = "all"
-    """``all``; ``frequent``, without the words that have few clips, to see what the model makes of
-    new ones; ``old``, without ``NEW_WORDS``; or ``new``, few clips of these alone."""
+    """``all``; ``frequent``, without the words that have few clips, to score new words;
+    ``old``, without ``NEW_WORDS``; or ``new``, few clips of these alone."""
     start: str = ""
     """Name of the run whose model it starts from."""
 
@@ -130,79 +141,71 @@ RUNS = [*BABBLE, *STREAM, *FULL, *UNSEEN, *FINETUNE, *ZOO, *ABLATION]
 
 
 def main() -> None:
-    """Do what is not done yet, then write the report."""
+    """Do the runs that are not listed yet, then write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of Speech Commands")
     parser.add_argument("babble", type=Path, help="folder of the Free Spoken Digit Dataset")
-    parser.add_argument("--only", default="", help="runs whose name holds this")
+    parser.add_argument("--only", default="", help="runs whose name contains this")
+    parser.add_argument("--epochs", type=int, help="as many for every run; docs/ stays as it is")
     arguments = parser.parse_args()
+    places = Places()
+    if arguments.epochs:
+        trial = places.models / f"epochs-{arguments.epochs}"
+        places = Places(trial / "results.json", trial)
+    places.models.mkdir(parents=True, exist_ok=True)
     for run in RUNS:
-        has_start = not run.start or (place_of(run.start) / ONNX).is_file()
+        has_start = not run.start or (places.of(run.start) / ONNX).is_file()
         if arguments.only in run.name and has_start:
-            with claimed(run) as is_ours:
+            with claimed(run, places) as is_ours:
                 if is_ours:
-                    keep(run.name, measured(run, arguments.data, arguments.babble))
-    write_report(json.loads(RESULTS.read_text()), RESULTS.with_name("RESULTS.md"))
+                    result = measure(
+                        run, arguments.data, arguments.babble, places, arguments.epochs
+                    )
+                    keep(run.name, result, places)
+    write_report(json.loads(places.results.read_text()), places.results.with_name("RESULTS.md"))
 
 
 @contextmanager
-def claimed(run: Run) -> Iterator[bool]:
-    """Whether this program is to do the run: neither done, nor being done by another."""
-    MODELS.mkdir(parents=True, exist_ok=True)
-    with (MODELS / f"{run.name}.lock").open("w") as lock:
+def claimed(run: Run, places: Places) -> Iterator[bool]:
+    """Yield whether this program is to do the run: neither done, nor being done by another."""
+    with (places.models / f"{run.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             yield False
             return
-        yield not RESULTS.exists() or run.name not in json.loads(RESULTS.read_text())
+        results = places.results
+        yield not results.exists() or run.name not in json.loads(results.read_text())
 
 
-def place_of(name: str) -> Path:
-    """Return the folder of the model of the run called ``name``."""
-    return MODELS / name.replace(" ", "_")
-
-
-def keep(name: str, result: dict[str, Any]) -> None:
-    """Put one result into the file, whole."""
-    with (MODELS / "results.lock").open("w") as lock:
+def keep(name: str, result: dict[str, Any], places: Places) -> None:
+    """Add one result to the file, which is replaced as a whole."""
+    with (places.models / "results.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        results = json.loads(places.results.read_text()) if places.results.exists() else {}
         results[name] = result
-        scratch = RESULTS.with_suffix(".tmp")
-        scratch.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
-        scratch.replace(RESULTS)
+        text = json.dumps(dict(sorted(results.items())), indent=1)
+        write_atomic(places.results, f"{text}\n".encode())
 
 
-def measured(run: Run, data: Path, babble: Path) -> dict[str, Any]:
-    """Train one model and return everything that the report says of it."""
-    place = place_of(run.name)
+def measure(
+    run: Run, data: Path, babble: Path, places: Places, epochs: int | None = None
+) -> dict[str, Any]:
+    """Train one model, unless it is there, and return everything that the report says of it."""
+    dataset = find_examples(data)
     noise = data / NOISE_FOLDER if run.data in ("frequent", "old") else None
-    program = [str(Path(sys.executable).with_name("speechcls")), "train"]
-    if run.arch.startswith("bc-resnet"):
-        program = [sys.executable, str(HERE / "train_bcresnet.py"), "train"]
-    everything = find_examples(data)
-    source = data if run.data == "all" else write_manifest(run.data, everything)
-    arguments = ["--arch", run.arch, *run.options, "--seed", str(run.seed)]
-    if run.start:
-        arguments = ["--from", str(place_of(run.start)), *arguments[-2:]]
-    if run.data != "new":
-        arguments = ["--commands", COMMANDS, *arguments]
-    if noise:
-        arguments += ["--noise", str(noise)]
+    source = data if run.data == "all" else write_manifest(run.data, dataset, places)
+    command = command_of(run, source, noise, places, epochs)
+    place = places.of(run.name)
     if not (place / ONNX).is_file():  # else trained, but not measured
-        with (MODELS / f"{run.name}.log").open("w") as log:
-            command = [*program, str(source), *arguments, "--out", str(place)]
-            subprocess.run(command, stdout=log, stderr=log, check=True)
+        with (places.models / f"{run.name}.log").open("w") as log:
+            full = [*command, "--out", str(place)]
+            subprocess.run(full, stdout=log, stderr=log, check=True)
     classifier = Classifier.load(place)
     scores = evaluate(classifier, find_examples(source, noise=noise), "validation").scores
-    about = json.loads((place / "metrics.json").read_text())
-    command = [Path(program[-2]).name, "train", source.name, *arguments]
-    places = {str(data): data.name, str(MODELS): "build/results"}  # not those of this machine
-    for here, anywhere in places.items():
-        command = [part.replace(here, anywhere) for part in command]
+    about = read_metrics(place)
     result = {
-        "command": shlex.join(command),
+        "command": portable(command, data, source, places),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "parameters": about["n_parameters"],
         "multiply_adds": about["multiply_adds"],
@@ -213,24 +216,54 @@ def measured(run: Run, data: Path, babble: Path) -> dict[str, Any]:
         "epochs": len(about["history"]),
         "best_epoch": about["best_epoch"],
         "model_bytes": (place / ONNX).stat().st_size,
-        "clip_ms": milliseconds_a_clip(classifier),
+        "clip_ms": ms_per_clip(classifier),
     }
     if run.table == "stream":
         _, result["stream_accuracy"] = accuracies(classifier, data)
     if run.data == "frequent":
-        result["unseen_recall"] = recall_of_unseen(classifier, everything)
+        result["unseen_recall"] = recall_of_unseen(classifier, dataset)
     return result
 
 
+def command_of(
+    run: Run, source: Path, noise: Path | None, places: Places, epochs: int | None
+) -> list[str]:
+    """Return the command that trains a run, but for the folder of its model."""
+    program = [str(Path(sys.executable).with_name("speechcls")), "train"]
+    if run.arch.startswith("bc-resnet"):
+        program = [sys.executable, str(HERE / "train_bcresnet.py"), "train"]
+    arguments = ["--arch", run.arch, *run.options]
+    if run.start:
+        arguments = ["--from", str(places.of(run.start))]
+    arguments += ["--seed", str(run.seed)]
+    if run.data != "new":
+        arguments = ["--commands", COMMANDS, *arguments]
+    if noise:
+        arguments += ["--noise", str(noise)]
+    if epochs:
+        arguments += ["--epochs", str(epochs)]  # of an option that is given twice the last one wins
+    return [*program, str(source), *arguments]
+
+
+def portable(command: list[str], data: Path, source: Path, places: Places) -> str:
+    """Return a command as it could be given on any machine."""
+    names = {str(source): source.name, str(data): data.name, str(places.models): "build/results"}
+    at = command.index("train")
+    parts = [Path(command[at - 1]).name, *command[at:]]
+    for here, anywhere in names.items():
+        parts = [part.replace(here, anywhere) for part in parts]
+    return shlex.join(parts)
+
+
 def rare_words(dataset: Dataset) -> set[str]:
-    """Return the words with so few clips that training hardly misses them."""
+    """Return the words with few clips."""
     counts = Counter(example.label for example in dataset.examples)
     return {word for word, n in counts.items() if n < RARE}
 
 
-def write_manifest(name: str, dataset: Dataset) -> Path:
+def write_manifest(name: str, dataset: Dataset, places: Places) -> Path:
     """List the clips of one of the parts that ``Run.data`` names, with speakers and splits."""
-    rare, path = rare_words(dataset), MODELS / f"{name}.jsonl"
+    rare, path = rare_words(dataset), places.models / f"{name}.jsonl"
     lines, counts = [], Counter[str]()
     for example in sorted(dataset.examples, key=lambda e: percentage(str(e.speaker))):
         is_train = example.split in (None, "train")
@@ -249,14 +282,12 @@ def write_manifest(name: str, dataset: Dataset) -> Path:
                 "split": example.split or "train",
             }
             lines.append(json.dumps(line))
-    scratch = path.with_suffix(f".{os.getpid()}")  # another program may be reading the old one
-    scratch.write_text("\n".join(lines) + "\n")
-    scratch.replace(path)
+    write_atomic(path, ("\n".join(lines) + "\n").encode())  # another program may be reading it
     return path
 
 
 def recall_of_unseen(classifier: Classifier, dataset: Dataset) -> float:
-    """Return the share of clips of words never heard that come out as ``_unknown_``."""
+    """Return the recall of ``_unknown_`` on words that were not in the training."""
     rare = rare_words(dataset)
     unseen = [example for example in dataset.examples if example.label in rare]
     predicted = classifier.probabilities(windows_of(classifier, unseen)).argmax(axis=1)
@@ -264,9 +295,9 @@ def recall_of_unseen(classifier: Classifier, dataset: Dataset) -> float:
 
 
 def accuracy_in_babble(classifier: Classifier, data: Path, babble: Path) -> dict[str, float]:
-    """Return the accuracy on validation words with many voices behind them, by ratio in dB.
+    """Return the accuracy on validation words mixed with babble, by signal-to-noise ratio in dB.
 
-    The voices are of another data set. Silence is left out, for it has no level.
+    The babble is of another data set. Silence is left out, since it has no level.
     """
     rows = [r for r in load_split(classifier.artifact) if r.split == "validation"]
     rows = [row for row in rows if row.label != SILENCE]
@@ -294,7 +325,7 @@ def accuracy_in_babble(classifier: Classifier, data: Path, babble: Path) -> dict
     return accuracy
 
 
-def milliseconds_a_clip(classifier: Classifier) -> float:
+def ms_per_clip(classifier: Classifier) -> float:
     """Return the median time of one clip from samples to probabilities on one thread."""
     session = open_session(classifier.artifact.path / ONNX)
     samples = np.zeros((1, classifier.artifact.features.n_samples), np.float32)

@@ -1,4 +1,4 @@
-"""How much a network loses from clips to a stream: the same clips alone and in a row."""
+"""Accuracy of the same clips one by one, and concatenated into a stream."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,17 +16,17 @@ from speechcls.runtime.stream import PosteriorStream
 
 GAP_S = 0.25, 0.75
 """Shortest and longest pause between two clips."""
-FAINT = 1e-3
-"""RMS of the noise in the pauses."""
+NOISE_RMS = 1e-3
+"""Of the noise in the pauses."""
 LAG_S = 0.3
-"""How long after a clip its answer may come."""
+"""How long after the end of a clip its prediction may come."""
 
 
 def accuracies(classifier: Classifier, data: Path) -> tuple[float, float]:
-    """Return the accuracy on the validation clips alone, and in a stream of all of them.
+    """Return the accuracy on the validation clips one by one, and in a stream of all of them.
 
-    A clip's answer in the stream is the step at which a word is likeliest, between the clip's
-    beginning and ``LAG_S`` after its end; alone it is the same step of the network's own.
+    A clip's prediction in the stream is that of the step at which a word's posterior peaks, between
+    the clip's beginning and ``LAG_S`` after its end.
     """
     rows = [row for row in load_split(classifier.artifact) if row.split == "validation"]
     order = np.random.default_rng(0).permutation(len(rows))
@@ -53,7 +53,7 @@ def windows_of(classifier: Classifier, examples: list[Example]) -> npt.NDArray[n
 def _in_stream(
     classifier: Classifier, windows: npt.NDArray[np.float32], silence: int
 ) -> Iterator[int]:
-    """Yield the index of the label that each window has in the stream."""
+    """Yield the index of the predicted label of each window in the stream."""
     rng, rate = np.random.default_rng(0), classifier.sample_rate
     stream = PosteriorStream(classifier.artifact)
     for window in windows:
@@ -68,4 +68,4 @@ def _in_stream(
 
 def _pause(rng: np.random.Generator, rate: int) -> Samples:
     n_samples = round(rng.uniform(*GAP_S) * rate)
-    return (FAINT * rng.standard_normal(n_samples)).astype(np.float32)
+    return (NOISE_RMS * rng.standard_normal(n_samples)).astype(np.float32)

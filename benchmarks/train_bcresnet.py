@@ -1,29 +1,16 @@
-"""``speechcls train`` with the networks bc-resnet-1, bc-resnet-3 and bc-resnet-8 in the zoo.
+"""``speechcls`` with the networks bc-resnet-1, bc-resnet-3 and bc-resnet-8 among its own.
 
-Everything else, data, features, recipe and artifact, is as for the networks of the package.
+Every command can take them: ``python benchmarks/train_bcresnet.py train DATA --arch bc-resnet-3``.
+Data, features, recipe and artifact are as for the networks of the package.
 """
 
-from bcresnet import BCResNet
+from bcresnet import BCResNet1, BCResNet3, BCResNet8
 
 from speechcls.cli.app import main
-from speechcls.config import NetworkConfig
-from speechcls.networks.zoo import NETWORKS, Recurrent
-
-SCALES = (1, 3, 8)
-
-
-def network_of(scale: int) -> type[Recurrent]:
-    """Return a class that is built as those of the zoo are."""
-
-    class _BCResNet(BCResNet):
-        front = BCResNet  # takes log-mel bands
-
-        def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
-            super().__init__(scale, n_outputs)
-
-    return _BCResNet  # type: ignore[return-value]
-
+from speechcls.networks.zoo import NETWORKS
 
 if __name__ == "__main__":
-    NETWORKS.update({f"bc-resnet-{scale}": network_of(scale) for scale in SCALES})
+    NETWORKS["bc-resnet-1"] = BCResNet1
+    NETWORKS["bc-resnet-3"] = BCResNet3
+    NETWORKS["bc-resnet-8"] = BCResNet8
     main()

@@ -14,7 +14,43 @@ from speechcls.errors import ConfigError
 MODELS = Path("models")
 """Where ``train`` puts models and ``predict`` looks for them, in the current folder."""
 
-FEATURE_KINDS = ("mfcc", "log-mel")
+
+@dataclass(frozen=True)
+class FeatureKind:
+    """What there is to know of a kind of features without computing it."""
+
+    title: str
+    row: str
+    """What each of the values in a frame is."""
+    unit: str
+    """Unit of the values; empty for none."""
+    size: str
+    """Field of ``FeatureConfig`` with the number of values in a frame."""
+    has_bands: bool
+    """Whether they are bands of frequency in order, which training may mask."""
+    is_signed: bool
+    """Whether they lie around zero, and are drawn so, the first one apart."""
+
+
+FEATURE_KINDS = {
+    "mfcc": FeatureKind(
+        "mel-frequency cepstral coefficients (MFCC)",
+        row="coefficient",
+        unit="",
+        size="n_mfcc",
+        has_bands=False,
+        is_signed=True,
+    ),
+    "log-mel": FeatureKind(
+        "log-mel energies",
+        row="mel band",
+        unit="dB",
+        size="n_mels",
+        has_bands=True,
+        is_signed=False,
+    ),
+}
+"""Kinds of features by name; ``speechcls.features.mel.FEATURES`` computes them."""
 READOUTS = ("last", "mean", "attention", "stream")
 SIZES = {"tiny": 30_000, "small": 100_000, "base": 400_000}
 """Upper limit of a network's parameters, by size."""
@@ -157,7 +193,7 @@ class FeatureConfig(Config):
         self._require_positive("sample_rate", "duration_s", "n_fft", "win_length", "hop_length")
         self._require_positive("n_mels", "n_mfcc", "range_db", "power_floor")
         self._require("win_length", self.win_length <= self.n_fft, f"at most n_fft ({self.n_fft})")
-        if self.kind == "mfcc":
+        if FEATURE_KINDS[self.kind].size == "n_mfcc":
             self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n_mels ({self.n_mels})")
         nyquist = self.sample_rate / 2
         self._require(
@@ -182,7 +218,7 @@ class FeatureConfig(Config):
     @property
     def n_features(self) -> int:
         """Values in a frame."""
-        return self.n_mfcc if self.kind == "mfcc" else self.n_mels
+        return int(getattr(self, FEATURE_KINDS[self.kind].size))
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,9 @@ def _describe(
 
     from speechcls.networks.recogniser import build_recogniser
     from speechcls.networks.size import count_multiply_adds, count_parameters, fit_size
-    from speechcls.networks.zoo import NETWORKS, feature_kind
+    from speechcls.networks.zoo import NETWORKS, describe, feature_kind
 
-    for name, network_class in NETWORKS.items():
+    for name in NETWORKS:
         config = NetworkConfig(arch=name, hidden_size=hidden_size, num_layers=num_layers)
         features = FeatureConfig(kind=feature_kind(name))
         if size:
@@ -79,5 +79,5 @@ def _describe(
             "hidden_size": config.hidden_size,
             "parameters": count_parameters(network),
             "multiply_adds": count_multiply_adds(network, frames),
-            "about": (network_class.__doc__ or "").splitlines()[0],
+            "about": describe(name),
         }

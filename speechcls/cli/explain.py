@@ -57,7 +57,6 @@ def explain(
 
     Example: speechcls explain clip.wav --html explain.html
     """
-    from speechcls.errors import ConfigError
     from speechcls.explain.trace import explain as explain_window
     from speechcls.runtime.classifier import Classifier
 
@@ -67,11 +66,6 @@ def explain(
     _check_places(out, html, animate)
     path = find_model(model, messages)
     classifier = Classifier.load(path)
-    n_layers = classifier.artifact.network.num_layers
-    if layer is not None and layer > n_layers:
-        raise ConfigError(
-            f"{layer} is not possible; this network has 1 to {n_layers}", field="layer"
-        )
     window = classifier.read_window(open_clip(clip), clip)
     if window.is_part:
         messages.note(
@@ -79,11 +73,13 @@ def explain(
             f" {window.start_s:.2f} s"
         )
     explanation = explain_window(classifier, window.samples)
-    if not explanation.has_gates:
+    if not explanation.layers:
+        messages.note(f"{explanation.arch} has no recurrent layers; there are no gates to show")
+    elif not explanation.has_gates:
         messages.note(f"{explanation.arch} has no gates; the picture shows its states alone")
     messages.note(f"{clip}: {_summary(explanation)}")
     _write(explanation, f"{Path(clip).name}: {_answer(explanation)} ({path.name})",
-           layer or n_layers, (out, html, animate))  # fmt: skip
+           layer or len(explanation.layers) or None, (out, html, animate))  # fmt: skip
 
 
 def _check_places(out: Path | None, html: Path | None, animate: Path | None) -> None:
@@ -117,7 +113,7 @@ def _summary(explanation: "Explanation") -> str:
 def _write(
     explanation: "Explanation",
     title: str,
-    layer: int,
+    layer: int | None,
     places: tuple[Path | None, Path | None, Path | None],
 ) -> None:
     """Write picture, page and animation, as far as there is a place, and print each."""

@@ -70,7 +70,8 @@ def _print(values: "Array", kind: str) -> None:
 
     from speechcls.render.terminal import as_blocks, as_shades, fit_cells, standardise
 
-    values = standardise(values) if kind == "mfcc" else values
+    is_signed = kind in FEATURE_KINDS and FEATURE_KINDS[kind].is_signed
+    values = standardise(values) if is_signed else values
     console = Console(file=sys.stdout, highlight=False, markup=False)
     n_columns, n_lines = min(console.width, len(values)), 20
     if console.is_terminal and not console.no_color:

@@ -1,53 +1,50 @@
-"""How long a recurrent network remembers a word: the answer comes seconds after the word's end."""
+"""How long a recurrent network remembers a word: it predicts it seconds after the word's end."""
 
 import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speechcls.audio.samples import PCM, to_float
+from speechcls.audio.samples import to_float
+from speechcls.audio.speech import find_speech
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.data.clips import ClipStore, read_clips
 from speechcls.data.examples import Dataset, Example
 from speechcls.data.splits import assign_splits
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.features.mel import MFCC
-from speechcls.networks.frontends import BlockFrontEnd, ConvFrontEnd
+from speechcls.networks.frontends import BlockFrontEnd, FrontEnd
+from speechcls.networks.recurrent import Recurrent, plain_network
 from speechcls.networks.size import count_parameters
-from speechcls.networks.zoo import NETWORKS, Recurrent
+from speechcls.networks.zoo import NETWORKS
 from speechcls.training.loop import learning_rate_factor
 
 WORD_S = 1.0
 """Every word ends at the end of a window of so many seconds."""
 NOISE_DB = -40.0
-"""Level of the faint hiss before, in and after the word, against the word's peak, dB."""
-FRONTS: dict[int, type[BlockFrontEnd] | None] = {10: None, 40: BlockFrontEnd}
-"""What comes before the recurrence, by the milliseconds that one of its steps stands for."""
+"""Level of the faint white noise before, in and after the word, against the word's peak, dB."""
+FRONTS: dict[int, type[FrontEnd] | None] = {10: None, 40: BlockFrontEnd}
+"""Front end by the duration of a step of the recurrence, ms."""
 
-# Absolute energies: those that count from the clip's mean would tell how long the gap is.
+# Absolute energies: those relative to the clip's mean would reveal how long the gap is.
 _FEATURES = FeatureConfig(kind="mfcc", n_mfcc=20, relative=False, duration_s=WORD_S)
-_N_GAPS = 64  # stretches of noise that gaps are taken from
-_QUIET_DB = 30.0  # below the loudest frame: a frame so faint is no part of the word
+_N_GAPS = 64  # pieces of noise that gaps are taken from
 _WIDTHS = range(4, 513, 4)
-_MOST_TESTED = 512  # clips in one pass
-
-Labels = npt.NDArray[np.int64]
+_TEST_BATCH = 512
 
 
 @dataclass(frozen=True)
 class DelayedRecallConfig:
-    """What each network gets: the same for all."""
+    """The budget of each network, the same for all."""
 
     longest_s: float = 3.0
-    """Longest gap between the end of the word and the answer, in training and in the test."""
+    """Longest gap between the end of the word and the prediction, in training and in the test."""
     parameters: int = 20_000
-    """Trainable values that a network stays below."""
+    """Upper limit of the trainable values of a network."""
     steps: int = 1_500
     """Batches in training."""
     batch_size: int = 32
@@ -55,18 +52,18 @@ class DelayedRecallConfig:
     lr: float = 3e-3
     """Highest learning rate of AdamW; it falls as a cosine."""
     per_word: int = 120
-    """Most clips of a word."""
+    """Largest number of clips per word."""
 
     @property
     def gaps_s(self) -> list[float]:
         """Gaps that are tested, seconds."""
-        shares = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
-        return [round(share * self.longest_s, 2) for share in shares]
+        ratios = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+        return [round(ratio * self.longest_s, 2) for ratio in ratios]
 
 
 @dataclass(frozen=True)
 class Words:
-    """Spoken words as features, each ending with its last frame, and noise to come after them."""
+    """Spoken words as features, each ending with its last frame, and noise to append to them."""
 
     labels: tuple[str, ...]
     training: Tensor
@@ -83,24 +80,24 @@ class Words:
 
     @property
     def chance(self) -> float:
-        """Accuracy of who always says the word that is commonest among the held-out clips."""
+        """Majority-class accuracy on the held-out clips."""
         return float(self.held_out_labels.bincount().max() / len(self.held_out_labels))
 
 
 @dataclass(frozen=True)
 class DelayedRecallRun:
-    """One trained network, and how well it answers after each gap."""
+    """One trained network, and its accuracy after each gap."""
 
     arch: str
     step_ms: int
     seed: int
     n_parameters: int
     accuracy: dict[float, float] = field(default_factory=dict)
-    """By the seconds between the end of the word and the answer."""
+    """By the seconds between the end of the word and the prediction."""
 
 
 def prepare_words(dataset: Dataset, config: DelayedRecallConfig, seed: int = 0) -> Words:
-    """Return the words of a data set; speakers are held out as in any training.
+    """Return the words of a data set, with speakers held out as in any training.
 
     Raises
     ------
@@ -110,9 +107,7 @@ def prepare_words(dataset: Dataset, config: DelayedRecallConfig, seed: int = 0) 
     examples = _choose(dataset.examples, config.per_word)
     labels = tuple(sorted({example.label for example in examples}))
     if len(labels) < 2:
-        raise DatasetError(
-            f"{dataset.source}: {len(labels)} label; two or more are to be told apart"
-        )
+        raise DatasetError(f"{dataset.source}: {len(labels)} label; there must be two or more")
     store = read_clips(examples, _FEATURES.sample_rate)
     names = [example.label for example in store.examples]
     splits = assign_splits(store.examples, names, store.digests)
@@ -120,8 +115,8 @@ def prepare_words(dataset: Dataset, config: DelayedRecallConfig, seed: int = 0) 
     is_held_out = torch.tensor([name in ("validation", "test") for name in splits.names])
     generator = torch.Generator().manual_seed(seed)
     extract = MFCC(_FEATURES)
-    words = extract(_align(store) + _hiss(len(names), WORD_S, generator))
-    gaps = extract(_hiss(_N_GAPS, config.longest_s + 1.0, generator))
+    words = extract(_align(store) + _white_noise(len(names), WORD_S, generator))
+    gaps = extract(_white_noise(_N_GAPS, config.longest_s + 1.0, generator))
     mean = words[is_training].mean(dim=(0, 1))
     # A coefficient that never changes must not be divided by zero.
     deviation = words[is_training].std(dim=(0, 1)).clamp(min=1e-3)
@@ -133,43 +128,32 @@ def prepare_words(dataset: Dataset, config: DelayedRecallConfig, seed: int = 0) 
         index[is_training],
         words[is_held_out],
         index[is_held_out],
-        gaps[:, 2:-2],  # without the edges, which fall into nothing
+        gaps[:, 2:-2],  # without the edges, where frames are padded with zeros
         (*dataset.problems, *store.bad),
     )
 
 
 def _choose(examples: Sequence[Example], per_word: int) -> list[Example]:
-    """Return the first clips of each word, speaker after speaker, as many as are wanted."""
+    """Return the first ``per_word`` clips of each word, speaker after speaker."""
     chosen: list[Example] = []
     for label in sorted({example.label for example in examples}):
         chosen += [example for example in examples if example.label == label][:per_word]
     return chosen
 
 
-def end_of_word(samples: PCM, sample_rate: int) -> int:
-    """Return the sample at which the word in ``samples`` (n,) is over.
-
-    It is the end of the last 10 ms that are within 30 dB of the loudest ones.
-    """
-    n = sample_rate // 100
-    padded = np.pad(to_float(samples), (0, -len(samples) % n))
-    energy = np.square(padded.reshape(-1, n)).mean(axis=1)
-    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-_QUIET_DB / 10))
-    return min(len(samples), int(loud[-1] + 1) * n)
-
-
 def _align(store: ClipStore) -> Tensor:
     """Return windows (n_clips, n_samples) that end with the word, its peak at 0.5."""
     windows = torch.zeros(len(store.examples), _FEATURES.n_samples)
     for window, clip in zip(windows, store.clips(), strict=True):
-        end = end_of_word(clip, store.sample_rate)
-        word = torch.from_numpy(to_float(clip[max(0, end - len(window)) : end]))
+        samples = to_float(clip)
+        _, end = find_speech(samples, store.sample_rate)
+        word = torch.from_numpy(samples[max(0, end - len(window)) : end])
         window[len(window) - len(word) :] = 0.5 * word / word.abs().max().clamp(min=1e-6)
     return windows
 
 
-def _hiss(n: int, seconds: float, generator: torch.Generator) -> Tensor:
-    """Return faint white noise (n, n_samples)."""
+def _white_noise(n: int, seconds: float, generator: torch.Generator) -> Tensor:
+    """Return white noise (n, n_samples) of ``NOISE_DB``."""
     n_samples = round(seconds * _FEATURES.sample_rate)
     level = 0.5 * 10 ** (NOISE_DB / 20)
     return level * torch.randn(n, n_samples, generator=generator)
@@ -182,18 +166,22 @@ def build_network(
 
     Parameters
     ----------
-    step_ms : that one step of the recurrence stands for, whatever it is in the zoo: 10 (frame by
-        frame) or 40 (blocks of four frames), so that all have equally far to remember
+    step_ms : duration of a step of the recurrence, instead of that in the zoo: 10 (frame by frame)
+        or 40 (blocks of four frames), so that all have equally many steps to remember
 
     Raises
     ------
     ConfigError
-        When there is no such architecture, or it has convolutions instead.
+        When there is no such architecture, or it is more than the network of one cell.
     """
-    able = [name for name, network in NETWORKS.items() if network.front is not ConvFrontEnd]
+    able = {
+        name: network
+        for name, network in NETWORKS.items()
+        if issubclass(network, Recurrent) and network.front in FRONTS.values()
+    }
     if arch not in able:
-        raise ConfigError(f"--archs {arch}: not one of {', '.join(able)}")
-    kind: type[Recurrent] = type(arch, (NETWORKS[arch],), {"front": FRONTS[step_ms]})
+        raise ConfigError(f"{arch} is not one of {', '.join(able)}", field="archs")
+    kind = plain_network(able[arch].cell, able[arch].bidirectional, FRONTS[step_ms])
     chosen = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -204,7 +192,7 @@ def build_network(
                     break
             chosen = config
         if chosen is None:
-            raise ConfigError(f"--archs {arch}: no form below {most:,} parameters")
+            raise ConfigError(f"{arch} has no form below {most:,} parameters", field="archs")
         return kind(chosen, n_features, n_labels)
 
 
@@ -216,9 +204,9 @@ def run_delayed_recall(
     config: DelayedRecallConfig,
     on_step: Callable[[], None] = lambda: None,
 ) -> DelayedRecallRun:
-    """Train a network on words with random gaps behind them; return how well it remembers.
+    """Return the accuracy by gap of a network trained on words with random gaps after them.
 
-    Nothing is chosen by the held-out words: what counts are the last weights.
+    Nothing is chosen by the held-out words: they are scored with the last weights.
 
     Parameters
     ----------
@@ -234,10 +222,10 @@ def run_delayed_recall(
     network.train()
     for step in range(config.steps):
         chosen = torch.randint(len(words.training), (config.batch_size,), generator=generator)
-        # The words first, then longer and longer gaps: at once, none of the networks learns either.
+        # The gaps grow during training: with long ones from the start, no network learns the words.
         longest_s = config.longest_s * min(1.0, 2 * step / config.steps)
         gap_s = longest_s * float(torch.rand(1, generator=generator))
-        features = _with_gap(words.training[chosen], words.gaps, gap_s, generator)
+        features = append_gap(words.training[chosen], words.gaps, gap_s, generator)
         loss = functional.cross_entropy(network(features), words.training_labels[chosen])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -250,21 +238,21 @@ def run_delayed_recall(
 
 
 def _accuracy(network: Recurrent, words: Words, gap_s: float) -> float:
-    """Return the share of the held-out words that are told after a gap."""
+    """Return the accuracy on the held-out words after a gap."""
     network.eval()
     generator = torch.Generator().manual_seed(0)  # the same noise for every network
     n_right = 0
     with torch.no_grad():
-        for start in range(0, len(words.held_out), _MOST_TESTED):
-            part = words.held_out[start : start + _MOST_TESTED]
-            logits = network(_with_gap(part, words.gaps, gap_s, generator))
-            truth = words.held_out_labels[start : start + _MOST_TESTED]
+        for start in range(0, len(words.held_out), _TEST_BATCH):
+            part = words.held_out[start : start + _TEST_BATCH]
+            logits = network(append_gap(part, words.gaps, gap_s, generator))
+            truth = words.held_out_labels[start : start + _TEST_BATCH]
             n_right += int((logits.argmax(dim=1) == truth).sum())
     return n_right / len(words.held_out)
 
 
-def _with_gap(words: Tensor, gaps: Tensor, gap_s: float, generator: torch.Generator) -> Tensor:
-    """Return words (batch, n_frames, n_features) with a gap of any noise behind each."""
+def append_gap(words: Tensor, gaps: Tensor, gap_s: float, generator: torch.Generator) -> Tensor:
+    """Return words (batch, n_frames, n_features), each followed by ``gap_s`` seconds of noise."""
     n_frames = round(gap_s * _FEATURES.sample_rate / _FEATURES.hop_length)
     chosen = torch.randint(len(gaps), (len(words),), generator=generator)
     start = int(torch.randint(gaps.shape[1] - n_frames + 1, (1,), generator=generator))
@@ -276,19 +264,19 @@ def mean_curves(
 ) -> dict[tuple[int, str], dict[float, tuple[float, float]]]:
     """Return mean and standard deviation over seeds, by step, architecture and gap.
 
-    The deviation of one seed is not a number.
+    The deviation of a single seed is NaN.
     """
     curves: dict[tuple[int, str], dict[float, tuple[float, float]]] = {}
     for run in runs:
         key = run.step_ms, run.arch
         if key in curves:
             continue
-        alike = [other.accuracy for other in runs if (other.step_ms, other.arch) == key]
+        accuracies = [other.accuracy for other in runs if (other.step_ms, other.arch) == key]
         curves[key] = {
             gap_s: (
-                statistics.fmean(accuracy[gap_s] for accuracy in alike),
-                statistics.stdev(accuracy[gap_s] for accuracy in alike)
-                if len(alike) > 1
+                statistics.fmean(accuracy[gap_s] for accuracy in accuracies),
+                statistics.stdev(accuracy[gap_s] for accuracy in accuracies)
+                if len(accuracies) > 1
                 else math.nan,
             )
             for gap_s in run.accuracy

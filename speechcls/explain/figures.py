@@ -1,4 +1,4 @@
-"""The panels of ``explain`` and ``features`` as pictures."""
+"""The panels of ``explain`` as pictures, still and moving."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,29 +16,35 @@ if TYPE_CHECKING:
 
 
 N_FRAMES = 51
-"""Of a moving picture."""
+"""Frames of an animation."""
 SLOWER, LONGEST_S = 5.0, 15.0
-"""How much slower than the sound a moving picture is, and how long it lasts at most."""
+"""How much slower than the sound an animation is, and how long it lasts at most."""
 _MOVING_DPI = 70
-_PALE = 0.2
+_FADED = 0.2
 _CURSOR = (194, 24, 91)
 
 
-def draw_explanation(explanation: Explanation, title: str, layer: int) -> "Figure":
-    """Return the whole figure: what is heard and answered on the left, a layer on the right."""
-    figure = new_figure(14.0, 9.5)
+def draw_explanation(explanation: Explanation, title: str, layer: int | None) -> "Figure":
+    """Return the whole figure: input and output on the left, a layer on the right.
+
+    Parameters
+    ----------
+    layer : from 1, the lowest; None for a network without recurrent layers, which has no right side
+    """
+    figure = new_figure(14.0 if layer else 7.5, 9.5)
     figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=12)
-    heard, inside = figure.subfigures(1, 2, wspace=0.02, squeeze=False)[0]
-    _stack(heard, input_panels(explanation), explanation)
-    inside.suptitle(layer_title(explanation, layer), x=0.02, ha="left", fontsize=10)
-    _stack(inside, layer_panels(explanation, layer), explanation)
+    left, *right = figure.subfigures(1, 2 if layer else 1, wspace=0.02, squeeze=False)[0]
+    _stack(left, input_panels(explanation), explanation)
+    if layer:
+        right[0].suptitle(layer_title(explanation, layer), x=0.02, ha="left", fontsize=10)
+        _stack(right[0], layer_panels(explanation, layer), explanation)
     return figure
 
 
 def animate_figure(figure: "Figure", end_s: float) -> list[npt.NDArray[np.uint8]]:
-    """Return a figure of panels moment by moment, with what is still to come paled.
+    """Return the frames of an animation of a figure, in which the future is faded out.
 
-    Its resolution is changed.
+    The resolution of the figure is changed.
 
     Parameters
     ----------
@@ -54,7 +60,7 @@ def animate_figure(figure: "Figure", end_s: float) -> list[npt.NDArray[np.uint8]
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     whole = np.asarray(canvas.buffer_rgba())[:, :, :3]
-    pale = (255 - (255 - whole.astype(np.int64)) * _PALE).astype(np.uint8)
+    faded = (255 - (255 - whole.astype(np.int64)) * _FADED).astype(np.uint8)
     frames = []
     for time_s in np.linspace(0, end_s, N_FRAMES):
         frame = whole.copy()
@@ -62,7 +68,7 @@ def animate_figure(figure: "Figure", end_s: float) -> list[npt.NDArray[np.uint8]
             box = axes.get_window_extent()
             top, bottom = (round(len(whole) - y) for y in (box.y1, box.y0))
             now, end = round(axes.transData.transform((time_s, 0.0))[0]), round(box.x1)
-            frame[top:bottom, now:end] = pale[top:bottom, now:end]
+            frame[top:bottom, now:end] = faded[top:bottom, now:end]
             frame[top:bottom, now : now + 2] = _CURSOR
         frames.append(frame)
     return frames

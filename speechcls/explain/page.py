@@ -1,4 +1,4 @@
-"""What ``explain`` shows as a page: the same panels, with a moving cursor and the sound."""
+"""The panels of ``explain`` as an HTML page with a moving cursor and the sound."""
 
 import itertools
 from pathlib import Path
@@ -23,14 +23,14 @@ _N_DECIMALS = 3
 
 
 def write_explanation(
-    explanation: Explanation, figure: "Figure", title: str, layer: int, path: Path
+    explanation: Explanation, figure: "Figure", title: str, layer: int | None, path: Path
 ) -> None:
     """Write one page that needs no other file.
 
     Parameters
     ----------
-    figure : what is shown where scripts are off, of ``panel_figures.draw_explanation``
-    layer : shown first, 1 is the lowest
+    figure : of ``figures.draw_explanation``, shown where scripts are off
+    layer : shown first, 1 is the lowest; None for a network without recurrent layers
     """
     page = render(
         "explain.html",
@@ -42,13 +42,13 @@ def write_explanation(
     write_atomic(path, page)
 
 
-def to_dict(explanation: Explanation, layer: int) -> dict[str, Any]:
+def to_dict(explanation: Explanation, layer: int | None) -> dict[str, Any]:
     """Return every panel, of all layers, as JSON-ready values."""
     layers = range(1, len(explanation.layers) + 1)
-    heard = input_panels(explanation)
+    inputs = input_panels(explanation)
     inside = [layer_panels(explanation, each) for each in layers]
     maps = {
-        panel.colours for panel in (*heard, *itertools.chain(*inside)) if isinstance(panel, Image)
+        panel.colours for panel in (*inputs, *itertools.chain(*inside)) if isinstance(panel, Image)
     }
     return {
         "answer": explanation.labels[explanation.label_index],
@@ -58,7 +58,7 @@ def to_dict(explanation: Explanation, layer: int) -> dict[str, Any]:
         "layer": layer,
         "palette": PALETTE,
         "colours": {name: colour_steps(name, N_COLOURS) for name in sorted(maps)},
-        "heard": [_panel(panel) for panel in heard],
+        "inputs": [_panel(panel) for panel in inputs],
         "layers": [
             {"title": layer_title(explanation, each), "panels": [_panel(panel) for panel in panels]}
             for each, panels in zip(layers, inside, strict=True)
@@ -102,5 +102,5 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 
 def _numbers(values: Array) -> Any:
-    """Return an array as lists, with as many decimals as a reader could tell apart."""
+    """Return an array as lists, rounded to what a reader can see."""
     return np.round(values.astype(np.float64), _N_DECIMALS).tolist()

@@ -1,14 +1,15 @@
-"""What each panel of ``explain`` and ``features`` shows: arrays, scales and words, not yet drawn.
+"""The panels of ``explain``: arrays, scales and titles, not yet drawn.
 
-``panel_figures`` draws them as pictures, ``explainpage`` puts them into a page.
+``figures`` draws them as pictures, ``page`` puts them into a page.
 """
 
 import numpy as np
 
 from speechcls.audio.spectrogram import spectrogram
-from speechcls.explain.trace import OCCLUDED_S, SHARES, STATE, Explanation, GatePanel, gate_panels
-from speechcls.render.figures import SHARES as SHARES_MAP
-from speechcls.render.figures import SIGNED
+from speechcls.config import FEATURE_KINDS
+from speechcls.explain.recurrence import EQUATIONS, GateText
+from speechcls.explain.trace import OCCLUDED_S, STATE, Explanation, GatePanel, gate_panels
+from speechcls.render.figures import SHARES, SIGNED
 from speechcls.render.panels import (
     COLOUR_QUANTILE,
     Curves,
@@ -18,27 +19,9 @@ from speechcls.render.panels import (
     wave_panel,
 )
 
-_GATE_TITLES = {
-    "forget": "forget gate f: the share of the old cell that stays",
-    "input": "input gate i: the share of the candidate that is added",
-    "candidate": "candidate c\u0303: what could be added",
-    "cell": "cell c = f·c + i·c\u0303: what is remembered",
-    "output": "output gate o: the share of the cell that is shown",
-    "reset": "reset gate r: the share of the old state that the candidate sees",
-    "update": "update gate z: the share of the old state that stays",
-}
-_STATE_TITLES = {
-    "rnn": "state h = tanh(W_x x + W_h h + b)",
-    "fastrnn": "state h = β·h + α·tanh(W_x x + W_h h + b)",
-    "lstm": "state h = o·tanh(c)",
-    "lstmp": "state h = P (o·tanh(c)), in units of its own",
-    "gru": "state h = z·h + (1 - z)·candidate",
-    "mingru": "state h = (1 - z)·h + z·candidate",
-}
-
 
 def input_panels(explanation: Explanation) -> list[Panel]:
-    """Return the sound, its features, the answer as it unfolds, attention and what decides."""
+    """Return waveform, spectrogram, features, posteriors over time, attention if any, occlusion."""
     config = explanation.config
     return [
         wave_panel(explanation.samples, config.sample_rate, 0.8),
@@ -56,22 +39,21 @@ def layer_panels(explanation: Explanation, layer: int) -> list[Image]:
 
 
 def layer_title(explanation: Explanation, layer: int) -> str:
-    """Return what the panels of a layer show, and that there are no gates if there are none."""
-    ways = " and ".join(explanation.layers[layer - 1])
-    text = f"layer {layer} of {len(explanation.layers)}, {ways}: a row a unit, sorted by when its"
-    text += " state is active"
+    """Return the title above the panels of a layer."""
+    ways = " and ".join(explanation.layer(layer))
+    text = f"layer {layer} of {len(explanation.layers)}, {ways}: one row per unit, sorted by when"
+    text += " its state is active"
     if not explanation.has_gates:
-        text += f"\n{explanation.arch} has no gates: all there is to see are its states"
+        text += f"\n{explanation.arch} has no gates: these are its states"
     return text
 
 
 def _features(about: Explanation) -> Image:
-    is_mfcc = about.config.kind == "mfcc"
-    what = "cepstral coefficients (MFCC)" if is_mfcc else "log-mel energies"
+    kind = FEATURE_KINDS[about.config.kind]
     most = float(np.quantile(np.abs(about.features), COLOUR_QUANTILE)) or 1.0
     return Image(
-        title=f"what the network hears: {what}, in standard deviations",
-        unit="coefficient" if is_mfcc else "mel band",
+        title=f"input of the network: {kind.title}, in standard deviations",
+        unit=kind.row,
         height=1.5,
         times_s=about.frame_times_s,
         values=about.features.T[::-1],
@@ -82,7 +64,7 @@ def _features(about: Explanation) -> Image:
 
 
 def _posterior_over_time(about: Explanation) -> Curves:
-    """Return the probability of each label, the answer first, then by how high they ever come."""
+    """Return the probability of each label, the predicted one first, then by their maximum."""
     times_s, values = about.posterior_over_time
     by_height = values.max(axis=0).argsort(kind="stable")[::-1]
     order = [about.label_index, *(int(i) for i in by_height if i != about.label_index)]
@@ -99,7 +81,7 @@ def _attention(about: Explanation) -> list[Panel]:
     if about.attention is None:
         return []
     names = tuple(f"head {head + 1}" for head in range(about.attention.shape[1]))
-    title = "attention: how much of each step goes into the answer"
+    title = "attention: the weight of each step in the result"
     limits = (0.0, 1.05 * float(about.attention.max()))
     return [Curves(title, "weight", 1.0, about.step_times_s, about.attention, names, limits)]
 
@@ -108,8 +90,7 @@ def _occlusion(about: Explanation) -> Curves:
     times_s, lost = about.occlusion
     label = about.labels[about.label_index]
     return Curves(
-        title=f"what decides, by occlusion: probability of {label} lost when {OCCLUDED_S:g} s is"
-        " silence",
+        title=f"importance by occlusion: probability of {label} lost if {OCCLUDED_S:g} s is silent",
         unit="lost",
         height=1.2,
         times_s=times_s,
@@ -121,28 +102,19 @@ def _occlusion(about: Explanation) -> Curves:
 
 
 def _gate(about: Explanation, panel: GatePanel) -> Image:
-    is_share = panel.name in SHARES
+    equations = EQUATIONS[about.cell]
+    gate = GateText(equations.state) if panel.name == STATE else equations.gates[panel.name]
     most = float(np.abs(panel.rows).max()) or 1.0
     is_both = panel.n_forward < len(panel.rows)
     return Image(
-        title=_gate_title(about.cell, panel.name),
+        title=gate.title,
         unit="reverse  forward" if is_both else f"{len(panel.rows)} units",
         height=1.0,
         times_s=about.step_times_s,
         values=panel.rows,
-        colours=SHARES_MAP if is_share else SIGNED,
-        limits=(0.0, 1.0) if is_share else (-most, most),
+        colours=SHARES if gate.is_share else SIGNED,
+        limits=(0.0, 1.0) if gate.is_share else (-most, most),
         edges=(0.0, float(len(panel.rows))),
         name=panel.name,
         n_forward=panel.n_forward,
     )
-
-
-def _gate_title(cell: str, name: str) -> str:
-    if name == STATE:
-        return _STATE_TITLES[cell]
-    if name == "update" and cell == "mingru":
-        return "update gate z: the share of the candidate that is taken"
-    if name == "candidate" and "lstm" not in cell:
-        return "candidate: what could become the state"
-    return _GATE_TITLES[name]

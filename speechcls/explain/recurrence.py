@@ -1,20 +1,20 @@
 """The equations of the recurrent cells in NumPy, gate by gate: written to be read, not to be fast.
 
-``rnn_step``, ``lstm_step`` and so on are one time step each; ``run_recurrence`` carries them over
-time, layers and directions with the weights of a trained network and keeps every gate's activation.
+``rnn_step``, ``lstm_step`` and so on are one time step each; ``EQUATIONS`` says where each cell's
+weights are stored and titles its gates; ``unroll.run_recurrence`` carries the steps over time,
+layers and directions with the weights of a trained network and keeps every gate's activation. A new
+cell is a step and an entry in ``EQUATIONS``.
+
 x is the input of the step, h the hidden state and c the LSTM's cell, both from the step before.
 Papers write W x for a column x; here each clip of a batch is one row of ``x``, so the same product
 is ``x @ W.T``.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-
-from speechcls.errors import ConfigError
+from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 
@@ -212,7 +212,7 @@ def mingru_step(x: Array, state: State, weights: CellWeights) -> tuple[State, Ga
     return (new_h,), {"update": update, "candidate": candidate}
 
 
-class _Stored(NamedTuple):
+class StoredArray(NamedTuple):
     """One array of one layer and direction, as the trained network stores it."""
 
     name: str  # {layer} stands for 0, 1 ... and {reverse} for nothing or _reverse
@@ -221,179 +221,115 @@ class _Stored(NamedTuple):
     gates: tuple[str, ...] = ()  # stacked along the first axis, in this order
 
 
-class _Cell(NamedTuple):
-    """One kind of cell, as the loop over time needs to know it."""
+class GateText(NamedTuple):
+    """How a gate is presented."""
+
+    title: str
+    is_share: bool = False  # a sigmoid, from nothing (0) to everything (1)
+
+
+class CellEquations(NamedTuple):
+    """One kind of cell: its equations, where its weights are stored, and titles for its panels."""
 
     step: Callable[..., tuple[State, Gates]]
     n_states: int
     sized_by: str  # the array whose shape tells 'hidden' and 'units'
-    stored: tuple[_Stored, ...]
+    stored: tuple[StoredArray, ...]
+    state: str  # title of h
+    gates: Mapping[str, GateText] = {}  # by the names that the step gives them
 
 
-def _by_torch(gates: tuple[str, ...], n_units: str = "hidden") -> tuple[_Stored, ...]:
+def _by_torch(gates: tuple[str, ...], n_units: str = "hidden") -> tuple[StoredArray, ...]:
     """Arrays of ``torch.nn.RNN`` and its like, each of which stacks all gates."""
     return (
-        _Stored("weight_ih_l{layer}{reverse}", "w_x", (n_units, "inputs"), gates),
-        _Stored("bias_ih_l{layer}{reverse}", "b_x", (n_units,), gates),
-        _Stored("weight_hh_l{layer}{reverse}", "w_h", (n_units, "hidden"), gates),
-        _Stored("bias_hh_l{layer}{reverse}", "b_h", (n_units,), gates),
+        StoredArray("weight_ih_l{layer}{reverse}", "w_x", (n_units, "inputs"), gates),
+        StoredArray("bias_ih_l{layer}{reverse}", "b_x", (n_units,), gates),
+        StoredArray("weight_hh_l{layer}{reverse}", "w_h", (n_units, "hidden"), gates),
+        StoredArray("bias_hh_l{layer}{reverse}", "b_h", (n_units,), gates),
     )
 
 
-_LSTM_GATES = ("input", "forget", "candidate", "output")
-_LSTMP = (
-    *_by_torch(_LSTM_GATES, n_units="units"),
-    _Stored("weight_hr_l{layer}{reverse}", "w_hr", ("hidden", "units")),
-)
-_FASTRNN = (
-    _Stored("layers.{layer}.from_input.weight", "w_x", ("hidden", "inputs"), ("hidden",)),
-    _Stored("layers.{layer}.from_input.bias", "b_x", ("hidden",), ("hidden",)),
-    _Stored("layers.{layer}.weight_hh", "w_h", ("hidden", "hidden"), ("hidden",)),
-    _Stored("layers.{layer}.alpha_logit", "alpha_logit", ()),
-    _Stored("layers.{layer}.beta_logit", "beta_logit", ()),
-)
-_MINGRU = (
-    _Stored("layers.{layer}.update.weight", "w_x", ("hidden", "inputs"), ("update",)),
-    _Stored("layers.{layer}.update.bias", "b_x", ("hidden",), ("update",)),
-    _Stored("layers.{layer}.candidate.weight", "w_x", ("hidden", "inputs"), ("candidate",)),
-    _Stored("layers.{layer}.candidate.bias", "b_x", ("hidden",), ("candidate",)),
-)
-_CELLS = {
-    "rnn": _Cell(rnn_step, 1, "weight_hh_l0", _by_torch(("hidden",))),
-    "lstm": _Cell(lstm_step, 2, "weight_hh_l0", _by_torch(_LSTM_GATES)),
-    "gru": _Cell(gru_step, 1, "weight_hh_l0", _by_torch(("reset", "update", "candidate"))),
-    "lstmp": _Cell(lstmp_step, 2, "weight_hr_l0", _LSTMP),
-    "fastrnn": _Cell(fastrnn_step, 1, "layers.0.weight_hh", _FASTRNN),
-    "mingru": _Cell(mingru_step, 1, "layers.0.update.weight", _MINGRU),
+def _linear(name: str, gate: str) -> tuple[StoredArray, ...]:
+    """Arrays of a ``torch.nn.Linear`` on the inputs of ``StackedLayers``."""
+    return (
+        StoredArray(f"layers.{{layer}}.{name}.weight", "w_x", ("hidden", "inputs"), (gate,)),
+        StoredArray(f"layers.{{layer}}.{name}.bias", "b_x", ("hidden",), (gate,)),
+    )
+
+
+_STACKED_IN_LSTM = ("input", "forget", "candidate", "output")
+_LSTM_GATES = {
+    "forget": GateText("forget gate f: the share of the old cell that stays", is_share=True),
+    "input": GateText("input gate i: the share of the candidate that is added", is_share=True),
+    "output": GateText("output gate o: the share of the cell that is shown", is_share=True),
+    "candidate": GateText("candidate c\u0303: what could be added"),
+    "cell": GateText("cell c = f·c + i·c\u0303: what is remembered"),
 }
-_SUFFIXES = {"forward": "", "reverse": "_reverse"}
+_CANDIDATE = GateText("candidate: what could become the state")
 
-
-@dataclass(frozen=True)
-class DirectionTrace:
-    """What one layer did in one direction; frame t is the input's frame t, in reverse too."""
-
-    hidden: Array  # (batch, n_frames, hidden_size), h after each frame
-    gates: Gates  # by name (batch, n_frames, n_units), as the step function gives them
-
-
-@dataclass(frozen=True)
-class RecurrenceTrace:
-    """What a network did; a forward direction ends at frame -1, a reverse one at frame 0."""
-
-    outputs: Array  # (batch, n_frames, n_directions * hidden_size), the forward columns first
-    layers: tuple[dict[str, DirectionTrace], ...]  # each by 'forward' and, if there, 'reverse'
-
-
-def run_recurrence(cell: str, weights: Mapping[str, Array], inputs: Array) -> RecurrenceTrace:
-    """Trace of a recurrent network run from a state of zeros, in the dtype of ``inputs``.
-
-    Parameters
-    ----------
-    cell : 'rnn', 'lstm', 'gru', 'lstmp', 'fastrnn' or 'mingru'
-    weights : by the names of the ``state_dict`` and in its shapes; they decide how many layers and
-        directions there are. Torch's layers have weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0
-        and in 'lstmp' weight_hr_l0, then l1, with _reverse appended for the other direction; those
-        of ``speechcls.cells`` have layers.0.weight_hh and so on, and one direction
-    inputs : (batch, n_frames, n_inputs) floating, one frame or more
-
-    Raises
-    ------
-    ConfigError
-        Unknown cell; missing, unknown or misshapen weight; inputs other than above.
-
-    Source
-    ------
-    Schuster & Paliwal 1997, "Bidirectional recurrent neural networks". Each further layer reads
-    the outputs of the one below; there is no dropout between them, as in torch's ``eval`` mode.
-    """
-    if cell not in _CELLS:
-        raise ConfigError(f"recurrent cell {cell!r}: not known; choose one of {', '.join(_CELLS)}")
-    if inputs.ndim != 3 or not inputs.shape[1] or not np.issubdtype(inputs.dtype, np.floating):
-        found = f"{inputs.dtype} of shape {inputs.shape}"
-        raise ConfigError(f"{cell} inputs: {found}; pass floats (batch, n_frames >= 1, n_inputs)")
-    num_layers, directions = _check_weights(cell, weights, n_inputs=inputs.shape[2])
-    outputs = inputs
-    layers = []
-    for layer in range(num_layers):
-        traces = {way: _run_layer(cell, weights, outputs, layer, way) for way in directions}
-        # (batch, n_frames, n_directions * hidden_size)
-        outputs = np.concatenate([trace.hidden for trace in traces.values()], axis=2)
-        layers.append(traces)
-    return RecurrenceTrace(outputs, tuple(layers))
-
-
-def _run_layer(
-    cell: str, weights: Mapping[str, Array], inputs: Array, layer: int, direction: str
-) -> DirectionTrace:
-    """One layer over all frames of (batch, n_frames, n_inputs), in one direction."""
-    gate_weights, arguments = _unpack(cell, weights, layer, direction, inputs.dtype)
-    n_units, hidden_size = next(iter(gate_weights.values())).w_h.shape
-    batch, n_frames, _ = inputs.shape
-    hidden = np.empty((batch, n_frames, hidden_size), inputs.dtype)
-    gates_at: list[Gates] = [{}] * n_frames
-    step, n_states, *_ = _CELLS[cell]
-    sizes = (hidden_size, n_units)[:n_states]  # of h and c
-    state: State = tuple(np.zeros((batch, size), inputs.dtype) for size in sizes)
-    for frame in range(n_frames) if direction == "forward" else reversed(range(n_frames)):
-        state, gates_at[frame] = step(inputs[:, frame], state, gate_weights, **arguments)
-        hidden[:, frame] = state[0]
-    gates = {name: np.stack([at[name] for at in gates_at], axis=1) for name in gates_at[0]}
-    return DirectionTrace(hidden, gates)
-
-
-def _unpack(
-    cell: str, weights: Mapping[str, Array], layer: int, direction: str, dtype: DTypeLike
-) -> tuple[CellWeights, dict[str, Array]]:
-    """One layer and direction's weights gate by gate, and the step's further arguments."""
-    parts: dict[str, dict[str, Array]] = {}  # by gate
-    arguments = {}
-    for name, stored in _arrays(cell, layer, [direction]).items():
-        array = np.asarray(weights[name], dtype)
-        if not stored.gates:
-            arguments[stored.part] = array
-            continue
-        for gate, rows in zip(stored.gates, np.split(array, len(stored.gates)), strict=True):
-            parts.setdefault(gate, {})[stored.part] = rows
-    for part in parts.values():
-        part.setdefault("b_h", np.zeros_like(part["b_x"]))
-        part.setdefault("w_h", np.zeros(2 * part["b_h"].shape, dtype))  # (n_units, n_units)
-    return {gate: GateWeights(**part) for gate, part in parts.items()}, arguments
-
-
-def _arrays(cell: str, layer: int, directions: list[str]) -> dict[str, _Stored]:
-    """Arrays of one layer by their full names."""
-    return {
-        stored.name.format(layer=layer, reverse=_SUFFIXES[direction]): stored
-        for direction in directions
-        for stored in _CELLS[cell].stored
-    }
-
-
-def _check_weights(cell: str, weights: Mapping[str, Array], n_inputs: int) -> tuple[int, list[str]]:
-    """Layer count and directions that the names stand for, once names and shapes are right."""
-    is_both = any(name.endswith("_reverse") for name in weights)
-    directions = ["forward", "reverse"] if is_both else ["forward"]
-    arrays = [_arrays(cell, layer, directions) for layer in range(max(1, len(weights)))]
-    # A layer above a gap counts too, so that what is missing is named.
-    num_layers = sum(not names.keys().isdisjoint(weights) for names in arrays) or 1
-    has = {name: np.shape(array) for name, array in weights.items()}
-    sized_by = _CELLS[cell].sized_by
-    # Of weight_hh the second axis wins, on which no gates are stacked.
-    found = zip(arrays[0][sized_by].shape, has.get(sized_by, ()), strict=False)
-    sizes = {"hidden": 0, "units": 0, **dict(found)}
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(num_layers):
-        sizes["inputs"] = n_inputs if layer == 0 else len(directions) * sizes["hidden"]
-        for name, stored in arrays[layer].items():
-            shape = [sizes[size] for size in stored.shape]
-            if stored.gates:
-                shape[0] *= len(stored.gates)
-            shapes[name] = tuple(shape)
-    faults = [f"missing {name}" for name in shapes if name not in has]
-    faults += [f"unknown {name}" for name in has if name not in shapes]
-    faults = faults or [f"{n} is {has[n]}, not {shapes[n]}" for n in shapes if has[n] != shapes[n]]
-    if faults:
-        mend = f"pass exactly {', '.join(shapes)}, made for {n_inputs} inputs"
-        raise ConfigError(f"{cell} weights: {', '.join(faults)}; {mend}")
-    return num_layers, directions
+EQUATIONS: dict[str, CellEquations] = {
+    "rnn": CellEquations(
+        rnn_step,
+        n_states=1,
+        sized_by="weight_hh_l0",
+        stored=_by_torch(("hidden",)),
+        state="state h = tanh(W_x x + W_h h + b)",
+    ),
+    "lstm": CellEquations(
+        lstm_step,
+        n_states=2,
+        sized_by="weight_hh_l0",
+        stored=_by_torch(_STACKED_IN_LSTM),
+        state="state h = o·tanh(c)",
+        gates=_LSTM_GATES,
+    ),
+    "gru": CellEquations(
+        gru_step,
+        n_states=1,
+        sized_by="weight_hh_l0",
+        stored=_by_torch(("reset", "update", "candidate")),
+        state="state h = z·h + (1 - z)·candidate",
+        gates={
+            "reset": GateText(
+                "reset gate r: the share of the old state that the candidate sees", True
+            ),
+            "update": GateText("update gate z: the share of the old state that stays", True),
+            "candidate": _CANDIDATE,
+        },
+    ),
+    "lstmp": CellEquations(
+        lstmp_step,
+        n_states=2,
+        sized_by="weight_hr_l0",
+        stored=(
+            *_by_torch(_STACKED_IN_LSTM, n_units="units"),
+            StoredArray("weight_hr_l{layer}{reverse}", "w_hr", ("hidden", "units")),
+        ),
+        state="state h = P (o·tanh(c)), in units of its own",
+        gates=_LSTM_GATES,
+    ),
+    "fastrnn": CellEquations(
+        fastrnn_step,
+        n_states=1,
+        sized_by="layers.0.weight_hh",
+        stored=(
+            *_linear("from_input", "hidden"),
+            StoredArray("layers.{layer}.weight_hh", "w_h", ("hidden", "hidden"), ("hidden",)),
+            StoredArray("layers.{layer}.alpha_logit", "alpha_logit", ()),
+            StoredArray("layers.{layer}.beta_logit", "beta_logit", ()),
+        ),
+        state="state h = β·h + α·tanh(W_x x + W_h h + b)",
+    ),
+    "mingru": CellEquations(
+        mingru_step,
+        n_states=1,
+        sized_by="layers.0.update.weight",
+        stored=(*_linear("update", "update"), *_linear("candidate", "candidate")),
+        state="state h = (1 - z)·h + z·candidate",
+        gates={
+            "update": GateText("update gate z: the share of the candidate that is taken", True),
+            "candidate": _CANDIDATE,
+        },
+    ),
+}
+"""Every cell by the name that it has in ``speechcls.networks.layers.CELLS``."""

@@ -1,28 +1,28 @@
-"""What a network does while a clip goes by: the arrays behind every panel of ``explain``.
+"""Trace of one input window: the arrays behind every panel of ``explain``.
 
-Torch computes features and front end; from there on it is NumPy, the recurrence gate by gate as
-``recurrence`` writes it, and the answer is held against that of ``model.onnx``.
+Any network has its features, its probabilities over time and occlusion. Of recurrent ones torch
+computes features and front end; from there on it is NumPy, the recurrence gate by gate as
+``recurrence`` has it. The result is compared with that of ``model.onnx``.
 """
 
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from speechcls.artifact.format import ONNX, WEIGHTS
-from speechcls.artifact.store import load_weights
 from speechcls.audio.samples import Samples
 from speechcls.audio.spectrogram import Array
 from speechcls.config import FeatureConfig
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.explain.recurrence import DirectionTrace, run_recurrence
-from speechcls.networks.layers import FastRNNLayers, MinGRULayers, ProjectedLSTM
+from speechcls.explain.recurrence import EQUATIONS
+from speechcls.explain.unroll import DirectionTrace, run_recurrence
 from speechcls.networks.load import load_recogniser
-from speechcls.networks.recogniser import Recogniser
+from speechcls.networks.network import Network
+from speechcls.networks.recurrent import Recurrent
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import apply_temperature
 
@@ -31,21 +31,11 @@ TOLERANCE = 1e-4
 OCCLUDED_S = 0.1
 """How much of the clip is silenced at a time."""
 LEAST_LOSS = 0.05
-"""A smaller loss of probability decides nothing."""
-SHARES = ("forget", "input", "output", "reset", "update")
-"""Gates, sigmoids all: what they let through is between nothing (0) and everything (1)."""
+"""No moment is decisive if silencing it costs less probability than this."""
 STATE = "state"
 """Name of the panel of h, which every cell has."""
 
-_EVERY_S, _MOST_MOMENTS = 0.02, 100
-_CELLS: dict[type[nn.Module], str] = {
-    nn.RNN: "rnn",
-    nn.LSTM: "lstm",
-    nn.GRU: "gru",
-    ProjectedLSTM: "lstmp",
-    FastRNNLayers: "fastrnn",
-    MinGRULayers: "mingru",
-}
+_EVERY_S, _MAX_MOMENTS = 0.02, 100
 Layer = dict[str, DirectionTrace]
 """By 'forward' and, if there, 'reverse'; a batch of one clip."""
 
@@ -65,51 +55,78 @@ class GatePanel(NamedTuple):
     n_forward: int  # rows of the forward direction, which are above those of the reverse one
 
 
+class NetworkTrace(NamedTuple):
+    """One pass of a window through a network."""
+
+    logits: Array  # (n_outputs,), of a streaming network (n_steps, n_outputs)
+    n_steps: int = 0  # of the recurrence, or of a streaming network
+    cell: str = ""  # of ``recurrence.EQUATIONS``; the empty string if the gates are not known
+    layers: tuple[Layer, ...] = ()
+    attention: Array | None = None  # (n_steps, n_heads)
+
+
 @dataclass(frozen=True)
 class Explanation:
-    """What happened in a network while it heard one window of sound."""
+    """Trace of one input window."""
 
     labels: tuple[str, ...]
     arch: str
     cell: str
-    """As in ``recurrence.run_recurrence``."""
+    """Name in ``recurrence.EQUATIONS``; empty for a network that is not recurrent."""
     config: FeatureConfig
     samples: Samples
     """(n_samples,) of the model's window."""
     features: Array
-    """(n_frames, n_features) as the network gets them, in deviations from their means."""
+    """(n_frames, n_features), standardised: the input of the network."""
     frame_times_s: Array
     """(n_frames,) the middle of each frame, or with a running mean its end."""
     step_times_s: Array
     """(n_steps,) the last frame of each step of the recurrence; the last step may lack some."""
     layers: tuple[Layer, ...]
+    """Of the recurrence, the lowest first; none for a network that is not recurrent."""
     attention: Array | None
     """(n_steps, n_heads), each head summing to 1, if the network has attention."""
     probabilities: Array
-    """(n_labels,) the answer."""
+    """(n_labels,) of the whole window."""
     posterior_over_time: Curve
-    """The probability of each label as the word unfolds."""
+    """The probability of each label over time."""
     is_per_step: bool
-    """Whether ``posterior_over_time`` holds a causal network's outputs at its steps, rather than
-    the answers to the window revealed up to each moment and followed by silence."""
+    """Whether ``posterior_over_time`` holds a streaming network's outputs at its steps, rather than
+    those for the window up to each moment, followed by silence."""
     occlusion: Curve
-    """What the answer's probability loses when ``OCCLUDED_S`` around a moment are silenced."""
+    """Loss of the predicted label's probability if ``OCCLUDED_S`` around a moment are silent."""
 
     @property
     def label_index(self) -> int:
-        """Which label is the answer."""
+        """Index of the predicted label."""
         return int(self.probabilities.argmax())
 
     @property
     def has_gates(self) -> bool:
         """Whether its cells have gates."""
-        return bool(self.layers[0]["forward"].gates)
+        return bool(self.layers and self.layers[0]["forward"].gates)
+
+    def layer(self, number: int) -> Layer:
+        """Return a layer of the recurrence, 1 is the lowest.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such layer.
+        """
+        n_layers = len(self.layers)
+        if 1 <= number <= n_layers:
+            return self.layers[number - 1]
+        there = f"this network has 1 to {n_layers}"
+        if not n_layers:
+            there = f"{self.arch} has no recurrent layers"
+        raise ConfigError(f"{number} is not possible; {there}", field="layer")
 
     @property
     def end_s(self) -> float:
         """Where a time axis ends: with the window, or with the last step if that is later."""
         end_s = len(self.samples) / self.config.sample_rate
-        return max(end_s, float(self.step_times_s[-1]))
+        return max(end_s, float(self.step_times_s.max(initial=0.0)))
 
     @property
     def decisive_s(self) -> float | None:
@@ -119,7 +136,7 @@ class Explanation:
 
 
 def explain(classifier: Classifier, samples: Samples) -> Explanation:
-    """Return what the model does with a window of sound.
+    """Return the trace of one window through a model.
 
     Parameters
     ----------
@@ -130,82 +147,89 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
     ArtifactError
         When weights are missing, damaged or not those of ``model.onnx``.
     """
-    artifact = classifier.artifact
-    recogniser, weights = load_recogniser(artifact), load_weights(artifact)
-    config, network = artifact.features, recogniser.network
+    artifact, config = classifier.artifact, classifier.artifact.features
+    recogniser = load_recogniser(artifact)
+    network = recogniser.network
     with torch.no_grad():
         features = recogniser.extract_features(torch.from_numpy(samples)[None])
-        inputs = _front_end(recogniser, features)[0].double().numpy()  # (n_steps, n_inputs)
-    cell = _CELLS[type(network.recurrence)]
-    trace = run_recurrence(cell, _under(weights, "network.recurrence."), inputs[None])
-    vectors, attention = read_out(
-        network.readout.kind,
-        trace.outputs[0],
-        _under(weights, "network.readout."),
-        network.bidirectional,
-    )
-    output = _under(weights, "network.output.")
-    by_word = softmax(vectors @ output["weight"].T + output["bias"], axis=-1)
-    answers = by_word @ recogniser.members.numpy()  # (n_labels,) or (n_steps, n_labels)
-    is_stream = network.readout.kind == "stream"
-    best = answers[:, :-1].max(axis=1).argmax() if is_stream else 0
-    answers = apply_temperature(np.atleast_2d(answers).astype(np.float32), classifier.temperature)
-    probabilities = answers[best]
+        trace = trace_network(network, features)
+    by_label = softmax(trace.logits, axis=-1) @ recogniser.members.numpy()
+    best = by_label[:, :-1].max(axis=1).argmax() if network.is_streaming else 0
+    rows = apply_temperature(np.atleast_2d(by_label).astype(np.float32), classifier.temperature)
+    probabilities = rows[best]
     _compare(classifier, samples, probabilities)
 
-    frame_s = config.hop_length / config.sample_rate
-    first_s = frame_s if config.running_s else 0.0
-    frame_times_s = first_s + frame_s * np.arange(config.n_frames)
-    step_s = frame_s * network.frames_per_step
-    first_step_s = step_s if is_stream else first_s
-    step_times_s = first_step_s + step_s * np.arange(len(inputs))
-    label_index = int(probabilities.argmax())
+    frame_times_s, step_times_s = _times_s(config, network, trace.n_steps)
     moments_s = _moments_s(config)
-    posterior_over_time = Curve(step_times_s, answers)
-    if not is_stream:
+    posterior_over_time = Curve(step_times_s, rows)
+    if not network.is_streaming:
         revealed = (reveal(samples, end_s, config.sample_rate) for end_s in moments_s)
-        posterior_over_time = Curve(moments_s, _answers(classifier, revealed))
-    silenced = (occlude(samples, middle_s, config.sample_rate) for middle_s in moments_s)
-    left = _answers(classifier, silenced)[:, label_index]
+        posterior_over_time = Curve(moments_s, _posteriors(classifier, revealed))
+    occluded = (occlude(samples, middle_s, config.sample_rate) for middle_s in moments_s)
+    label_index = int(probabilities.argmax())
+    remaining = _posteriors(classifier, occluded)[:, label_index]
     return Explanation(
         labels=artifact.labels,
         arch=artifact.network.arch,
-        cell=cell,
+        cell=trace.cell,
         config=config,
         samples=samples,
         features=features[0].numpy(),
         frame_times_s=frame_times_s,
         step_times_s=step_times_s,
         layers=trace.layers,
-        attention=attention,
+        attention=trace.attention,
         probabilities=probabilities,
         posterior_over_time=posterior_over_time,
-        is_per_step=is_stream,
-        occlusion=Curve(moments_s, probabilities[label_index] - left),
+        is_per_step=network.is_streaming,
+        occlusion=Curve(moments_s, probabilities[label_index] - remaining),
     )
 
 
-def _front_end(recogniser: Recogniser, features: torch.Tensor) -> torch.Tensor:
-    """Return what the recurrence hears (batch, n_steps, n_inputs)."""
-    network = recogniser.network
-    if not network.front:
-        return features
-    if network.readout.kind != "stream":
-        inputs: torch.Tensor = network.front_end(features)
-        return inputs
-    n_whole = features.shape[1] // network.frames_per_step * network.frames_per_step
-    inputs, _ = network.front_end.step(features[:, :n_whole], network.front_end.states(1))
-    return inputs
+def trace_network(network: Network, features: torch.Tensor) -> NetworkTrace:
+    """Return one pass through a network, gate by gate where its equations are known.
+
+    Parameters
+    ----------
+    features : (1, n_frames, n_features), standardised
+    """
+    if isinstance(network, Recurrent) and network.cell.name in EQUATIONS:
+        return _trace_recurrent(network, features)
+    logits = network(features)[0].double().numpy()
+    return NetworkTrace(logits, n_steps=len(logits) if network.is_streaming else 0)
+
+
+def _trace_recurrent(network: Recurrent, features: torch.Tensor) -> NetworkTrace:
+    inputs = network.recurrence_inputs(features)[0].double().numpy()  # (n_steps, n_inputs)
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    cell, readout = network.cell.name, network.readout.kind
+    trace = run_recurrence(cell, _under(weights, "recurrence."), inputs[None])
+    vectors, attention = read_out(
+        readout, trace.outputs[0], _under(weights, "readout."), network.bidirectional
+    )
+    output = _under(weights, "output.")
+    logits = vectors @ output["weight"].T + output["bias"]
+    return NetworkTrace(logits, len(inputs), cell, trace.layers, attention)
+
+
+def _times_s(config: FeatureConfig, network: Network, n_steps: int) -> tuple[Array, Array]:
+    """Return the time of each frame of a window, and that of each step of the network."""
+    frame_s = config.hop_length / config.sample_rate
+    first_s = frame_s if config.running_s else 0.0
+    step_s = frame_s * network.frames_per_step
+    first_step_s = step_s if network.is_streaming else first_s
+    frame_times_s = first_s + frame_s * np.arange(config.n_frames)
+    return frame_times_s, first_step_s + step_s * np.arange(n_steps)
 
 
 def read_out(
     kind: str, outputs: Array, weights: Mapping[str, Array], is_both: bool
 ) -> tuple[Array, Array | None]:
-    """Return what the last layer hears, and the attention paid to each step if there is any.
+    """Return the input of the last layer, and the attention paid to each step if there is any.
 
     Parameters
     ----------
-    kind : ``last``, ``mean``, ``attention``, or ``stream``, whose last layer hears every step
+    kind : ``last``, ``mean``, ``attention``, or ``stream``, whose last layer is given every step
     outputs : (n_steps, size) of the recurrence
     weights : of the attention: project.weight, project.bias and score.weight
     is_both : whether the second half of ``size`` is a reverse direction
@@ -236,7 +260,7 @@ def softmax(logits: Array, axis: int) -> Array:
     return shares
 
 
-def _under(weights: Mapping[str, Any], prefix: str) -> dict[str, Array]:
+def _under(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     """Return the weights of one part of the network, by their names in it."""
     return {
         name.removeprefix(prefix): array
@@ -246,7 +270,7 @@ def _under(weights: Mapping[str, Any], prefix: str) -> dict[str, Array]:
 
 
 def _compare(classifier: Classifier, samples: Samples, probabilities: Array) -> None:
-    """Refuse weights that do not give what the model answers."""
+    """Refuse weights whose probabilities are not those of the exported model."""
     difference = float(np.abs(classifier.probabilities(samples[None])[0] - probabilities).max())
     if not difference <= TOLERANCE:
         path = classifier.artifact.path
@@ -259,7 +283,7 @@ def _compare(classifier: Classifier, samples: Samples, probabilities: Array) -> 
 def _moments_s(config: FeatureConfig) -> Array:
     """Return the times at which clips are revealed or silenced, both ends among them."""
     duration_s = config.n_samples / config.sample_rate
-    n_steps = min(max(1, round(duration_s / _EVERY_S)), _MOST_MOMENTS)
+    n_steps = min(max(1, round(duration_s / _EVERY_S)), _MAX_MOMENTS)
     return np.linspace(0.0, duration_s, n_steps + 1)
 
 
@@ -279,12 +303,12 @@ def occlude(samples: Samples, middle_s: float, sample_rate: int) -> Samples:
     return occluded
 
 
-def _answers(classifier: Classifier, windows: Iterator[Samples]) -> Array:
-    """Return the model's (n_windows, n_labels), a batch at a time."""
-    answers = []
+def _posteriors(classifier: Classifier, windows: Iterator[Samples]) -> Array:
+    """Return the model's probabilities (n_windows, n_labels), a batch at a time."""
+    rows = []
     while batch := list(itertools.islice(windows, classifier.batch_size)):
-        answers.append(classifier.probabilities(np.stack(batch)))
-    return np.concatenate(answers)
+        rows.append(classifier.probabilities(np.stack(batch)))
+    return np.concatenate(rows)
 
 
 def gate_panels(explanation: Explanation, layer: int) -> list[GatePanel]:
@@ -303,10 +327,7 @@ def gate_panels(explanation: Explanation, layer: int) -> list[GatePanel]:
     ConfigError
         When there is no such layer.
     """
-    n_layers = len(explanation.layers)
-    if not 1 <= layer <= n_layers:
-        raise ConfigError(f"layer: {layer} is not possible; this network has 1 to {n_layers}")
-    directions = explanation.layers[layer - 1]
+    directions = explanation.layer(layer)
     panels = []
     for name in (*directions["forward"].gates, STATE):
         sorted_units = [_sorted_units(trace, name) for trace in directions.values()]

@@ -1,5 +1,6 @@
 """A trained recogniser as ``model.onnx``: samples in, probabilities out, no torch needed."""
 
+import copy
 import io
 import tempfile
 import warnings
@@ -46,66 +47,78 @@ def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
         When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
     """
     config = recogniser.features.config
-    model = _Probabilities(recogniser).to("cpu").eval()
     generator = torch.Generator().manual_seed(0)
     samples = 0.1 * torch.randn(3, config.n_samples, generator=generator)
     samples[2] = 0.0  # digital silence, the extreme that every set of recordings holds
     with torch.no_grad():
-        expected = model(samples).numpy()
+        expected = _Probabilities(recogniser.to("cpu").eval())(samples).numpy()
+    model = _Probabilities(_exportable(recogniser)).eval()
     free = {"samples": {0: "batch", 1: "n_samples"}, "probabilities": {0: "batch"}}
     content = _trace(model, (samples[:2],), ["samples"], ["probabilities"], free)
     content = _finish(content, describe_graph(labels, config.sample_rate))
-    answer = open_session(content).run(None, {"samples": samples.numpy()})[0]
-    _compare(ONNX, answer, expected)
+    probabilities = open_session(content).run(None, {"samples": samples.numpy()})[0]
+    _compare(ONNX, probabilities, expected)
     return content
 
 
 def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
-    """Return the ONNX graph that hears running sound block by block, compared with torch.
+    """Return the ONNX graph that takes a stream block by block, compared with torch.
 
     Inputs are ``samples`` (1, n_samples), a multiple of ``step`` in the metadata, and states, all
-    zeros where the sound begins; outputs ``probabilities`` and, each with ``_next`` behind its
-    name, what to give as states with the next block. A causal network has an answer for each step
-    (n_steps, n_labels), any other one for the window that ends with the block (1, n_labels).
+    zeros at the start of the stream; outputs are ``probabilities`` and, with ``_next`` appended to
+    their names, the states to pass with the next block. A streaming network gives probabilities of
+    each step (n_steps, n_labels), any other one of the window that ends with the block
+    (1, n_labels).
 
     Raises
     ------
     ArtifactError
         When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
     """
-    is_causal = recogniser.network.readout.kind == "stream"
-    kind = CausalStreamingModule if is_causal else SlidingWindowModule
-    model = kind(recogniser.to("cpu").eval()).eval()
+    is_streaming = recogniser.network.is_streaming
+    kind = CausalStreamingModule if is_streaming else SlidingWindowModule
+    model = kind(_exportable(recogniser)).eval()
     states = model.states()
     generator = torch.Generator().manual_seed(0)
     blocks = 0.1 * torch.randn(4, 1, 3 * model.n_samples, generator=generator)
     blocks[2] = 0.0
     names = ["probabilities", *(f"{name}_next" for name in states)]
     with torch.no_grad():
-        expected = run_blocks(model, blocks)
+        expected = run_blocks(kind(recogniser.to("cpu").eval()), blocks)
         content = _trace(
             model, (blocks[0], *states.values()), ["samples", *states], names, {"samples": {1: "n"}}
         )
     about = describe_graph(labels, recogniser.features.config.sample_rate)
     content = _finish(content, about | {"step": str(model.n_samples)})
-    session, answers = open_session(content), []
-    held = {name: state.numpy() for name, state in states.items()}
+    session, rows = open_session(content), []
+    arrays = {name: state.numpy() for name, state in states.items()}
     for block in blocks:
-        answer, *after = session.run(None, {"samples": block.numpy()} | held)
-        answers.append(answer)
-        held = dict(zip(held, after, strict=True))
-    _compare(STREAM, np.concatenate(answers), expected.numpy())
+        probabilities, *after = session.run(None, {"samples": block.numpy()} | arrays)
+        rows.append(probabilities)
+        arrays = dict(zip(arrays, after, strict=True))
+    _compare(STREAM, np.concatenate(rows), expected.numpy())
     return content
 
 
 def run_blocks(model: CausalStreamingModule | SlidingWindowModule, blocks: Tensor) -> Tensor:
     """Return the probabilities of blocks (n_blocks, 1, n_samples) that follow each other."""
     states: Sequence[Tensor] = list(model.states().values())
-    answers = []
+    rows = []
     for block in blocks:
-        answer, *states = model(block, *states)
-        answers.append(answer)
-    return torch.cat(answers)
+        probabilities, *states = model(block, *states)
+        rows.append(probabilities)
+    return torch.cat(rows)
+
+
+def _exportable(recogniser: Recogniser) -> Recogniser:
+    """Return a copy in which every part has its equal that ONNX can express."""
+    exportable = copy.deepcopy(recogniser).to("cpu").eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit.script, as below
+        for module in list(exportable.modules()):
+            if prepare := getattr(module, "prepare_for_export", None):
+                prepare()
+    return exportable
 
 
 def _trace(
@@ -144,8 +157,10 @@ def _finish(content: bytes, about: dict[str, str]) -> bytes:
     return finished
 
 
-def _compare(name: str, answer: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> None:
-    difference = float(np.abs(answer - expected).max())
+def _compare(
+    name: str, probabilities: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]
+) -> None:
+    difference = float(np.abs(probabilities - expected).max())
     if not difference <= TOLERANCE:
         raise ArtifactError(f"{name} differs from torch by {difference:.2g}; please report this")
 

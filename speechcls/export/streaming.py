@@ -1,4 +1,4 @@
-"""A recogniser that hears running sound block by block, as ``stream.onnx`` holds it."""
+"""A recogniser as a module that takes a stream block by block, as ``stream.onnx`` holds it."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ Step = tuple[Tensor, ...]
 
 
 class CausalStreamingModule(nn.Module):
-    """Answers at each step of a causal network, from its states after the sound before.
+    """Probabilities at each step of a causal network, with its states carried from block to block.
 
     States: the last samples, which the next frame begins with; sums of the running level, if
     energies are relative; those of the network.
@@ -22,10 +22,10 @@ class CausalStreamingModule(nn.Module):
         self.recogniser = recogniser
         self.config = recogniser.features.config
         self.n_samples = self.config.hop_length * recogniser.network.frames_per_step
-        """A block holds a multiple of so many samples, and has an answer for each of them."""
+        """Samples per step: a block holds a multiple of them, and gives a row for each."""
 
     def states(self) -> dict[str, Tensor]:
-        """Return what is known where the sound begins."""
+        """Return the states at the start of the stream, by name."""
         states = {"tail": torch.zeros(1, self.config.n_fft - self.config.hop_length)}
         if self.config.relative:
             states["level"] = torch.zeros(1, 2)
@@ -35,8 +35,8 @@ class CausalStreamingModule(nn.Module):
     def forward(self, samples: Tensor, tail: Tensor, *states: Tensor) -> Step:
         """Return probabilities (n_steps, n_labels) of a block (1, n_samples), and new states."""
         features = self.recogniser.features
-        heard = torch.cat([tail, samples], dim=1)
-        energy = features.energies(heard)
+        extended = torch.cat([tail, samples], dim=1)
+        energy = features.energies(extended)
         level, sums = None, []
         if self.config.relative:
             level, new_sums = features.running_level(energy, states[0])
@@ -44,15 +44,15 @@ class CausalStreamingModule(nn.Module):
         normalised = self.recogniser.normalise(features.decibels(energy, level))
         logits, states_after = self.recogniser.network.step(normalised, list(states))
         probabilities = self.recogniser.merge_word_logits(logits).softmax(dim=2).squeeze(0)
-        return probabilities, heard[:, -tail.shape[1] :], *sums, *states_after
+        return probabilities, extended[:, -tail.shape[1] :], *sums, *states_after
 
 
 class SlidingWindowModule(nn.Module):
-    """The answer of any other network on the window that ends with the block.
+    """Probabilities of any other network on the window that ends with the block.
 
-    Each frame is computed once, but for the few at both ends of the window, which reach beyond it
-    and hear nothing there, as in a clip. States: the last window of samples; the mel energies of
-    its inner frames.
+    Each frame is computed once, except for the few at both ends of the window, which reach beyond
+    it and are padded with zeros there, as in a clip. States: the last window of samples; the mel
+    energies of its inner frames.
     """
 
     def __init__(self, recogniser: Recogniser) -> None:
@@ -60,7 +60,7 @@ class SlidingWindowModule(nn.Module):
         self.recogniser = recogniser
         self.config = config = recogniser.features.config
         self.n_samples = config.hop_length
-        """A block holds a multiple of so many samples, and has one answer."""
+        """A block holds a multiple of so many samples, and gives one row."""
         self.margin = config.n_fft // 2
         self.n_first = -(-self.margin // config.hop_length)  # frames that begin before the window
         last_inner = (config.n_samples - self.margin) // config.hop_length
@@ -69,7 +69,7 @@ class SlidingWindowModule(nn.Module):
         self.after_inner = (last_inner + 1) * config.hop_length - self.margin
 
     def states(self) -> dict[str, Tensor]:
-        """Return what is known where the sound begins."""
+        """Return the states at the start of the stream, by name."""
         return {
             "window": torch.zeros(1, self.config.n_samples),
             "energies": torch.zeros(1, self.n_inner, self.config.n_mels),
@@ -78,12 +78,12 @@ class SlidingWindowModule(nn.Module):
     def forward(self, samples: Tensor, window: Tensor, energies: Tensor) -> Step:
         """Return probabilities (1, n_labels) after a block (1, n_samples), and new states."""
         config, features = self.config, self.recogniser.features
-        heard = torch.cat([window, samples], dim=1)
+        extended = torch.cat([window, samples], dim=1)
         n_end = config.n_samples - self.after_inner - config.n_fft + config.hop_length
-        new = features.energies(heard[:, self.after_inner : heard.shape[1] - n_end])
+        new = features.energies(extended[:, self.after_inner : extended.shape[1] - n_end])
         inner = torch.cat([energies, new], dim=1)[:, -self.n_inner :]
-        inner = inner.clamp(min=config.power_floor)  # where the sound began
-        window = heard[:, -config.n_samples :]
+        inner = inner.clamp(min=config.power_floor)  # at the start of the stream
+        window = extended[:, -config.n_samples :]
         n_head = (self.n_first - 1) * config.hop_length + config.n_fft - self.margin
         head = functional.pad(window[:, :n_head], (self.margin, 0))
         n_tail = (self.n_last - 1) * config.hop_length + config.n_fft

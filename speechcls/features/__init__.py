@@ -1,1 +1,5 @@
-"""Samples to log-mel energies and MFCCs, in torch, and as operators ONNX can export."""
+"""Samples to features, as torch modules that export to ONNX.
+
+``mel`` has every kind of features (``FEATURES``, ``LogMel``, ``MFCC``, ``clip_features``),
+``onnx_fft`` the power spectrum in operators that every ONNX engine has (``PowerSpectrum``).
+"""

@@ -1,4 +1,8 @@
-"""Samples to features: batched torch modules on any device, equal to librosa's."""
+"""Samples to features: batched torch modules on any device, equal to librosa's.
+
+A new kind of features is a subclass of ``LogMel``, most simply with a ``decibels`` of its own, a
+line in ``FEATURES``, and an entry in ``speechcls.config.FEATURE_KINDS``.
+"""
 
 import dataclasses
 import math
@@ -31,7 +35,6 @@ class LogMel(nn.Module):
     """
 
     filters: Tensor
-    exported_filters: Tensor
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
@@ -48,8 +51,9 @@ class LogMel(nn.Module):
                 )  # (n_mels, 1 + n_fft // 2)
             except UserWarning as warning:
                 raise ConfigError(
-                    f"n-mels: {config.n_mels} bands are too many for n-fft {config.n_fft},"
-                    " some would hold no frequency; choose fewer bands or a longer n-fft"
+                    f"{config.n_mels} bands are too many for n_fft {config.n_fft},"
+                    " some would hold no frequency; choose fewer bands or a larger n_fft",
+                    field="n_mels",
                 ) from warning
         window = torch.hann_window(config.win_length, periodic=True, dtype=torch.float64)
         before = (config.n_fft - config.win_length) // 2
@@ -57,13 +61,17 @@ class LogMel(nn.Module):
         window = functional.pad(window, (before, after))  # (n_fft,)
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
         self.window = window  # no buffer: a device without float64 could not take it
-        self.exported_power = PowerSpectrum(window, config.hop_length)
-        bins = self.exported_power.bins
-        exported_filters = self.filters[:, bins]
+        self.onnx_power: PowerSpectrum | None = None
+
+    def prepare_for_export(self) -> None:
+        """Compute spectra by ``PowerSpectrum`` from now on, with the filters for its bins."""
+        self.onnx_power = PowerSpectrum(self.window, self.config.hop_length)
+        bins = self.onnx_power.bins
+        filters = self.filters[:, bins]
         for i in range(len(bins)):
             if bins[i] in bins[:i]:
-                exported_filters[:, i] = 0.0  # counted already
-        self.register_buffer("exported_filters", exported_filters, persistent=False)
+                filters[:, i] = 0.0  # counted already
+        self.filters = filters
 
     def forward(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
         """Mel energies of a batch of clips.
@@ -80,7 +88,7 @@ class LogMel(nn.Module):
         ``i * hop_length``, with a running mean its end at ``(i + 1) * hop_length``
         """
         padded = functional.pad(samples, self._margins)
-        if torch.onnx.is_in_onnx_export():
+        if self.onnx_power:
             return self.decibels(self.energies(padded))
         n_block = _BLOCK if samples.device.type == "cpu" else len(samples)
         blocks = torch.split(padded, n_block)
@@ -88,19 +96,16 @@ class LogMel(nn.Module):
 
     def energies(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
         """Return mel energies (batch, n_frames, n_mels) of every whole frame in ``samples``."""
-        if torch.onnx.is_in_onnx_export():
-            energy = functional.linear(self.exported_power(samples), self.exported_filters)
-        else:
-            energy = functional.linear(self._power(samples, precision), self.filters)
-        return energy.clamp(min=self.config.power_floor)
+        power = self.onnx_power(samples) if self.onnx_power else self._power(samples, precision)
+        return functional.linear(power, self.filters).clamp(min=self.config.power_floor)
 
     def decibels(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
-        """Return mel energies (batch, n_frames, n_mels) in dB, by the configuration's measure.
+        """Return mel energies (batch, n_frames, n_mels) in dB, relative ones if so configured.
 
         Parameters
         ----------
-        level : (batch, n_frames or 1, 1) energies that they count from, if they are relative; by
-            default those of these frames
+        level : (batch, n_frames or 1, 1) energies of 0 dB, if they are relative; by default the
+            mean of these frames
         """
         if not self.config.relative:
             return _DECIBELS * torch.log(energy)
@@ -113,7 +118,7 @@ class LogMel(nn.Module):
         return (_DECIBELS * torch.log(energy / level)).clamp(min=-self.config.range_db)
 
     def running_level(self, energy: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean energy until each frame, in which the past fades out.
+        """Exponentially weighted mean energy up to each frame.
 
         Parameters
         ----------

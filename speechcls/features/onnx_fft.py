@@ -27,7 +27,7 @@ class PowerSpectrum(nn.Module):
     def __init__(self, window: Tensor, hop_length: int) -> None:
         super().__init__()
         n_fft = len(window)
-        # A column must move by whole steps from frame to frame. Products a sample of the frame:
+        # A column must move by whole steps from frame to frame. Products per sample of the frame:
         # n_rows by the first matrix, twice n_columns by the second.
         common = math.gcd(n_fft, hop_length)
         divisors = [n for n in range(1, common + 1) if common % n == 0]

@@ -1,18 +1,56 @@
 """What comes before the recurrence: layers that leave a quarter of the frames."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-States = list[Tensor]
-"""What a network has to know of the sound so far; all zeros where it begins."""
+from speechcls.networks.network import States
 
 
-class BlockFrontEnd(nn.Module):
+class FrontEnd(nn.Module):
+    """Layers from frames of features to steps of the recurrence, each of ``size`` values.
+
+    A causal one never looks at a later frame than the last one of its step, and so can stream.
+    """
+
+    frames_per_step: ClassVar[int] = 4
+    is_causal: ClassVar[bool] = True
+
+    def __init__(self, n_features: int, size: int) -> None:
+        super().__init__()
+        self.n_features, self.size = n_features, size
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (batch, n_steps, size) of ``features`` (batch, n_frames, n_features).
+
+        The number of steps is rounded up: the last one may lack frames.
+        """
+        raise NotImplementedError
+
+    def states(self, batch: int) -> States:
+        """Return the states that ``step`` starts from; only of causal ones."""
+        raise NotImplementedError
+
+    def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
+        """Return the steps that end in ``features``, and the states after them.
+
+        Parameters
+        ----------
+        features : (batch, n_frames, n_features), ``n_frames`` a multiple of ``frames_per_step``
+
+        Returns
+        -------
+        (batch, n_frames / frames_per_step, size), and the new states
+        """
+        raise NotImplementedError
+
+
+class BlockFrontEnd(FrontEnd):
     """One linear layer over blocks of four frames, so that the recurrence has a quarter to go.
 
-    Block i ends with frame 4 i, whether or not the network may look ahead.
+    Block i ends with frame 4 i, so that it is causal.
 
     Source
     ------
@@ -20,8 +58,8 @@ class BlockFrontEnd(nn.Module):
     Ioffe & Szegedy 2015 (batch norm).
     """
 
-    def __init__(self, n_features: int, size: int, causal: bool) -> None:
-        super().__init__()
+    def __init__(self, n_features: int, size: int) -> None:
+        super().__init__(n_features, size)
         self.project = nn.Conv1d(n_features, size, 4, stride=4, padding=3, bias=False)
         self.norm = nn.BatchNorm1d(size)
 
@@ -33,43 +71,39 @@ class BlockFrontEnd(nn.Module):
         return torch.relu(self.norm(self.project(features.transpose(1, 2)))).transpose(1, 2)
 
     def states(self, batch: int) -> States:
-        """Return the last frames of nothing."""
-        return [torch.zeros(batch, self.project.in_channels, 3)]
+        """Return three frames of zeros, which the first block begins with."""
+        return [torch.zeros(batch, self.n_features, 3)]
 
     def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
-        """Return the blocks (batch, n_frames / 4, size) that end in ``features``, and what is left.
-
-        Parameters
-        ----------
-        features : (batch, n_frames, n_features), ``n_frames`` a multiple of 4
-        """
+        """Return the blocks (batch, n_frames / 4, size) that end in ``features``, and its end."""
         frames = torch.cat([states[0], features.transpose(1, 2)], dim=2)
         blocks = nn.functional.conv1d(frames, self.project.weight, stride=4)
         return torch.relu(self.norm(blocks)).transpose(1, 2), [frames[:, :, -3:]]
 
 
-class ConvFrontEnd(nn.Module):
+class ConvFrontEnd(FrontEnd):
     """Convolutions that learn local shapes and leave a quarter of the frames.
 
     Two stages halve time and frequency; each ends with a convolution whose input is added to its
-    output. A ``causal`` one never looks at a later frame than its output stands for.
+    output. Kernels are centred, so that they look at later frames too.
 
     Source
     ------
     He et al. 2016 (residual); Ioffe & Szegedy 2015 (batch norm).
     """
 
-    def __init__(self, n_features: int, size: int, causal: bool) -> None:
-        super().__init__()
-        self.n_features = n_features
+    is_causal = False
+
+    def __init__(self, n_features: int, size: int) -> None:
+        super().__init__(n_features, size)
         unit = max(1, size // 12)
         first, second = 4 * unit, 8 * unit  # channels; processors like multiples of four
         self.stages = nn.ModuleList(
             [
-                _Convolution(1, first, 5, 2, causal),
-                _Convolution(first, first, 3, 1, causal),
-                _Convolution(first, second, 3, 2, causal),
-                _Convolution(second, second, 3, 1, causal),
+                _Convolution(1, first, 5, 2, self.is_causal),
+                _Convolution(first, first, 3, 1, self.is_causal),
+                _Convolution(first, second, 3, 2, self.is_causal),
+                _Convolution(second, second, 3, 1, self.is_causal),
             ]
         )
         n_bands = math.ceil(n_features / 4)
@@ -83,8 +117,14 @@ class ConvFrontEnd(nn.Module):
         projected: Tensor = self.project(maps.transpose(1, 2).flatten(2))
         return projected
 
+
+class CausalConvFrontEnd(ConvFrontEnd):
+    """The same convolutions, each padded before the first frame only."""
+
+    is_causal = True
+
     def states(self, batch: int) -> States:
-        """Return the last frames of nothing, before each convolution."""
+        """Return frames of zeros, those that the kernel of each convolution begins with."""
         states, bands = [], self.n_features
         for stage in self._in_order():
             states.append(torch.zeros(batch, stage.n_inputs, stage.width - 1, bands))
@@ -92,12 +132,7 @@ class ConvFrontEnd(nn.Module):
         return states
 
     def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
-        """Return (batch, n_frames / 4, size) of what comes after that of which ``states`` know.
-
-        Parameters
-        ----------
-        features : (batch, n_frames, n_features), ``n_frames`` a multiple of 4
-        """
+        """Return the steps (batch, n_frames / 4, size) that end in ``features``, and new states."""
         maps, after = features.unsqueeze(1), []
         for stage, state in zip(self._in_order(), states, strict=True):
             maps, state = stage.step(maps, state)
@@ -113,10 +148,10 @@ class _Convolution(nn.Module):
     """One convolution with batch norm and ReLU, around which a map of equal shape is added."""
 
     def __init__(
-        self, n_inputs: int, n_outputs: int, width: int, stride: int, causal: bool
+        self, n_inputs: int, n_outputs: int, width: int, stride: int, is_causal: bool
     ) -> None:
         super().__init__()
-        before = width - 1 if causal else width // 2  # frames
+        before = width - 1 if is_causal else width // 2  # frames
         self.n_inputs, self.width, self.stride = n_inputs, width, stride
         self.padding = (width // 2, width // 2, before, width - 1 - before)
         self.convolution = nn.Conv2d(n_inputs, n_outputs, width, stride, bias=False)
@@ -128,7 +163,7 @@ class _Convolution(nn.Module):
         return torch.relu(changed + maps if self.is_residual else changed)
 
     def step(self, maps: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what ``forward`` does of maps that come after ``before``, and the last of them."""
+        """Return what ``forward`` does of maps that follow ``before``, and the last of them."""
         frames = torch.cat([before, maps], dim=2)
         changed = self.norm(self.convolution(nn.functional.pad(frames, self.padding[:2])))
         changed = torch.relu(changed + maps if self.is_residual else changed)

@@ -1,4 +1,4 @@
-"""Start from a trained model: keep what it learnt, but for its last layer."""
+"""Trained weights from disk: of a whole recogniser, or of all its layers but the last."""
 
 import torch
 
@@ -8,11 +8,9 @@ from speechcls.errors import ArtifactError
 from speechcls.labels import label_of_words
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 
-OUTPUT_LAYER = "network.output."
-
 
 def load_backbone(recogniser: Recogniser, source: Artifact) -> None:
-    """Copy features' statistics and all layers but the last from a model into ``recogniser``.
+    """Copy feature statistics and all layers but the last from a model into ``recogniser``.
 
     Raises
     ------
@@ -21,16 +19,20 @@ def load_backbone(recogniser: Recogniser, source: Artifact) -> None:
     """
     weights = load_weights(source)
     state = recogniser.state_dict()
-    body = {name for name in state if not name.startswith(OUTPUT_LAYER)}
+    output_layer = f"network.{recogniser.network.output_layer}."
+    backbone = {name for name in state if not name.startswith(output_layer)}
     if misfits := sorted(
-        name for name in body if name not in weights or weights[name].shape != state[name].shape
+        name for name in backbone if name not in weights or weights[name].shape != state[name].shape
     ):
         raise ArtifactError(
             f"{source.path / WEIGHTS}: does not fit config.json ({', '.join(misfits[:3])});"
             " copy the model again"
         )
     recogniser.load_state_dict(
-        {name: torch.from_numpy(weights[name]) if name in body else state[name] for name in state}
+        {
+            name: torch.from_numpy(weights[name]) if name in backbone else value
+            for name, value in state.items()
+        }
     )
 
 

@@ -1,4 +1,4 @@
-"""A whole recogniser: from samples to one logit a label."""
+"""A whole recogniser: from samples to one logit per label."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
 from speechcls.features.mel import FEATURES
-from speechcls.networks.zoo import NETWORKS
+from speechcls.networks.zoo import build_network
 
 
 class Recogniser(nn.Module):
-    """The whole way from samples to logits: features, standardisation, network.
+    """Features, their standardisation and a network: from samples to logits.
 
-    The network may tell more words apart than there are labels; the probabilities of all words of
-    one label, as of ``_unknown_``, are then summed.
+    The network may have more outputs (words) than there are labels; the probabilities of all words
+    of one label, such as ``_unknown_``, are then summed.
     """
 
     feature_mean: Tensor
@@ -26,13 +26,13 @@ class Recogniser(nn.Module):
         self, features: FeatureConfig, network: NetworkConfig, label_of_output: Sequence[int]
     ) -> None:
         super().__init__()
-        if network.arch not in NETWORKS:
-            raise ConfigError(f"arch: no {network.arch!r}; there are {', '.join(NETWORKS)}")
         if network.readout == "stream" and not features.running_s:
-            raise ConfigError("readout: a stream has no mean of the whole clip; give --running 1")
+            raise ConfigError(
+                "a stream has no mean of the whole clip; set running_s to 1, say", field="readout"
+            )
         self.features = FEATURES[features.kind](features)
         n_outputs = len(label_of_output)
-        self.network = NETWORKS[network.arch](network, features.n_features, n_outputs)
+        self.network = build_network(network, features.n_features, n_outputs)
         self.register_buffer("feature_mean", torch.zeros(features.n_features))
         self.register_buffer("feature_std", torch.ones(features.n_features))
         self.sums = list(label_of_output) != list(range(n_outputs))
@@ -40,11 +40,11 @@ class Recogniser(nn.Module):
         self.register_buffer("members", members, persistent=False)  # (n_outputs, n_labels)
 
     def extract_features(self, samples: Tensor) -> Tensor:
-        """Return features (batch, n_frames, n_features) of ``samples`` (batch, n_samples)."""
+        """Return standardised features of ``samples`` (batch, n_samples)."""
         return self.normalise(self.features(samples))
 
     def normalise(self, features: Tensor) -> Tensor:
-        """Return ``features`` (batch, n_frames, n_features) in deviations from their means."""
+        """Return ``features`` (batch, n_frames, n_features) standardised as in training."""
         return (features - self.feature_mean) / self.feature_std
 
     def merge_word_logits(self, logits: Tensor) -> Tensor:
@@ -65,11 +65,11 @@ class Recogniser(nn.Module):
 
 
 def select_peak_step(logits: Tensor) -> Tensor:
-    """Return logits (batch, n_labels) of the step at which a word is likeliest.
+    """Return logits (batch, n_labels) of the step at which a word is most probable.
 
     Parameters
     ----------
-    logits : (batch, n_steps, n_labels), of which the last label stands for no word
+    logits : (batch, n_steps, n_labels), of which the last label is no word
     """
     likeliest = logits.softmax(dim=2)[:, :, :-1].amax(dim=2).argmax(dim=1)
     n_labels = int(logits.shape[2])  # a number, so that the exported graph says how many
@@ -90,7 +90,7 @@ def build_recogniser(
     Raises
     ------
     ConfigError
-        When there is no such network, or it cannot be built so.
+        When there is no such architecture, or it cannot be built with these settings.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from speechcls.config import SIZES, FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.networks.layers import FastRNNLayer
-from speechcls.networks.zoo import NETWORKS
+from speechcls.networks.layers import RecurrentLayer
+from speechcls.networks.zoo import build_network
 
 _WIDTHS = range(4, 1025, 4)
 """Hidden sizes that ``fit_size`` chooses from."""
@@ -19,27 +19,42 @@ def fit_size(
 ) -> NetworkConfig:
     """Return ``network`` with the largest hidden size that keeps it below ``SIZES[size]``.
 
+    A network of one size, whose parameters do not depend on the hidden size, is returned as it is.
+
     Raises
     ------
     ConfigError
         When ``size`` is unknown, or even the smallest network has more parameters.
     """
     if size not in SIZES:
-        raise ConfigError(f"size: no {size!r}; there are {', '.join(SIZES)}")
-    chosen = None
-    for width in _WIDTHS:
+        raise ConfigError(f"no {size!r}; there are {', '.join(SIZES)}", field="size")
+
+    def count_at(width: int) -> int:
         candidate = dataclasses.replace(network, hidden_size=width)
         with torch.device("meta"):
-            built = NETWORKS[network.arch](candidate, features.n_features, n_outputs)
-        if count_parameters(built) >= SIZES[size]:
+            return count_parameters(build_network(candidate, features.n_features, n_outputs))
+
+    smallest = count_at(_WIDTHS[0])
+    if smallest == count_at(_WIDTHS[-1]):
+        if smallest < SIZES[size]:
+            return network
+        raise ConfigError(
+            f"{network.arch} has {smallest:,} parameters, whatever the hidden size; {size} is below"
+            f" {SIZES[size]:,}; choose a larger one",
+            field="size",
+        )
+    chosen = None
+    for width in _WIDTHS:
+        if count_at(width) >= SIZES[size]:
             break
-        chosen = candidate
+        chosen = width
     if chosen is None:
         raise ConfigError(
-            f"size: {network.arch} with {n_outputs} outputs has no {size} form below"
-            f" {SIZES[size]:,} parameters; choose a larger one"
+            f"{network.arch} with {n_outputs} outputs has no {size} form below"
+            f" {SIZES[size]:,} parameters; choose a larger one",
+            field="size",
         )
-    return chosen
+    return dataclasses.replace(network, hidden_size=chosen)
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -50,14 +65,14 @@ def count_parameters(network: nn.Module) -> int:
 def count_multiply_adds(network: nn.Module, features: Tensor) -> int:
     """Return the multiply-adds of one pass over ``features`` (1, n_frames, n_features).
 
-    Counted are the matrix products of recurrent, linear and convolutional layers.
+    Counted are the products by weight matrices in recurrent, linear and convolutional layers.
     """
     total = 0
 
     def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
         n_weights = sum(p.numel() for p in layer.parameters(recurse=False) if p.dim() > 1)
-        if isinstance(layer, nn.RNNBase | FastRNNLayer):
+        if isinstance(layer, nn.RNNBase | RecurrentLayer):
             n_uses = inputs[0].shape[1]  # once a frame
         elif isinstance(layer, nn.Linear):
             n_uses = output.numel() // layer.out_features
@@ -65,7 +80,7 @@ def count_multiply_adds(network: nn.Module, features: Tensor) -> int:
             n_uses = output.numel() // output.shape[1]  # once at each place of the map
         total += n_weights * n_uses
 
-    counted = (nn.RNNBase, FastRNNLayer, nn.Linear, nn.Conv1d, nn.Conv2d)
+    counted = (nn.RNNBase, RecurrentLayer, nn.Linear, nn.Conv1d, nn.Conv2d)
     hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, counted)]
     try:
         with torch.no_grad():

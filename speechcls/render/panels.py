@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechcls.audio.spectrogram import SPECTROGRAM_DB, Array
-from speechcls.config import FeatureConfig
+from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.render.figures import GREY, LEVELS, PALETTE, SIGNED, as_text, new_figure
 
 if TYPE_CHECKING:
@@ -117,20 +117,18 @@ def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
     Parameters
     ----------
     values : (n_frames, n_features), the earliest frame first
-    kind : ``spectrogram``, ``log-mel`` or ``mfcc``
+    kind : ``spectrogram``, or one of ``FEATURE_KINDS``
     """
     if kind == "spectrogram":
         return spectrogram_panel(values, config)
-    edges = (float(values.shape[1]), 0.0)
-    if kind == "log-mel":
-        limits = (float(values.min()), float(values.max()))
-        return _features_over_time(
-            "mel energies, dB", "mel band", values, config, LEVELS, limits, edges
-        )
-    # The first coefficient is much larger than the others.
-    most = float(np.quantile(np.abs(values[:, 1:]), COLOUR_QUANTILE)) or 1.0
-    title = "mel-frequency cepstral coefficients"
-    return _features_over_time(title, "coefficient", values, config, SIGNED, (-most, most), edges)
+    about, edges = FEATURE_KINDS[kind], (float(values.shape[1]), 0.0)
+    title = f"{about.title}, {about.unit}" if about.unit else about.title
+    colours, limits = LEVELS, (float(values.min()), float(values.max()))
+    if about.is_signed:
+        # The first coefficient is much larger than the others.
+        most = float(np.quantile(np.abs(values[:, 1:]), COLOUR_QUANTILE)) or 1.0
+        colours, limits = SIGNED, (-most, most)
+    return _features_over_time(title, about.row, values, config, colours, limits, edges)
 
 
 def _features_over_time(

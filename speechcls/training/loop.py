@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from speechcls.config import TrainConfig
+from speechcls.config import FEATURE_KINDS, TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.errors import ConfigError
 from speechcls.networks.recogniser import Recogniser
@@ -132,7 +132,7 @@ def _batches_for(
 ) -> Batches:
     """Return the corpus in batches of clips, or of concatenated clips for a streaming network."""
     network = recogniser.network
-    if network.readout.kind == "stream":
+    if network.is_streaming:
         return StreamBatches(corpus, config, device, network.frames_per_step)
     return Batches(corpus, config, device)
 
@@ -195,7 +195,7 @@ def _run_epoch(
     for step, (features, targets) in enumerate(batches.training(number), start=1):
         with torch.no_grad():
             features = _mask(recogniser.normalise(features), recogniser, config, generator)
-        loss = batches.loss(_logits(recogniser, features), targets)
+        loss = batches.loss(forward_mixed_precision(recogniser, features), targets)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
@@ -229,13 +229,13 @@ def _mask(
     n_clips = max(1, round(n_frames / clip_frames))
     longest = round(config.time_mask_max * clip_frames)
     features = mask(features, 1, n_clips * config.time_masks, longest, generator)
-    if recogniser.features.config.kind == "log-mel":
+    if FEATURE_KINDS[recogniser.features.config.kind].has_bands:
         widest = round(config.frequency_mask_max * n_features)
         features = mask(features, 2, config.frequency_masks, widest, generator)
     return features
 
 
-def _logits(recogniser: Recogniser, features: Tensor) -> Tensor:
+def forward_mixed_precision(recogniser: Recogniser, features: Tensor) -> Tensor:
     """Return logits (batch, n_outputs) in float32, computed in bfloat16 where that is faster.
 
     The features (batch, n_frames, n_features) stay float32, which decibels need.

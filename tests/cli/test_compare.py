@@ -127,7 +127,7 @@ def test_other_labels_are_refused(models, home, call, tmp_path, make_tones, trai
         (["data", "--memory", "--epochs", "3"], "--epochs: has no effect here; it is for --archs"),
         (["data", "--archs", "gru", "--out", "data/x.csv"], "data/x.csv: is a file, not a folder"),
         (["models", "--data", "data", "--differences", "data"], "data: is a folder; name a file"),
-        (["data", "--memory", "--archs", "crnn"], "--archs crnn: not one of rnn"),
+        (["data", "--memory", "--archs", "crnn"], "--archs: crnn is not one of rnn"),
     ],
 )
 def test_wrong_usage(arguments, reason, models, home, call, monkeypatch, tmp_path):

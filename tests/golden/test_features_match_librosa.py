@@ -108,5 +108,5 @@ def test_loud_and_faint_are_alike_if_relative(kind: str) -> None:
 
 def test_too_many_bands_are_refused() -> None:
     config = dataclasses.replace(CONFIGS["default"], n_mels=300)
-    with pytest.raises(ConfigError, match="n-mels: 300 bands are too many for n-fft 512"):
+    with pytest.raises(ConfigError, match="n_mels: 300 bands are too many for n_fft 512"):
         MFCC(config)

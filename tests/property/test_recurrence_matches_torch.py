@@ -1,5 +1,7 @@
 """The NumPy equations give what the networks give, for every cell, depth and direction."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,17 +10,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from speechcls.config import NetworkConfig
-from speechcls.explain.recurrence import run_recurrence
-from speechcls.networks.layers import FastRNNLayers, MinGRULayers, ProjectedLSTM
-from speechcls.networks.zoo import NETWORKS
+from speechcls.explain.unroll import run_recurrence
+from speechcls.networks.layers import FastRNNLayer, MinGRULayer, StackedLayers
+from speechcls.networks.zoo import NETWORKS, build_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")  # it is slow
 
-OURS = {"fastrnn": FastRNNLayers, "mingru": MinGRULayers}
-CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "lstmp": nn.LSTM} | OURS
-OF_CLASS = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru", ProjectedLSTM: "lstmp"} | {
-    layers: cell for cell, layers in OURS.items()
+OURS = {
+    "fastrnn": partial(StackedLayers, FastRNNLayer),
+    "mingru": partial(StackedLayers, MinGRULayer),
 }
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "lstmp": nn.LSTM} | OURS
 every_kind = pytest.mark.parametrize(
     ("cell", "num_layers", "bidirectional"),
     [
@@ -148,14 +150,14 @@ def test_traced_gates_of_mingru_explain_its_outputs(problem):
 def test_recurrence_of_every_network(arch, num_layers):
     torch.manual_seed(0)
     config = NetworkConfig(arch=arch, hidden_size=8, num_layers=num_layers)
-    recurrence = NETWORKS[arch](config, n_features=5, n_outputs=3).eval().recurrence
-    n_inputs = 8 if NETWORKS[arch].front else 5
+    network = build_network(config, n_features=5, n_outputs=3).eval()
+    recurrence, n_inputs = network.recurrence, 8 if network.front_end else 5
     features = torch.randn(2, 30, n_inputs)
     with torch.no_grad():
         for parameter in recurrence.parameters():
             # Biases start at zero, and some numbers equal: here each has one of its own.
             parameter.add_(0.2 * torch.randn_like(parameter))
         outputs, _ = recurrence(features)
-    trace = run_recurrence(OF_CLASS[type(recurrence)], arrays(recurrence), features.numpy())
+    trace = run_recurrence(network.cell.name, arrays(recurrence), features.numpy())
     assert len(trace.layers) == num_layers
     np.testing.assert_allclose(trace.outputs, outputs.numpy(), rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What is written comes back as it was: settings, weights, rows of splits, samples."""
+"""Round trips through files: settings, weights, rows of splits, samples."""
 
 import dataclasses
 import json
@@ -15,7 +15,15 @@ from hypothesis.extra import numpy as arrays
 from speechcls.artifact.format import Artifact, SplitRow
 from speechcls.artifact.store import load_artifact, load_split, load_weights, save_artifact
 from speechcls.audio.samples import fit_length, loudest_start, to_pcm
-from speechcls.config import FEATURE_KINDS, READOUTS, FeatureConfig, NetworkConfig, TrainConfig
+from speechcls.config import (
+    FEATURE_KINDS,
+    READOUTS,
+    RECIPE_NAMES,
+    DataConfig,
+    FeatureConfig,
+    NetworkConfig,
+    TrainConfig,
+)
 from speechcls.data.splits import percentage
 
 few = settings(max_examples=30, deadline=None)
@@ -46,7 +54,7 @@ def feature_configs(draw):
     n_fft, n_mels = draw(st.integers(1, 4_096)), draw(st.integers(1, 256))
     fmax = draw(st.floats(1.0, sample_rate / 2))
     return FeatureConfig(
-        kind=draw(st.sampled_from(FEATURE_KINDS)),
+        kind=draw(st.sampled_from(list(FEATURE_KINDS))),
         sample_rate=sample_rate,
         duration_s=draw(st.floats((hop_length + 1) / sample_rate, 100.0)),
         n_fft=n_fft,
@@ -75,7 +83,7 @@ levels = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=2).map(sorted)
 train_configs = st.builds(
     lambda snr_db, **values: TrainConfig(snr_low_db=snr_db[0], snr_high_db=snr_db[1], **values),
     snr_db=levels,
-    recipe=st.text(max_size=10),
+    recipe=st.sampled_from(RECIPE_NAMES),
     epochs=st.integers(1, 10**9),
     batch_size=st.integers(1, 10**9),
     lr=positive,
@@ -100,6 +108,15 @@ train_configs = st.builds(
     frequency_masks=st.integers(0, 100),
     frequency_mask_max=shares,
     seed=st.integers(0, 2**63 - 1),
+)
+some_names = st.lists(st.text(max_size=5), max_size=3).map(tuple)
+data_configs = st.builds(
+    DataConfig,
+    commands=some_names,
+    test_speakers=some_names,
+    pattern=st.none() | st.text(max_size=10),
+    noise=st.none() | st.text(max_size=10),
+    max_bad=st.floats(0, 1),
 )
 split_rows = st.builds(
     SplitRow,
@@ -143,11 +160,11 @@ def save(folder, **parts):
 
 
 @many
-@given(st.one_of(feature_configs(), network_configs, train_configs))
+@given(st.one_of(feature_configs(), network_configs, train_configs, data_configs))
 def test_a_configuration_survives_json(config):
     values = json.loads(json.dumps(config.to_dict()))
     assert type(config).from_dict(values) == config
-    assert values == dataclasses.asdict(config)
+    assert values == json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 @many

@@ -1,4 +1,4 @@
-"""Running sound in any pieces gives what the whole gives, and what ``predict`` says of a window."""
+"""A stream in any pieces has the posteriors of the whole, and of a window those of ``predict``."""
 
 import functools
 import tempfile
@@ -36,7 +36,7 @@ WINDOWED = {
 
 @functools.cache
 def sound() -> np.ndarray:
-    """Noise that comes and goes, so that levels and states matter."""
+    """Noise of changing level, so that levels and states matter."""
     rng = np.random.default_rng(0)
     swell = 0.2 * np.abs(np.sin(np.arange(N_SAMPLES) / 5_000)) ** 3
     return (swell * rng.standard_normal(N_SAMPLES)).astype(np.float32)
@@ -44,7 +44,7 @@ def sound() -> np.ndarray:
 
 @functools.cache
 def make(arch: str) -> tuple[Artifact, Recogniser]:
-    """Save an untrained model; the same weights make each answer depend on all of the sound."""
+    """An untrained model on disk, whose posteriors depend on all of the sound, and it in torch."""
     is_causal = arch in CAUSAL
     features = (CAUSAL if is_causal else WINDOWED)[arch]
     network = NetworkConfig(
@@ -63,7 +63,7 @@ def make(arch: str) -> tuple[Artifact, Recogniser]:
 
 
 def feed(stream: PosteriorStream, cuts: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """All answers on the sound cut into pieces at ``cuts``, without the end."""
+    """All posteriors of the sound cut into pieces at ``cuts``, without the end."""
     parts = [stream.feed(piece) for piece in np.split(sound(), sorted(cuts))]
     times, rows = zip(*parts, strict=True)
     return np.concatenate(times), np.concatenate(rows)
@@ -100,7 +100,7 @@ def test_pieces_of_one_length_make_no_difference(arch: str, piece: int) -> None:
 @pytest.mark.parametrize("arch", WINDOWED)
 @settings(max_examples=8, deadline=None)
 @given(cuts=cuts, every_s=st.sampled_from([0.05, 0.1, 0.25, 1.5]))
-def test_other_networks_say_of_each_window_what_predict_does(
+def test_other_networks_have_the_probabilities_of_each_window(
     arch: str, cuts: list[int], every_s: float
 ) -> None:
     artifact, _ = make(arch)
@@ -117,7 +117,7 @@ def test_other_networks_say_of_each_window_what_predict_does(
 
 
 @pytest.mark.parametrize("arch", CAUSAL)
-def test_a_clip_has_the_answer_of_the_step_at_which_a_word_is_likeliest(arch: str) -> None:
+def test_a_clip_has_the_probabilities_of_the_step_at_which_a_word_peaks(arch: str) -> None:
     artifact, recogniser = make(arch)
     clips = sound().reshape(5, -1)
     with torch.no_grad():
@@ -126,8 +126,8 @@ def test_a_clip_has_the_answer_of_the_step_at_which_a_word_is_likeliest(arch: st
     best = steps[:, :, :2].max(axis=2).argmax(axis=1)  # the third label is silence
     expected = steps[np.arange(5), best]
     assert not np.allclose(expected, steps[:, -1], atol=1e-3)
-    answers = Classifier(artifact, jobs=1).probabilities(clips)
-    np.testing.assert_allclose(answers, expected, atol=1e-4)
+    probabilities = Classifier(artifact, jobs=1).probabilities(clips)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
 
 
 def test_a_stream_ends_with_what_was_left_over() -> None:
@@ -154,7 +154,7 @@ def test_artifacts_of_clips_alone_and_impossible_steps_are_refused() -> None:
     (artifact.path / "away").rename(artifact.path / "stream.onnx")
 
 
-def test_version_1_knew_no_running_mean(tmp_path: Path) -> None:
+def test_format_1_has_no_running_mean(tmp_path: Path) -> None:
     artifact, _ = make("bigru")
     config = (artifact.path / "config.json").read_text()
     old = config.replace('"format_version": 2', '"format_version": 1')

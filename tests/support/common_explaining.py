@@ -15,7 +15,7 @@ LABEL_OF_OUTPUT = (0, 1, 2, 2)
 
 
 def make_model(path, features, network, change=lambda recogniser: None, weights_of=None):
-    """A classifier whose network is ``change``d after it is drawn, and the network in torch."""
+    """A classifier whose network is ``change``d after it is initialised, and it in torch."""
     recogniser = build_recogniser(features, network, LABEL_OF_OUTPUT, seed=1).eval()
     with torch.no_grad():
         change(recogniser)
@@ -27,7 +27,7 @@ def make_model(path, features, network, change=lambda recogniser: None, weights_
 
 
 def make_lively(recogniser):
-    """Give every weight and statistic a value of its own, and answers far from even ones."""
+    """Give every weight and statistic a value of its own, and probabilities far from even ones."""
     torch.manual_seed(3)
     for parameter in recogniser.parameters():
         parameter.add_(0.2 * torch.randn_like(parameter))

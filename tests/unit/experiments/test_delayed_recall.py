@@ -1,26 +1,23 @@
-"""Words with gaps behind them: what the networks hear, their size and rate, and curves."""
+"""Words with gaps appended: what the networks are given, their size and rate, and curves."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from speechcls.data.layouts import find_examples
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.experiments import delayed_recall as memory
 from speechcls.experiments.delayed_recall import (
     DelayedRecallConfig,
     DelayedRecallRun,
+    append_gap,
     build_network,
-    end_of_word,
     mean_curves,
     prepare_words,
     run_delayed_recall,
 )
 from speechcls.networks.size import count_parameters
 
-RATE = 16_000
 SMALL = DelayedRecallConfig(longest_s=0.5, parameters=3_000, steps=40, batch_size=16, lr=0.01)
 
 
@@ -28,15 +25,6 @@ SMALL = DelayedRecallConfig(longest_s=0.5, parameters=3_000, steps=40, batch_siz
 def words(make_data, tmp_path):
     data = make_data(tmp_path, ("high", "low"), 24, speakers=12)
     return prepare_words(find_examples(data), SMALL)
-
-
-def test_the_end_of_a_word_is_where_it_is_no_longer_loud(tone):
-    word = (20_000 * tone(440, 0.4, amplitude=1.0)).astype(np.int16)
-    hiss = np.full(3_000, 40, np.int16)  # 51 dB fainter
-    assert end_of_word(np.concatenate([hiss, word, hiss]), RATE) == pytest.approx(
-        len(hiss) + len(word), abs=160
-    )
-    assert end_of_word(word[:1_003], RATE) == 1_003  # never behind the clip's end
 
 
 def test_words_end_with_the_last_frame_and_speakers_are_held_out(words):
@@ -57,8 +45,8 @@ def test_a_gap_is_as_long_as_it_says(words):
     generator = torch.Generator().manual_seed(0)
     part = words.training[:3]
     for gap_s, n_frames in ((0.0, 101), (0.25, 126), (0.5, 151)):
-        assert memory._with_gap(part, words.gaps, gap_s, generator).shape == (3, n_frames, 20)
-    assert torch.equal(memory._with_gap(part, words.gaps, 0.5, generator)[:, :101], part)
+        assert append_gap(part, words.gaps, gap_s, generator).shape == (3, n_frames, 20)
+    assert torch.equal(append_gap(part, words.gaps, 0.5, generator)[:, :101], part)
 
 
 @pytest.mark.parametrize("arch", ["rnn", "lstm", "gru", "fastrnn", "birnn"])
@@ -66,21 +54,23 @@ def test_a_gap_is_as_long_as_it_says(words):
 def test_all_have_the_same_rate_and_nearly_the_same_size(arch, step_ms, n_steps):
     network = build_network(arch, step_ms, 20, 6, 20_000)
     assert 16_000 < count_parameters(network) < 20_000
-    heard = []
-    network.recurrence.register_forward_hook(lambda m, inputs, o: heard.append(inputs[0].shape[1]))
+    lengths = []
+    network.recurrence.register_forward_hook(
+        lambda m, inputs, o: lengths.append(inputs[0].shape[1])
+    )
     network.eval()(torch.zeros(1, 200, 20))
-    assert heard == [n_steps]
+    assert lengths == [n_steps]
     assert network.readout.kind == "last"
 
 
-def test_convolutions_are_refused():
-    with pytest.raises(ConfigError, match="--archs att-bigru: not one of rnn, fastrnn, lstm"):
+def test_networks_of_more_than_one_cell_are_refused():
+    with pytest.raises(ConfigError, match="archs: att-bigru is not one of rnn, fastrnn, lstm"):
         build_network("att-bigru", 10, 20, 6, 20_000)
 
 
 def test_one_word_is_not_enough(make_data, tmp_path):
     data = make_data(tmp_path, ("high",), 4)
-    with pytest.raises(DatasetError, match="1 label; two or more"):
+    with pytest.raises(DatasetError, match="1 label; there must be two or more"):
         prepare_words(find_examples(data), SMALL)
 
 

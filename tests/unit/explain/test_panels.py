@@ -1,4 +1,4 @@
-"""What the panels show, drawn and in the page: the arrays of the explanation, not one changed."""
+"""What the panels show, drawn and in the page: the arrays of the explanation, unchanged."""
 
 import dataclasses
 import html
@@ -31,8 +31,8 @@ def explanation(tmp_path_factory):
     return explain(classifier, noise_and_tone(features.n_samples, np.random.default_rng(0)))
 
 
-def test_what_is_heard_and_answered(explanation):
-    wave, loud, heard, posterior_over_time, attention, occlusion = input_panels(explanation)
+def test_input_and_output(explanation):
+    wave, loud, inputs, posterior_over_time, attention, occlusion = input_panels(explanation)
     assert wave.high.max() == explanation.samples.max()
     assert wave.low.min() == explanation.samples.min()
     # The lowest frequency and the first feature are the last rows: they are drawn lowest.
@@ -40,9 +40,9 @@ def test_what_is_heard_and_answered(explanation):
         loud.values[-1], spectrogram(explanation.samples, explanation.config)[:, 0]
     )
     assert loud.edges == (8.0, 0.0)
-    np.testing.assert_array_equal(heard.values[-1], explanation.features[:, 0])
-    np.testing.assert_array_equal(heard.times_s, explanation.frame_times_s)
-    # The answer first, the others by the highest probability they ever have.
+    np.testing.assert_array_equal(inputs.values[-1], explanation.features[:, 0])
+    np.testing.assert_array_equal(inputs.times_s, explanation.frame_times_s)
+    # The predicted label first, the others by the highest probability they ever have.
     order = [explanation.labels.index(name) for name in posterior_over_time.names]
     assert order[0] == explanation.label_index
     np.testing.assert_array_equal(
@@ -99,11 +99,11 @@ def test_the_page_holds_every_number_of_every_layer(explanation):
             assert panel["kind"] == "image"
             np.testing.assert_allclose(panel["rows"], gate.rows, rtol=0, atol=5.1e-4)
             assert panel["n_forward"] == 6
-    kinds = [panel["kind"] for panel in content["heard"]]
+    kinds = [panel["kind"] for panel in content["inputs"]]
     assert kinds == ["wave", "image", "image", "curves", "curves", "curves"]
-    posterior_over_time = content["heard"][3]
+    posterior_over_time = content["inputs"][3]
     np.testing.assert_allclose(np.sum(posterior_over_time["series"], axis=0), 1.0, atol=2e-3)
-    used = {p["colours"] for p in content["heard"] if p["kind"] == "image"} | {
+    used = {p["colours"] for p in content["inputs"] if p["kind"] == "image"} | {
         panel["colours"] for layer in content["layers"] for panel in layer["panels"]
     }
     assert set(content["colours"]) == used
@@ -134,7 +134,7 @@ def test_colours_run_from_the_lowest_value_to_the_highest():
     assert len(colour_steps("cividis", 64)) == 64
 
 
-def test_a_moving_picture_pales_what_is_to_come(explanation):
+def test_an_animation_fades_the_future(explanation):
     frames = animate_figure(draw_explanation(explanation, "title", layer=1), explanation.end_s)
     assert len(frames) == N_FRAMES
     first, middle, last = frames[0], frames[N_FRAMES // 2], frames[-1]
@@ -149,7 +149,7 @@ def test_a_moving_picture_pales_what_is_to_come(explanation):
     assert int(first.sum()) > int(middle.sum())
 
 
-def test_a_moving_picture_on_disk(tmp_path):
+def test_an_animation_on_disk(tmp_path):
     frames = [np.full((4, 6, 3), value, np.uint8) for value in (0, 120, 255)]
     path = tmp_path / "a.gif"
     save_animation(frames, 0.3, path)

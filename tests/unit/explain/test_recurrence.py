@@ -18,9 +18,9 @@ from speechcls.explain.recurrence import (
     lstmp_step,
     mingru_step,
     rnn_step,
-    run_recurrence,
     sigmoid,
 )
+from speechcls.explain.unroll import run_recurrence
 
 LN2, LN3 = log(2), log(3)
 N_GATES = {"rnn": 1, "lstm": 4, "gru": 3, "lstmp": 4}

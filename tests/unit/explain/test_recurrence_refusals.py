@@ -1,17 +1,19 @@
 """Weights and inputs that do not belong to a recurrent cell are refused by name."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 from torch import nn
 
 from speechcls.errors import ConfigError
-from speechcls.explain.recurrence import run_recurrence
-from speechcls.networks.layers import FastRNNLayers, MinGRULayers
+from speechcls.explain.unroll import run_recurrence
+from speechcls.networks.layers import FastRNNLayer, MinGRULayer, StackedLayers
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "lstmp": nn.LSTM}
-CELLS |= {"fastrnn": FastRNNLayers, "mingru": MinGRULayers}
+CELLS |= {"fastrnn": partial(StackedLayers, FastRNNLayer)}
+CELLS |= {"mingru": partial(StackedLayers, MinGRULayer)}
 INPUTS = np.zeros((1, 4, 3))
 
 
@@ -85,7 +87,7 @@ def test_every_missing_unknown_and_misshapen_weight_of_every_cell_is_named(cell)
         ("mingru", "layers.1.update.weight", (2, 3), (2, 2)),
     ],
 )
-def test_shapes_that_do_not_fit_together_are_told(cell, name, shape, expected):
+def test_shapes_that_do_not_fit_together_are_named(cell, name, shape, expected):
     fault = f"{cell} weights: {name} is {shape}, not {expected}; pass exactly"
     with pytest.raises(ConfigError, match="^" + re.escape(fault)):
         run_recurrence(cell, weights_of(cell, num_layers=2) | {name: np.zeros(shape)}, INPUTS)

@@ -1,4 +1,4 @@
-"""The arrays behind every panel: equal to the running model, and by hand where the net is tiny."""
+"""The arrays behind every panel: equal to the exported model, and by hand for a tiny network."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from common_explaining import LABEL_OF_OUTPUT, LABELS, make_lively, make_model, 
 from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.explain.recurrence import run_recurrence
+from speechcls.explain.recurrence import EQUATIONS
 from speechcls.explain.trace import (
     Curve,
     explain,
@@ -21,11 +21,12 @@ from speechcls.explain.trace import (
     read_out,
     reveal,
 )
+from speechcls.explain.unroll import run_recurrence
 from speechcls.features.mel import clip_features
 from speechcls.networks.recogniser import build_recogniser
 from speechcls.networks.zoo import NETWORKS, feature_kind
 
-STREAMING = [name for name, network in NETWORKS.items() if network.streams()]
+STREAMING = [name for name, network in NETWORKS.items() if network.can_stream]
 GATES = {
     "rnn": [],
     "fastrnn": [],
@@ -44,7 +45,7 @@ def kinds():
 
 
 @pytest.mark.parametrize(("arch", "readout"), list(kinds()))
-def test_the_answer_is_that_of_the_running_model(arch, readout, tmp_path, rng):
+def test_probabilities_are_those_of_the_exported_model(arch, readout, tmp_path, rng):
     running_s = 1.0 if readout == "stream" else 0.0
     features = FeatureConfig(kind=feature_kind(arch), duration_s=0.42, running_s=running_s)
     network = NetworkConfig(arch=arch, hidden_size=8, num_layers=2, readout=readout)
@@ -52,9 +53,9 @@ def test_the_answer_is_that_of_the_running_model(arch, readout, tmp_path, rng):
     samples = noise_and_tone(features.n_samples, rng)
     explanation = explain(classifier, samples)
 
-    answer = classifier.probabilities(samples[None])[0]
-    assert answer.max() - answer.min() > 0.05  # or else any network would do
-    np.testing.assert_allclose(explanation.probabilities, answer, rtol=0, atol=1e-4)
+    expected = classifier.probabilities(samples[None])[0]
+    assert expected.max() - expected.min() > 0.05  # or else any network would do
+    np.testing.assert_allclose(explanation.probabilities, expected, rtol=0, atol=1e-4)
     with torch.no_grad():
         standardised = recogniser.extract_features(torch.from_numpy(samples)[None])[0].numpy()
     np.testing.assert_allclose(explanation.features, standardised, rtol=0, atol=1e-5)
@@ -78,18 +79,18 @@ def test_the_answer_is_that_of_the_running_model(arch, readout, tmp_path, rng):
     assert explanation.is_per_step == (readout == "stream")
     if readout != "stream":
         silence = classifier.probabilities(np.zeros_like(samples)[None])[0]
-        np.testing.assert_allclose(explanation.posterior_over_time.values[-1], answer, atol=1e-5)
+        np.testing.assert_allclose(explanation.posterior_over_time.values[-1], expected, atol=1e-5)
         np.testing.assert_allclose(explanation.posterior_over_time.values[0], silence, atol=1e-5)
     else:
         assert explanation.posterior_over_time.values.shape == (n_steps, len(LABELS))
         likeliest = explanation.posterior_over_time.values[:, :-1].max(axis=1).argmax()
         np.testing.assert_allclose(
-            explanation.posterior_over_time.values[likeliest], answer, atol=1e-4
+            explanation.posterior_over_time.values[likeliest], expected, atol=1e-4
         )
     changed = samples.copy()
     changed[2_400:4_000] = 0  # 0.1 s around 0.2 s
-    label_index = answer.argmax()
-    lost = answer[label_index] - classifier.probabilities(changed[None])[0][label_index]
+    label_index = expected.argmax()
+    lost = expected[label_index] - classifier.probabilities(changed[None])[0][label_index]
     at = np.abs(explanation.occlusion.times_s - 0.2).argmin()
     assert explanation.occlusion.times_s[at] == pytest.approx(0.2)
     np.testing.assert_allclose(explanation.occlusion.values[at], lost, atol=1e-5)
@@ -129,7 +130,7 @@ def test_times_of_steps(tmp_path, rng):
     features = FeatureConfig(kind="log-mel", duration_s=0.17, running_s=1.0)
     classifier, _ = make_model(tmp_path / "a", features, network)
     explanation = explain(classifier, noise_and_tone(features.n_samples, rng))
-    # Four frames of 10 ms make a step, the 17th is left over; a frame is heard when it ends.
+    # Four frames of 10 ms make a step, the 17th is left over; a frame counts when it ends.
     np.testing.assert_allclose(explanation.step_times_s, [0.04, 0.08, 0.12, 0.16])
     np.testing.assert_allclose(explanation.frame_times_s, 0.01 * np.arange(1, 18))
 
@@ -265,7 +266,7 @@ def test_the_decisive_moment_costs_most(lost, decisive_s, tmp_path, rng):
 
 
 @pytest.mark.parametrize("readout", ["attention", "stream"])
-def test_a_calibrated_model_is_explained_as_it_answers(readout, tmp_path, rng):
+def test_a_calibrated_model_has_its_calibrated_probabilities(readout, tmp_path, rng):
     running_s = 1.0 if readout == "stream" else 0.0
     features = FeatureConfig(kind="log-mel", duration_s=0.4, running_s=running_s)
     network = NetworkConfig(arch="gru", hidden_size=8, num_layers=1, readout=readout)
@@ -274,6 +275,22 @@ def test_a_calibrated_model_is_explained_as_it_answers(readout, tmp_path, rng):
     before = explain(classifier, samples).probabilities
     classifier.temperature = 3.0
     explanation = explain(classifier, samples)
-    answer = classifier.probabilities(samples[None])[0]
-    np.testing.assert_allclose(explanation.probabilities, answer, rtol=0, atol=1e-4)
+    expected = classifier.probabilities(samples[None])[0]
+    np.testing.assert_allclose(explanation.probabilities, expected, rtol=0, atol=1e-4)
     assert explanation.probabilities.max() < before.max() - 0.01
+
+
+def test_a_cell_without_equations_is_explained_without_gates(tmp_path, rng, monkeypatch):
+    features = FeatureConfig(kind="log-mel", duration_s=0.2)
+    network = NetworkConfig(arch="gru", hidden_size=4, num_layers=1)
+    classifier, _ = make_model(tmp_path / "model", features, network, make_lively)
+    samples = noise_and_tone(features.n_samples, rng)
+    known = explain(classifier, samples)
+    monkeypatch.delitem(EQUATIONS, "gru")
+    unknown = explain(classifier, samples)
+    assert (unknown.layers, unknown.attention, unknown.has_gates) == ((), None, False)
+    np.testing.assert_allclose(unknown.probabilities, known.probabilities, atol=1e-5)
+    np.testing.assert_allclose(unknown.occlusion.values, known.occlusion.values, atol=1e-5)
+    assert unknown.end_s == pytest.approx(0.2)
+    with pytest.raises(ConfigError, match=r"layer: 1 is not possible; gru has no recurrent layers"):
+        gate_panels(unknown, 1)

@@ -12,13 +12,14 @@ from torch import nn
 
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.export.onnx import export_onnx
+from speechcls.export.onnx import export_onnx, export_stream
 from speechcls.networks.layers import (
+    CELLS,
     FastRNNLayer,
-    FastRNNLayers,
     MinGRULayer,
-    MinGRULayers,
     ProjectedLSTM,
+    RecurrentLayer,
+    StackedLayers,
     scan,
 )
 from speechcls.networks.recogniser import build_recogniser
@@ -97,10 +98,10 @@ def test_mingru_steps_by_hand():
     torch.testing.assert_close(outputs, torch.tensor([[[1.0], [3.25 + 3 * LN3]]]))
 
 
-@pytest.mark.parametrize("layers", [FastRNNLayers, MinGRULayers])
-def test_gradients_of_the_last_frame_reach_the_first_and_every_weight(layers):
+@pytest.mark.parametrize("layer", [FastRNNLayer, MinGRULayer])
+def test_gradients_of_the_last_frame_reach_the_first_and_every_weight(layer):
     torch.manual_seed(0)
-    network = layers(3, 4, num_layers=2)
+    network = StackedLayers(layer, 3, 4, num_layers=2)
     inputs = torch.randn(2, 100, 3, requires_grad=True)
     outputs, _ = network(inputs)
     outputs[:, -1].sum().backward()
@@ -111,25 +112,61 @@ def test_gradients_of_the_last_frame_reach_the_first_and_every_weight(layers):
     assert inputs.grad[:, 0].abs().min() > 1e-7  # 100 frames back; what a frame adds is about 0.1
 
 
-@pytest.mark.parametrize("layers", [FastRNNLayers, MinGRULayers])
-def test_stacked_layers_are_one_after_the_other(layers):
+@pytest.mark.parametrize("layer", [FastRNNLayer, MinGRULayer])
+def test_stacked_layers_are_one_after_the_other(layer):
     torch.manual_seed(0)
-    network = layers(3, 4, num_layers=3, dropout=0.5).eval()
+    network = StackedLayers(layer, 3, 4, num_layers=3, dropout=0.5).eval()
     inputs = torch.randn(2, 7, 3)
     outputs, states = network(inputs)
     expected = [network.layers[0](inputs)]
     expected += [network.layers[1](expected[0])]
     expected += [network.layers[2](expected[1])]
     assert torch.equal(outputs, expected[2])
-    assert torch.equal(states, torch.stack([layer[:, -1] for layer in expected]))
+    assert torch.equal(states, torch.stack([outputs[:, -1] for outputs in expected]))
 
 
-def test_dropout_lies_between_the_layers_only():
+class Sum(RecurrentLayer):
+    """h_t = x_t + h_(t-1), with a state to start from."""
+
+    def forward(self, inputs, state=None):
+        start = 0 if state is None else state[:, None]
+        return start + inputs.cumsum(dim=1)
+
+
+def test_stacked_layers_go_on_from_their_states():
+    network = StackedLayers(Sum, 2, 2, num_layers=2)
+    inputs = torch.arange(12.0).reshape(1, 6, 2)
+    whole, last = network(inputs)
+    first, states = network(inputs[:, :2])
+    second, states = network(inputs[:, 2:], states)
+    assert torch.equal(torch.cat([first, second], dim=1), whole)
+    assert torch.equal(states, last)
+    # Sums of sums of 0, 2, 4: 0, 2, 6 and 0, 2, 8.
+    assert whole[0, :3, 0].tolist() == [0, 2, 8]
+
+
+def test_every_cell_is_what_it_says():
+    for name, cell in CELLS.items():
+        assert cell.name == name
+        torch.manual_seed(0)
+        layers = cell.layers(3, 4, 2, dropout=0.0).eval()
+        with torch.no_grad():
+            outputs, states = layers(torch.randn(2, 5, 3))
+        assert outputs.shape == (2, 5, 4 // cell.output_divisor), name
+        if cell.can_stream:
+            states = states if cell.n_states > 1 else (states,)
+            assert [state.shape for state in states] == [(2, 2, 4)] * cell.n_states, name
+        if cell.about_both:
+            both = cell.layers(3, 4, 2, dropout=0.0, bidirectional=True)
+            assert both(torch.randn(2, 5, 3))[0].shape == (2, 5, 8), name
+
+
+def test_dropout_is_between_the_layers_only():
     torch.manual_seed(0)
     inputs = torch.randn(2, 7, 3)
-    single = MinGRULayers(3, 4, num_layers=1, dropout=0.9)
+    single = StackedLayers(MinGRULayer, 3, 4, num_layers=1, dropout=0.9)
     assert torch.equal(single(inputs)[0], single.eval()(inputs)[0])
-    double = MinGRULayers(3, 4, num_layers=2, dropout=0.9)
+    double = StackedLayers(MinGRULayer, 3, 4, num_layers=2, dropout=0.9)
     assert not torch.equal(double(inputs)[0], double.eval()(inputs)[0])
 
 
@@ -161,7 +198,7 @@ def test_projected_lstm_has_no_warning_for_people():
 
 
 def test_projected_lstm_needs_something_to_project():
-    with pytest.raises(ConfigError, match="hidden-size: 1 is not possible; lstmp halves it"):
+    with pytest.raises(ConfigError, match="hidden_size: 1 is not possible; lstmp halves it"):
         ProjectedLSTM(3, 1, 1)
 
 
@@ -196,3 +233,19 @@ def test_exported_graph_is_the_network_at_any_length(arch, num_layers, generator
         assert expected.std(axis=0).max() > 0.01  # the clip matters
         (answer,) = session.run(None, {"samples": samples})
         np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("arch", ["fastrnn", "mingru", "lstmp", "gru"])
+def test_exporting_leaves_the_recogniser_as_it_is(arch):
+    config = NetworkConfig(arch=arch, hidden_size=8, num_layers=1)
+    recogniser = build_recogniser(FEATURES, config, range(3), seed=0).eval()
+    before = repr(vars(recogniser.network.recurrence)), recogniser.features.filters.clone()
+    samples = 0.1 * torch.randn(2, 8_000)
+    with torch.no_grad():
+        expected = recogniser(samples)
+        export_onnx(recogniser, ["down", "no", "yes"])
+        export_stream(recogniser, ["down", "no", "yes"])
+        assert torch.equal(recogniser(samples), expected)
+    assert repr(vars(recogniser.network.recurrence)) == before[0]
+    assert torch.equal(recogniser.features.filters, before[1])
+    assert recogniser.features.onnx_power is None

@@ -1,4 +1,4 @@
-"""A new recogniser starts with all of a trained one but its last layer, or says what is wrong."""
+"""Loading all of a trained recogniser but its last layer, and refusals of what does not fit."""
 
 import dataclasses
 from pathlib import Path
@@ -37,7 +37,7 @@ def build(n_outputs: int, **changes: object) -> Recogniser:
 
 
 @pytest.mark.parametrize("n_outputs", [2, 4, 9])
-def test_everything_but_the_last_layer_is_taken(n_outputs: int, tmp_path: Path) -> None:
+def test_everything_but_the_last_layer_is_loaded(n_outputs: int, tmp_path: Path) -> None:
     source, trained = save_model(tmp_path / "model")
     recogniser = build(n_outputs)
     own = {name: value.clone() for name, value in recogniser.network.output.state_dict().items()}
@@ -53,19 +53,19 @@ def test_everything_but_the_last_layer_is_taken(n_outputs: int, tmp_path: Path) 
     assert not torch.equal(own["weight"][:2], trained.network.output.weight[:2])
 
 
-def test_what_is_taken_is_heard_the_same(tmp_path: Path) -> None:
+def test_the_loaded_backbone_computes_the_same(tmp_path: Path) -> None:
     source, trained = save_model(tmp_path / "model")
     recogniser = build(2)
     load_backbone(recogniser, source)
     samples = 0.1 * torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
-    heard = []
+    vectors = []
     for each in (trained.eval(), recogniser.eval()):
         features = each.network.front_end(each.extract_features(samples))
-        heard.append(each.network.readout(each.network.recurrence(features)[0]))
-    torch.testing.assert_close(*heard)
+        vectors.append(each.network.readout(each.network.recurrence(features)[0]))
+    torch.testing.assert_close(*vectors)
 
 
-def test_what_is_taken_is_trained_on_alone(tmp_path: Path) -> None:
+def test_loaded_weights_are_copies(tmp_path: Path) -> None:
     source, _ = save_model(tmp_path / "model")
     first, second = build(2), build(2)
     load_backbone(first, source)

@@ -7,9 +7,10 @@ import torch
 
 from speechcls.config import SIZES, FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
+from speechcls.networks.network import Network
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.size import count_multiply_adds, count_parameters, fit_size
-from speechcls.networks.zoo import NETWORKS, Recurrent, feature_kind
+from speechcls.networks.zoo import NETWORKS, build_network, feature_kind
 
 FEATURES = FeatureConfig(duration_s=0.5)
 NETWORK = NetworkConfig(arch="gru", hidden_size=4, num_layers=1)
@@ -107,9 +108,9 @@ def test_which_word_is_of_which_label_is_not_among_the_weights() -> None:
 
 def make_network(
     arch: str, hidden_size: int = 8, num_layers: int = 2, readout: str = "mean"
-) -> Recurrent:
+) -> Network:
     config = NetworkConfig(arch, hidden_size, num_layers, readout=readout)
-    return NETWORKS[arch](config, 40, 3)
+    return build_network(config, 40, 3)
 
 
 # Weights, biases and multiply-adds a step of two layers of 8 units, by hand: each gate of a layer
@@ -205,7 +206,7 @@ def test_the_largest_network_below_each_size(arch: str, size: str) -> None:
     def n_parameters(hidden_size: int) -> int:
         config = dataclasses.replace(fitted, hidden_size=hidden_size)
         with torch.device("meta"):
-            return count_parameters(NETWORKS[arch](config, kind.n_features, 35))
+            return count_parameters(build_network(config, kind.n_features, 35))
 
     assert fitted.hidden_size % 4 == 0
     assert n_parameters(fitted.hidden_size) < SIZES[size] <= n_parameters(fitted.hidden_size + 4)

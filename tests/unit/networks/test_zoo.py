@@ -1,4 +1,4 @@
-"""The zoo: who looks where, starts as published, readouts as described; sizes: test_recogniser."""
+"""The zoo: what each network depends on, its initial weights and its readout."""
 
 import math
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from speechcls.config import READOUTS, NetworkConfig
 from speechcls.errors import ConfigError
-from speechcls.networks.zoo import (
-    NETWORKS,
+from speechcls.networks.frontends import (
     BlockFrontEnd,
+    CausalConvFrontEnd,
     ConvFrontEnd,
-    Readout,
-    Recurrent,
-    feature_kind,
+    FrontEnd,
 )
+from speechcls.networks.recurrent import Readout, Recurrent
+from speechcls.networks.zoo import NETWORKS, build_network, describe, feature_kind
 
 N_FEATURES = 40
 BOTH_WAYS = {"birnn", "bilstm", "bigru", "att-bigru", "att-bilstm"}
@@ -26,7 +26,9 @@ def build(arch: str, **settings: object) -> Recurrent:
     values = {"hidden_size": 6, "num_layers": 2, **settings}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return NETWORKS[arch](NetworkConfig(arch=arch, **values), N_FEATURES, 3)  # type: ignore[arg-type]
+        network = build_network(NetworkConfig(arch=arch, **values), N_FEATURES, 3)  # type: ignore[arg-type]
+    assert isinstance(network, Recurrent)
+    return network
 
 
 def random_features(n_clips: int, n_frames: int, seed: int = 0) -> Tensor:
@@ -49,7 +51,8 @@ STREAMING = {"rnn": 1, "lstm": 4, "gru": 4, "crnn": 4}  # frames a step
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
-def test_who_runs_on_a_stream_and_who_refuses(arch: str) -> None:
+def test_only_causal_networks_with_states_can_stream(arch: str) -> None:
+    assert NETWORKS[arch].can_stream == (arch in STREAMING)
     if arch not in STREAMING:
         with pytest.raises(ConfigError) as raised:
             build(arch, readout="stream")
@@ -59,7 +62,7 @@ def test_who_runs_on_a_stream_and_who_refuses(arch: str) -> None:
         return
     network = build(arch, readout="stream").eval()
     assert network.frames_per_step == STREAMING[arch]
-    # What is left over of a whole step at the end is not heard.
+    # Frames at the end that fill no whole step are dropped.
     assert network(random_features(4, 11)).shape == (4, 11 // STREAMING[arch], 3)
 
 
@@ -96,9 +99,7 @@ def test_one_direction_never_looks_ahead_and_two_do(arch: str) -> None:
 
     def states(features: Tensor) -> Tensor:
         """What the readout is given."""
-        if arch not in WITHOUT_FRONT_END:
-            features = network.front_end(features)
-        return network.recurrence(features)[0]  # type: ignore[no-any-return]
+        return network.recurrence(network.recurrence_inputs(features))[0]  # type: ignore[no-any-return]
 
     features = random_features(2, 41)
     changed = features.clone()
@@ -111,7 +112,7 @@ def test_one_direction_never_looks_ahead_and_two_do(arch: str) -> None:
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
-def test_a_network_hears_every_frame(arch: str) -> None:
+def test_logits_depend_on_every_frame(arch: str) -> None:
     network = build(arch).eval()
     features = random_features(1, 13).requires_grad_()
     network(features).square().sum().backward()
@@ -160,12 +161,12 @@ def test_fastrnn_starts_leaking_slowly_and_mingru_taking_little() -> None:
 
 @pytest.mark.parametrize(("n_frames", "n_blocks"), [(1, 1), (2, 2), (5, 2), (6, 3), (101, 26)])
 def test_blocks_hold_every_frame(n_frames: int, n_blocks: int) -> None:
-    front_end = BlockFrontEnd(N_FEATURES, 10, causal=True).eval()
+    front_end = BlockFrontEnd(N_FEATURES, 10).eval()
     assert front_end(random_features(2, n_frames)).shape == (2, n_blocks, 10)
 
 
 def test_blocks_by_hand() -> None:
-    front_end = BlockFrontEnd(2, 2, causal=True).eval()
+    front_end = BlockFrontEnd(2, 2).eval()
     with torch.no_grad():
         front_end.project.weight.copy_(
             # (size, n_features, frame in the block)
@@ -182,16 +183,16 @@ def test_blocks_by_hand() -> None:
     torch.testing.assert_close(front_end(frames), expected)
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_a_front_end_leaves_a_quarter_of_the_frames(causal: bool) -> None:
-    front_end = ConvFrontEnd(N_FEATURES, 10, causal).eval()
+@pytest.mark.parametrize("kind", [ConvFrontEnd, CausalConvFrontEnd])
+def test_a_front_end_leaves_a_quarter_of_the_frames(kind: type[FrontEnd]) -> None:
+    front_end = kind(N_FEATURES, 10).eval()
     for n_frames in (*range(1, 10), 100, 101):
         assert front_end(random_features(2, n_frames)).shape == (2, math.ceil(n_frames / 4), 10)
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 4, 5, 13, 40])
 def test_a_front_end_takes_any_number_of_bands(n_features: int) -> None:
-    front_end = ConvFrontEnd(n_features, 10, causal=True).eval()
+    front_end = ConvFrontEnd(n_features, 10).eval()
     # size 10: 4 maps, then 8, in each of n / 4 bands, rounded up
     assert front_end.project.in_features == 8 * math.ceil(n_features / 4)
     assert front_end(torch.ones(1, 9, n_features)).shape == (1, 3, 10)
@@ -200,22 +201,22 @@ def test_a_front_end_takes_any_number_of_bands(n_features: int) -> None:
 @pytest.mark.parametrize("place", [0, 1, 4, 7])
 def test_a_causal_front_end_never_looks_ahead(place: int) -> None:
     features = random_features(1, 33)
-    for causal in (True, False):
+    for kind in (CausalConvFrontEnd, ConvFrontEnd):
         torch.manual_seed(0)
-        front_end = ConvFrontEnd(N_FEATURES, 12, causal).eval()
+        front_end = kind(N_FEATURES, 12).eval()
         ahead, own = features.clone(), features.clone()
         ahead[:, 4 * place + 1 :] += 1.0
         own[:, 4 * place] += 1.0
         before = front_end(features)
         stays = torch.equal(front_end(ahead)[:, : place + 1], before[:, : place + 1])
-        assert stays == causal
+        assert stays == kind.is_causal
         moved = (front_end(own) - before).abs().amax(dim=2)[0]
         assert moved[place] > 1e-4  # output i stands for frame 4 i
-        assert bool((moved[:place] == 0).all()) or not causal
+        assert bool((moved[:place] == 0).all()) or not kind.is_causal
 
 
 def test_a_convolution_adds_its_input_where_the_shapes_agree() -> None:
-    stages = ConvFrontEnd(8, 16, causal=True).eval().stages
+    stages = CausalConvFrontEnd(8, 16).eval().stages
     maps = torch.rand(1, 4, 6, 8)  # size 16: 4 maps, then 8
     with torch.no_grad():
         for stage in stages:
@@ -271,7 +272,7 @@ def test_four_heads_by_hand() -> None:
 
 @pytest.mark.parametrize("arch", ["att-bigru", "att-bilstm"])
 def test_heads_must_divide_the_states(arch: str) -> None:
-    expected = f"hidden-size: 5 is not possible; {arch} has 4 heads, which must divide 10"
+    expected = f"hidden_size: 5 is not possible; {arch} has 4 heads, which must divide 10"
     with pytest.raises(ConfigError) as error:
         build(arch, hidden_size=5)
     assert str(error.value) == expected
@@ -289,10 +290,20 @@ def test_the_smallest_network_there_is(arch: str) -> None:
 def test_one_unit_cannot_be_halved() -> None:
     with pytest.raises(ConfigError) as error:
         build("lstmp", hidden_size=1)
-    assert str(error.value) == "hidden-size: 1 is not possible; lstmp halves it"
+    assert str(error.value) == "hidden_size: 1 is not possible; lstmp halves it"
 
 
 def test_features_that_suit() -> None:
     assert {arch for arch in NETWORKS if feature_kind(arch) == "mfcc"} == WITHOUT_FRONT_END
     assert {feature_kind(arch) for arch in NETWORKS} == {"log-mel", "mfcc"}
-    assert feature_kind("elstm") == "mfcc"
+    with pytest.raises(ConfigError, match="arch: no 'elstm'; there are rnn, fastrnn, lstm, lstmp"):
+        feature_kind("elstm")
+
+
+def test_every_network_says_what_it_is() -> None:
+    assert describe("gru") == "Cho et al. 2014."
+    assert describe("bilstm") == "Both directions, Graves & Schmidhuber 2005."
+    assert describe("crnn") == "Causal convolutions, then a GRU, Arik et al. 2017."
+    lines = [describe(arch) for arch in NETWORKS]
+    assert len(set(lines)) == len(lines)
+    assert all(line.endswith(".") for line in lines)
