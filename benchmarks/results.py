@@ -29,7 +29,7 @@ from speechcls.artifact.format import ONNX
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
 from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data.splits import percentage
 from speechcls.evaluation.score import evaluate
 from speechcls.labels import NOISE_FOLDER, SILENCE, UNKNOWN, map_label
@@ -181,7 +181,7 @@ def measured(run: Run, data: Path, babble: Path) -> dict[str, Any]:
     program = [str(Path(sys.executable).with_name("speechcls")), "train"]
     if run.arch.startswith("bc-resnet"):
         program = [sys.executable, str(HERE / "train_bcresnet.py"), "train"]
-    everything = find_examples(data)
+    everything = load_dataset(data)
     source = data if run.data == "all" else write_manifest(run.data, everything)
     arguments = ["--arch", run.arch, *run.options, "--seed", str(run.seed)]
     if run.start:
@@ -195,7 +195,7 @@ def measured(run: Run, data: Path, babble: Path) -> dict[str, Any]:
             command = [*program, str(source), *arguments, "--out", str(place)]
             subprocess.run(command, stdout=log, stderr=log, check=True)
     classifier = Classifier.load(place)
-    scores = evaluate(classifier, find_examples(source, noise=noise), "validation").scores
+    scores = evaluate(classifier, load_dataset(source, noise=noise), "validation").scores
     about = json.loads((place / "metrics.json").read_text())
     command = [Path(program[-2]).name, "train", source.name, *arguments]
     places = {str(data): data.name, str(MODELS): "build/results"}  # not those of this machine

@@ -130,7 +130,7 @@ def compare(
     Example: speechcls compare models/a models/b --data data/
     """
     from speechcls.cli.compare_models import Wanted, compare_models
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
 
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)
@@ -138,21 +138,21 @@ def compare(
     _check_places(out, differences)
     if memory:
         places = _places(paths, data, "--memory", at_least=0)
-        recordings = find_examples(places[0], pattern, noise) if places else None
+        recordings = load_dataset(places[0], pattern, noise) if places else None
         limits = seeds, longest_s, steps
         _compare_memory(recordings, names, limits, words, out, as_json, messages)
         return
     if names:
         out = out or Path("comparison")
         [place] = _places(paths, data, "--archs", at_least=1)
-        dataset = find_examples(place, pattern, noise)
+        dataset = load_dataset(place, pattern, noise)
         speakers = tuple(split_names("test_speakers", test_speakers))
         in_data = DataConfig(tuple(words), speakers, pattern, str(noise) if noise else None)
         budget, machine = (seeds, size, epochs), (device, jobs)
         groups = _train(dataset, names, budget, in_data, machine, out, messages)
     else:
         groups, place = _find_models(paths, data)
-        dataset = find_examples(place, pattern, noise)
+        dataset = load_dataset(place, pattern, noise)
     bad = compare_models(groups, dataset, Wanted(out, differences, speed, as_json, jobs), messages)
     messages.errors(bad)
     if bad:

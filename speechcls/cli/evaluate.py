@@ -129,13 +129,13 @@ def _evaluate(
     messages: Messages,
 ) -> "Evaluation":
     """Score, write the report if one is wanted, and print."""
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
     from speechcls.evaluation.score import evaluate
     from speechcls.runtime.classifier import Classifier
 
     path = find_model(model, messages)
     classifier = Classifier.load(path, jobs, device)
-    dataset = find_examples(*layout)
+    dataset = load_dataset(*layout)
     with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate(classifier, dataset, split, on_clip, report is not None)
     messages.errors(evaluation.bad)

@@ -17,7 +17,7 @@ from speechcls.artifact.store import check_place, load_artifact
 from speechcls.config import MODELS
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.examples import Dataset
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.errors import ArtifactError, DatasetError
 from speechcls.evaluation.metrics import Scores
 from speechcls.labels import SILENCE, label_of_words
@@ -148,7 +148,7 @@ def train(
 
 def _read_dataset(source: Path, settings: TrainSettings) -> Dataset:
     noise = settings.data.noise
-    return find_examples(source, settings.data.pattern, Path(noise) if noise else None)
+    return load_dataset(source, settings.data.pattern, Path(noise) if noise else None)
 
 
 def _choose_kind(settings: TrainSettings) -> TrainSettings:
