@@ -161,10 +161,10 @@ def own_memory_mb(root: int) -> float:
 
 def pack(folder: Path) -> float:
     """Return the seconds that it takes to pack the clips in a folder."""
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
     from speechcls.data.packing import open_store
 
-    examples = find_examples(folder).examples
+    examples = load_dataset(folder).examples
     started = time.perf_counter()
     store = open_store(folder, examples, RATE, default_jobs())
     seconds = time.perf_counter() - started

@@ -16,7 +16,7 @@ from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.examples import Dataset as ClipSet
 from speechcls.data.examples import Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.zoo import feature_kind
 from speechcls.training.loop import fit, forward_mixed_precision
@@ -138,7 +138,7 @@ def training(scratch: Path, n_rounds: int) -> Iterator[tuple[str, list[float], l
 
     All in seconds a clip, the ways of each network in turns.
     """
-    dataset = find_examples(write_clips(scratch / "clips"))
+    dataset = load_dataset(write_clips(scratch / "clips"))
     for name, config in NETWORKS.items():
         loops = Loops(config, read_corpus(dataset, config), dataset.examples)
         most = {"default bilstm": 1 / 1.5, "gru, one layer of 64": 1 / 4}.get(name)

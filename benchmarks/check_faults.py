@@ -18,7 +18,7 @@ import soundfile
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import Samples
 from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data_quality.check import check
 from speechcls.data_quality.findings import LEFT_OUT, Checkup
 from speechcls.runtime.classifier import Classifier
@@ -156,13 +156,13 @@ def main() -> None:
     parser.add_argument("--split", help="plant in clips of this split only")
     options = parser.parse_args()
     classifier = Classifier.load(options.model)
-    before = find_examples(options.data)
+    before = load_dataset(options.data)
     natural = found(check(before, classifier), LEFT_OUT)
     print(f"natural\t{len(natural)} of {len(before.examples)} clips")
     swap = [label for label in classifier.labels if not label.startswith("_")]
     with tempfile.TemporaryDirectory() as folder:
         planted, examples = plant_all(before, Path(folder), swap, options.seed, options.split)
-        checkup = check(find_examples(planted.root), classifier)
+        checkup = check(load_dataset(planted.root), classifier)
         for kind in KIND_OF:
             print(f"{kind}\trecall {recall(checkup, planted, kind):.3f}")
         print(f"likely label right\t{likely_right(checkup, examples, planted):.3f}")

@@ -29,7 +29,7 @@ from speechcls.artifact.format import ONNX
 from speechcls.artifact.store import load_split, read_metrics
 from speechcls.audio.decode import read_clip
 from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data.splits import percentage
 from speechcls.evaluation.score import evaluate
 from speechcls.files import write_atomic
@@ -192,7 +192,7 @@ def measure(
     run: Run, data: Path, babble: Path, places: Places, epochs: int | None = None
 ) -> dict[str, Any]:
     """Train one model, unless it is there, and return everything that the report says of it."""
-    dataset = find_examples(data)
+    dataset = load_dataset(data)
     noise = data / NOISE_FOLDER if run.data in ("frequent", "old") else None
     source = data if run.data == "all" else write_manifest(run.data, dataset, places)
     command = command_of(run, source, noise, places, epochs)
@@ -202,7 +202,7 @@ def measure(
             full = [*command, "--out", str(place)]
             subprocess.run(full, stdout=log, stderr=log, check=True)
     classifier = Classifier.load(place)
-    scores = evaluate(classifier, find_examples(source, noise=noise), "validation").scores
+    scores = evaluate(classifier, load_dataset(source, noise=noise), "validation").scores
     about = read_metrics(place)
     result = {
         "command": portable(command, data, source, places),

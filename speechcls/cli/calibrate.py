@@ -58,7 +58,7 @@ def calibrate(
     """
     from speechcls.artifact.calibration import save_calibration
     from speechcls.artifact.store import load_artifact
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
     from speechcls.evaluation.calibration import calibrate as calibrate_model
     from speechcls.evaluation.calibration import validation_clips
     from speechcls.runtime.detection import choose_thresholds
@@ -70,7 +70,7 @@ def calibrate(
     recordings = [recording for folder in noise for recording in find_noise(folder)]
     clips = None
     if data is not None:
-        dataset, rate = find_examples(data, pattern), artifact.features.sample_rate
+        dataset, rate = load_dataset(data, pattern), artifact.features.sample_rate
         clips = validation_clips(artifact, read_store(dataset, rate, jobs, messages))
     labels = list(choose_thresholds(artifact))
     with item_bar(messages, "detecting", len(recordings)) as on_recording:

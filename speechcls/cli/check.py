@@ -86,7 +86,7 @@ def check(
 
     Example: speechcls check data/ --fix-list good.csv
     """
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
     from speechcls.data.manifest import check_manifest_name
     from speechcls.data_quality.check import check as check_data
 
@@ -96,7 +96,7 @@ def check(
     for place in (findings, html, fix_list):
         if place:
             check_file_place(place)
-    dataset = find_examples(data, pattern, noise)
+    dataset = load_dataset(data, pattern, noise)
     classifier = None
     if model:
         from speechcls.runtime.classifier import Classifier

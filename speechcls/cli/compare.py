@@ -129,7 +129,7 @@ def compare(
     Example: speechcls compare models/a models/b --data data/
     """
     from speechcls.cli.compare_models import Wanted, compare_models
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
 
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)
@@ -137,19 +137,19 @@ def compare(
     _check_places(out, differences)
     if memory:
         places = _places(paths, data, "--memory", at_least=0)
-        recordings = find_examples(places[0], pattern, noise) if places else None
+        recordings = load_dataset(places[0], pattern, noise) if places else None
         _compare_memory(recordings, names, (seeds, steps, longest_s), words, out, as_json, messages)
         return
     if names:
         out = out or Path("comparison")
         [place] = _places(paths, data, "--archs", at_least=1)
-        dataset = find_examples(place, pattern, noise)
+        dataset = load_dataset(place, pattern, noise)
         in_data = _data_config(words, test_speakers, pattern, noise)
         limits, machine = (seeds, size, epochs), (device, jobs)
         groups = _train(dataset, names, limits, in_data, machine, out, messages)
     else:
         groups, place = _find_models(paths, data)
-        dataset = find_examples(place, pattern, noise)
+        dataset = load_dataset(place, pattern, noise)
     wanted = Wanted(out, differences, speed, as_json, jobs)
     if bad := compare_models(groups, dataset, wanted, messages):
         messages.errors(bad)

@@ -81,12 +81,12 @@ def _prepare(
 
 
 def _synthesise(words: Sequence[str], per_word: int, folder: Path, messages: Messages) -> "Dataset":
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
     from speechcls.synthesis.espeak import synthesise
 
     with item_bar(messages, "synthesising", len(words) * per_word) as on_clip:
         synthesise(words, folder / "words", per_word, on_clip=on_clip)
-    return find_examples(folder / "words")
+    return load_dataset(folder / "words")
 
 
 def _run(

@@ -129,13 +129,13 @@ def _evaluate(
     messages: Messages,
 ) -> "Evaluation":
     """Score, write the report if one is wanted, and print."""
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
     from speechcls.evaluation.score import evaluate
     from speechcls.runtime.classifier import Classifier
 
     path = find_model(model, messages)
     classifier = Classifier.load(path, jobs, device)
-    dataset = find_examples(*layout)
+    dataset = load_dataset(*layout)
     with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate(classifier, dataset, split, on_clip, report is not None)
     messages.errors(evaluation.bad)
@@ -170,17 +170,8 @@ def _as_object(evaluation: "Evaluation") -> dict[str, object]:
 
 def _print_scores(evaluation: "Evaluation") -> None:
     """Print the figures for people."""
-    scores = evaluation.scores
-    speakers = f" by {scores.n_speakers} speakers" if scores.n_speakers else ""
-    typer.echo(f"scored    {evaluation.scored}{speakers}")
-    if evaluation.caveat:
-        typer.echo(f"caveat    {evaluation.caveat}")
-    low, high = 100 * scores.accuracy_low, 100 * scores.accuracy_high
-    typer.echo(f"accuracy  {100 * scores.accuracy:.1f} % (95 % interval {low:.1f} - {high:.1f})")
-    n_there = sum(row.n_clips > 0 for row in scores.per_label)
-    of = "" if n_there == len(scores.labels) else f" (of the {n_there} labels that occur)"
-    typer.echo(f"macro F1  {100 * scores.macro_f1:.1f} %{of}\n")
-    rows = []
+    typer.echo(f"{evaluation}\n")
+    scores, rows = evaluation.scores, []
     answers = scores.confusion.sum(axis=0)
     for label, row, n_answers in zip(scores.labels, scores.per_label, answers, strict=True):
         ratios = (row.precision, n_answers), (row.recall, row.n_clips), (row.f1, row.n_clips)

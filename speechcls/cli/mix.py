@@ -65,7 +65,7 @@ def mix(
     Example: speechcls mix data/ --noise noise/ --minutes 2 --out stream/
     """
     from speechcls.artifact.store import load_artifact, load_split
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
     from speechcls.synthesis.mixing import RECORDING, MixSettings, choose_clips, write_mix
 
     messages = Messages(quiet, verbose)
@@ -73,7 +73,7 @@ def mix(
     names = split_names("commands", commands)
     artifact = load_artifact(model) if model else None
     sample_rate = artifact.features.sample_rate if artifact else FeatureConfig.sample_rate
-    dataset, backgrounds = find_examples(data, pattern), find_noise(noise)
+    dataset, backgrounds = load_dataset(data, pattern), find_noise(noise)
     store = read_store(dataset, sample_rate, jobs, messages)
     chosen = choose_clips(store, names, load_split(artifact) if artifact else None)
     result = write_mix(store, chosen, dataset, backgrounds, out, settings)

@@ -31,7 +31,7 @@ or why it is no clip."""
 
 @dataclass(frozen=True)
 class Source:
-    """What ``find_examples`` is given to read."""
+    """The arguments of ``load_dataset`` that decide how it reads."""
 
     path: Path
     pattern: str | None = None
@@ -47,12 +47,16 @@ class Layout:
     read: Callable[[Source], Dataset]
 
 
-def find_examples(source: Path, pattern: str | None = None, noise: Path | None = None) -> Dataset:
+def load_dataset(
+    path: str | os.PathLike[str],
+    pattern: str | None = None,
+    noise: str | os.PathLike[str] | None = None,
+) -> Dataset:
     """Return every clip of a data set, in a stable order, without opening the recordings.
 
     Parameters
     ----------
-    source : a folder (a sub-folder per label, Speech Commands, or flat with ``pattern``) or a
+    path : a folder (a sub-folder per label, Speech Commands, or flat with ``pattern``) or a
         manifest (.csv, .tsv or .jsonl); see ``LAYOUTS``
     pattern : what file names mean, as ``{label}_{speaker}_{take}``; ``{_}`` matches anything, and
         each ``/`` in it takes in one more parent folder
@@ -62,7 +66,21 @@ def find_examples(source: Path, pattern: str | None = None, noise: Path | None =
     ------
     DatasetError
         When nothing is found, or a manifest cannot be understood.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> for label in ("yes", "no"):
+    ...     pathlib.Path(folder.name, label).mkdir()
+    ...     pathlib.Path(folder.name, label, "ann_nohash_0.wav").touch()
+    >>> for example in load_dataset(folder.name).examples:
+    ...     print(example.label, example.speaker)
+    no ann
+    yes ann
+    >>> folder.cleanup()
     """
+    source = Path(path)
     asked = Source(source, pattern)
     layout = next((layout for layout in LAYOUTS if layout.recognises(asked)), None)
     if layout is None:
@@ -79,12 +97,17 @@ def find_examples(source: Path, pattern: str | None = None, noise: Path | None =
         first = reserved[0]
         raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
     if noise is not None:
-        if not noise.is_dir():
-            raise DatasetError(f"{noise}: no such folder of background noise")
-        if not (found := list(find_recordings(noise))):
-            raise DatasetError(f"{noise}: no recording of background noise in it")
-        dataset.noise += found
+        dataset.noise += _find_noise(Path(noise))
     return dataset
+
+
+def _find_noise(folder: Path) -> list[Path]:
+    """Return the recordings of background noise in a folder of its own."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder of background noise")
+    if not (found := list(find_recordings(folder))):
+        raise DatasetError(f"{folder}: no recording of background noise in it")
+    return found
 
 
 def _is_manifest(source: Source) -> bool:

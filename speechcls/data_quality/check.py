@@ -67,6 +67,13 @@ def check(
     classifier : a model that judges the labels
     jobs : threads that read and compute (default: all cores)
     on_clip : called after each clip
+
+    Examples
+    --------
+    >>> from speechcls import check, load_dataset
+    >>> checkup = check(load_dataset(folder))
+    >>> [finding.detail for finding in checkup.of_kind("copy")]
+    ['the samples of no/s00_nohash_0.wav']
     """
     outcomes = _measure_all(dataset.examples, classifier, jobs or default_jobs(), on_clip)
     measured = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, _Measured)}

@@ -127,22 +127,18 @@ def evaluate(
         When ``split`` is unknown.
     DatasetError
         When the model does not know a label and has no ``_unknown_``, or there is nothing to score.
+
+    Examples
+    --------
+    >>> from speechcls import Classifier, evaluate, load_dataset
+    >>> evaluation = evaluate(Classifier.load("commands"), load_dataset(folder))
+    >>> print(evaluation.scores.n_clips, evaluation.scored)
+    12 12 clips that training never saw
     """
     if split not in CHOICES:
         raise ConfigError(f"{split!r} is not one of {', '.join(CHOICES)}", field="split")
     check_labels(dataset, classifier.labels)
-    known = split_of_digests(load_split(classifier.artifact))
-    wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
-
-    def choose(example: Example) -> tuple[_Known, list[Samples]] | None:
-        pcm = read_example(example, classifier.sample_rate)
-        own = split_in_training(pcm, example, known)
-        if wanted is not None and own not in wanted:
-            return None
-        window = classifier.window(to_float(pcm))
-        levels = _measure(window, classifier.sample_rate) if measure_levels else None
-        return _Known(own, window.clip_duration_s, levels), [window.samples]
-
+    choose = _make_choose(classifier, split, measure_levels)
     silent = silent_examples(classifier, dataset)
     examples = dataset.examples + silent.examples
     outcomes = classify_examples(
@@ -162,6 +158,25 @@ def evaluate(
     if not clips:
         raise _nothing_to_score(classifier, dataset, split)
     return _summarise(clips, classifier.labels, bad)
+
+
+def _make_choose(
+    classifier: Classifier, split: str, measure_levels: bool
+) -> Callable[[Example], tuple[_Known, list[Samples]] | None]:
+    """Return what reads a clip: what is kept of it and its window; None if it is not wanted."""
+    known = split_of_digests(load_split(classifier.artifact))
+    wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
+
+    def choose(example: Example) -> tuple[_Known, list[Samples]] | None:
+        pcm = read_example(example, classifier.sample_rate)
+        own = split_in_training(pcm, example, known)
+        if wanted is not None and own not in wanted:
+            return None
+        window = classifier.window(to_float(pcm))
+        levels = _measure(window, classifier.sample_rate) if measure_levels else None
+        return _Known(own, window.clip_duration_s, levels), [window.samples]
+
+    return choose
 
 
 def _measure(window: Window, sample_rate: int) -> WindowLevels:

@@ -17,7 +17,7 @@ from speechcls.artifact.store import check_place, load_artifact
 from speechcls.config import MODELS
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.examples import Dataset
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.errors import ArtifactError, DatasetError
 from speechcls.evaluation.metrics import Scores
 from speechcls.labels import SILENCE, label_of_words
@@ -124,16 +124,17 @@ def train(
     if not isinstance(settings, TrainSettings):
         settings = TrainSettings.from_sections(settings or {})
     callbacks = callbacks or Callbacks()
-    dataset = data if isinstance(data, Dataset) else _read_dataset(Path(data), settings)
-    place = Path(out) if out else MODELS / f"{dataset.title}-{settings.network.arch}"
+    if not isinstance(data, Dataset):
+        data = load_dataset(data, settings.data.pattern, settings.data.noise)
+    place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
     check_place(place, force)
     on = choose_device(device)
     settings = _choose_kind(settings)
-    # Built once before the clips are read, which takes longer, to be refused at once.
+    # Built before the clips are read, so that an impossible network is refused at once.
     build_recogniser(settings.features, settings.network, range(2), settings.training.seed)
-    callbacks.on_dataset(dataset)
+    callbacks.on_dataset(data)
     corpus = load_corpus(
-        dataset,
+        data,
         settings.features,
         settings.duration_s,
         settings.data.commands,
@@ -144,11 +145,6 @@ def train(
         verify,
     )
     return train_on_corpus(plan_training(corpus, settings, on), place, force, callbacks)
-
-
-def _read_dataset(source: Path, settings: TrainSettings) -> Dataset:
-    noise = settings.data.noise
-    return find_examples(source, settings.data.pattern, Path(noise) if noise else None)
 
 
 def _choose_kind(settings: TrainSettings) -> TrainSettings:

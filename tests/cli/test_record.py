@@ -82,14 +82,14 @@ def test_names_that_are_none_are_refused_before_anything_is_heard(tmp_path, word
 
 
 def test_train_reads_what_was_recorded(make_running, tmp_path, call):
-    from speechcls.data.layouts import find_examples
+    from speechcls.data.layouts import load_dataset
 
     for label in ("low", "high"):
         for speaker in ("ann", "bob"):
             soundfile.write(tmp_path / "a.wav", make_running([(0.6, label)], 2.0), RATE)
             options = ("--speaker", speaker, "--out", tmp_path / "data")
             assert call("record", label, "--from", tmp_path / "a.wav", *options).code == 0
-    found = find_examples(tmp_path / "data").examples
+    found = load_dataset(tmp_path / "data").examples
     assert sorted((e.label, e.speaker) for e in found) == [
         *(("high", "ann"), ("high", "bob"), ("low", "ann"), ("low", "bob"))
     ]

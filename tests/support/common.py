@@ -8,7 +8,7 @@ import pytest
 from speechcls.config import FeatureConfig
 from speechcls.data.corpus import load_corpus
 from speechcls.data.examples import Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data.splits import assign_splits
 
 LAYOUT_HELP = (
@@ -61,7 +61,7 @@ def assign(examples, digests=None, **options):
 def load(root, **options):
     """The corpus of a folder with default features."""
     noise = options.pop("noise", None)
-    return load_corpus(find_examples(root, noise=noise), FeatureConfig(), **options)
+    return load_corpus(load_dataset(root, noise=noise), FeatureConfig(), **options)
 
 
 def labels_of(corpus):

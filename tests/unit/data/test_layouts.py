@@ -11,10 +11,10 @@ import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
 from speechcls.data.examples import Dataset, Example, find_recordings
-from speechcls.data.layouts import LAYOUTS, Layout, Source, find_examples
+from speechcls.data.layouts import LAYOUTS, Layout, Source, load_dataset
 from speechcls.errors import DatasetError
 
-message_of = partial(refusal, DatasetError, find_examples)
+message_of = partial(refusal, DatasetError, load_dataset)
 
 
 # Folders
@@ -22,7 +22,7 @@ message_of = partial(refusal, DatasetError, find_examples)
 
 def test_a_sub_folder_is_a_label(root):
     touch(root, "yes/b.wav", "yes/a.wav", "no/c.wav")
-    dataset = find_examples(root)
+    dataset = load_dataset(root)
     assert dataset == Dataset(
         root,
         [
@@ -36,12 +36,12 @@ def test_a_sub_folder_is_a_label(root):
 def test_every_audio_ending_counts_in_any_case_and_no_other(root):
     audio = ["a.wav", "b.FLAC", "c.Mp3", "d.ogg", "e.aiff", "f.opus", "g.au", "h.caf", "i.w64"]
     touch(root, *(f"yes/{name}" for name in [*audio, "j.txt", "k.wav.part", "wav", "l.mid"]))
-    assert [e.path.name for e in find_examples(root).examples] == audio
+    assert [e.path.name for e in load_dataset(root).examples] == audio
 
 
 def test_folders_within_a_label_belong_to_it(root):
     touch(root, "yes/ann/1.wav", "yes/bob/x/2.wav", "no/3.wav")
-    assert found(find_examples(root)) == [
+    assert found(load_dataset(root)) == [
         ("no/3.wav", "no", None),
         ("yes/ann/1.wav", "yes", None),
         ("yes/bob/x/2.wav", "yes", None),
@@ -59,21 +59,21 @@ def test_hidden_and_foreign_files_are_passed_over(root):
         "__MACOSX/yes/5.wav",
         "README.md",
     )
-    dataset = find_examples(root)
+    dataset = load_dataset(root)
     assert found(dataset) == [("yes/1.wav", "yes", None)]
     assert dataset.problems == dataset.empty_labels == []
 
 
 def test_a_clip_outside_a_label_folder_is_a_problem(root):
     touch(root, "yes/1.wav", "loose.wav")
-    dataset = find_examples(root)
+    dataset = load_dataset(root)
     assert found(dataset) == [("yes/1.wav", "yes", None)]
     assert dataset.problems == [f"{root / 'loose.wav'}: not in a label folder{LAYOUT_HELP}"]
 
 
 def test_a_label_folder_without_a_recording_is_named(root):
     touch(root, "yes/1.wav", "no/notes.txt", "go/.1.wav")
-    assert find_examples(root).empty_labels == ["go", "no"]
+    assert load_dataset(root).empty_labels == ["go", "no"]
 
 
 def test_names_may_hold_anything(root):
@@ -82,7 +82,7 @@ def test_names_may_hold_anything(root):
         touch(root, *(f"sí, señor/{name}" for name in names))
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    dataset = find_examples(root)
+    dataset = load_dataset(root)
     assert {e.path.name for e in dataset.examples} == set(names)
     assert {e.label for e in dataset.examples} == {"sí, señor"}
 
@@ -91,7 +91,7 @@ def test_a_label_folder_may_be_a_link(root, tmp_path):
     touch(tmp_path / "elsewhere", "1.wav", "sub/2.wav")
     touch(root, "no/3.wav")
     (root / "yes").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert found(find_examples(root)) == [
+    assert found(load_dataset(root)) == [
         ("no/3.wav", "no", None),
         ("yes/1.wav", "yes", None),
         ("yes/sub/2.wav", "yes", None),
@@ -102,13 +102,13 @@ def test_a_label_folder_may_be_a_link(root, tmp_path):
 def test_a_link_to_a_folder_above_ends(root, target):
     touch(root, "no/1.wav", "yes/2.wav", "yes/sub/3.wav")
     (root / "yes/sub/up").symlink_to(root / target, target_is_directory=True)
-    assert [e.path.name for e in find_examples(root).examples] == ["1.wav", "2.wav", "3.wav"]
+    assert [e.path.name for e in load_dataset(root).examples] == ["1.wav", "2.wav", "3.wav"]
 
 
 def test_a_link_to_a_label_takes_nothing_from_it(root):
     touch(root, "yes/1.wav", "no/2.wav")
     (root / "aye").symlink_to(root / "yes", target_is_directory=True)
-    dataset = find_examples(root)
+    dataset = load_dataset(root)
     assert ("yes/1.wav", "yes", None) in found(dataset)
     assert dataset.empty_labels == []
 
@@ -116,12 +116,12 @@ def test_a_link_to_a_label_takes_nothing_from_it(root):
 def test_a_broken_link_is_found_so_that_reading_it_reports_it(root):
     touch(root, "yes/1.wav")
     (root / "yes/2.wav").symlink_to(root / "gone.wav")
-    assert [e.path.name for e in find_examples(root).examples] == ["1.wav", "2.wav"]
+    assert [e.path.name for e in load_dataset(root).examples] == ["1.wav", "2.wav"]
 
 
 def test_the_order_does_not_depend_on_the_disk(root, monkeypatch):
     touch(root, *(f"{label}/{i}.wav" for label in ("yes", "no", "Go") for i in range(9)))
-    expected = found(find_examples(root))
+    expected = found(load_dataset(root))
     walk = os.walk
 
     def walk_backwards(top, **options):
@@ -130,13 +130,13 @@ def test_the_order_does_not_depend_on_the_disk(root, monkeypatch):
             yield parent, folders, files[::-1]
 
     monkeypatch.setattr(os, "walk", walk_backwards)
-    assert found(find_examples(root)) == expected
+    assert found(load_dataset(root)) == expected
     assert expected == sorted(expected)
 
 
 def test_background_noise_is_no_label(root):
     touch(root, "yes/1.wav", "_background_noise_/rain.wav", "_background_noise_/README.md")
-    dataset = find_examples(root)
+    dataset = load_dataset(root)
     assert found(dataset) == [("yes/1.wav", "yes", None)]
     assert dataset.noise == [root / "_background_noise_/rain.wav"]
 
@@ -144,7 +144,7 @@ def test_background_noise_is_no_label(root):
 def test_noise_of_another_folder_is_added(root, tmp_path):
     touch(root, "yes/1.wav", "_background_noise_/rain.wav")
     touch(tmp_path / "noise", "deep/b.flac", "a.wav", ".c.wav")
-    assert find_examples(root, noise=tmp_path / "noise").noise == [
+    assert load_dataset(root, noise=tmp_path / "noise").noise == [
         root / "_background_noise_/rain.wav",
         tmp_path / "noise/a.wav",
         tmp_path / "noise/deep/b.flac",
@@ -209,7 +209,7 @@ def test_a_locked_folder_is_a_problem_and_the_rest_is_found(root, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    dataset = find_examples(root)
+    dataset = load_dataset(root)
     assert [e.path.name for e in dataset.examples] == ["1.wav", "3.wav"]
     advice = "change its permissions or leave it out"
     assert dataset.problems == [f"{root / 'yes/locked'}: permission denied; {advice}"]
@@ -233,7 +233,7 @@ def test_the_speaker_stands_before_nohash(root):
         "yes/a_b_nohash_c_nohash_0.wav",
         "yes/nohash_1.wav",
     )
-    speakers = {e.path.name: e.speaker for e in find_examples(root).examples}
+    speakers = {e.path.name: e.speaker for e in load_dataset(root).examples}
     assert speakers == {
         "0a7c2a8d_nohash_0.wav": "0a7c2a8d",
         "0a7c2a8d_nohash_1.wav": "0a7c2a8d",
@@ -248,7 +248,7 @@ def test_official_lists_name_wav_where_the_files_are_flac(root):
     touch(root, *(f"{name}.flac" for name in names))
     (root / "validation_list.txt").write_text("no/a_nohash_0.wav\nyes/a_nohash_0.wav\n")
     (root / "testing_list.txt").write_text("yes/c_nohash_0.wav\r\n\r\nyes/d.e_0.wav")
-    assert [e.split for e in find_examples(root).examples] == [
+    assert [e.split for e in load_dataset(root).examples] == [
         "validation",
         "train",
         "validation",
@@ -260,7 +260,7 @@ def test_official_lists_name_wav_where_the_files_are_flac(root):
 def test_without_official_lists_nothing_is_said_of_splits(root):
     touch(root, "yes/a_nohash_0.wav")
     (root / "validation_list.txt").write_text("")
-    assert [e.split for e in find_examples(root).examples] == [None]
+    assert [e.split for e in load_dataset(root).examples] == [None]
 
 
 def test_official_lists_name_files_in_any_encoding(root):
@@ -271,17 +271,17 @@ def test_official_lists_name_files_in_any_encoding(root):
         pytest.skip("this file system takes UTF-8 names only")
     (root / "testing_list.txt").write_bytes("\n".join(names).encode("utf-8", "surrogateescape"))
     # In the order of the bytes' stand-ins: z, then ñ, then the lone byte.
-    assert [e.split for e in find_examples(root).examples] == ["train", "test", "test"]
+    assert [e.split for e in load_dataset(root).examples] == ["train", "test", "test"]
 
 
 def test_the_byte_order_mark_of_an_official_list_is_no_name(root):
     touch(root, "no/a_nohash_0.wav", "yes/a_nohash_0.wav")
     (root / "testing_list.txt").write_text("no/a_nohash_0.wav\n", encoding="utf-8-sig")
-    assert [e.split for e in find_examples(root).examples] == ["test", "train"]
+    assert [e.split for e in load_dataset(root).examples] == ["test", "train"]
 
 
 def test_the_part_of_speech_commands_is_as_its_readme_counts_it(speech_commands):
-    dataset = find_examples(speech_commands)
+    dataset = load_dataset(speech_commands)
     labels = Counter(e.label for e in dataset.examples)
     assert len(dataset.examples) == 11_583
     assert len(dataset.noise) == 6
@@ -321,11 +321,11 @@ def test_a_new_layout_is_a_line_in_the_table(root, monkeypatch):
     ours = Layout("raw", lambda source: (source.path / "clip.raw").is_file(), read)
     monkeypatch.setattr("speechcls.data.layouts.LAYOUTS", (ours, *LAYOUTS))
     touch(root, "clip.raw")
-    assert found(find_examples(root)) == [("clip.raw", "yes", "ann")]
+    assert found(load_dataset(root)) == [("clip.raw", "yes", "ann")]
 
 
 def test_a_data_set_prints_as_a_line(root):
     touch(root, "yes/ann_nohash_0.wav", "no/bob_nohash_0.wav", "loose.wav")
     touch(root, "_background_noise_/hum.wav")
     expected = "clips 2, labels 2, speakers 2, background recordings 1, problems 1"
-    assert str(find_examples(root)) == f"{root}: {expected}"
+    assert str(load_dataset(root)) == f"{root}: {expected}"

@@ -8,12 +8,12 @@ import pytest
 from common import found, refusal, touch
 
 from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data.manifest import DIALECTS, MANIFEST_SUFFIXES
 from speechcls.data.manifest import write_manifest as write_examples
 from speechcls.errors import DatasetError
 
-message_of = partial(refusal, DatasetError, find_examples)
+message_of = partial(refusal, DatasetError, load_dataset)
 COLUMNS_HELP = (
     "; the first line names the columns: path,label,speaker,split,start_s,end_s"
     " (the last four may be left out)"
@@ -63,7 +63,7 @@ MANIFESTS = {
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_every_manifest_says_the_same(name, root):
-    dataset = find_examples(write_manifest(root, name, MANIFESTS[name]))
+    dataset = load_dataset(write_manifest(root, name, MANIFESTS[name]))
     assert dataset == Dataset(
         root,
         [
@@ -78,14 +78,14 @@ def test_every_manifest_says_the_same(name, root):
 
 def test_a_manifest_may_name_background_noise(root):
     text = "path,label\na.wav,yes\nsub/c.wav,_background_noise_\n"
-    dataset = find_examples(write_manifest(root, "m.csv", text))
+    dataset = load_dataset(write_manifest(root, "m.csv", text))
     assert found(dataset) == [("a.wav", "yes", None)]
     assert dataset.noise == [root / "sub/c.wav"]
 
 
 def test_columns_may_stand_in_any_order_beside_others(root):
     text = "note,label,path\nloud,yes,a.wav\n"
-    assert found(find_examples(write_manifest(root, "m.csv", text))) == [("a.wav", "yes", None)]
+    assert found(load_dataset(write_manifest(root, "m.csv", text))) == [("a.wav", "yes", None)]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_quoted_and_non_ascii_names(name, root):
         "m.tsv": f'path\tlabel\n"{quoted}"\tyes\n',
         "m.jsonl": json.dumps({"path": name, "label": "yes"}),
     }.items():
-        dataset = find_examples(write_manifest(root, manifest, text))
+        dataset = load_dataset(write_manifest(root, manifest, text))
         assert found(dataset) == [(name, "yes", None)], manifest
         assert dataset.problems == []
 
@@ -116,7 +116,7 @@ def test_whole_paths_may_point_anywhere(root, tmp_path):
     touch(tmp_path, "elsewhere/1.wav")
     path = tmp_path / "elsewhere/1.wav"
     manifest = write_manifest(root, "m.csv", f"path,label\n{path},yes\n../elsewhere/1.wav,no\n")
-    dataset = find_examples(manifest)
+    dataset = load_dataset(manifest)
     assert [e.label for e in dataset.examples] == ["yes", "no"]
     assert dataset.name_of(dataset.examples[0].path) == path.as_posix()
 
@@ -124,14 +124,14 @@ def test_whole_paths_may_point_anywhere(root, tmp_path):
 def test_numbers_of_json_are_names(root):
     row = {"path": "a.wav", "label": 0, "speaker": 7}
     manifest = write_manifest(root, "m.jsonl", json.dumps(row))
-    assert found(find_examples(manifest)) == [("a.wav", "0", "7")]
+    assert found(load_dataset(manifest)) == [("a.wav", "0", "7")]
 
 
 def test_one_file_may_hold_many_clips(root):
     text = "path,label,start_s,end_s\na.wav,yes,0,1\na.wav,no,1,2\na.wav,go,2,\n"
     parts = [
         (e.label, e.start_s, e.end_s)
-        for e in find_examples(write_manifest(root, "m.csv", text)).examples
+        for e in load_dataset(write_manifest(root, "m.csv", text)).examples
     ]
     assert parts == [("yes", 0.0, 1.0), ("no", 1.0, 2.0), ("go", 2.0, None)]
 
@@ -142,7 +142,7 @@ def test_one_file_may_hold_many_clips(root):
 def test_an_unknown_path_is_a_problem_with_its_line(name, root):
     text = f"path,label\na.wav,yes\n{name},no\nsub/c.wav,yes\n"
     manifest = write_manifest(root, "m.csv", text)
-    dataset = find_examples(manifest)
+    dataset = load_dataset(manifest)
     assert found(dataset) == [("a.wav", "yes", None), ("sub/c.wav", "yes", None)]
     assert dataset.problems == [f"{manifest}:3: no such file: {root / name}"]
 
@@ -268,9 +268,9 @@ def test_background_noise_is_taken_whole(root):
 def test_a_new_dialect_is_a_line_in_the_table(name, text, root, monkeypatch):
     theirs = {"path": "file", "label": "word", "speaker": "who"}
     monkeypatch.setattr("speechcls.data.manifest.DIALECTS", (*DIALECTS, theirs))
-    assert found(find_examples(write_manifest(root, name, text))) == [("a.wav", "yes", "ann")]
+    assert found(load_dataset(write_manifest(root, name, text))) == [("a.wav", "yes", "ann")]
     ours = "path,label,speaker,file,word\na.wav,no,bob,b c.wav,yes\n"  # ours comes first
-    assert found(find_examples(write_manifest(root, "n.csv", ours))) == [("a.wav", "no", "bob")]
+    assert found(load_dataset(write_manifest(root, "n.csv", ours))) == [("a.wav", "no", "bob")]
 
 
 @pytest.mark.parametrize("ending", MANIFEST_SUFFIXES)
@@ -283,7 +283,7 @@ def test_a_manifest_comes_back_as_it_was_written(ending, root, tmp_path):
     ]
     place = tmp_path / "lists" / f"m{ending}"
     write_examples(place, examples, [root / "hum.wav"])
-    again = find_examples(place)
+    again = load_dataset(place)
     resolved = [dataclasses.replace(e, path=e.path.resolve()) for e in again.examples]
     assert resolved == [dataclasses.replace(e, path=e.path.resolve()) for e in examples]
     assert [path.resolve() for path in again.noise] == [(root / "hum.wav").resolve()]

@@ -16,7 +16,7 @@ from speechcls.data import packing
 from speechcls.data.cache import INDEX, SAMPLES, find_stores, remove_store, store_path
 from speechcls.data.clips import ClipStore, digest_of, read_example
 from speechcls.data.examples import Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data.packing import cut_windows, open_store
 from speechcls.errors import DatasetError
 
@@ -26,11 +26,11 @@ PACK = """
 import sys, time
 from pathlib import Path
 from speechcls.data import packing
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 packing._PART, packing._N_PARTS = 3, 1  # so that there are many moments to break off at
 read = packing.read_example
 packing.read_example = lambda *example: (time.sleep(0.01), read(*example))[1]
-examples = find_examples(Path(sys.argv[1])).examples
+examples = load_dataset(Path(sys.argv[1])).examples
 print("ready", flush=True)
 store = packing.open_store(Path(sys.argv[1]), examples, 16_000, jobs=1)
 print(len(store.digests))
@@ -56,7 +56,7 @@ def root(tmp_path, write_wav, rng):
 
 
 def pack(root, jobs=1, **options):
-    return open_store(root, find_examples(root).examples, RATE, jobs, **options)
+    return open_store(root, load_dataset(root).examples, RATE, jobs, **options)
 
 
 def assert_is_what_reading_gives(store):
@@ -82,7 +82,7 @@ def decoded(monkeypatch):
 
 def test_the_store_holds_what_reading_gives(root, decoded):
     store = pack(root)
-    assert store.examples == find_examples(root).examples
+    assert store.examples == load_dataset(root).examples
     assert (store.sample_rate, store.bad) == (RATE, [])
     assert len(decoded) == 12
     assert_is_what_reading_gives(store)
@@ -108,7 +108,7 @@ def test_each_rate_and_each_folder_has_its_own_store(root, tmp_path):
     places = {store_path(root, RATE), store_path(root, 8_000), store_path(other, RATE)}
     assert len(places) == 3
     assert {place.name.split("-")[0] for place in places} == {"data"}
-    assert len(open_store(root, find_examples(root).examples, 8_000, 1).samples) < len(
+    assert len(open_store(root, load_dataset(root).examples, 8_000, 1).samples) < len(
         pack(root).samples
     )
 
@@ -184,7 +184,7 @@ def test_a_store_of_mostly_old_samples_is_made_afresh(root, write_wav, rng):
 
 
 def test_clips_of_other_manifests_of_the_same_folder_stay(root, decoded):
-    every = find_examples(root).examples
+    every = load_dataset(root).examples
     open_store(root, every[:6], RATE, 1)
     open_store(root, every[6:], RATE, 1)
     open_store(root, every[:6], RATE, 1)
@@ -288,7 +288,7 @@ def test_a_kill_at_any_moment_leaves_a_store_that_goes_on(tmp_path, write_wav, r
             program.send_signal(signal.SIGKILL)
         program.communicate()
         n_killed += program.returncode == -signal.SIGKILL
-        some = find_examples(root).examples[: 5 * i]
+        some = load_dataset(root).examples[: 5 * i]
         assert_is_what_reading_gives(open_store(root, some, RATE, 1))
     assert n_killed >= 2
     store = pack(root)

@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.errors import DatasetError
 
-message_of = partial(refusal, DatasetError, find_examples)
+message_of = partial(refusal, DatasetError, load_dataset)
 
 
 # Patterns
@@ -17,7 +17,7 @@ message_of = partial(refusal, DatasetError, find_examples)
 
 def test_flat_names_by_pattern(root):
     touch(root, "0_george_1.wav", "0_george_2.wav", "7_ann_1.wav", "notes.wav")
-    dataset = find_examples(root, "{label}_{speaker}_{take}")
+    dataset = load_dataset(root, "{label}_{speaker}_{take}")
     assert found(dataset) == [
         ("0_george_1.wav", "0", "george"),
         ("0_george_2.wav", "0", "george"),
@@ -51,7 +51,7 @@ def test_flat_names_by_pattern(root):
 )
 def test_fields_of_a_pattern(pattern, name, label, speaker, root):
     touch(root, name)
-    assert found(find_examples(root, pattern)) == [(name, label, speaker)]
+    assert found(load_dataset(root, pattern)) == [(name, label, speaker)]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_a_pattern_does_not_match_is_a_problem(pattern, name, root):
 
 def test_a_pattern_that_gives_the_speaker_only_needs_label_folders(root):
     touch(root, "yes/ann_1.wav", "bob_2.wav")
-    dataset = find_examples(root, "{speaker}_{take}")
+    dataset = load_dataset(root, "{speaker}_{take}")
     assert found(dataset) == [("yes/ann_1.wav", "yes", "ann")]
     assert dataset.problems == [f"{root / 'bob_2.wav'}: not in a label folder{LAYOUT_HELP}"]
 
@@ -102,7 +102,7 @@ def test_wrong_patterns(pattern, fault, root):
 
 
 def test_free_spoken_digits_as_their_readme_counts_them(shared_data):
-    dataset = find_examples(shared_data / "fsdd", "{label}_{speaker}_{take}")
+    dataset = load_dataset(shared_data / "fsdd", "{label}_{speaker}_{take}")
     labels = Counter(e.label for e in dataset.examples)
     speakers = Counter(e.speaker for e in dataset.examples)
     assert labels == {str(digit): 300 for digit in range(10)}

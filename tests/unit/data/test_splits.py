@@ -15,7 +15,7 @@ from common import assign, clips, refusal
 
 from speechcls.artifact.format import SplitRow
 from speechcls.data.examples import Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data.splits import percentage, split_of_digests, trained_speakers
 from speechcls.errors import DatasetError
 
@@ -77,7 +77,7 @@ def test_the_rule_is_that_of_speech_commands():
 
 
 def test_the_official_validation_list_comes_out(speech_commands):
-    dataset = find_examples(speech_commands)
+    dataset = load_dataset(speech_commands)
     untold = [dataclasses.replace(example, split=None) for example in dataset.examples]
     listed = (speech_commands / "validation_list.txt").read_text().split()
     ours = assign(untold).names

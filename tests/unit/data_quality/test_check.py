@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data_quality.check import check
 from speechcls.data_quality.findings import LEFT_OUT
 from speechcls.data_quality.report import tally, write_fix_list
@@ -39,7 +39,7 @@ def data(tmp_path, write_wav):
 
 def found(source, **options):
     """Kind and name of each finding, and the check-up."""
-    checkup = check(find_examples(source), jobs=1, **options)
+    checkup = check(load_dataset(source), jobs=1, **options)
     examples = checkup.dataset.examples
     rows = [(f.kind, checkup.dataset.name_of(examples[f.clip].path)) for f in checkup.findings]
     return rows, checkup
@@ -185,7 +185,7 @@ def test_the_fix_list_is_the_data_without_the_bad_clips(data, tmp_path, write_wa
     checkup = found(data)[1]
     place = tmp_path / "elsewhere" / f"good.{ending}"
     assert write_fix_list(checkup, place) == 24
-    again = find_examples(place)
+    again = load_dataset(place)
     kept = {example.path.resolve() for example in again.examples}
     assert len(kept) == 24
     assert not {path.name for path in kept} & {"silent, too.wav", "s0_nohash_8.wav"}
@@ -261,7 +261,7 @@ def test_a_fix_list_in_a_linked_folder_leads_back(data, tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
     write_fix_list(found(data)[1], tmp_path / "link" / "good.csv")
-    again = find_examples(tmp_path / "link" / "good.csv")
+    again = load_dataset(tmp_path / "link" / "good.csv")
     assert len(again.examples) == 24
     assert again.problems == []
 
@@ -269,7 +269,7 @@ def test_a_fix_list_in_a_linked_folder_leads_back(data, tmp_path):
 def test_a_fix_list_names_the_background_noise(data, tmp_path, write_wav):
     write_wav(data / "_background_noise_" / "hum.wav", chirp(9, 3.0))
     write_fix_list(found(data)[1], tmp_path / "good.jsonl")
-    again = find_examples(tmp_path / "good.jsonl")
+    again = load_dataset(tmp_path / "good.jsonl")
     assert [path.resolve() for path in again.noise] == [
         (data / "_background_noise_" / "hum.wav").resolve()
     ]
@@ -278,7 +278,7 @@ def test_a_fix_list_names_the_background_noise(data, tmp_path, write_wav):
 
 def test_a_pipe_among_the_recordings_is_told_and_not_waited_for(data):
     os.mkfifo(data / "no" / "pipe.wav")
-    dataset = find_examples(data)
+    dataset = load_dataset(data)
     assert len(dataset.examples) == 24
     assert dataset.problems == [f"{data}/no/pipe.wav: a pipe, not a recording; remove it"]
 
@@ -326,7 +326,7 @@ def test_data_that_is_all_held_out_is_not_judged_as_a_training(data, tmp_path):
 def test_a_checkup_prints_readably(data, write_wav):
     write_wav(data / "no" / "silent.wav", np.zeros(RATE, np.float32))
     shutil.copy(data / "no" / "s0_nohash_0.wav", data / "no" / "s0_nohash_8.wav")
-    dataset = find_examples(data)
+    dataset = load_dataset(data)
     checkup = check(dataset)
     assert str(checkup).splitlines() == [
         f"{data}: clips 26, labels 2, speakers 6",

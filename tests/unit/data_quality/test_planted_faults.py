@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.data_quality.check import check
 from speechcls.data_quality.findings import LEFT_OUT
 from speechcls.runtime.classifier import Classifier
@@ -25,12 +25,12 @@ def planting(request):
 @pytest.fixture(scope="module")
 def result(planting, speech_commands, tmp_path_factory, request):
     """What was planted in some of the clips, training and validation, and what was found."""
-    everything = find_examples(speech_commands).examples
+    everything = load_dataset(speech_commands).examples
     order = np.random.default_rng(1).permutation(len(everything))[:N_CLIPS]
     examples = [everything[i] for i in sorted(order)]
     planted = planting.plant(examples, tmp_path_factory.mktemp("planted"), COMMANDS, seed=0)
     classifier = Classifier.load(request.config.rootpath / "models" / "commands")
-    return planted, check(find_examples(planted.root), classifier), examples
+    return planted, check(load_dataset(planted.root), classifier), examples
 
 
 @pytest.mark.parametrize("kind", ["mislabelled", "copied", "clipped", "silent"])

@@ -5,7 +5,7 @@ import pytest
 
 from speechcls.data.clips import digest_of
 from speechcls.data.examples import Example
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.errors import AudioError
 from speechcls.evaluation.compare import predict_held_out
 from speechcls.evaluation.held_out import (
@@ -115,7 +115,7 @@ def dataset(tmp_path, make_data):
     root = make_data(tmp_path / "data", ["yes", "no"], n=6, noise_s=4.0)
     (root / "_background_noise_" / "broken.wav").write_text("no sound")
     (root / "yes" / "broken.wav").touch()
-    return find_examples(root)
+    return load_dataset(root)
 
 
 def test_bad_noise_is_returned_and_the_data_set_stays_as_it_was(classifier, dataset):

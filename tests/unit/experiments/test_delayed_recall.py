@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.experiments.delayed_recall import (
     DelayedRecallConfig,
@@ -24,7 +24,7 @@ SMALL = DelayedRecallConfig(longest_s=0.5, parameters=3_000, steps=40, batch_siz
 @pytest.fixture
 def words(make_data, tmp_path):
     data = make_data(tmp_path, ("high", "low"), 24, speakers=12)
-    return prepare_words(find_examples(data), SMALL)
+    return prepare_words(load_dataset(data), SMALL)
 
 
 def test_words_end_with_the_last_frame_and_speakers_are_held_out(words):
@@ -71,7 +71,7 @@ def test_networks_of_more_than_one_cell_are_refused():
 def test_one_word_is_not_enough(make_data, tmp_path):
     data = make_data(tmp_path, ("high",), 4)
     with pytest.raises(DatasetError, match="1 label; there must be two or more"):
-        prepare_words(find_examples(data), SMALL)
+        prepare_words(load_dataset(data), SMALL)
 
 
 def test_a_network_learns_and_the_same_seed_gives_the_same(words):

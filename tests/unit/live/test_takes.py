@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.live.takes import Takes
 
@@ -30,7 +30,7 @@ def test_a_take_is_16_bit_at_16_khz_as_train_reads_it(tmp_path, tone):
     info = soundfile.info(path)
     assert (rate, info.subtype, info.channels) == (16_000, "PCM_16", 1)
     np.testing.assert_allclose(samples, tone(440, 0.25), atol=1e-4)
-    [example] = find_examples(tmp_path).examples
+    [example] = load_dataset(tmp_path).examples
     assert (example.label, example.speaker, example.path) == ("yes", "ann", path)
 
 

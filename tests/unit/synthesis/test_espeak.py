@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.synthesis import espeak as synth
 from speechcls.synthesis.espeak import Speaker, Voice, make_voices, synthesise
@@ -209,7 +209,7 @@ def test_clips_are_16_khz_mono_pcm16_words_between_short_silences(clips):
 
 def test_the_same_voices_say_all_words_and_the_reader_takes_them_for_speakers(clips):
     voices = make_voices(8, "en", seed=0)
-    examples = find_examples(clips).examples
+    examples = load_dataset(clips).examples
     assert {example.label for example in examples} == {"yes", "no", "turn on"}
     for label in ("yes", "no", "turn on"):
         speakers = [example.speaker for example in examples if example.label == label]

@@ -8,7 +8,7 @@ import soundfile
 
 from speechcls.artifact.format import SplitRow
 from speechcls.data.clips import read_clips
-from speechcls.data.layouts import find_examples
+from speechcls.data.layouts import load_dataset
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.synthesis import mixing
 from speechcls.synthesis.mixing import (
@@ -47,7 +47,7 @@ def data(tmp_path, write_wav, tone):
         for n in range(20):
             clip = planted(tone) + 3e-5 * (2 * n + i)  # no two are the same
             write_wav(tmp_path / "data" / label / f"s{n:02}_nohash_0.wav", clip)
-    return find_examples(tmp_path / "data")
+    return load_dataset(tmp_path / "data")
 
 
 @pytest.fixture
