@@ -107,15 +107,12 @@ def train(
     out : folder of the model; None: ``models/<data>-<arch>``
     device : ``auto``, ``cpu``, ``cuda`` or ``mps``
     jobs : processes that decode recordings; None: one per core
-    force : whether a model in ``out`` is replaced
-    verify : whether recordings are decoded again that were packed before
+    force, verify : replace a model in ``out``; decode recordings again that were packed before
 
     Raises
     ------
-    ConfigError
-        When a setting is impossible.
-    DatasetError
-        When the data set cannot be trained on.
+    ConfigError, DatasetError
+        When a setting is impossible, or the data set cannot be trained on.
     ArtifactError
         When ``out`` is taken or cannot be written, or the model to start from cannot be loaded.
     KeyboardInterrupt
