@@ -110,7 +110,7 @@ ABLATION = [
         ("--speed-max", "0"),
         ("--shift-max", "0"),
         ("--noise-prob", "0"),
-        ("--gain-db", "0"),
+        ("--gain", "0"),
         ("--time-masks", "0", "--frequency-masks", "0"),
         ("--scramble-ratio", "0"),
         ("--label-smoothing", "0"),

@@ -4,8 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
-import typer
-
+from speechcls.cli.options import name_of, option
 from speechcls.config import Config, describe_fields
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,14 +48,16 @@ def _parameters(group: OptionGroup) -> list[inspect.Parameter]:
     parameters = []
     for field in group.fields:
         default = group.defaults.get(field, _shown(getattr(group.config, field)))
-        option = typer.Option(
-            group.names.get(field, f"--{field.replace('_', '-')}"),
+        name, unit = name_of(field)
+        made = option(
+            group.names.get(field, name),
             help=f"{about[field].removesuffix('.')}. [default: {default}]",
+            panel=group.panel,
+            metavar=unit,
             show_default=False,
-            rich_help_panel=group.panel,
             hidden=field not in group.shown,
         )
-        annotation = Annotated[types[field] | None, option]  # type: ignore[valid-type]
+        annotation = Annotated[types[field] | None, made]  # type: ignore[valid-type]
         parameters.append(
             inspect.Parameter(
                 field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation

@@ -164,6 +164,15 @@ AsJsonLines = Annotated[
 AsCsv = Annotated[bool, option("--csv", help="Print CSV with a header.", panel=OUTPUT)]
 
 
+_UNITS = {"_s": "SECONDS", "_db": "DB"}
+
+
+def name_of(field: str) -> tuple[str, str | None]:
+    """Return the option that sets a field, and the unit of its value if it has one."""
+    unit = next((unit for unit in _UNITS if field.endswith(unit)), "")
+    return f"--{field.removesuffix(unit).replace('_', '-')}", _UNITS.get(unit)
+
+
 def split_names(field: str, text: str | None) -> list[str]:
     """Return the names in a comma-separated option, each once; none where it is not given."""
     names = list(dict.fromkeys(filter(None, map(str.strip, (text or "").split(",")))))

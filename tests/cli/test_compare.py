@@ -174,10 +174,10 @@ def test_architectures_are_trained_once_and_with_one_budget(home, call, tmp_path
     speakers = ("--test-speakers", "s00,s01")
     split = call("compare", home.data, *GRID, *speakers, "--seeds", "2", "--out", out)
     assert split.code == 2
-    assert "was made with other split; choose another --out" in split.errors[0]
+    assert "was made with other split; choose another folder" in split.errors[0]
     longer = call("compare", home.data, *GRID, "--epochs", "2", "--out", out)
     assert (longer.code, longer.stdout) == (2, "")
-    assert "gru-seed0: was made with other training; choose another --out" in longer.errors[0]
+    assert "gru-seed0: was made with other training; choose another folder" in longer.errors[0]
 
 
 def test_memory(home, call, tmp_path):
