@@ -90,15 +90,21 @@ Commands = Annotated[
         metavar="WORDS",
     ),
 ]
-TestSpeakers = Annotated[
-    str | None,
-    option(
+
+
+def _test_speakers(**settings: Any) -> Any:
+    return option(
         "--test-speakers",
         help="Speakers to hold out for the test, as ann,bob.",
         panel=DATA,
         metavar="NAMES",
-    ),
-]
+        **settings,
+    )
+
+
+TestSpeakers = Annotated[str | None, _test_speakers()]
+RareTestSpeakers = Annotated[str | None, _test_speakers(hidden=True)]
+"""For a command in which ``--help`` does not show it."""
 
 _MODEL = ("--model", "-m")
 Model = Annotated[

@@ -11,7 +11,18 @@ import typer
 from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import Jobs, Noise, Pattern, Quiet, Verbose, split_names
+from speechcls.cli.options import (
+    Commands,
+    Jobs,
+    Noise,
+    Pattern,
+    Quiet,
+    RareTestSpeakers,
+    TrainDevice,
+    Verbose,
+    out_option,
+    split_names,
+)
 from speechcls.cli.progress import item_bar, training_display
 from speechcls.config import (
     STREAM,
@@ -62,19 +73,6 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-Commands = Annotated[
-    str | None,
-    typer.Option(
-        help="Labels to tell apart, as yes,no; every other word is _unknown_. [default: all words]",
-        rich_help_panel="Data",
-    ),
-]
-TestSpeakers = Annotated[
-    str | None,
-    typer.Option(
-        help="Speakers to hold out for the test, as ann,bob.", rich_help_panel="Data", hidden=True
-    ),
-]
 MaxBad = Annotated[
     float | None,
     typer.Option(
@@ -120,18 +118,8 @@ Streaming = Annotated[
         rich_help_panel="Network",
     ),
 ]
-TrainDevice = Annotated[
-    str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Training")
-]
 Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        help="Folder of the model. [default: models/<data>-<arch>]",
-        metavar="DIR",
-        rich_help_panel="Output",
-    ),
+    Path | None, out_option("Folder of the model. [default: models/<data>-<arch>]", "DIR")
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace the model in --out.", rich_help_panel="Output")
@@ -166,7 +154,7 @@ def train(
     commands: Commands = None,
     pattern: Pattern = None,
     noise: Noise = None,
-    test_speakers: TestSpeakers = None,
+    test_speakers: RareTestSpeakers = None,
     max_bad: MaxBad = None,
     verify: Verify = False,
     size: Size = None,
@@ -191,8 +179,8 @@ def train(
     Example: speechcls train data/ --commands yes,no --arch gru --size tiny --recipe fast
     """
     in_data = {
-        "commands": split_names("--commands", commands) or None,
-        "test_speakers": split_names("--test-speakers", test_speakers) or None,
+        "commands": split_names("commands", commands) or None,
+        "test_speakers": split_names("test_speakers", test_speakers) or None,
         "pattern": pattern,
         "noise": noise and str(noise),
         "max_bad": max_bad,
