@@ -17,7 +17,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @reports_errors
 def brew(
     ctx: typer.Context,
-    beans: Annotated[str, typer.Argument(metavar="BEANS")],
+    beans: Annotated[str, typer.Argument(metavar="[BEANS...]")],
     heat_s: Annotated[float, typer.Option("--heat", "-t")] = 1.0,
     is_milky: Annotated[bool, typer.Option("--milk/--no-milk")] = False,
     n_cups: Annotated[int, typer.Option()] = 1,
