@@ -134,8 +134,8 @@ def main() -> None:
     except SystemExit as end:
         if sys.argv[1:2] != ["predict"] or not isinstance(end.code, int):
             raise
-        # Taking the interpreter apart takes a tenth of the time of a short predict, which leaves
-        # nothing behind that has to be tidied up.
+        # The interpreter's shutdown takes a tenth of the time of a short predict, which leaves
+        # nothing to clean up.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code)

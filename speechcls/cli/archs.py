@@ -14,7 +14,7 @@ from speechcls.config import SIZES, FeatureConfig, NetworkConfig
 _HIDDEN = option("--hidden-size", min=1, help="Units of a layer, in each direction.")
 _LAYERS = option("--num-layers", min=1, help="Recurrent layers.")
 _SIZE = option("--size", help=f"{', '.join(SIZES)}: the largest hidden size within a budget.")
-_LABELS = option("--n-labels", min=2, help="Labels that the network tells apart.")
+_LABELS = option("--n-labels", min=2, help="Labels that the network predicts.")
 
 
 @reports_errors

@@ -11,6 +11,7 @@ import typer
 from typer.models import ArgumentInfo
 
 from speechcls.cli.messages import Messages
+from speechcls.cli.usage import argument_name
 from speechcls.errors import ConfigError, SpeechclsError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -64,7 +65,7 @@ def option_of(command: Callable[..., Any], field: str) -> str:
     hint = get_type_hints(command, include_extras=True).get(field)
     for about in getattr(hint, "__metadata__", ()):
         if isinstance(about, ArgumentInfo):
-            return about.metavar or field
+            return argument_name(about.metavar or field)
         # Within Annotated, Typer takes the first declaration for the default.
         names = [str(name).split("/")[0] for name in (about.default, *(about.param_decls or ()))]
         return next((n for n in names if n.startswith("--")), f"--{field.replace('_', '-')}")

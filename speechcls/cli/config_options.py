@@ -4,13 +4,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
-from speechcls.cli.options import option
+from speechcls.cli.options import name_of, option
 from speechcls.config import Config, describe_fields
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_UNITS = {"_s": "SECONDS", "_db": "DB"}
-"""Ends of fields that are no part of their options' names, and what stands for the value then."""
 
 
 class OptionGroup(NamedTuple):
@@ -51,17 +48,16 @@ def _parameters(group: OptionGroup) -> list[inspect.Parameter]:
     parameters = []
     for field in group.fields:
         default = group.defaults.get(field, _shown(getattr(group.config, field)))
-        end = next((end for end in _UNITS if field.endswith(end)), "")
-        name = f"--{field.removesuffix(end).replace('_', '-')}"
-        declared = option(
+        name, unit = name_of(field)
+        made = option(
             group.names.get(field, name),
             help=f"{about[field].removesuffix('.')}. [default: {default}]",
             panel=group.panel,
-            metavar=_UNITS.get(end),
+            metavar=unit,
             show_default=False,
             hidden=field not in group.shown,
         )
-        annotation = Annotated[types[field] | None, declared]  # type: ignore[valid-type]
+        annotation = Annotated[types[field] | None, made]  # type: ignore[valid-type]
         parameters.append(
             inspect.Parameter(
                 field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation

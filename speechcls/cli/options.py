@@ -90,15 +90,21 @@ Commands = Annotated[
         metavar="WORDS",
     ),
 ]
-TestSpeakers = Annotated[
-    str | None,
-    option(
+
+
+def _test_speakers(**settings: Any) -> Any:
+    return option(
         "--test-speakers",
         help="Speakers to hold out for the test, as ann,bob.",
         panel=DATA,
         metavar="NAMES",
-    ),
-]
+        **settings,
+    )
+
+
+TestSpeakers = Annotated[str | None, _test_speakers()]
+RareTestSpeakers = Annotated[str | None, _test_speakers(hidden=True)]
+"""For a command in which ``--help`` does not show it."""
 
 _MODEL = ("--model", "-m")
 Model = Annotated[
@@ -162,6 +168,15 @@ AsJsonLines = Annotated[
     bool, option("--json", help="Print one JSON object per line.", panel=OUTPUT)
 ]
 AsCsv = Annotated[bool, option("--csv", help="Print CSV with a header.", panel=OUTPUT)]
+
+
+_UNITS = {"_s": "SECONDS", "_db": "DB"}
+
+
+def name_of(field: str) -> tuple[str, str | None]:
+    """Return the option that sets a field, and the unit of its value if it has one."""
+    unit = next((unit for unit in _UNITS if field.endswith(unit)), "")
+    return f"--{field.removesuffix(unit).replace('_', '-')}", _UNITS.get(unit)
 
 
 def split_names(field: str, text: str | None) -> list[str]:

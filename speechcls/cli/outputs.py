@@ -76,7 +76,7 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
             try:
                 yield file, keep
             except BaseException:
-                with suppress(OSError):  # of a full disk, which is told already
+                with suppress(OSError):  # of a full disk, which is reported already
                     finish()
                 raise
             finish()

@@ -105,7 +105,11 @@ def predict(
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
     format = "json" if as_json else "csv" if as_csv else "tsv"
-    if _predict(classifier, sources, threshold, (format, top_k, out), is_wanted, messages):
+    output = format, top_k, out
+    n_done, n_failed = _predict(classifier, sources, threshold, output, is_wanted, messages)
+    if not n_done:
+        messages.warn(f"{files_from}: names no recording")
+    if n_failed:
         raise typer.Exit(FAILED)
 
 
@@ -116,8 +120,8 @@ def _predict(
     output: tuple[str, int | None, Path | None],
     is_wanted: bool,
     messages: Messages,
-) -> int:
-    """Write the answer to each recording; return how many recordings failed.
+) -> tuple[int, int]:
+    """Write the prediction for each recording; return how many there are and how many failed.
 
     Parameters
     ----------
@@ -128,7 +132,8 @@ def _predict(
     from speechcls.runtime.writers import open_writer
 
     format, top_k, out = output
-    n_failed, n_clips = 0, len(sources) if isinstance(sources, list) else None
+    n_done = n_failed = 0
+    n_clips = len(sources) if isinstance(sources, list) else None
     with (
         open_output(out) as (stream, keep),
         item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
@@ -137,6 +142,7 @@ def _predict(
         for batch in classifier.predict_many(sources, threshold):
             for name, answer, window in batch:
                 on_clip()
+                n_done += 1
                 if isinstance(answer, SpeechclsError):
                     n_failed += 1
                     messages.error(str(answer))
@@ -149,7 +155,7 @@ def _predict(
                         f" classified, from {window.start_s:.2f} s"
                     )
             stream.flush()
-    return n_failed
+    return n_done, n_failed
 
 
 _Source = tuple[str, str | BinaryIO | SpeechclsError]

@@ -28,6 +28,11 @@ def no_such(kind: str, name: str, names: Iterable[str]) -> str:
     return f"no {kind} {name!r}; {advice}"
 
 
+def argument_name(metavar: str) -> str:
+    """Return what messages call an argument that usage shows as ``[CLIP...]``, say."""
+    return metavar.strip("[]").removesuffix("...")
+
+
 def _describe(error: Any) -> str:
     param = getattr(error, "param", None)
     if hasattr(error, "possibilities"):  # of an unknown option, the most similar one first
@@ -42,5 +47,5 @@ def _describe(error: Any) -> str:
 
 def _name_of(param: Any) -> str:
     if param.param_type_name == "argument":
-        return str(param.metavar or param.name).strip("[].").removesuffix("...")
+        return argument_name(param.metavar or param.name)
     return str(max(param.opts, key=len))

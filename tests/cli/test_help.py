@@ -65,7 +65,7 @@ SPELLINGS = {
 }
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_what_means_the_same_is_spelled_alike(command):
     options = options_of(command)
     assert {name: options[name] for name in SPELLINGS if name in options} == {
@@ -104,7 +104,7 @@ def test_help_opens_with_a_sentence_and_ends_with_an_example(command, option, ca
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_30_options_at_most(command, call):
     shown = re.findall(r"^  -", call(command, "--help").stdout, re.MULTILINE)
-    assert len(shown) <= (30 if command != "train" else 70)  # 30 once its rare ones are hidden
+    assert len(shown) <= 30
 
 
 def test_help_of_the_program_names_every_command(call):

@@ -93,6 +93,14 @@ def test_files_from_stdin(home, run):
     assert labels_of(result) == ["low", "rise"]
 
 
+def test_a_list_without_a_path_is_told(at_home, tmp_path, call):
+    (tmp_path / "list").write_text("\n  \n")
+    result = call("predict", "--files-from", tmp_path / "list")
+    assert (result.code, result.stdout) == (0, "")
+    told = f"speechcls: warning: {tmp_path / 'list'}: names no recording"
+    assert result.stderr.splitlines()[-1] == told
+
+
 @pytest.mark.parametrize("end", ["\0", ""])
 def test_files_from_stdin_that_end_with_nul(end, home, tmp_path, run):
     shutil.copy(home.clip("low"), tmp_path / LONG_NAME)

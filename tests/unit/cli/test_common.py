@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from speechcls.cli.common import given, option_of, refuse, reports_errors
-from speechcls.cli.options import split_names
+from speechcls.cli.options import name_of, split_names
 from speechcls.errors import ConfigError, DatasetError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -17,7 +17,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @reports_errors
 def brew(
     ctx: typer.Context,
-    beans: Annotated[str, typer.Argument(metavar="BEANS")],
+    beans: Annotated[str, typer.Argument(metavar="[BEANS...]")],
     heat_s: Annotated[float, typer.Option("--heat", "-t")] = 1.0,
     is_milky: Annotated[bool, typer.Option("--milk/--no-milk")] = False,
     n_cups: Annotated[int, typer.Option()] = 1,
@@ -66,6 +66,21 @@ def test_what_has_no_effect_is_refused_even_with_its_default(
     result = CliRunner().invoke(app, ["mocha", *arguments])
     assert result.exit_code == 2
     assert f"{option}: has no effect without --milk" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "option"),
+    [
+        ("hidden_size", ("--hidden-size", None)),
+        ("running_s", ("--running", "SECONDS")),
+        ("snr_low_db", ("--snr-low", "DB")),
+        ("seeds", ("--seeds", None)),
+    ],
+)
+def test_an_option_is_called_as_its_field_without_the_unit(
+    field: str, option: tuple[str, str | None]
+) -> None:
+    assert name_of(field) == option
 
 
 def test_names_are_split_at_commas_each_once() -> None:
