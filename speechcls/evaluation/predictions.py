@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 import speechcls
-from speechcls.artifact.format import CARD, METRICS
+from speechcls.artifact.format import CARD
+from speechcls.artifact.store import read_metrics
 from speechcls.audio.samples import to_float, to_pcm
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
@@ -121,7 +122,7 @@ def gather(evaluation: Evaluation, classifier: Classifier, dataset: Dataset) -> 
         )
         for answer in evaluation.answers
     )
-    metrics = _read_metrics(artifact.path / METRICS)
+    metrics = read_metrics(artifact.path)
     facts = artifact.network.to_dict() | {
         name: metrics[name] for name in ("n_parameters", "multiply_adds", "created", "best_epoch")
         if name in metrics
@@ -141,15 +142,6 @@ def gather(evaluation: Evaluation, classifier: Classifier, dataset: Dataset) -> 
     )
     rows = np.stack([answer.probabilities for answer in evaluation.answers])
     return Predictions(classifier.labels, clips, rows, about)
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    """Return ``metrics.json``; a model does without it."""
-    try:
-        metrics = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return metrics if isinstance(metrics, dict) else {}
 
 
 def read_windows(

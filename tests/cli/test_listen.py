@@ -49,7 +49,7 @@ def test_words_of_a_file_are_printed_with_time_and_probability(hearer, wav, call
     assert [float(row[0]) for row in result.rows] == pytest.approx(middles, abs=0.4)
     assert all(0.6 <= float(row[2]) <= 1 for row in result.rows)
     assert result.stderr.splitlines() == [
-        f"speechcls: model {hearer} (--model)",
+        f"speechcls: model {hearer} (named)",
         f"speechcls: listening to {wav}; Ctrl-C ends it",
         "speechcls: listened for 8.0 s, heard 5 events",
     ]

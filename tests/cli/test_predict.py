@@ -242,7 +242,7 @@ class TestModel:
         monkeypatch.setenv("SPEECHCLS_MODEL", "third")
         result = call("predict", home.clip("low"), "--model", "fourth")
         assert labels_of(result) == ["low"]
-        assert result.stderr == "speechcls: model fourth (--model)\n"
+        assert result.stderr == "speechcls: model fourth (named)\n"
 
     def test_in_the_environment_may_not_be_wrong(self, place, home, call, monkeypatch):
         monkeypatch.setenv("SPEECHCLS_MODEL", "nowhere")
