@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speechcls.audio.samples import PCM, to_float
+from speechcls.audio.samples import to_float
+from speechcls.audio.speech import find_speech
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.data.clips import ClipStore, read_clips
 from speechcls.data.examples import Dataset, Example
@@ -33,7 +34,6 @@ FRONTS: dict[int, type[BlockFrontEnd] | None] = {10: None, 40: BlockFrontEnd}
 # Absolute energies: those that count from the clip's mean would tell how long the gap is.
 _FEATURES = FeatureConfig(kind="mfcc", n_mfcc=20, relative=False, duration_s=WORD_S)
 _N_GAPS = 64  # stretches of noise that gaps are taken from
-_QUIET_DB = 30.0  # below the loudest frame: a frame so faint is no part of the word
 _WIDTHS = range(4, 513, 4)
 _MOST_TESTED = 512  # clips in one pass
 
@@ -146,24 +146,13 @@ def _choose(examples: Sequence[Example], per_word: int) -> list[Example]:
     return chosen
 
 
-def end_of_word(samples: PCM, sample_rate: int) -> int:
-    """Return the sample at which the word in ``samples`` (n,) is over.
-
-    It is the end of the last 10 ms that are within 30 dB of the loudest ones.
-    """
-    n = sample_rate // 100
-    padded = np.pad(to_float(samples), (0, -len(samples) % n))
-    energy = np.square(padded.reshape(-1, n)).mean(axis=1)
-    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-_QUIET_DB / 10))
-    return min(len(samples), int(loud[-1] + 1) * n)
-
-
 def _align(store: ClipStore) -> Tensor:
     """Return windows (n_clips, n_samples) that end with the word, its peak at 0.5."""
     windows = torch.zeros(len(store.examples), _FEATURES.n_samples)
     for window, clip in zip(windows, store.clips(), strict=True):
-        end = end_of_word(clip, store.sample_rate)
-        word = torch.from_numpy(to_float(clip[max(0, end - len(window)) : end]))
+        samples = to_float(clip)
+        end = int(find_speech(samples, store.sample_rate)[1])
+        word = torch.from_numpy(samples[max(0, end - len(window)) : end])
         window[len(window) - len(word) :] = 0.5 * word / word.abs().max().clamp(min=1e-6)
     return windows
 

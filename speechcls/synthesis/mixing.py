@@ -283,7 +283,7 @@ def _clip(store: ClipStore, index: int) -> Samples:
 def _word(store: ClipStore, index: int, start: int, dataset: Dataset) -> Word:
     """Return when the word of a clip is said that starts at sample ``start``."""
     example = store.examples[index]
-    first, last = find_speech(_clip(store, index), store.sample_rate)
+    first, last = map(int, find_speech(_clip(store, index), store.sample_rate))
     return Word(
         (start + first) / store.sample_rate,
         (start + last) / store.sample_rate,
@@ -320,7 +320,7 @@ def _render(
 
 def add_word(background: Samples, clip: Samples, sample_rate: int, snr_db: float) -> Samples:
     """Return ``background`` with a clip, both (n,), whose word is ``snr_db`` louder than it."""
-    first, last = find_speech(clip, sample_rate)
+    first, last = map(int, find_speech(clip, sample_rate))
     of_word, of_background = (
         float(np.mean(np.square(part[first:last], dtype=np.float64))) for part in (clip, background)
     )

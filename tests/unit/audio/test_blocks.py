@@ -220,7 +220,7 @@ def test_a_wav_from_a_pipe_that_is_cut_in_its_header_or_compressed():
         (whole[:30], "a: no audio data (0 frames)"),
         (
             wav_bytes(b"\0" * 8, bits=4, tag=0x11),
-            "a: a WAV of a kind that is not heard from a pipe",
+            "a: a WAV of a kind that cannot be read from a pipe",
         ),
         (whole[:12] + whole[36:], "a: not readable audio (no format before the samples)"),
     ]:

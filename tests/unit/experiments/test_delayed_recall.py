@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,7 +12,6 @@ from speechcls.experiments.delayed_recall import (
     DelayedRecallConfig,
     DelayedRecallRun,
     build_network,
-    end_of_word,
     mean_curves,
     prepare_words,
     run_delayed_recall,
@@ -28,15 +26,6 @@ SMALL = DelayedRecallConfig(longest_s=0.5, parameters=3_000, steps=40, batch_siz
 def words(make_data, tmp_path):
     data = make_data(tmp_path, ("high", "low"), 24, speakers=12)
     return prepare_words(find_examples(data), SMALL)
-
-
-def test_the_end_of_a_word_is_where_it_is_no_longer_loud(tone):
-    word = (20_000 * tone(440, 0.4, amplitude=1.0)).astype(np.int16)
-    hiss = np.full(3_000, 40, np.int16)  # 51 dB fainter
-    assert end_of_word(np.concatenate([hiss, word, hiss]), RATE) == pytest.approx(
-        len(hiss) + len(word), abs=160
-    )
-    assert end_of_word(word[:1_003], RATE) == 1_003  # never behind the clip's end
 
 
 def test_words_end_with_the_last_frame_and_speakers_are_held_out(words):
