@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from speechcls.runtime.classifier import Classifier, Prediction
+    from speechcls.runtime.streaming import StreamingClassifier
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Prediction", "__version__"]
+__all__ = ["Classifier", "Prediction", "StreamingClassifier", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:
         from speechcls.runtime import classifier
 
         return getattr(classifier, name)
+    if name == "StreamingClassifier":
+        from speechcls.runtime.streaming import StreamingClassifier
+
+        return StreamingClassifier
     raise AttributeError(f"module 'speechcls' has no attribute {name!r}")

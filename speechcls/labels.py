@@ -1,4 +1,4 @@
-"""Reserved labels, and which word counts as which label."""
+"""Reserved labels, which word counts as which label, and names of clips."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,15 +7,17 @@ from speechcls.errors import DatasetError
 UNKNOWN = "_unknown_"
 """Label of words that are none of the commands."""
 SCRAMBLED = "_scrambled_"
-"""What a network calls sounds that are made of words and are none; they count as unknown."""
+"""Output of a network for sounds that are pieced together from words; they count as unknown."""
 SILENCE = "_silence_"
-"""Label of clips in which nobody speaks."""
+"""Label of clips without speech."""
 UNCERTAIN = "_uncertain_"
-"""What ``predict --threshold`` answers below the threshold; never a label of a model."""
+"""Answer where no label reaches the threshold that was asked for; never a label of a model."""
+SPEAKER_END = "_nohash_"
+"""What ends the speaker in a clip's file name, as in Speech Commands: ``ann_nohash_0.wav``."""
 
 
 def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> list[str]:
-    """Return the model's labels in logit order.
+    """Return the labels of a model for this data, in the order of its probabilities.
 
     Without ``commands`` these are the labels found, sorted; with them the commands as given, then
     ``_unknown_`` where there are other words, then ``_silence_`` where there is background noise.
@@ -29,8 +31,8 @@ def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> 
     if commands:
         if missing := [command for command in commands if command not in found]:
             raise DatasetError(
-                f"--commands {','.join(missing)}: no such label in the data;"
-                f" it has {', '.join(sorted(found))}"
+                f"no label {', '.join(missing)} in the data; it has {', '.join(sorted(found))}",
+                field="commands",
             )
         labels = [command for command in dict.fromkeys(commands) if command not in special]
         if found - special - set(labels) or UNKNOWN in found:
@@ -55,17 +57,17 @@ def map_label(word: str, labels: Sequence[str]) -> str | None:
 
 
 def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
-    """Return what a network for ``labels`` tells apart, in the order of its outputs.
+    """Return the outputs of a network for ``labels``, in their order.
 
-    The words that count as ``_unknown_`` are each told apart, since a network that knows what they
-    have in common takes new words for commands less often; scrambled words are one more.
-    ``_unknown_`` itself is among them only where clips have no other name.
+    Each word that counts as ``_unknown_`` has an output of its own, since a network that learns to
+    distinguish them takes new words for commands less often; scrambled words have one more.
+    ``_unknown_`` itself has one only where clips have no other name.
     """
-    strangers = {word for word in found if map_label(word, labels) == UNKNOWN}
-    strangers |= {SCRAMBLED} if UNKNOWN in labels else set()
-    return (*(label for label in labels if label != UNKNOWN), *sorted(strangers))
+    others = {word for word in found if map_label(word, labels) == UNKNOWN}
+    others |= {SCRAMBLED} if UNKNOWN in labels else set()
+    return (*(label for label in labels if label != UNKNOWN), *sorted(others))
 
 
 def label_of_words(words: Sequence[str], labels: Sequence[str]) -> list[int]:
-    """Return for each word the index of the label that it counts as."""
+    """Return the index of the label that each word counts as."""
     return [labels.index(str(map_label(word, labels))) for word in words]

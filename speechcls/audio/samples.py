@@ -70,9 +70,8 @@ def check_samples(array: npt.NDArray[Any]) -> Samples:
         raise AudioError(f"array of {array.dtype}: give floats in [-1, 1], or int16")
     if array.ndim != 1:
         raise AudioError(
-            f"array of shape {array.shape}: one clip has the shape (n_samples,); average the"
-            " channels of (n_samples, n_channels) with .mean(axis=1), and give a batch (batch,"
-            " n_samples) to predict_many"
+            f"array of shape {array.shape}: give samples (n_samples,) of one channel; average"
+            " the channels of (n_samples, n_channels) with .mean(axis=1)"
         )
     samples = to_float(array) if array.dtype == np.int16 else array.astype(np.float32)
     if not np.isfinite(samples).all():

@@ -98,8 +98,9 @@ class UtteranceFinder:
         self._frame = round(_STEP_S * sample_rate)
         self._n_samples = round(duration_s * sample_rate)
         self._n_kept = self._n_samples + round((_LONGEST_S + 2 * _PAUSE_S) * sample_rate)
-        self._kept = np.empty(0, dtype=np.float32)
-        self._kept_from = 0  # index in the stream of the first kept sample
+        self.kept = np.empty(0, dtype=np.float32)
+        """Samples that an utterance may still need."""
+        self._kept_start = 0  # index in the stream of the first of them
         self._n_framed = 0
         self._levels: list[float] = []
         self._first: int | None = None  # index of the first sample of the open utterance
@@ -108,15 +109,15 @@ class UtteranceFinder:
 
     def push(self, samples: Samples) -> Iterator[Utterance]:
         """Yield the utterances that end within ``samples`` (n,)."""
-        self._kept = np.concatenate([self._kept, samples])
-        while self._n_framed + self._frame <= self._kept_from + len(self._kept):
-            start = self._n_framed - self._kept_from
-            utterance = self._step(level_db(self._kept[start : start + self._frame]))
+        self.kept = np.concatenate([self.kept, samples])
+        while self._n_framed + self._frame <= self._kept_start + len(self.kept):
+            start = self._n_framed - self._kept_start
+            utterance = self._step(level_db(self.kept[start : start + self._frame]))
             if utterance is not None:
                 yield utterance
-        n_old = self._n_framed - self._n_kept - self._kept_from
+        n_old = self._n_framed - self._n_kept - self._kept_start
         if n_old > 0:
-            self._kept, self._kept_from = self._kept[n_old:], self._kept_from + n_old
+            self.kept, self._kept_start = self.kept[n_old:], self._kept_start + n_old
 
     def finish(self) -> Iterator[Utterance]:
         """Yield the utterance that is open at the end of the stream."""
@@ -155,9 +156,9 @@ class UtteranceFinder:
         middle = (first + self._end) // 2
         start = middle - self._n_samples // 2
         end = start + self._n_samples
-        low = max(start, min(self._free_from, first), self._kept_from)
+        low = max(start, min(self._free_from, first), self._kept_start)
         high = min(end, self._n_framed)
         self._free_from = self._end + round(_PAUSE_S / 2 * self._rate)
-        inside = self._kept[low - self._kept_from : high - self._kept_from]
+        inside = self.kept[low - self._kept_start : high - self._kept_start]
         samples = np.pad(inside, (low - start, end - high))
         return Utterance(samples, first / self._rate, (self._end - first) / self._rate)

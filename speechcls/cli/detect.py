@@ -1,11 +1,10 @@
 """``speechcls detect``."""
 
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +13,14 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.options import Model, Quiet, Verbose, split_names
 from speechcls.cli.progress import listening
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
-from speechcls.errors import AudioError, ConfigError
+from speechcls.errors import AudioError
+from speechcls.files import open_text_atomic
+from speechcls.runtime.writers import EVENT_FORMATS, choose_format, describe_formats
 
 if TYPE_CHECKING:
     from speechcls.audio.blocks import BlockReader
-    from speechcls.runtime.detection import Detector, Event
-    from speechcls.runtime.stream import PosteriorStream
+    from speechcls.runtime.detection import Event
+    from speechcls.runtime.streaming import StreamingClassifier
 
 DEFAULTS = EventSettings()
 
@@ -43,11 +44,12 @@ def detect(
             min=0.0, max=1.0, help="Least probability of a word. [default: the model's own]"
         ),
     ] = None,
-    every: Annotated[
+    every_s: Annotated[
         float,
         typer.Option(
+            "--every",
             help="Seconds from one answer of the model to the next; one that was trained with"
-            " --streaming has its own."
+            " --streaming has its own.",
         ),
     ] = DEFAULT_EVERY_S,
     smoothing_s: Annotated[
@@ -73,9 +75,7 @@ def detect(
             metavar="RATE",
         ),
     ] = None,
-    format: Annotated[
-        str, typer.Option(help="tsv, csv, jsonl, audacity (a label track) or srt (subtitles).")
-    ] = "tsv",
+    format: Annotated[str, typer.Option(help=f"{describe_formats(EVENT_FORMATS)}.")] = "tsv",
     out: Annotated[
         Path | None, typer.Option(help="File to write instead of stdout.", metavar="FILE")
     ] = None,
@@ -96,52 +96,53 @@ def detect(
     from speechcls.artifact.lookup import find_artifact
     from speechcls.artifact.store import load_artifact
     from speechcls.audio.blocks import open_recording
-    from speechcls.runtime.detection import Detector, choose_thresholds
-    from speechcls.runtime.stream import PosteriorStream
-    from speechcls.runtime.writers import open_event_writer
+    from speechcls.runtime.streaming import StreamingClassifier
 
     messages = Messages(quiet, verbose)
     settings = EventSettings(smoothing_s, min_s, refractory_s)
     path, how = find_artifact(model)
     artifact = load_artifact(path)
-    thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels) or None)
+    names = split_names("--labels", labels) or None
     messages.note(f"model {path} ({how})")
-    n_failed = 0
-    with _open_output(out) as (stream, keep):
-        write_event = open_event_writer(format, stream)
-        for name in recordings:
+    n_failed, was_opened, was_interrupted = 0, False, False
+    with open_text_atomic(out) if out else nullcontext(sys.stdout) as stream:
+        write_event = choose_format(EVENT_FORMATS, format).open(stream)
+        try:
+            for name in recordings:
 
-            def write(events: "list[Event]", name: str = name) -> None:
-                for event in events:
-                    write_event(name, event)
-                if events:
-                    stream.flush()
+                def write(events: "list[Event]", name: str = name) -> None:
+                    for event in events:
+                        write_event(name, event)
+                    if events:
+                        stream.flush()
 
-            heard = PosteriorStream(artifact, every)
-            finder = Detector(heard, thresholds, settings)
-            try:
-                with (
-                    open_stdin() if name == "-" else nullcontext(name) as source,
-                    open_recording(source, heard.sample_rate, channel, raw, name) as recording,
-                ):
-                    # In a terminal the words themselves show how far it is.
-                    is_wanted = bool(out) or not sys.stdout.isatty()
-                    with listening(messages, name, recording.duration_s, is_wanted) as advance:
-                        keep()
-                        _hear(recording, heard, finder, write, advance)
-            except AudioError as error:
-                n_failed += 1
-                messages.error(str(error))
+                classifier = StreamingClassifier(artifact, threshold, names, settings, every_s)
+                rate = classifier.sample_rate
+                try:
+                    with (
+                        open_stdin() if name == "-" else nullcontext(name) as source,
+                        open_recording(source, rate, channel, raw, name) as recording,
+                    ):
+                        # In a terminal the words themselves show how far it is.
+                        is_wanted = bool(out) or not sys.stdout.isatty()
+                        with listening(messages, name, recording.duration_s, is_wanted) as advance:
+                            was_opened = True
+                            _detect(recording, classifier, write, advance)
+                except AudioError as error:
+                    n_failed += 1
+                    messages.error(str(error))
+        except KeyboardInterrupt:
+            was_interrupted = True
+        if not was_opened:  # the file that is there stays as it is
+            raise KeyboardInterrupt if was_interrupted else typer.Exit(FAILED)
+    if was_interrupted:
+        raise KeyboardInterrupt
     if n_failed:
         raise typer.Exit(FAILED)
 
 
 def _check_usage(recordings: list[str], format: str, out: Path | None) -> None:
-    from speechcls.runtime.writers import EVENT_FORMATS, FORMATS_OF_ONE
-
-    if format not in EVENT_FORMATS:
-        raise ConfigError(f"--format {format}: there are {', '.join(EVENT_FORMATS)}")
-    if format in FORMATS_OF_ONE and len(recordings) > 1:
+    if choose_format(EVENT_FORMATS, format).holds_one and len(recordings) > 1:
         raise typer.BadParameter(f"--format {format} describes one recording; name only one")
     if recordings.count("-") > 1:
         raise typer.BadParameter("stdin is one recording; name - once")
@@ -158,10 +159,9 @@ def _is_same(out: Path, recording: str) -> bool:
         return False
 
 
-def _hear(
+def _detect(
     recording: "BlockReader",
-    stream: "PosteriorStream",
-    finder: "Detector",
+    classifier: "StreamingClassifier",
     write: "Callable[[list[Event]], None]",
     advance: Callable[[float], None],
 ) -> None:
@@ -169,49 +169,13 @@ def _hear(
     fault = None
     try:
         for block in recording.blocks():
-            write(finder.push(stream.feed(block)))
-            advance(len(block) / stream.sample_rate)
+            write(classifier.feed(block))
+            advance(len(block) / classifier.sample_rate)
     except KeyboardInterrupt:
-        write(finder.finish())
+        write(classifier.finish())
         raise
     except AudioError as error:
         fault = error
-    write(finder.push(stream.finish()) + finder.finish())
+    write(classifier.finish())
     if fault:
         raise fault
-
-
-@contextmanager
-def _open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]:
-    """Give where events go, and what to call once there is something worth keeping.
-
-    A file gets its name at the end, with what was found until then if something breaks; where
-    nothing was heard at all, what bore the name before is left alone.
-    """
-    if out is None:
-        yield sys.stdout, lambda: None
-        return
-    part = out.with_name(f".{out.name}.part")
-    is_worth = False
-
-    def keep() -> None:
-        nonlocal is_worth
-        is_worth = True
-
-    try:
-        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            try:
-                yield file, keep
-            except KeyboardInterrupt:
-                _finish(file, part, out if is_worth else None)
-                raise
-            _finish(file, part, out if is_worth else None)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _finish(file: TextIO, part: Path, place: Path | None) -> None:
-    if place is not None:
-        file.flush()
-        os.fsync(file.fileno())
-        part.replace(place)

@@ -75,7 +75,7 @@ def explain(
     messages.note(f"model {path} ({how})")
     if clip == "-":
         with open_stdin() as stdin:
-            window = classifier.read_window(io.BytesIO(stdin.read()), "-")
+            window = classifier.read_window(io.BytesIO(stdin.read()), name="-")
     else:
         window = classifier.read_window(clip)
     if window.is_part:

@@ -1,6 +1,6 @@
 """``speechcls listen``."""
 
-import json
+import sys
 from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
@@ -20,10 +20,10 @@ from speechcls.cli.live import (
     open_source,
 )
 from speechcls.cli.options import AsJsonLines, Model, Quiet, Verbose, split_names
+from speechcls.runtime.writers import LIVE_FORMATS, choose_format, describe_formats
 
 if TYPE_CHECKING:
     from speechcls.live.listen import LiveUpdate
-    from speechcls.runtime.detection import Event
 
 
 @reports_errors
@@ -53,6 +53,7 @@ def listen(
             metavar="COMMAND",
         ),
     ] = None,
+    format: Annotated[str, typer.Option(help=f"{describe_formats(LIVE_FORMATS)}.")] = "tsv",
     as_json: AsJsonLines = False,
     device: InputDevice = None,
     list_devices: Annotated[
@@ -84,30 +85,31 @@ def listen(
 
     from speechcls.live.actions import CommandRunner, parse_command
 
+    if as_json and format != "tsv":
+        raise typer.BadParameter("--json and --format exclude each other")
+    open_writer = choose_format(LIVE_FORMATS, "json" if as_json else format).open
     words = None if command is None else parse_command(command)
     screen = Screen(quiet, verbose)
     with CtrlC() as ctrl_c, ExitStack() as stack:
         source, name = open_source(stack, pipe, file, device, rate, speed)
 
         from speechcls.artifact.lookup import find_artifact
-        from speechcls.artifact.store import load_artifact
-        from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
-        from speechcls.runtime.detection import Detector, choose_thresholds
-        from speechcls.runtime.stream import PosteriorStream
+        from speechcls.live.listen import detect_live
+        from speechcls.runtime.streaming import StreamingClassifier
 
         path, how = find_artifact(model)
-        artifact = load_artifact(path)
-        thresholds = choose_thresholds(artifact, threshold, split_names("--labels", labels))
-        stream = PosteriorStream(artifact)
-        settings = CAUSAL_SETTINGS if stream.is_causal else None
-        finder = Detector(stream, thresholds, settings, eager=True)
+        names = split_names("--labels", labels)
+        classifier = StreamingClassifier.load(path, threshold, names, eager=True)
+        write = open_writer(sys.stdout)
         screen.note(f"model {path} ({how})")
         screen.note(f"listening to {name}; Ctrl-C ends it")
-        reactions = None if words is None else CommandRunner(words, screen.error)
+        reactions = None
+        if words is not None:
+            reactions = CommandRunner(words, lambda text: screen.error(f"--exec: {text}"))
         last: deque[str] = deque(maxlen=3)
         n_events, time_s = 0, 0.0
         with screen.watching():
-            for heard in detect_live(stream, finder, ctrl_c.until(source.blocks())):
+            for heard in detect_live(classifier, ctrl_c.until(source.blocks())):
                 time_s = heard.time_s
                 for line in heard.warnings:
                     screen.warn(line)
@@ -115,28 +117,14 @@ def listen(
                     n_events += 1
                     last.append(event.label)
                     with screen.above():
-                        _print_event(event, heard, as_json)
+                        write(event, heard.time_s)
+                        sys.stdout.flush()
                     if reactions is not None:
                         reactions.start(event)
                 screen.show(_line(heard, last))
         if reactions is not None:
             reactions.finish(give_up=ctrl_c.came)
         screen.note(f"listened for {time_s:.1f} s, heard {n_events} events")
-
-
-def _print_event(event: "Event", heard: "LiveUpdate", as_json: bool) -> None:
-    if as_json:
-        line = {
-            "time_s": round(event.centre_s, 3),
-            "start_s": round(event.start_s, 3),
-            "end_s": round(event.end_s, 3),
-            "label": event.label,
-            "probability": round(event.probability, 6),
-            "heard_s": round(heard.time_s, 3),
-        }
-        typer.echo(json.dumps(line))  # which flushes
-    else:
-        typer.echo(f"{event.centre_s:.2f}\t{event.label}\t{event.probability:.4f}")
 
 
 def _line(heard: "LiveUpdate", last: deque[str]) -> str:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.options import AsJsonLines, Device, Jobs, Model, Quiet, Verbose
 from speechcls.cli.progress import counting
 from speechcls.errors import DatasetError, SpeechclsError
+from speechcls.runtime.writers import PREDICTION_FORMATS, choose_format, describe_formats
 
 
 @reports_errors
@@ -46,6 +47,7 @@ def predict(
             " second label from this probability on, else the first.",
         ),
     ] = None,
+    format: Annotated[str, typer.Option(help=f"{describe_formats(PREDICTION_FORMATS)}.")] = "tsv",
     as_json: AsJsonLines = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     device: Device = "cpu",
@@ -63,20 +65,21 @@ def predict(
     """
     if not clips and files_from is None:
         raise typer.BadParameter("name a recording, a folder, - for stdin, or use --files-from")
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
+    if as_json + as_csv + (format != "tsv") > 1:
+        raise typer.BadParameter("--json, --csv and --format exclude each other")
+    format = "json" if as_json else "csv" if as_csv else format
+    open_writer = choose_format(PREDICTION_FORMATS, format).open
     if files_from == "-" and "-" in (clips or []):
         raise typer.BadParameter("stdin cannot be both a recording and the list of files")
 
     from speechcls.artifact.lookup import find_artifact
-    from speechcls.runtime.classifier import Classifier, Window
-    from speechcls.runtime.writers import open_writer
+    from speechcls.runtime.classifier import Classifier
 
     messages = Messages(quiet, verbose)
     path, how = find_artifact(model)
     classifier = Classifier.load(path, jobs, device)
     messages.note(f"model {path} ({how})")
-    write = open_writer("json" if as_json else "csv" if as_csv else "tsv", sys.stdout, top_k)
+    write = open_writer(sys.stdout, top_k)
     n_failed = 0
     sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n")
     # In a terminal the answers themselves show how far it is.
@@ -87,26 +90,32 @@ def predict(
         sources = list(sources)
         n_clips = len(sources)
     with counting(messages, "predicting", n_clips, is_wanted) as on_clip:
-        for batch in classifier.predict_many(sources, threshold):
-            for name, answer, window in batch:
-                on_clip()
-                if isinstance(answer, SpeechclsError):
-                    n_failed += 1
-                    messages.error(str(answer))
-                    continue
-                write(name, answer)
-                if isinstance(window, Window) and window.is_part:
-                    messages.detail(
-                        f"{name}: lasts {window.clip_duration_s:.2f} s; heard was its loudest"
-                        f" part, from {window.start_s:.2f} s"
-                    )
+        for clip, outcome in classifier.predict_many(sources, threshold=threshold):
+            on_clip()
+            if isinstance(outcome, SpeechclsError):
+                n_failed += 1
+                messages.error(str(outcome))
+                continue
+            name = clip if isinstance(clip, str) else "-"
+            write(name, outcome)
             sys.stdout.flush()
+            if outcome.is_part:
+                messages.detail(
+                    f"{name}: lasts {outcome.clip_duration_s:.2f} s; the prediction is of its"
+                    f" loudest part, from {outcome.start_s:.2f} s"
+                )
     if n_failed:
         raise typer.Exit(FAILED)
 
 
-_Source = tuple[str, str | BinaryIO | SpeechclsError]
-"""Name and place of a recording, or an error for what names none."""
+class _Stdin(io.BytesIO):
+    """What was read from stdin; messages call it so."""
+
+    name = "-"
+
+
+_Source = str | _Stdin | SpeechclsError
+"""Path of a recording or the one on stdin, or an error for what names none."""
 
 
 def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_Source]:
@@ -114,29 +123,28 @@ def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_So
     for clip in clips:
         if clip == "-":
             with open_stdin() as stdin:
-                yield "-", io.BytesIO(stdin.read())
+                yield _Stdin(stdin.read())
         elif os.path.isdir(clip):  # noqa: PTH112 - pathlib's raises for some names
             yield from _in_folder(clip)
         else:
-            yield clip, clip
+            yield clip
     if files_from is not None:
-        for path in _listed(files_from, end):
-            yield path, path
+        yield from _listed(files_from, end)
 
 
-def _in_folder(folder: str) -> Iterator[tuple[str, str | SpeechclsError]]:
+def _in_folder(folder: str) -> Iterator[str | SpeechclsError]:
     from speechcls.data.layouts import find_recordings
 
     problems: list[DatasetError] = []
     n_found = 0
     for recording in find_recordings(Path(folder), problems.append):
         while problems:
-            yield folder, problems.pop(0)
+            yield problems.pop(0)
         n_found += 1
-        yield str(recording), str(recording)
+        yield str(recording)
     if not n_found and not problems:
         problems.append(DatasetError(f"{folder}: no recording in this folder; name another"))
-    yield from ((folder, problem) for problem in problems)
+    yield from problems
 
 
 def _listed(files_from: str, end: str) -> Iterator[str]:

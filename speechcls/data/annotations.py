@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from speechcls.errors import DatasetError
+from speechcls.files import open_text_atomic, write_csv
 
 LABELS, TABLE = "truth.txt", "truth.csv"
 _COLUMNS = ("start_s", "end_s", "label", "path", "speaker")
@@ -86,16 +86,10 @@ def _as_word(where: str, row: list[str]) -> Word:
 
 def write_truth(words: Sequence[Word], folder: Path) -> None:
     """Write ``truth.txt``, labels that Audacity imports, and ``truth.csv``, which says more."""
-    with _create(folder / LABELS) as file:
-        for word in words:
-            file.write(f"{word.start_s:.3f}\t{word.end_s:.3f}\t{word.label}\n")
-    with _create(folder / TABLE) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for word in words:
-            times = f"{word.start_s:.3f}", f"{word.end_s:.3f}"
-            writer.writerow([*times, word.label, word.path, word.speaker])
-
-
-def _create(path: Path) -> TextIO:
-    return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+    times = [(f"{word.start_s:.3f}", f"{word.end_s:.3f}") for word in words]
+    with open_text_atomic(folder / LABELS) as file:
+        for (start, end), word in zip(times, words, strict=True):
+            file.write(f"{start}\t{end}\t{word.label}\n")
+    rows = zip(times, words, strict=True)
+    cells = ([*time, word.label, word.path, word.speaker] for time, word in rows)
+    write_csv(folder / TABLE, _COLUMNS, cells)

@@ -1,7 +1,7 @@
 """Thresholds for so many false alarms an hour, and probabilities that mean what they say."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from speechcls.errors import DatasetError
 from speechcls.evaluation.detection_metrics import upper_rate
 from speechcls.labels import map_label
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.detection import Detector, Event, find_events
+from speechcls.runtime.detection import Detector, Event, detect_events
 from speechcls.runtime.session import Probabilities, apply_temperature
 from speechcls.runtime.stream import Posteriors, PosteriorStream
 
@@ -145,16 +145,9 @@ def calibrate(
     }
     answers, hours = [], 0.0
     for path in noise:
-        stream = _open_stream(artifact, temperature)
-        n_samples = 0
-        parts = []
-        with open_recording(path, stream.sample_rate) as recording:
-            for block in recording.blocks():
-                n_samples += len(block)
-                parts.append(stream.feed(block))
-        parts.append(stream.finish())
+        stream, parts, of_recording = _read_posteriors(artifact, path, temperature)
         answers.append((stream, parts))  # a megabyte or two an hour
-        hours += n_samples / stream.sample_rate / 3_600
+        hours += of_recording
         on_item()
     n_allowed = math.floor(fa_per_hour * hours)
     while True:
@@ -275,13 +268,28 @@ def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:
     return stream
 
 
+def _read_posteriors(
+    artifact: Artifact, path: Path, temperature: float
+) -> tuple[PosteriorStream, list[Posteriors], float]:
+    """Return a stream that went over a recording, its posteriors, and the recording's hours."""
+    stream, n_samples = _open_stream(artifact, temperature), 0
+
+    def blocks() -> Iterator[Samples]:
+        nonlocal n_samples
+        for block in recording.blocks():
+            n_samples += len(block)
+            yield block
+
+    with open_recording(path, stream.sample_rate) as recording:
+        parts = list(stream.run(blocks()))
+    return stream, parts, n_samples / stream.sample_rate / 3_600
+
+
 def _events(
-    stream: PosteriorStream, parts: Sequence[Posteriors], thresholds: Mapping[str, float]
+    stream: PosteriorStream, posteriors: Iterable[Posteriors], thresholds: Mapping[str, float]
 ) -> Iterator[Event]:
-    finder = Detector(stream, thresholds)
-    for answers in parts:
-        yield from finder.push(answers)
-    yield from finder.finish()
+    for [events] in detect_events(posteriors, Detector(stream, thresholds)):
+        yield from events
 
 
 def _probabilities(artifact: Artifact, clips: ClipStore) -> Probabilities:
@@ -315,8 +323,7 @@ def _detect_in_clips(
     said = [example.label for example in clips.examples]
     right: dict[str, dict[int, float]] = {label: {} for label in labels}
     wrong: dict[str, list[float]] = {label: [] for label in labels}
-    finder = Detector(stream, dict.fromkeys(labels, LOWEST))
-    for event in find_events(stream, play(), finder):
+    for event in _events(stream, stream.run(play()), dict.fromkeys(labels, LOWEST)):
         clip = min(int(np.searchsorted(ends_s, event.centre_s)), len(said) - 1)
         if said[clip] == event.label:
             right[event.label][clip] = max(event.probability, right[event.label].get(clip, 0.0))
