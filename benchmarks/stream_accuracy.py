@@ -58,7 +58,7 @@ def _in_stream(
     stream = PosteriorStream(classifier.artifact)
     for window in windows:
         before, after = (_pause(rng, rate) for _ in range(2))
-        start_s = (stream.n_heard + len(before)) / rate
+        start_s = (stream.n_processed + len(before)) / rate
         times_s, rows = stream.feed(np.concatenate([before, window, after]))
         end_s = start_s + len(window) / rate + LAG_S
         rows = rows[(times_s > start_s) & (times_s <= end_s)]

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 
 class SpeechclsError(Exception):
-    """Something the user can mend; its text is fit to be shown as it is.
+    """Something the user can mend; its text can be shown as it is.
 
     Parameters
     ----------
     message : one line; it names no option of the command line, which the library does not know
     details : further lines, one for each thing that went wrong
-    field : the parameter or setting that is at fault, as the library calls it; its name precedes
-        the message, and a command shows the option of that name in its place
+    field : the parameter or setting at fault, as the library calls it; its name precedes the
+        message, and a command shows its own option in place of the name
     """
 
     def __init__(
@@ -41,10 +41,15 @@ class ArtifactError(SpeechclsError):
     """A trained model is missing, damaged, foreign or from a newer version."""
 
 
+def reason_of(error: Exception) -> str:
+    """Return what the system says went wrong, in lower case and without its number."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
 def printable(text: str) -> str:
-    """Return text without what would move a cursor or break a page, spelled out instead."""
+    """Return text with control characters, which move a cursor or break a page, spelled out."""
     return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)
 
 
 _HARMLESS = "\u00a0\u200c\u200d"
-"""A space that does not break, and what joins letters or keeps them apart in some scripts."""
+"""The no-break space, and the joiners of letters in some scripts: not printable, yet harmless."""

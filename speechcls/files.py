@@ -1,49 +1,153 @@
-"""Files that are written whole or not at all."""
+"""Files and folders written whole or not at all, and CSV and JSON as bytes."""
 
 import csv
 import io
+import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO, Protocol, TextIO
 
 _UNSAFE_NAME = re.compile(r'[/\\:*?"<>|]|^[\s.]|[\s.]$|^$')
 _LONGEST_NAME = 200  # bytes; some of the 255 that file systems allow are left for what is added
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``; who reads it meanwhile, or after a failure, finds what was.
+class _Writable(Protocol):
+    def write(self, text: str, /) -> object: ...
 
-    Folders that are missing are made; a pipe or a device is written to as it is.
+
+@contextmanager
+def open_atomic(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Give a file to write to, whose content takes the place of ``path`` when the block ends.
+
+    If the block raises, ``path`` stays what it was. Readers see the old content or the new one,
+    never a part. Missing folders are made; a pipe or a device is written to directly.
+
+    Raises
+    ------
+    FileExistsError
+        When ``path`` exists and ``overwrite`` is false, even if another process has just made it.
+    OSError
+        Naming ``path``, not the temporary file beside it.
+    """
+    is_ours = True  # an error of the block is not about this file
+    try:
+        if overwrite and path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as file:
+                is_ours = False
+                yield file
+                is_ours = True
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speechcls-") as scratch:
+            whole = Path(scratch, "whole")
+            with whole.open("wb") as file:
+                is_ours = False
+                yield file
+                is_ours = True
+                _sync(file)
+            if overwrite:
+                whole.replace(path)
+            else:
+                path.hardlink_to(whole)
+    except OSError as error:
+        if is_ours:
+            raise _name(error, path) from error
+        raise
+
+
+@contextmanager
+def open_text_atomic(path: Path) -> Iterator[TextIO]:
+    """Give a UTF-8 text file to write to line by line; otherwise as ``open_atomic``.
+
+    A name that is not UTF-8, as the system gives it, is written as the bytes that it is made of.
+    """
+    with open_atomic(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="\n")
+        yield text
+        try:
+            text.flush()
+        except OSError as error:
+            raise _name(error, path) from error
+
+
+def write_atomic(path: Path, content: bytes, overwrite: bool = True) -> None:
+    """Write ``content`` to ``path`` whole or not at all; otherwise as ``open_atomic``."""
+    with open_atomic(path, overwrite) as file:
+        try:
+            file.write(content)
+        except OSError as error:
+            raise _name(error, path) from error
+
+
+def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files into a new folder, whole or not at all; it replaces a folder at ``path``.
+
+    Parameters
+    ----------
+    contents : of each file by its name
 
     Raises
     ------
     OSError
-        Naming ``path``, not the file beside it that it is written to first.
+        When it cannot be written; what was at ``path`` is there again then.
     """
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            path.write_bytes(content)
-        else:
-            _write(path, content)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+        whole, replaced = Path(scratch, "whole"), Path(scratch, "replaced")
+        whole.mkdir()
+        for name, content in contents.items():
+            with (whole / name).open("wb") as file:
+                file.write(content)
+                _sync(file)
+        try:
+            if path.exists():
+                path.rename(replaced)
+            whole.rename(path)
+        finally:
+            if replaced.exists() and not path.exists():
+                replaced.rename(path)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows under a header; a name that is not UTF-8 comes out as it went in."""
-    write_atomic(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))
+    """Write a header and rows as CSV, whole or not at all."""
+    write_atomic(path, csv_bytes(header, rows))
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return a header and rows as CSV; a name that is not UTF-8 stays the bytes that it was."""
+    return csv_text(header, rows).encode("utf-8", "surrogateescape")
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: str = ",") -> str:
-    """Return rows under a header as CSV; what is None is left empty."""
+    """Return a header and rows as CSV; None is written as an empty cell."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    write_row = open_csv(text, delimiter)
+    write_row(header)
+    for row in rows:
+        write_row(row)
     return text.getvalue()
+
+
+def open_csv(stream: _Writable, delimiter: str = ",") -> Callable[[Sequence[Any]], object]:
+    """Return a function that writes one row of CSV to ``stream``, ending in a line feed."""
+    # With "\n" as its line end, the csv module would leave a carriage return in a cell unquoted,
+    # which its reader takes for the end of the row.
+    ending_in_lf = SimpleNamespace(write=lambda row: stream.write(row.removesuffix("\r\n") + "\n"))
+    return csv.writer(ending_in_lf, delimiter=delimiter).writerow
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return ``content`` as indented JSON in UTF-8.
+
+    A label made of a name that is not UTF-8 becomes an escape that JSON reads back.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def is_file_name(text: str) -> bool:
@@ -52,12 +156,12 @@ def is_file_name(text: str) -> bool:
     return is_safe and len(text.encode()) <= _LONGEST_NAME
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speechcls-") as scratch:
-        whole = Path(scratch, "whole")
-        with whole.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        whole.replace(path)
+def _name(error: OSError, path: Path) -> OSError:
+    """Return an error of the system that names ``path``, not a temporary file."""
+    return OSError(error.errno, error.strerror or str(error), str(path))
+
+
+def _sync(file: BinaryIO) -> None:
+    """Wait until a file's content is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())

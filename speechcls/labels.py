@@ -7,9 +7,9 @@ from speechcls.errors import DatasetError
 UNKNOWN = "_unknown_"
 """Label of words that are none of the commands."""
 SCRAMBLED = "_scrambled_"
-"""Class of a network for sounds that are made of words and are none; it counts as unknown."""
+"""Output of a network for sounds that are pieced together from words; it counts as unknown."""
 SILENCE = "_silence_"
-"""Label of clips in which nobody speaks."""
+"""Label of clips without speech."""
 UNCERTAIN = "_uncertain_"
 """The answer below the decision threshold; never a label of a model."""
 NOISE_FOLDER = "_background_noise_"
@@ -30,7 +30,7 @@ def speaker_of(file_name: str) -> str | None:
 
 
 def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> list[str]:
-    """Return the model's labels in logit order.
+    """Return the labels of a model for this data, in the order of its probabilities.
 
     Without ``commands`` these are the labels found, sorted; with them the commands as given, then
     ``_unknown_`` where there are other words, then ``_silence_`` where there is background noise.
@@ -70,17 +70,17 @@ def map_label(word: str, labels: Sequence[str]) -> str | None:
 
 
 def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the classes of a network for ``labels``, in the order of its outputs.
+    """Return the outputs of a network for ``labels``, in their order.
 
-    Each word that counts as ``_unknown_`` is a class of its own, since a network that knows what
-    they have in common takes new words for commands less often; scrambled words are one more.
-    ``_unknown_`` itself is among them only where clips have no other name.
+    Each word that counts as ``_unknown_`` has an output of its own, since a network that learns to
+    distinguish them takes new words for commands less often; scrambled words have one more.
+    ``_unknown_`` itself has one only where clips have no other name.
     """
-    strangers = {word for word in found if map_label(word, labels) == UNKNOWN}
-    strangers |= {SCRAMBLED} if UNKNOWN in labels else set()
-    return (*(label for label in labels if label != UNKNOWN), *sorted(strangers))
+    others = {word for word in found if map_label(word, labels) == UNKNOWN}
+    others |= {SCRAMBLED} if UNKNOWN in labels else set()
+    return (*(label for label in labels if label != UNKNOWN), *sorted(others))
 
 
 def label_of_words(words: Sequence[str], labels: Sequence[str]) -> list[int]:
-    """Return for each word the index of the label that it counts as."""
+    """Return the index of the label that each word counts as."""
     return [labels.index(str(map_label(word, labels))) for word in words]

@@ -1,4 +1,4 @@
-"""Files of an artifact, and what config.json and split.csv hold."""
+"""File names of an artifact, and the contents of config.json and split.csv."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Artifact:
-    """What has to be known to use a model; ``config.json`` holds it."""
+    """Configuration of a trained model, which ``config.json`` holds."""
 
     path: Path
     features: FeatureConfig
@@ -30,12 +30,12 @@ class Artifact:
     labels: tuple[str, ...]
     """In the order of the probabilities."""
     words: tuple[str, ...]
-    """In the order of the network's logits; each counts as one of the labels."""
+    """In the order of the network's logits; each word counts as one of the labels."""
 
 
 @dataclass(frozen=True)
 class SplitRow:
-    """What one clip did in training; ``split.csv`` holds a line of it."""
+    """Split of one clip in the model's training: a row of ``split.csv``."""
 
     path: str
     """Relative to the data folder, with forward slashes."""

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from speechcls.artifact.format import (
 )
 from speechcls.artifact.lookup import BUNDLED, locate
 from speechcls.config import FeatureConfig, NetworkConfig
-from speechcls.errors import ArtifactError, ConfigError
+from speechcls.errors import ArtifactError, ConfigError, reason_of
+from speechcls.files import csv_bytes, json_bytes, write_folder_atomic
 
 
 def save_artifact(
@@ -48,9 +49,10 @@ def save_artifact(
 
     Parameters
     ----------
-    onnx, stream : the graphs that hear clips, and running sound
-    metrics : whose ``history``, if it has one, is written as ``history.csv`` too
-    curves : the learning curves, a PNG
+    onnx, stream : the ONNX graphs of one window and of a stream
+    metrics : scores and training; its ``history``, if it has one, is written as CSV as well
+    force : replace a model that is there
+    curves : the learning curves as a PNG
     settings : further sections of ``config.json``, by which the training can be repeated
 
     Raises
@@ -61,80 +63,68 @@ def save_artifact(
     from safetensors.numpy import save
 
     check_place(artifact.path, force)
-    config = {
+    contents = {
+        CONFIG: json_bytes(_config_of(artifact) | dict(settings or {})),
+        # safetensors writes arrays that are not contiguous scrambled (its issue 825).
+        WEIGHTS: save({name: np.asarray(array, order="C") for name, array in weights.items()}),
+        ONNX: onnx,
+        **({STREAM: stream} if stream else {}),
+        METRICS: json_bytes(metrics),
+        SPLIT: csv_bytes(list(SplitRow.__dataclass_fields__), map(dataclasses.astuple, split)),
+        **({CURVES: curves} if curves else {}),
+    }
+    if history := metrics.get("history"):
+        contents[HISTORY] = csv_bytes(list(history[0]), (list(row.values()) for row in history))
+    try:
+        write_folder_atomic(artifact.path, contents)
+    except OSError as error:
+        advice = "free some space" if error.errno == errno.ENOSPC else "choose another place"
+        reason = error.strerror or str(error)
+        raise ArtifactError(f"{artifact.path}: not written ({reason}); {advice}") from error
+
+
+def _config_of(artifact: Artifact) -> dict[str, Any]:
+    return {
         "format_version": FORMAT_VERSION,
         "labels": list(artifact.labels),
         "words": list(artifact.words),
         "features": artifact.features.to_dict(),
         "network": artifact.network.to_dict(),
-        **(settings or {}),
     }
-    contents = {
-        CONFIG: _as_json(config),
-        # safetensors writes arrays that are not contiguous scrambled (its issue 825).
-        WEIGHTS: save({name: np.asarray(array, order="C") for name, array in weights.items()}),
-        ONNX: onnx,
-        **({STREAM: stream} if stream else {}),
-        METRICS: _as_json(metrics),
-        SPLIT: _as_csv(list(SplitRow.__dataclass_fields__), map(dataclasses.astuple, split)),
-        **({CURVES: curves} if curves else {}),
-    }
-    if history := metrics.get("history"):
-        contents[HISTORY] = _as_csv(list(history[0]), (epoch.values() for epoch in history))
-    place = artifact.path
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as scratch:
-            whole = Path(scratch, "whole")
-            whole.mkdir()
-            for name, content in contents.items():
-                with (whole / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            replaced = Path(scratch, "replaced")
-            try:
-                if place.exists():
-                    place.rename(replaced)
-                whole.rename(place)
-            finally:
-                if replaced.exists() and not place.exists():
-                    replaced.rename(place)
-    except OSError as error:
-        advice = "free some space" if error.errno == errno.ENOSPC else "choose another --out"
-        reason = error.strerror or str(error)
-        raise ArtifactError(f"{place}: not written ({reason}); {advice}") from error
 
 
 def check_place(path: Path, force: bool) -> None:
-    """Refuse a place that cannot be written, or is taken: with ``force`` only by what is no model.
+    """Refuse a place where no model can be written, before the hours that make one.
+
+    Parameters
+    ----------
+    force : accept a place where there is a model, to replace it
 
     Raises
     ------
     ArtifactError
-        Saying which it is.
+        When the place cannot be written to, or is taken.
     """
     try:
         above = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
         tempfile.TemporaryFile(dir=above).close()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ArtifactError(f"{above}: {reason}; choose another --out") from error
+        raise ArtifactError(f"{above}: {reason_of(error)}; choose another place") from error
     if not os.path.lexists(path):
         return
     if not (path / CONFIG).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise ArtifactError(f"{path}: exists and is not a model; choose another --out")
+        raise ArtifactError(f"{path}: exists and is not a model; choose another place")
     if not force:
-        raise ArtifactError(f"{path}: exists; replace it with --force, or choose another --out")
+        raise ArtifactError(f"{path}: exists; use force to replace it, or choose another place")
 
 
 def load_artifact(path: Path) -> Artifact:
-    """Return what ``config.json`` says of a model.
+    """Return a model's configuration, read from its ``config.json``.
 
     Parameters
     ----------
-    path : its folder; ``commands`` is the one that comes with speechcls, unless such a folder is
-        there
+    path : the model's folder; ``commands`` is the model that comes with speechcls, unless there
+        is a folder of that name
 
     Raises
     ------
@@ -164,7 +154,7 @@ def load_artifact(path: Path) -> Artifact:
         labels = config["labels"]
         words = config["words"]
         features = config["features"]
-        if version == 1:  # which knew no running sound
+        if version == 1:  # from before streaming, without the time constant of a running mean
             features = {"running_s": 0.0} | features
         elif version != FORMAT_VERSION:
             raise ValueError("impossible format_version")
@@ -236,20 +226,50 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
         ) from error
 
 
-def _as_json(content: Any) -> bytes:
-    # A label made of a name that is no UTF-8 becomes an escape that JSON reads back.
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")
+_RENAMED = {
+    "unknown_share": "unknown_ratio",
+    "silence_share": "silence_ratio",
+    "scramble_share": "scramble_ratio",
+    "speed_share": "speed_max",
+    "shift_share": "shift_max",
+    "equaliser_share": "equaliser_prob",
+    "reverb_share": "reverb_prob",
+    "noise_share": "noise_prob",
+    "time_mask_share": "time_mask_max",
+    "frequency_mask_share": "frequency_mask_max",
+    "warmup_share": "warmup_ratio",
+    "average_decay": "ema_decay",
+}
+"""Settings of training by the names that they had in older models, in the metrics of these."""
 
 
-def _as_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+def read_metrics(path: Path, required: bool = False) -> dict[str, Any]:
+    """Return a model's scores and training, read from its ``metrics.json``.
 
+    Settings of training are under their names of today, however old the model is.
 
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Stub until merge."""
-    return json.loads((path / METRICS).read_bytes())  # type: ignore[no-any-return]
+    Parameters
+    ----------
+    path : the model's folder
+    required : refuse a model without metrics, which runs all the same; else return ``{}`` then
+
+    Raises
+    ------
+    ArtifactError
+        When they are required, and missing or damaged.
+    """
+    try:
+        metrics = json.loads((path / METRICS).read_bytes())
+        if not isinstance(metrics, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError) as error:
+        if required:
+            raise ArtifactError(
+                f"{path / METRICS}: missing or damaged ({reason_of(error)}); copy the model again"
+            ) from error
+        return {}
+    training = metrics.get("training")
+    if isinstance(training, dict):
+        renamed = {_RENAMED.get(name, name): value for name, value in training.items()}
+        metrics["training"] = renamed
+    return metrics

@@ -1,4 +1,4 @@
-"""Recordings of any length, block by block: files, pipes, and sound without a header."""
+"""Recordings of any length block by block: files, pipes, and sound without a header."""
 
 import io
 import os
@@ -8,23 +8,29 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
-import numpy as np
 import soundfile
 
-from speechcls.audio.decode import check_size, naming_errors, open_file, read_frames
-from speechcls.audio.samples import Samples, to_mono
-from speechcls.audio.wav import _read_exactly, _read_wav_header, _Wav
+from speechcls.audio.decode import check_size, name_of, naming_errors, open_file, read_frames
+from speechcls.audio.samples import Samples, open_resampler, to_mono
+from speechcls.audio.wav import (
+    SampleFormat,
+    decode_frames,
+    is_wav,
+    raw_format,
+    read_exactly,
+    read_wav_header,
+)
 from speechcls.errors import AudioError
 
 BLOCK_S = 1.0
-"""Length of a block; shorter ones cost more, longer ones make who listens to a pipe wait."""
+"""Length of a block: shorter ones cost more, longer ones delay what is found in a pipe."""
 
 _ReadFrames = Callable[[int], Samples]
 """Returns the next (n_frames, n_channels), fewer at the end."""
 
 
 class BlockReader:
-    """Running sound that is read block by block, in memory that does not grow with its length."""
+    """A recording that is read block by block, in constant memory."""
 
     def __init__(
         self,
@@ -38,15 +44,15 @@ class BlockReader:
     ) -> None:
         self.name = name
         self.duration_s = None if n_frames is None else n_frames / rate
-        """None where only its end will tell."""
+        """None where it is not known before the end."""
         self._rate, self._n_frames, self._read = rate, n_frames, read
         self._sample_rate, self._channel, self._fault = sample_rate, channel, fault
 
     def blocks(self, block_s: float = BLOCK_S) -> Iterator[Samples]:
         """Yield the sound as mono samples (n,) float32 at the model's rate, in order.
 
-        Together they are the same whatever ``block_s`` (seconds) is. What a damaged recording
-        holds comes before its error.
+        Joined they are the same whatever ``block_s`` (seconds) is. The readable part of a damaged
+        recording comes before its error.
 
         Raises
         ------
@@ -54,7 +60,7 @@ class BlockReader:
             When the recording ends too early, has no samples, or some that are not finite.
         """
         with naming_errors(self.name):
-            resample = _open_resampler(self._rate, self._sample_rate)
+            resample = open_resampler(self._rate, self._sample_rate)
             n_block, n_read = max(1, round(block_s * self._rate)), 0
             while True:
                 frames = self._read(n_block)
@@ -83,14 +89,14 @@ def open_recording(
 ) -> Iterator[BlockReader]:
     """Give a recording that is read block by block.
 
-    A WAV, and sound without a header, is heard as it comes even through a pipe; any other format
-    that comes through one is read to its end first, into a temporary file.
+    A WAV, and sound without a header, is read as it comes even through a pipe; any other format
+    that comes through one is first read to its end, into a temporary file.
 
     Parameters
     ----------
     source : a file, or an open binary stream
     sample_rate : Hz of the samples that it yields
-    channel : which one to hear, from 1 on; None: the mean of all
+    channel : which one to read, from 1 on; None: the mean of all
     raw_rate : Hz of sound without a header: 16-bit little-endian integers, one channel
     name : what messages call the recording, by default its path
 
@@ -99,22 +105,21 @@ def open_recording(
     AudioError
         When the recording is missing or unreadable.
     """
-    name = name or str(source)
+    name = name or name_of(source)
     with ExitStack() as stack:
         with naming_errors(name):
             file = source
             if isinstance(file, str | os.PathLike):
                 file = stack.enter_context(open(file, "rb"))  # noqa: PTH123
             if raw_rate is not None:
-                wav = _Wav("PCM_16", 1, raw_rate, 2, None)
-                recording = _running(name, file, wav, sample_rate, channel)
+                recording = _unseekable(name, file, raw_format(raw_rate), sample_rate, channel)
             elif file.seekable():
                 recording = _seekable(name, file, stack, sample_rate, channel)
             else:
-                head = _read_exactly(file, 12)
-                if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-                    wav = _read_wav_header(file)
-                    recording = _running(name, file, wav, sample_rate, channel)
+                head = read_exactly(file, 12)
+                if is_wav(head):
+                    format = read_wav_header(file)
+                    recording = _unseekable(name, file, format, sample_rate, channel)
                 else:
                     spool = stack.enter_context(tempfile.TemporaryFile())
                     spool.write(head)
@@ -149,34 +154,18 @@ def _reading(recording: soundfile.SoundFile) -> _ReadFrames:
     return lambda n_frames: read_frames(recording, n_frames)
 
 
-def _running(
-    name: str, file: BinaryIO, wav: _Wav, sample_rate: int, channel: int | None
+def _unseekable(
+    name: str, file: BinaryIO, format: SampleFormat, sample_rate: int, channel: int | None
 ) -> BlockReader:
-    """Return the recording whose samples are what comes next from ``file``."""
-    n_left = None if wav.n_frames is None else wav.n_frames * wav.frame_bytes
+    """Return the recording whose samples are the next bytes of ``file``."""
+    n_left = None if format.n_frames is None else format.n_frames * format.frame_bytes
 
     def read(n_frames: int) -> Samples:
         nonlocal n_left
-        n_bytes = n_frames * wav.frame_bytes
-        content = _read_exactly(file, n_bytes if n_left is None else min(n_bytes, n_left))
+        n_bytes = n_frames * format.frame_bytes
+        content = read_exactly(file, n_bytes if n_left is None else min(n_bytes, n_left))
         n_left = None if n_left is None else n_left - len(content)
-        whole = content[: len(content) // wav.frame_bytes * wav.frame_bytes]
-        if not whole:
-            return np.empty((0, wav.n_channels), dtype=np.float32)
-        # libsndfile knows each kind of sample; that it reads from memory costs next to nothing.
-        with soundfile.SoundFile(
-            io.BytesIO(whole), "r", wav.rate, wav.n_channels, wav.subtype, "LITTLE", "RAW"
-        ) as block:
-            return read_frames(block, n_frames)
+        whole = content[: len(content) // format.frame_bytes * format.frame_bytes]
+        return decode_frames(whole, format)
 
-    return BlockReader(name, wav.rate, wav.n_frames, read, sample_rate, channel)
-
-
-def _open_resampler(from_rate: int, to_rate: int) -> Callable[[Samples, bool], Samples]:
-    """Return what takes blocks (n,) at one rate, and whether each is the last, to the other."""
-    if from_rate == to_rate:
-        return lambda samples, is_last: samples
-    import soxr
-
-    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
-    return lambda samples, is_last: stream.resample_chunk(np.ascontiguousarray(samples), is_last)
+    return BlockReader(name, format.rate, format.n_frames, read, sample_rate, channel)

@@ -1,4 +1,4 @@
-"""From a recording to mono samples at the model's rate, of the model's length."""
+"""From a recording to mono samples at the model's rate."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from typing import BinaryIO
 import soundfile
 
 from speechcls.audio.samples import Samples, resample, to_float, to_mono
-from speechcls.errors import AudioError, EmptyError
+from speechcls.errors import AudioError, EmptyError, reason_of
 
 SUFFIXES = frozenset(
     {".wav", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
@@ -17,12 +17,12 @@ SUFFIXES = frozenset(
 )
 """File name endings, in lower case, by which recordings are found in a folder."""
 
-# Where the header says more than there is. A wrong "RIFF" size alone does no harm and is common.
+# Where the header promises more than there is. A wrong "RIFF" size alone is harmless and common.
 _SIZE_IN_HEADER = re.compile(
     r"(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)"
 )
-# Programs that write a WAV into a pipe cannot know its size and put about 2 or 4 GiB.
 SIZE_UNKNOWN = 0x7FFF_0000
+"""From this size on (about 2 or 4 GiB) a WAV was written into a pipe, its size not known."""
 
 
 def read_clip(
@@ -38,7 +38,7 @@ def read_clip(
     ----------
     source : a file, or an open binary stream that can seek
     start_s, end_s : seconds; only this part of the recording is read (None: to its end)
-    name : what messages call the recording, by default its path
+    name : what messages call the recording (default: see ``name_of``)
 
     Returns
     -------
@@ -49,7 +49,7 @@ def read_clip(
     AudioError
         When the recording is missing, unreadable, truncated, empty or not finite.
     """
-    with naming_errors(name or str(source)):
+    with naming_errors(name or name_of(source)):
         frames, rate = _open_and_decode(source, start_s, end_s)
         samples = resample(to_mono(frames), rate, sample_rate)
         if len(samples) == 0:
@@ -60,7 +60,7 @@ def read_clip(
 def read_native(
     source: str | os.PathLike[str], start_s: float = 0.0, end_s: float | None = None
 ) -> tuple[Samples, int]:
-    """Return a recording as it was made, (n_frames, n_channels) at its own rate, and that rate, Hz.
+    """Return a recording (n_frames, n_channels) at its own rate, and that rate, Hz.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def read_native(
     Raises
     ------
     AudioError
-        As ``read_clip`` does; samples that are not finite are left to ``to_mono``.
+        As ``read_clip`` does, but for samples that are not finite, which are returned.
     """
-    with naming_errors(str(source)):
+    with naming_errors(name_of(source)):
         return _open_and_decode(source, start_s, end_s)
 
 
@@ -80,16 +80,24 @@ def _open_and_decode(
 ) -> tuple[Samples, int]:
     if not isinstance(source, str | os.PathLike):
         return _decode(source, source, start_s, end_s)
-    # By descriptor: soundfile takes fewer names than the system, and judges by the ending.
+    # By descriptor: soundfile accepts fewer names than the system, and goes by the ending.
     with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - a tenth of the time
         return _decode(file, file.fileno(), start_s, end_s)
 
 
+def name_of(source: str | os.PathLike[str] | BinaryIO) -> str:
+    """Return what messages call a recording: its path, or the ``name`` of an open stream."""
+    if isinstance(source, str | os.PathLike):
+        return str(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "stream"
+
+
 @contextmanager
 def naming_errors(name: str) -> Iterator[None]:
-    """Turn whatever goes wrong with the recording called ``name`` into an AudioError that says so.
+    """Turn errors of the block into an AudioError that names the recording ``name``.
 
-    An AudioError of the inside has no subject of its own.
+    An AudioError raised in the block has no subject yet.
     """
     try:
         yield
@@ -105,8 +113,7 @@ def naming_errors(name: str) -> Iterator[None]:
     except (FileNotFoundError, ValueError) as error:  # ValueError: a name that no file can have
         raise AudioError(f"{name}: no such file; check the path") from error
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise AudioError(f"{name}: {reason}; mend that or leave it out") from error
+        raise AudioError(f"{name}: {reason_of(error)}; fix that or leave it out") from error
 
 
 def _decode(
@@ -114,7 +121,7 @@ def _decode(
 ) -> tuple[Samples, int]:
     """Return samples (n_frames, n_channels) at the recording's own rate, and the rate.
 
-    ``source`` is what soundfile opens: the file or its descriptor. Errors say nothing of its name.
+    ``source`` is what soundfile opens: the file or its descriptor. Errors do not name it.
     """
     with open_file(file, source) as recording:
         rate, n_frames = recording.samplerate, recording.frames
@@ -125,9 +132,9 @@ def _decode(
             end = "the end" if end_s is None else f"{end_s:g} s"
             raise AudioError(
                 f"nothing between {start_s:g} s and {end} (it lasts {n_frames / rate:.2f} s);"
-                " mend start_s and end_s"
+                " correct start_s and end_s"
             )
-        # An MP3 decoder that starts in the middle needs some frames to get into step.
+        # An MP3 decoder that starts in the middle needs some frames to synchronise.
         skipped = first if recording.format == "MP3" else 0
         if first > skipped:
             recording.seek(first)
@@ -149,7 +156,7 @@ def open_file(file: BinaryIO, source: BinaryIO | int) -> soundfile.SoundFile:
 
 
 def check_size(recording: soundfile.SoundFile) -> None:
-    """Refuse a recording of which the header says more than there is, or that has no sound."""
+    """Refuse a recording whose header promises more than there is, or that has no samples."""
     declared = _SIZE_IN_HEADER.search(recording.extra_info)
     if declared and int(declared[2]) < int(declared[1]) < SIZE_UNKNOWN:
         raise AudioError(f"truncated ({declared[2]} of {declared[1]} bytes); copy it again")
@@ -159,6 +166,6 @@ def check_size(recording: soundfile.SoundFile) -> None:
 
 def read_frames(recording: soundfile.SoundFile, n_frames: int) -> Samples:
     """Return the next (n_frames, n_channels) of a recording, fewer at its end."""
-    # What 16 bits hold is read as such, which is the same and takes half the time.
+    # 16-bit samples are read as such: the same values in half the time.
     dtype = "int16" if recording.subtype == "PCM_16" else "float32"
     return to_float(recording.read(n_frames, dtype=dtype, always_2d=True))

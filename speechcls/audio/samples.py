@@ -1,6 +1,7 @@
 """Arrays of samples: channels, rate, integer and float, length."""
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +44,43 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
     return resampled
 
 
+def open_resampler(from_rate: int, to_rate: int) -> Callable[[Samples, bool], Samples]:
+    """Return a function that resamples a stream piece by piece, as if it were one (soxr).
+
+    It takes a piece (n,) of any length at ``from_rate`` Hz, and whether it is the last; it returns
+    the samples (m,) at ``to_rate`` Hz that are ready.
+    """
+    if from_rate == to_rate:
+        return lambda samples, is_last: samples
+    import soxr
+
+    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+    return lambda samples, is_last: stream.resample_chunk(np.ascontiguousarray(samples), is_last)
+
+
+def check_samples(array: npt.NDArray[Any]) -> Samples:
+    """Return the samples (n_samples,) of one channel that a caller gave as an array, as float32.
+
+    Raises
+    ------
+    AudioError
+        When they are neither floats nor 16-bit integers, of another shape, or not finite.
+    """
+    if array.dtype.kind != "f" and array.dtype != np.int16:
+        raise AudioError(f"array of {array.dtype}: give floats in [-1, 1], or int16")
+    if array.ndim != 1:
+        raise AudioError(
+            f"array of shape {array.shape}: give samples (n_samples,) of one channel; average"
+            " the channels of (n_samples, n_channels) with .mean(axis=1)"
+        )
+    samples = to_float(array) if array.dtype == np.int16 else array.astype(np.float32)
+    if not np.isfinite(samples).all():
+        raise AudioError("array: NaN or infinite samples; leave them out")
+    return samples
+
+
 def to_pcm(samples: Samples) -> PCM:
-    """Return ``samples`` in [-1, 1] as 16-bit integers, as a WAV stores them; louder ones clip."""
+    """Return ``samples`` in [-1, 1] as 16-bit integers, as a WAV stores them; beyond they clip."""
     scaled = np.rint(samples * np.float32(32_768.0))
     pcm: PCM = np.clip(scaled, -32_768, 32_767, out=scaled).astype(np.int16)
     return pcm
@@ -58,7 +94,7 @@ def to_float(samples: PCM | Samples) -> Samples:
 
 
 def loudest_start(samples: Samples | PCM, n_samples: int) -> int:
-    """Return where the window of ``n_samples`` with the most energy starts; 0 in a short clip."""
+    """Return the start of the window of ``n_samples`` with the most energy; 0 in a short clip."""
     if len(samples) <= n_samples:
         return 0
     energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
@@ -66,7 +102,7 @@ def loudest_start(samples: Samples | PCM, n_samples: int) -> int:
 
 
 def fit_length(samples: T, n_samples: int) -> T:
-    """Return exactly ``n_samples``: the loudest window of a long clip, a short one amid zeros."""
+    """Return exactly ``n_samples``: the loudest window of a long clip, a short one zero-padded."""
     missing = n_samples - len(samples)
     if missing > 0:
         return np.pad(samples, (missing // 2, missing - missing // 2))
@@ -75,6 +111,6 @@ def fit_length(samples: T, n_samples: int) -> T:
 
 
 def unpad(window: T, n_samples: int) -> T:
-    """Return ``window`` without the zeros by which ``fit_length`` lengthened ``n_samples``."""
+    """Return ``window`` without the zeros that ``fit_length`` padded ``n_samples`` with."""
     before = max(len(window) - n_samples, 0) // 2
     return window[before : before + n_samples]

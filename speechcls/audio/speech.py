@@ -1,71 +1,91 @@
-"""How loud sound is, and where in it somebody speaks."""
+"""Where somebody speaks: the word in a clip, and the utterances in a stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from speechcls.audio.level import FLOOR_DB, level_db
+from speechcls.audio.level import FLOOR_DB, frame_powers, level_db
 from speechcls.audio.samples import Samples
 
-SPEECH_FRAME_S, SPEECH_RANGE_DB, SPEECH_SHARE = 0.01, 40.0, 0.4
-"""Frames, depth and level (between quiet and loud) of ``find_speech``, here and in ``running``."""
+_STEP_S = 0.01
+"""Step from one level to the next."""
+_RANGE_DB = 40.0
+"""How far below the loud frames of a clip levels count at all."""
+_SPEECH_LEVEL = 0.4
+"""Level from which on a frame counts as speech, from 0 (as the quiet ones) to 1 (the loud ones)."""
+_ONE_LEVEL_DB = 1.0
+"""A clip whose loud and quiet frames differ less than this is of one level."""
+_SILENCE = np.float32(1e-10)
 
 
-def find_speech(samples: Samples, sample_rate: int) -> tuple[int, int]:
-    """Return where the word in a clip (n_samples,) begins and ends, samples.
+def find_speech(
+    samples: Samples, sample_rate: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where the word in each clip begins and ends, as indices of samples.
 
-    A tenth of the word's loudness comes before its middle eight tenths, a tenth after them;
-    loudness is what a frame has, in dB, above a level between the quiet and the loud ones. It is
-    what training goes by (``running.find_speech``); a clip of one level is word as a whole.
+    A frame's loudness is its level in dB above a limit between the quiet and the loud frames. A
+    tenth of the word's loudness comes before its middle eight tenths, a tenth after them, so that a
+    click beside the word moves it little. A clip of one level (within 1 dB) is word as a
+    whole.
+
+    Parameters
+    ----------
+    samples : (..., n_samples)
+
+    Returns
+    -------
+    first, last : (...), the index of the word's first sample and that after its last one
     """
-    hop = max(1, round(SPEECH_FRAME_S * sample_rate))
-    n_frame = min(2 * hop, len(samples))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, n_frame)[::hop]
-    level = 10 * np.log10(np.maximum(np.square(frames).mean(axis=1), np.float32(1e-10)))
-    loud, quiet = np.quantile(level, 0.95), np.quantile(level, 0.1)
-    floor = max(quiet, loud - SPEECH_RANGE_DB)
-    floor += SPEECH_SHARE * (loud - floor)
-    total = np.cumsum(np.maximum(level - floor, 0))
-    if total[-1] <= 0:
-        return 0, len(samples)
-    share = total / max(total[-1], 1e-10)
-    low, high = int((share < 0.1).sum()), int((share < 0.9).sum())
-    beyond = (high - low) / 8  # the ends are as long as they would be if it were as loud there
-    first = max(0, round((low - beyond) * hop))
-    last = min(len(samples), round((high + beyond) * hop) + n_frame)
-    return first, last
+    n_samples = samples.shape[-1]
+    hop = max(1, round(_STEP_S * sample_rate))
+    n_frame = min(2 * hop, n_samples)
+    level = 10 * np.log10(np.maximum(frame_powers(samples, n_frame, hop), _SILENCE))
+    loud, quiet = np.quantile(level, np.array([0.95, 0.1], dtype=level.dtype), axis=-1)
+    quiet = np.maximum(quiet, loud - np.float32(_RANGE_DB))
+    limit = quiet + np.float32(_SPEECH_LEVEL) * (loud - quiet)
+    before = np.cumsum(np.maximum(level - limit[..., None], 0), axis=-1)  # (..., n_frames)
+    before /= np.maximum(before[..., -1:], _SILENCE)
+    low, high = (before < 0.1).sum(axis=-1), (before < 0.9).sum(axis=-1)
+    beyond = (high - low) / 8  # the ends are as long as if they were as loud as the middle
+    first = np.rint((low - beyond) * hop).astype(np.int64).clip(min=0)
+    last = np.rint((high + beyond) * hop).astype(np.int64) + n_frame
+    has_pause = loud - quiet >= _ONE_LEVEL_DB
+    return (
+        np.where(has_pause, first, 0),
+        np.where(has_pause, last.clip(max=n_samples), n_samples),
+    )
 
 
-_FRAME_S = 0.01
 _SPEECH_OVER_NOISE_DB = 12.0
 _FAINTEST_SPEECH_DB = -55.0
 _NOISE_MEMORY_S = 3.0
-"""The noise is what is quiet in so much of the sound before."""
+"""The noise level is that of the quiet frames of so many seconds before."""
 _PAUSE_S = 0.3
 """Quiet after which an utterance has ended."""
 _SHORTEST_S = 0.08
 """Shorter loud sounds are clicks."""
 _LONGEST_S = 5.0
 _FIRST_S, _FIRST_NOISE_DB = 1.0, -45.0
-"""The noise is taken to be no louder in the beginning, which may be speech."""
+"""At the beginning, which may be speech, the noise is assumed to be no louder than this."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """Something that was said between two pauses."""
+    """Speech between two pauses."""
 
     samples: Samples
     """(n_samples,) of the duration asked for, the speech in the middle."""
     start_s: float
-    """Where the speech starts in the sound."""
+    """Start of the speech in the stream."""
     speech_s: float
 
 
 class UtteranceFinder:
-    """Cuts running sound into what is said between pauses, by its level in frames of 10 ms.
+    """Endpoint detection: cuts a stream into utterances by its level in frames of 10 ms.
 
-    Around the speech stands the sound that was there, and zeros where that belongs to other speech.
+    Around the speech is the sound that was there, and zeros where that belongs to other speech.
 
     Parameters
     ----------
@@ -75,46 +95,47 @@ class UtteranceFinder:
 
     def __init__(self, sample_rate: int, duration_s: float) -> None:
         self._rate = sample_rate
-        self._frame = round(_FRAME_S * sample_rate)
+        self._frame = round(_STEP_S * sample_rate)
         self._n_samples = round(duration_s * sample_rate)
         self._n_kept = self._n_samples + round((_LONGEST_S + 2 * _PAUSE_S) * sample_rate)
-        self._kept = np.empty(0, dtype=np.float32)
-        self._kept_from = 0  # index in the sound of the first kept sample
+        self.kept = np.empty(0, dtype=np.float32)
+        """Samples that an utterance may still need."""
+        self._kept_start = 0  # index in the stream of the first of them
         self._n_framed = 0
         self._levels: list[float] = []
-        self._first: int | None = None  # index of the first sample of the speech that goes on
+        self._first: int | None = None  # index of the first sample of the open utterance
         self._end = 0  # index after the last loud sample
-        self._free_from = 0  # what lies before belongs to the utterance before
+        self._free_from = 0  # what is before belongs to the previous utterance
 
     def push(self, samples: Samples) -> Iterator[Utterance]:
-        """Yield what has ended within ``samples`` (n,)."""
-        self._kept = np.concatenate([self._kept, samples])
-        while self._n_framed + self._frame <= self._kept_from + len(self._kept):
-            start = self._n_framed - self._kept_from
-            utterance = self._take_in(level_db(self._kept[start : start + self._frame]))
+        """Yield the utterances that end within ``samples`` (n,)."""
+        self.kept = np.concatenate([self.kept, samples])
+        while self._n_framed + self._frame <= self._kept_start + len(self.kept):
+            start = self._n_framed - self._kept_start
+            utterance = self._step(level_db(self.kept[start : start + self._frame]))
             if utterance is not None:
                 yield utterance
-        n_old = self._n_framed - self._n_kept - self._kept_from
+        n_old = self._n_framed - self._n_kept - self._kept_start
         if n_old > 0:
-            self._kept, self._kept_from = self._kept[n_old:], self._kept_from + n_old
+            self.kept, self._kept_start = self.kept[n_old:], self._kept_start + n_old
 
     def finish(self) -> Iterator[Utterance]:
-        """Yield what the end of the sound ends."""
+        """Yield the utterance that is open at the end of the stream."""
         if (utterance := self._close()) is not None:
             yield utterance
 
     @property
     def noise_db(self) -> float:
-        """Level of what is quiet in the last seconds, dB."""
+        """Noise level: that of the quiet frames of the last seconds, dB."""
         if not self._levels:
             return FLOOR_DB
         noise_db = float(np.quantile(self._levels, 0.1))
         is_first = self._n_framed < _FIRST_S * self._rate
         return min(noise_db, _FIRST_NOISE_DB) if is_first else noise_db
 
-    def _take_in(self, level: float) -> Utterance | None:
-        """Hear one frame of ``level`` dB."""
-        self._levels = [*self._levels[1 - round(_NOISE_MEMORY_S / _FRAME_S) :], level]
+    def _step(self, level: float) -> Utterance | None:
+        """Take in the ``level`` of one frame, dB; return the utterance that it ends."""
+        self._levels = [*self._levels[1 - round(_NOISE_MEMORY_S / _STEP_S) :], level]
         limit = max(self.noise_db + _SPEECH_OVER_NOISE_DB, _FAINTEST_SPEECH_DB)
         start = self._n_framed
         self._n_framed += self._frame
@@ -128,16 +149,16 @@ class UtteranceFinder:
         return self._close() if is_over or is_endless else None
 
     def _close(self) -> Utterance | None:
-        """End the speech that goes on; return it unless it is but a click."""
+        """End the open utterance; return it unless it is but a click."""
         first, self._first = self._first, None
         if first is None or self._end - first < _SHORTEST_S * self._rate:
             return None
         middle = (first + self._end) // 2
         start = middle - self._n_samples // 2
         end = start + self._n_samples
-        low = max(start, min(self._free_from, first), self._kept_from)
+        low = max(start, min(self._free_from, first), self._kept_start)
         high = min(end, self._n_framed)
         self._free_from = self._end + round(_PAUSE_S / 2 * self._rate)
-        inside = self._kept[low - self._kept_from : high - self._kept_from]
+        inside = self.kept[low - self._kept_start : high - self._kept_start]
         samples = np.pad(inside, (low - start, end - high))
         return Utterance(samples, first / self._rate, (self._end - first) / self._rate)

@@ -128,12 +128,12 @@ def _draw(
 
 def _history(model: Path) -> list[dict[str, Any]]:
     """Return the epochs of a model; none where they are not known."""
-    from speechcls.artifact.format import METRICS
+    from speechcls.artifact.store import read_metrics
 
     try:
-        history = json.loads((model / METRICS).read_bytes())["history"]
+        history = read_metrics(model)["history"]
         return [{"validation_accuracy": float(epoch["validation_accuracy"])} for epoch in history]
-    except (OSError, ValueError, KeyError, TypeError):  # it runs without
+    except (ValueError, KeyError, TypeError):  # a model runs without
         return []
 
 

@@ -13,7 +13,6 @@ from speechcls.cli.inputs import find_model, open_stdin
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DETECTION,
-    OUTPUT,
     SOURCE,
     AsCsv,
     AsJsonLines,
@@ -23,20 +22,22 @@ from speechcls.cli.options import (
     Rate,
     Threshold,
     Verbose,
+    format_option,
     option,
     out_option,
     split_names,
 )
-from speechcls.cli.outputs import check_output, open_output
+from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import recording_bar
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
+from speechcls.runtime.writers import EVENT_FORMATS, choose_format
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
     from speechcls.audio.blocks import BlockReader
-    from speechcls.runtime.detection import Detector, Event
-    from speechcls.runtime.stream import PosteriorStream
+    from speechcls.runtime.detection import Event
+    from speechcls.runtime.streaming import StreamingClassifier
 
 DEFAULTS = EventSettings()
 
@@ -72,12 +73,6 @@ _CHANNEL = option(
     help="Channel to use, the first is 1. [default: the mean of all]",
     panel=SOURCE,
 )
-_FORMAT = option(
-    "--format",
-    help="tsv, csv, jsonl, audacity (a label track) or srt (subtitles).",
-    panel=OUTPUT,
-    metavar="FORMAT",
-)
 _OUT = out_option("File to write instead of stdout.")
 
 
@@ -94,7 +89,7 @@ def detect(
     smoothing_s: Annotated[float, _SMOOTHING] = DEFAULTS.smoothing_s,
     min_s: Annotated[float, _MIN_DURATION] = DEFAULTS.min_s,
     refractory_s: Annotated[float, _REFRACTORY] = DEFAULTS.refractory_s,
-    format: Annotated[str, _FORMAT] = "tsv",
+    format: Annotated[str, format_option(EVENT_FORMATS)] = "tsv",
     as_json: AsJsonLines = False,
     as_csv: AsCsv = False,
     out: Annotated[Path | None, _OUT] = None,
@@ -113,16 +108,17 @@ def detect(
     from speechcls.artifact.store import load_artifact
     from speechcls.runtime.detection import choose_thresholds
 
-    format = _choose_format(ctx, format, as_json, as_csv)
+    format = format_name(ctx, format, as_json, as_csv)
     _check_usage(ctx, recordings, format, out)
     messages = Messages(quiet, verbose)
     settings = EventSettings(smoothing_s, min_s, refractory_s)
     artifact = load_artifact(find_model(model, messages))
     if artifact.network.readout == "stream":
         refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
-    thresholds = choose_thresholds(artifact, threshold, split_names("labels", labels) or None)
+    names = split_names("labels", labels) or None
+    choose_thresholds(artifact, threshold, names)  # which refuses them before anything is read
     reading = channel, rate
-    detecting = artifact, every_s, thresholds, settings
+    detecting = artifact, threshold, names, settings, every_s
     if _detect(recordings, reading, detecting, format, out, messages):
         raise typer.Exit(FAILED)
 
@@ -130,7 +126,7 @@ def detect(
 def _detect(
     recordings: list[str],
     reading: tuple[int | None, int | None],
-    detecting: "tuple[Artifact, float, dict[str, float], EventSettings]",
+    detecting: "tuple[Artifact, float | None, list[str] | None, EventSettings, float]",
     format: str,
     out: Path | None,
     messages: Messages,
@@ -140,17 +136,15 @@ def _detect(
     Parameters
     ----------
     reading : channel, and rate of sound without a header
-    detecting : model, seconds from one prediction to the next, thresholds and settings
+    detecting : model, threshold, labels, settings, and seconds from one window to the next
     """
     from speechcls.audio.blocks import open_recording
-    from speechcls.runtime.detection import Detector
-    from speechcls.runtime.stream import PosteriorStream
-    from speechcls.runtime.writers import open_event_writer
+    from speechcls.runtime.streaming import StreamingClassifier
 
-    artifact, every_s, thresholds, settings = detecting
+    artifact, threshold, labels, settings, every_s = detecting
     n_failed = 0
     with open_output(out) as (stream, keep):
-        write_event = open_event_writer(format, stream)
+        write_event = choose_format(EVENT_FORMATS, format).open(stream)
         for name in recordings:
 
             def write(events: "list[Event]", name: str = name) -> None:
@@ -159,40 +153,25 @@ def _detect(
                 if events:
                     stream.flush()
 
-            posteriors = PosteriorStream(artifact, every_s)
-            detector = Detector(posteriors, thresholds, settings)
+            classifier = StreamingClassifier(artifact, threshold, labels, settings, every_s)
             try:
                 with (
                     open_stdin() if name == "-" else nullcontext(name) as source,
-                    open_recording(source, posteriors.sample_rate, *reading, name) as recording,
+                    open_recording(source, classifier.sample_rate, *reading, name) as recording,
                 ):
                     # In a terminal the words themselves show how far it is.
                     is_wanted = bool(out) or not sys.stdout.isatty()
                     with recording_bar(messages, name, recording.duration_s, is_wanted) as advance:
                         keep()
-                        _run(recording, posteriors, detector, write, advance)
+                        _run(recording, classifier, write, advance)
             except AudioError as error:
                 n_failed += 1
                 messages.error(str(error))
     return n_failed
 
 
-def _choose_format(ctx: typer.Context, format: str, as_json: bool, as_csv: bool) -> str:
-    """Return the format that is meant by --format, --json or --csv."""
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
-    if as_json or as_csv:
-        refuse(ctx, ["format"], f"with {'--json' if as_json else '--csv'}")
-        return "jsonl" if as_json else "csv"
-    return format
-
-
 def _check_usage(ctx: typer.Context, recordings: list[str], format: str, out: Path | None) -> None:
-    from speechcls.runtime.writers import EVENT_FORMATS, FORMATS_OF_ONE
-
-    if format not in EVENT_FORMATS:
-        raise ConfigError(f"no {format!r}; there are {', '.join(EVENT_FORMATS)}", field="format")
-    if format in FORMATS_OF_ONE and len(recordings) > 1:
+    if choose_format(EVENT_FORMATS, format).holds_one and len(recordings) > 1:
         raise ConfigError(f"{format} describes one recording; name only one", field="format")
     if recordings.count("-") > 1:
         raise typer.BadParameter("stdin is one recording; name - once")
@@ -203,8 +182,7 @@ def _check_usage(ctx: typer.Context, recordings: list[str], format: str, out: Pa
 
 def _run(
     recording: "BlockReader",
-    stream: "PosteriorStream",
-    detector: "Detector",
+    classifier: "StreamingClassifier",
     write: "Callable[[list[Event]], None]",
     advance: Callable[[float], None],
 ) -> None:
@@ -212,13 +190,13 @@ def _run(
     fault = None
     try:
         for block in recording.blocks():
-            write(detector.push(stream.feed(block)))
-            advance(len(block) / stream.sample_rate)
+            write(classifier.feed(block))
+            advance(len(block) / classifier.sample_rate)
     except KeyboardInterrupt:
-        write(detector.finish())
+        write(classifier.finish())
         raise
     except AudioError as error:
         fault = error
-    write(detector.push(stream.finish()) + detector.finish())
+    write(classifier.finish())
     if fault:
         raise fault

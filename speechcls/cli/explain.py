@@ -66,7 +66,7 @@ def explain(
     _check_places(out, html, animate)
     path = find_model(model, messages)
     classifier = Classifier.load(path)
-    window = classifier.read_window(open_clip(clip), clip)
+    window = classifier.read_window(open_clip(clip), name=clip)
     if window.is_part:
         messages.note(
             f"{clip}: lasts {window.clip_duration_s:.2f} s; shown is its loudest part, from"

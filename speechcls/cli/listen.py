@@ -1,6 +1,6 @@
 """``speechcls listen``."""
 
-import json
+import sys
 from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,14 +30,17 @@ from speechcls.cli.options import (
     Rate,
     Threshold,
     Verbose,
+    format_option,
     option,
     split_names,
 )
+from speechcls.cli.outputs import format_name
+from speechcls.runtime.writers import LIVE_FORMATS, choose_format
 
 if TYPE_CHECKING:
     from speechcls.live.listen import LiveUpdate
     from speechcls.live.sources import Source
-    from speechcls.runtime.detection import Event
+    from speechcls.runtime.writers import WriteLive
 
 _LIST = option(
     "--list-microphones",
@@ -66,6 +69,7 @@ def listen(
     labels: Labels = None,
     threshold: Threshold = None,
     command: Annotated[str | None, _EXEC] = None,
+    format: Annotated[str, format_option(LIVE_FORMATS)] = "tsv",
     as_json: AsJsonLines = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -86,12 +90,13 @@ def listen(
         return
     from speechcls.live.actions import parse_command
 
+    open_writer = choose_format(LIVE_FORMATS, format_name(ctx, format, as_json)).open
     words = None if command is None else parse_command(command)
     screen = Screen(quiet, verbose)
     with CtrlC() as ctrl_c, ExitStack() as stack:
         source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
-        wanted = model, threshold, split_names("labels", labels)
-        _listen(source, name, wanted, words, as_json, ctrl_c, screen)
+        wanted = model, threshold, split_names("labels", labels) or None
+        _listen(source, name, wanted, words, open_writer(sys.stdout), ctrl_c, screen)
 
 
 def _print_microphones() -> None:
@@ -105,9 +110,9 @@ def _print_microphones() -> None:
 def _listen(
     source: "Source",
     name: str,
-    wanted: tuple[Path | None, float | None, list[str]],
+    wanted: tuple[Path | None, float | None, list[str] | None],
     command: list[str] | None,
-    as_json: bool,
+    write: "WriteLive",
     ctrl_c: CtrlC,
     screen: Screen,
 ) -> None:
@@ -117,24 +122,21 @@ def _listen(
     ----------
     wanted : model, threshold and labels
     """
-    from speechcls.artifact.store import load_artifact
     from speechcls.live.actions import CommandRunner
-    from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
-    from speechcls.runtime.detection import Detector, choose_thresholds
-    from speechcls.runtime.stream import PosteriorStream
+    from speechcls.live.listen import detect_live
+    from speechcls.runtime.streaming import StreamingClassifier
 
     model, threshold, labels = wanted
-    artifact = load_artifact(find_model(model, screen))
-    thresholds = choose_thresholds(artifact, threshold, labels)
-    stream = PosteriorStream(artifact)
-    settings = CAUSAL_SETTINGS if stream.is_causal else None
-    finder = Detector(stream, thresholds, settings, eager=True)
+    path = find_model(model, screen)
+    classifier = StreamingClassifier.load(path, threshold, labels, eager=True)
     screen.note(f"listening to {name}; Ctrl-C ends it")
-    runner = None if command is None else CommandRunner(command, screen.error)
+    runner = None
+    if command is not None:
+        runner = CommandRunner(command, lambda text: screen.error(f"--exec: {text}"))
     last: deque[str] = deque(maxlen=3)
     n_events, time_s = 0, 0.0
     with screen.watching():
-        for update in detect_live(stream, finder, ctrl_c.until(source.blocks())):
+        for update in detect_live(classifier, ctrl_c.until(source.blocks())):
             time_s = update.time_s
             for line in update.warnings:
                 screen.warn(line)
@@ -142,28 +144,14 @@ def _listen(
                 n_events += 1
                 last.append(event.label)
                 with screen.above():
-                    _print_event(event, update, as_json)
+                    write(event, update.time_s)
+                    sys.stdout.flush()
                 if runner is not None:
                     runner.start(event)
             screen.show(_status(update, last))
     if runner is not None:
         runner.finish(give_up=ctrl_c.came)
     screen.note(f"listened for {time_s:.1f} s, {n_events} words detected")
-
-
-def _print_event(event: "Event", update: "LiveUpdate", as_json: bool) -> None:
-    if as_json:
-        line = {
-            "time_s": round(event.centre_s, 3),
-            "start_s": round(event.start_s, 3),
-            "end_s": round(event.end_s, 3),
-            "label": event.label,
-            "probability": round(event.probability, 6),
-            "heard_s": round(update.time_s, 3),
-        }
-        typer.echo(json.dumps(line))  # which flushes
-    else:
-        typer.echo(f"{event.centre_s:.2f}\t{event.label}\t{event.probability:.4f}")
 
 
 def _status(update: "LiveUpdate", last: deque[str]) -> str:

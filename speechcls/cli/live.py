@@ -1,5 +1,6 @@
 """What ``listen`` and ``record`` share: their source, Ctrl-C, and a status line."""
 
+import io
 import signal
 import threading
 from collections.abc import Iterator
@@ -72,7 +73,8 @@ def open_source(
         stack.callback(recording.close)
         return recording, str(file)
     if pipe is not None:
-        return PCMPipe(0, rate or FeatureConfig.sample_rate), "stdin"
+        stdin = stack.enter_context(io.FileIO(0, closefd=False))
+        return PCMPipe(stdin, rate or FeatureConfig.sample_rate), "stdin"
     from speechcls.live.microphone import Microphone
 
     return stack.enter_context(Microphone(microphone)), "the microphone"

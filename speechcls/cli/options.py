@@ -13,12 +13,14 @@
 * An option without effect beside the others is refused by name (``common.refuse``).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from speechcls.errors import ConfigError
+from speechcls.runtime.writers import Format, describe_formats
 
 DATA, MODEL, DETECTION = "Data", "Model", "Detection"
 TRAINING, MEMORY = "Training", "Memory"
@@ -171,6 +173,11 @@ AsCsv = Annotated[bool, option("--csv", help="Print CSV with a header.", panel=O
 
 
 _UNITS = {"_s": "SECONDS", "_db": "DB"}
+
+
+def format_option(formats: Mapping[str, Format[Any]]) -> Any:
+    """Return the declaration of ``--format``, whose help names the formats."""
+    return option("--format", help=f"{describe_formats(formats)}.", panel=OUTPUT, metavar="FORMAT")
 
 
 def name_of(field: str) -> tuple[str, str | None]:

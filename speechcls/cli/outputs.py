@@ -3,11 +3,15 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import typer
+
+from speechcls.cli.common import refuse
 from speechcls.errors import ConfigError
+from speechcls.files import open_text_atomic
 
 
 @contextmanager
@@ -38,6 +42,10 @@ def check_folder_place(path: Path) -> None:
         raise ConfigError(f"{there}: may not be written in; name another place")
 
 
+class _NothingToKeep(Exception):
+    """Nothing was written that is worth a file."""
+
+
 @contextmanager
 def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]:
     """Give where results go, and what to call once there is something worth keeping.
@@ -49,39 +57,37 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
     if out is None:
         yield sys.stdout, lambda: None
         return
-
-    def begin(path: Path) -> TextIO:
-        return path.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
-
-    if out.exists() and not out.is_file():
-        with begin(out) as file:
-            yield file, lambda: None
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
+    ended_by: BaseException | None = None
     is_worth = False
 
     def keep() -> None:
         nonlocal is_worth
         is_worth = True
 
-    def finish() -> None:
-        if is_worth:
-            file.flush()
-            os.fsync(file.fileno())
-            part.replace(out)
-
     try:
-        with begin(part) as file:
+        with open_text_atomic(out) as file:
             try:
                 yield file, keep
-            except BaseException:
-                with suppress(OSError):  # of a full disk, which is reported already
-                    finish()
-                raise
-            finish()
-    finally:
-        part.unlink(missing_ok=True)
+            except BaseException as error:
+                ended_by = error
+            if not is_worth:
+                raise _NothingToKeep
+    except _NothingToKeep:
+        pass
+    except OSError as error:  # of a full disk: what ended the work comes first
+        raise ended_by or error from None
+    if ended_by is not None:
+        raise ended_by
+
+
+def format_name(ctx: typer.Context, format: str, as_json: bool, as_csv: bool = False) -> str:
+    """Return the format that is meant by --format, --json or --csv."""
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    if as_json or as_csv:
+        refuse(ctx, ["format"], f"with {'--json' if as_json else '--csv'}")
+        return "jsonl" if as_json else "csv"
+    return format
 
 
 def check_output(out: Path | None, inputs: Iterable[str]) -> None:

@@ -1,16 +1,17 @@
 """``speechcls predict``."""
 
 import codecs
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import find_model, open_clip, open_stdin
+from speechcls.cli.inputs import find_model, open_stdin
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     MODEL,
@@ -23,12 +24,14 @@ from speechcls.cli.options import (
     Model,
     Quiet,
     Verbose,
+    format_option,
     option,
     out_option,
 )
-from speechcls.cli.outputs import check_output, open_output
+from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import item_bar
 from speechcls.errors import DatasetError, SpeechclsError
+from speechcls.runtime.writers import PREDICTION_FORMATS, choose_format
 
 if TYPE_CHECKING:
     from speechcls.runtime.classifier import Classifier
@@ -69,6 +72,7 @@ def predict(
     threshold: Annotated[float | None, _THRESHOLD] = None,
     device: Device = "cpu",
     top_k: Annotated[int | None, _TOP_K] = None,
+    format: Annotated[str, format_option(PREDICTION_FORMATS)] = "tsv",
     as_json: AsJsonLines = False,
     as_csv: AsCsv = False,
     out: Annotated[Path | None, _OUT] = None,
@@ -86,8 +90,8 @@ def predict(
     """
     if not clips and files_from is None:
         raise typer.BadParameter("name a recording, a folder, - for stdin, or use --files-from")
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
+    format = format_name(ctx, format, as_json, as_csv)
+    choose_format(PREDICTION_FORMATS, format)  # which refuses it before anything is read
     if files_from == "-" and "-" in (clips or []):
         raise typer.BadParameter("stdin cannot be both a recording and the list of files")
     if files_from is None:
@@ -104,7 +108,6 @@ def predict(
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
-    format = "json" if as_json else "csv" if as_csv else "tsv"
     output = format, top_k, out
     n_done, n_failed = _predict(classifier, sources, threshold, output, is_wanted, messages)
     if not n_done:
@@ -128,9 +131,6 @@ def _predict(
     output : format, how many labels, and the file
     is_wanted : whether a bar may show how far it is
     """
-    from speechcls.runtime.classifier import Window
-    from speechcls.runtime.writers import open_writer
-
     format, top_k, out = output
     n_done = n_failed = 0
     n_clips = len(sources) if isinstance(sources, list) else None
@@ -138,57 +138,63 @@ def _predict(
         open_output(out) as (stream, keep),
         item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
     ):
-        write = open_writer(format, stream, top_k)
-        for batch in classifier.predict_many(sources, threshold):
-            for name, answer, window in batch:
-                on_clip()
-                n_done += 1
-                if isinstance(answer, SpeechclsError):
-                    n_failed += 1
-                    messages.error(str(answer))
-                    continue
-                keep()
-                write(name, answer)
-                if isinstance(window, Window) and window.is_part:
-                    messages.detail(
-                        f"{name}: lasts {window.clip_duration_s:.2f} s; its loudest part was"
-                        f" classified, from {window.start_s:.2f} s"
-                    )
+        write = choose_format(PREDICTION_FORMATS, format).open(stream, top_k)
+        for clip, outcome in classifier.predict_many(sources, threshold=threshold):
+            on_clip()
+            n_done += 1
+            if isinstance(outcome, SpeechclsError):
+                n_failed += 1
+                messages.error(str(outcome))
+                continue
+            keep()
+            name = clip if isinstance(clip, str) else "-"
+            write(name, outcome)
             stream.flush()
+            if outcome.is_part:
+                messages.detail(
+                    f"{name}: lasts {outcome.clip_duration_s:.2f} s; its loudest part was"
+                    f" classified, from {outcome.start_s:.2f} s"
+                )
     return n_done, n_failed
 
 
-_Source = tuple[str, str | BinaryIO | SpeechclsError]
-"""Name and place of a recording, or an error for what names none."""
+class _Stdin(io.BytesIO):
+    """What was read from stdin; messages call it so."""
+
+    name = "-"
+
+
+_Source = str | _Stdin | SpeechclsError
+"""Path of a recording or the one on stdin, or an error for what names none."""
 
 
 def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_Source]:
     """Yield every recording that is named."""
     for clip in clips:
         if clip == "-":
-            yield clip, open_clip(clip)
+            with open_stdin() as stdin:
+                yield _Stdin(stdin.read())
         elif os.path.isdir(clip):  # noqa: PTH112 - pathlib's raises for some names
             yield from _in_folder(clip)
         else:
-            yield clip, clip
+            yield clip
     if files_from is not None:
-        for path in _listed(files_from, end):
-            yield path, path
+        yield from _listed(files_from, end)
 
 
-def _in_folder(folder: str) -> Iterator[tuple[str, str | SpeechclsError]]:
+def _in_folder(folder: str) -> Iterator[str | SpeechclsError]:
     from speechcls.data.examples import find_recordings
 
     problems: list[DatasetError] = []
     n_found = 0
     for recording in find_recordings(Path(folder), problems.append):
         while problems:
-            yield folder, problems.pop(0)
+            yield problems.pop(0)
         n_found += 1
-        yield str(recording), str(recording)
+        yield str(recording)
     if not n_found and not problems:
         problems.append(DatasetError(f"{folder}: no recording in this folder; name another"))
-    yield from ((folder, problem) for problem in problems)
+    yield from problems
 
 
 def _listed(files_from: str, end: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechcls.audio.level import clipped_ratio
+from speechcls.audio.level import CLIPPED_RATIO, clipped_ratio, frame_powers
 from speechcls.audio.samples import Samples
 
 FRAME_S = 0.02
@@ -17,8 +17,6 @@ SILENT_DB = -50.0
 FAINT_DB, STANDS_OUT_DB = -30.0, 7.0
 """Where the loudest frame is below the first, and not the second above the background, there is no
 word: noise alone varies by 3 to 6 dB, and even a word that fills its clip has fainter ends."""
-CLIPPED_SHARE = 0.001
-"""Share of samples in flat tops: 16 samples of a second at 16 kHz, which can be heard."""
 CUT_DB = -6.0
 """Level of the first or last frame against the loudest, above which the word is cut off."""
 ABOVE_BACKGROUND_DB = 10.0
@@ -75,8 +73,7 @@ def measure(frames: Samples, sample_rate: int) -> Levels:
     offsets = frames.mean(axis=0, dtype=np.float64)
     mono = frames.mean(axis=1) - np.float32(offsets.mean())
     length = max(1, min(round(FRAME_S * sample_rate), len(mono)))
-    n_frames = len(mono) // length
-    power = np.square(mono[: n_frames * length]).reshape(n_frames, length).mean(axis=1)
+    power = frame_powers(mono, length)
     power = np.append(power, np.square(mono[-length:]).mean())  # the last samples, however divided
     level_db = 10 * np.log10(np.maximum(power, 10 ** (_LOWEST_DB / 10)))
     return Levels(
@@ -109,7 +106,7 @@ def faults_of(levels: Levels, usual_s: float, usual_rate: int) -> list[Fault]:
         faint = f"loudest place {levels.loudest_db:.0f} dB, {above_db:.0f} above its background"
         detail = "digital silence" if levels.peak == 0 else faint
         faults.append(Fault("silent", levels.loudest_db, detail))
-    if levels.clipped >= CLIPPED_SHARE:
+    if levels.clipped >= CLIPPED_RATIO:
         detail = f"{100 * levels.clipped:.1f} % of samples in flat tops"
         faults.append(Fault("clipped", levels.clipped, detail))
     if not levels.is_silent:

@@ -17,12 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from speechcls.artifact.format import METRICS, ONNX
-from speechcls.artifact.store import load_artifact
+from speechcls.artifact.format import ONNX
+from speechcls.artifact.store import load_artifact, read_metrics
 from speechcls.errors import ArtifactError
 from speechcls.parallel import default_jobs
 from speechcls.runtime.classifier import Classifier
@@ -195,12 +194,8 @@ def choose_batch(rates: list[BatchRate]) -> BatchRate:
 
 def read_counts(path: Path) -> tuple[int | None, int | None]:
     """Return parameters and multiply-adds of a model, each None where it does not say."""
-    try:
-        metrics: Any = json.loads((path / METRICS).read_bytes())
-    except (OSError, ValueError):  # it runs without
-        return None, None
-    known = metrics if isinstance(metrics, dict) else {}
-    n_parameters, multiply_adds = known.get("n_parameters"), known.get("multiply_adds")
+    metrics = read_metrics(path)
+    n_parameters, multiply_adds = metrics.get("n_parameters"), metrics.get("multiply_adds")
     return (
         n_parameters if isinstance(n_parameters, int) else None,
         multiply_adds if isinstance(multiply_adds, int) else None,

@@ -1,7 +1,7 @@
 """Thresholds for a rate of false alarms, and a temperature that calibrates probabilities."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,75 +19,12 @@ from speechcls.data.splits import split_of_digests
 from speechcls.errors import DatasetError
 from speechcls.evaluation.detection_metrics import upper_rate
 from speechcls.evaluation.held_out import Classified, classify_examples
+from speechcls.evaluation.metrics import expected_calibration_error
 from speechcls.labels import map_label
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.detection import Detector, Event, find_events
+from speechcls.runtime.detection import Detector, Event, detect_events
 from speechcls.runtime.session import Probabilities, apply_temperature
 from speechcls.runtime.stream import Posteriors, PosteriorStream
-
-N_BINS = 15
-"""Bins of the expected calibration error and of the reliability diagram, equally wide."""
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """The clips whose confidence, the probability of the predicted label, is in one bin."""
-
-    low: float
-    high: float
-    """Bounds of the bin; the upper one belongs to it."""
-    n_clips: int
-    n_right: int
-    confidence: float
-    """Mean over the clips."""
-
-    @property
-    def gap(self) -> float:
-        """Distance of the mean confidence from the accuracy."""
-        return abs(self.confidence - self.n_right / self.n_clips)
-
-
-def reliability_bins(
-    probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
-) -> list[ReliabilityBin]:
-    """Return the bins of confidence that hold a clip, from the lowest to the highest.
-
-    Parameters
-    ----------
-    probabilities : (n_clips, n_labels)
-    truth : (n_clips,) the right label of each
-    """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    is_right = probabilities.argmax(axis=1) == truth
-    which = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
-    return [
-        ReliabilityBin(
-            i / N_BINS,
-            (i + 1) / N_BINS,
-            int((which == i).sum()),
-            int(is_right[which == i].sum()),
-            float(confidence[which == i].mean()),
-        )
-        for i in np.unique(which).tolist()
-    ]
-
-
-def expected_calibration_error(
-    probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
-) -> float:
-    """Return the mean distance of confidence from accuracy, over bins of equal width.
-
-    Parameters
-    ----------
-    probabilities : (n_clips, n_labels)
-    truth : (n_clips,) the right label of each
-
-    Source
-    ------
-    Naeini et al. 2015; Guo et al. 2017, with ``N_BINS`` bins of equal width.
-    """
-    bins = reliability_bins(probabilities, truth)
-    return sum(each.n_clips * each.gap for each in bins) / len(truth)
 
 
 def fit_temperature(
@@ -176,16 +113,9 @@ def calibrate(
     }
     answers, hours = [], 0.0
     for path in noise:
-        stream = _open_stream(artifact, temperature)
-        n_samples = 0
-        parts = []
-        with open_recording(path, stream.sample_rate) as recording:
-            for block in recording.blocks():
-                n_samples += len(block)
-                parts.append(stream.feed(block))
-        parts.append(stream.finish())
+        stream, parts, of_recording = _read_posteriors(artifact, path, temperature)
         answers.append((stream, parts))  # a megabyte or two an hour
-        hours += n_samples / stream.sample_rate / 3_600
+        hours += of_recording
         on_item()
     n_allowed = math.floor(fa_per_hour * hours)
     thresholds, n_alarms = _limit_alarms(thresholds, answers, found, n_allowed)
@@ -342,13 +272,28 @@ def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:
     return stream
 
 
+def _read_posteriors(
+    artifact: Artifact, path: Path, temperature: float
+) -> tuple[PosteriorStream, list[Posteriors], float]:
+    """Return a stream that went over a recording, its posteriors, and the recording's hours."""
+    stream, n_samples = _open_stream(artifact, temperature), 0
+
+    def blocks() -> Iterator[Samples]:
+        nonlocal n_samples
+        for block in recording.blocks():
+            n_samples += len(block)
+            yield block
+
+    with open_recording(path, stream.sample_rate) as recording:
+        parts = list(stream.run(blocks()))
+    return stream, parts, n_samples / stream.sample_rate / 3_600
+
+
 def _events(
-    stream: PosteriorStream, parts: Sequence[Posteriors], thresholds: Mapping[str, float]
+    stream: PosteriorStream, posteriors: Iterable[Posteriors], thresholds: Mapping[str, float]
 ) -> Iterator[Event]:
-    finder = Detector(stream, thresholds)
-    for answers in parts:
-        yield from finder.push(answers)
-    yield from finder.finish()
+    for [events] in detect_events(posteriors, Detector(stream, thresholds)):
+        yield from events
 
 
 def _probabilities(artifact: Artifact, clips: ClipStore) -> Probabilities:
@@ -380,8 +325,7 @@ def _detect_in_clips(
     said = [example.label for example in clips.examples]
     right: dict[str, dict[int, float]] = {label: {} for label in labels}
     wrong: dict[str, list[float]] = {label: [] for label in labels}
-    finder = Detector(stream, dict.fromkeys(labels, LOWEST))
-    for event in find_events(stream, play(), finder):
+    for event in _events(stream, stream.run(play()), dict.fromkeys(labels, LOWEST)):
         clip = min(int(np.searchsorted(ends_s, event.centre_s)), len(said) - 1)
         if said[clip] == event.label:
             right[event.label][clip] = max(event.probability, right[event.label].get(clip, 0.0))

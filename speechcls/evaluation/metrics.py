@@ -204,3 +204,68 @@ def wilson_interval(n_right: Any, n: Any) -> tuple[Any, Any]:
     middle = (ratio + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(ratio * (1 - ratio) / n + z**2 / (4 * n**2))
     return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
+
+
+N_BINS = 15
+"""Bins of the expected calibration error and of the reliability diagram, equally wide."""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The clips whose confidence, the probability of the predicted label, is in one bin."""
+
+    low: float
+    high: float
+    """Bounds of the bin; the upper one belongs to it."""
+    n_clips: int
+    n_right: int
+    confidence: float
+    """Mean over the clips."""
+
+    @property
+    def gap(self) -> float:
+        """Distance of the mean confidence from the accuracy."""
+        return abs(self.confidence - self.n_right / self.n_clips)
+
+
+def reliability_bins(
+    probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
+) -> list[ReliabilityBin]:
+    """Return the bins of confidence that hold a clip, from the lowest to the highest.
+
+    Parameters
+    ----------
+    probabilities : (n_clips, n_labels)
+    truth : (n_clips,) the right label of each
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    is_right = probabilities.argmax(axis=1) == truth
+    which = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
+    return [
+        ReliabilityBin(
+            i / N_BINS,
+            (i + 1) / N_BINS,
+            int((which == i).sum()),
+            int(is_right[which == i].sum()),
+            float(confidence[which == i].mean()),
+        )
+        for i in np.unique(which).tolist()
+    ]
+
+
+def expected_calibration_error(
+    probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
+) -> float:
+    """Return the mean distance of confidence from accuracy, over bins of equal width.
+
+    Parameters
+    ----------
+    probabilities : (n_clips, n_labels)
+    truth : (n_clips,) the right label of each
+
+    Source
+    ------
+    Naeini et al. 2015; Guo et al. 2017, with ``N_BINS`` bins of equal width.
+    """
+    bins = reliability_bins(probabilities, truth)
+    return sum(each.n_clips * each.gap for each in bins) / len(truth)

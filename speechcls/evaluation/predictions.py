@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 import speechcls
-from speechcls.artifact.format import CARD, METRICS
+from speechcls.artifact.format import CARD
+from speechcls.artifact.store import read_metrics
 from speechcls.audio.samples import to_float, to_pcm
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
@@ -118,7 +119,7 @@ def collect_predictions(
     """
     artifact = classifier.artifact
     clips = tuple(_as_clip(clip, dataset, classifier.labels) for clip in evaluation.clips)
-    metrics = _read_metrics(artifact.path / METRICS)
+    metrics = read_metrics(artifact.path)
     facts = artifact.network.to_dict() | {
         name: metrics[name] for name in ("n_parameters", "multiply_adds", "created", "best_epoch")
         if name in metrics
@@ -153,15 +154,6 @@ def _as_clip(clip: ScoredClip, dataset: Dataset, labels: tuple[str, ...]) -> Cli
         round(clip.duration_s, 6),
         *(round(level, 3) for level in clip.levels),
     )
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    """Return ``metrics.json``; a model does without it."""
-    try:
-        metrics = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return metrics if isinstance(metrics, dict) else {}
 
 
 def read_windows(

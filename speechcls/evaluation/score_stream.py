@@ -1,6 +1,6 @@
 """Score a model on a long recording with annotated words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from speechcls.artifact.format import Artifact
@@ -16,7 +16,7 @@ from speechcls.evaluation.detection_metrics import (
     score_events,
     trade_off,
 )
-from speechcls.runtime.detection import Detector, Event
+from speechcls.runtime.detection import Detector, Event, detect_events
 from speechcls.runtime.stream import PosteriorStream
 
 
@@ -58,20 +58,20 @@ def evaluate_stream(
             f"the truth has {', '.join(others)}; the model finds {', '.join(thresholds)};"
             " name another model or truth"
         )
-    finders = (
-        Detector(stream, thresholds),
-        Detector(stream, dict.fromkeys(thresholds, THRESHOLDS[0])),
-    )
+    detector = Detector(stream, thresholds)
+    lowest = Detector(stream, dict.fromkeys(thresholds, THRESHOLDS[0]))
     found: tuple[list[Event], list[Event]] = [], []
     n_samples = 0
-    for block in blocks:
-        n_samples += len(block)
-        answers = stream.feed(block)
-        for finder, events in zip(finders, found, strict=True):
-            events += finder.push(answers)
-    answers = stream.finish()
-    for finder, events in zip(finders, found, strict=True):
-        events += finder.push(answers) + finder.finish()
+
+    def counted_blocks() -> Iterator[Samples]:
+        nonlocal n_samples
+        for block in blocks:
+            n_samples += len(block)
+            yield block
+
+    for parts in detect_events(stream.run(counted_blocks()), detector, lowest):
+        for events, part in zip(found, parts, strict=True):
+            events += part
     hours = n_samples / stream.sample_rate / 3_600
     warnings = []
     if others:

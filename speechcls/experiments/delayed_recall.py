@@ -146,7 +146,7 @@ def _align(store: ClipStore) -> Tensor:
     windows = torch.zeros(len(store.examples), _FEATURES.n_samples)
     for window, clip in zip(windows, store.clips(), strict=True):
         samples = to_float(clip)
-        _, end = find_speech(samples, store.sample_rate)
+        end = int(find_speech(samples, store.sample_rate)[1])
         word = torch.from_numpy(samples[max(0, end - len(window)) : end])
         window[len(window) - len(word) :] = 0.5 * word / word.abs().max().clamp(min=1e-6)
     return windows

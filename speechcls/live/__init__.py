@@ -1,1 +1,5 @@
-"""Sound as it is spoken: sources, live detection, commands run for it, recorded takes."""
+"""Live sound: sources, detection in them, commands run for events, recorded takes.
+
+``sources``: ``FileSource``, ``Pipe``, ``Block``. ``microphone``: ``Microphone``. ``listen``:
+``detect_live``, ``LiveUpdate``. ``actions``: ``CommandRunner``. ``takes``: ``Takes``.
+"""

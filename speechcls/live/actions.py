@@ -1,4 +1,4 @@
-"""Commands of the system that events start, one after the other, beside the listening."""
+"""Commands of the system that events start, one after the other, in the background."""
 
 import queue
 import re
@@ -8,35 +8,37 @@ import subprocess
 import threading
 from collections.abc import Callable
 
-from speechcls.errors import ConfigError
+from speechcls.errors import ConfigError, reason_of
 from speechcls.runtime.detection import Event
 
-MOST_WAITING = 8
-"""Commands that may wait for the one that runs; further ones are not run, and that is said."""
+MAX_WAITING = 8
+"""Commands that may wait for the one that runs; further ones are not run, which is reported."""
 _FIELD = re.compile(r"\{(label|probability|time_s)\}")
 
 
 def parse_command(template: str) -> list[str]:
-    """Return the words of a command as a shell would cut them.
+    """Return the words of a command, split as a shell would.
 
     Raises
     ------
     ConfigError
-        When it has none, a quote is not closed, or there is no such program.
+        When it has no words, a quote is not closed, or there is no such program.
     """
     try:
         words = shlex.split(template)
     except ValueError as error:
-        raise ConfigError(f"--exec {template!r}: {str(error).lower()}; close it") from error
+        raise ConfigError(
+            f"{template!r}: {str(error).lower()}; close it", field="command"
+        ) from error
     if not words:
-        raise ConfigError("--exec: names no command; give one, as --exec 'echo {label}'")
+        raise ConfigError("is empty; give one, as 'echo {label}'", field="command")
     if not _FIELD.search(words[0]) and shutil.which(words[0]) is None:
-        raise ConfigError(f"--exec {words[0]!r}: no such program; check its name")
+        raise ConfigError(f"{words[0]!r}: no such program; check its name", field="command")
     return words
 
 
 def fill(words: list[str], event: Event) -> list[str]:
-    """Return the command for one event, its fields replaced within the words; no shell sees it."""
+    """Return the command for one event, its fields replaced within each word, without a shell."""
     fields = {
         "label": event.label,
         "probability": f"{event.probability:.4f}",
@@ -53,26 +55,26 @@ class CommandRunner:
     Parameters
     ----------
     words : of the command, from ``parse_command``
-    on_trouble : is told of what failed and of what was not run, from either thread
+    on_error : called with a message for each command that failed or was not run, from either thread
     """
 
     def __init__(self, words: list[str], on_error: Callable[[str], None]) -> None:
         self._words, self._on_error = words, on_error
         self._waiting: queue.Queue[Event | None] = queue.Queue()
-        self._n_waiting = threading.Semaphore(MOST_WAITING)
+        self._n_waiting = threading.Semaphore(MAX_WAITING)
         self._is_given_up = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="exec")
         self._thread.start()
 
     def start(self, event: Event) -> None:
-        """Let the command for an event run when those before it have ended; never wait."""
+        """Queue the command for an event; return at once."""
         if self._n_waiting.acquire(blocking=False):
             self._waiting.put(event)
         else:
-            self._skip(event, f"{MOST_WAITING} commands are waiting already")
+            self._skip(event, f"{MAX_WAITING} commands are waiting already")
 
     def finish(self, give_up: bool = False) -> None:
-        """Wait for the commands; with ``give_up`` only for the one that runs."""
+        """Wait until the commands have ended; with ``give_up`` only the one that runs."""
         self._is_given_up = give_up
         self._waiting.put(None)
         self._thread.join()
@@ -90,13 +92,12 @@ class CommandRunner:
         try:
             code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=2, check=False).returncode
         except (OSError, ValueError) as error:  # ValueError: NUL within a word
-            reason = getattr(error, "strerror", None) or str(error)
-            self._on_error(f"--exec: {shlex.join(words)}: not run ({reason.lower()})")
+            self._on_error(f"{shlex.join(words)}: not run ({reason_of(error)})")
             return
         if code:
             ended = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
-            self._on_error(f"--exec: {shlex.join(words)}: failed ({ended})")
+            self._on_error(f"{shlex.join(words)}: failed ({ended})")
 
     def _skip(self, event: Event, why: str) -> None:
         words = shlex.join(fill(self._words, event))
-        self._on_error(f"--exec: {words}: not run, for {why}")
+        self._on_error(f"{words}: not run, for {why}")

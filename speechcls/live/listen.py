@@ -1,4 +1,4 @@
-"""Events out of a source of sound, told as soon as they are sure."""
+"""Detection in a live source of sound, with its level and the likeliest label meanwhile."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -6,43 +6,36 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from speechcls.audio.level import FLOOR_DB, level_db
-from speechcls.audio.samples import Samples
-from speechcls.config import EventSettings
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.live.sources import Block, at_rate
-from speechcls.runtime.detection import Detector, Event
-from speechcls.runtime.stream import PosteriorStream
-
-CAUSAL_SETTINGS = EventSettings(smoothing_s=0.08, min_s=0.04)
-"""Of a causal network, which answers each 40 ms: two answers in a row are enough."""
+from speechcls.runtime.detection import Event
+from speechcls.runtime.streaming import StreamingClassifier
 
 
 @dataclass(frozen=True)
 class LiveUpdate:
-    """What became of one block."""
+    """What was detected in one block of sound, and the state after it."""
 
     time_s: float
-    """Seconds from the beginning to the end of the block, what was lost included."""
+    """Seconds from the start to the end of the block, including what was lost."""
     level_db: float
     label: str | None
-    """The likeliest label now, ``_silence_`` and ``_unknown_`` apart; None where none is known."""
+    """The likeliest label now, except ``_silence_`` and ``_unknown_``; None at the beginning."""
     probability: float
+    """Of ``label``."""
     events: tuple[Event, ...]
     warnings: tuple[str, ...]
 
 
-def detect_live(
-    stream: PosteriorStream, finder: Detector, blocks: Iterable[Block]
-) -> Iterator[LiveUpdate]:
-    """Yield what is heard in ``blocks``, one for each of them and one for the end.
+def detect_live(classifier: StreamingClassifier, blocks: Iterable[Block]) -> Iterator[LiveUpdate]:
+    """Yield an update for each of ``blocks``, and one for the end.
 
-    Where sound was lost the model hears silence, of one window at most, so that it takes no word
-    for a whole one that was cut; times count what was lost.
+    In place of lost sound the model gets silence, of one window at most, so that it does not join
+    the two parts of a word that was cut; times include what was lost.
     """
-    rate = stream.sample_rate
-    shown = [i for i, label in enumerate(stream.labels) if label not in (SILENCE, UNKNOWN)]
+    rate = classifier.sample_rate
+    n_window = round(classifier.artifact.features.duration_s * rate)
     time_s = skipped_s = 0.0
-    label, probability = None, 0.0
 
     def timed() -> Iterator[Block]:
         nonlocal time_s
@@ -50,28 +43,31 @@ def detect_live(
             time_s += block.lost_s + len(block.samples) / block.rate
             yield block
 
-    def take_in(samples: Samples, is_end: bool = False) -> tuple[Event, ...]:
-        nonlocal label, probability
-        answers = stream.finish() if is_end else stream.feed(samples)
-        if len(answers.probabilities) and shown:
-            best = max(shown, key=lambda i: answers.probabilities[-1, i])
-            label, probability = stream.labels[best], float(answers.probabilities[-1, best])
-        found = finder.push(answers) + (finder.finish() if is_end else [])
-        return tuple(
+    def shifted(events: list[Event]) -> list[Event]:
+        return [
             replace(event, start_s=event.start_s + skipped_s, end_s=event.end_s + skipped_s)
-            for event in found
-        )
+            for event in events
+        ]
 
     for block in at_rate(timed(), rate):
-        events: tuple[Event, ...] = ()
+        events: list[Event] = []
         if block.lost_s:
             n_lost = round(block.lost_s * rate)
-            n_silent = min(n_lost, stream.artifact.features.n_samples)
-            events += take_in(np.zeros(n_silent, dtype=np.float32))
+            n_silent = min(n_lost, n_window)
+            events += shifted(classifier.feed(np.zeros(n_silent, dtype=np.float32)))
             skipped_s += (n_lost - n_silent) / rate
-        events += take_in(block.samples)
-        yield LiveUpdate(
-            time_s, level_db(block.samples), label, probability, events, block.warnings
-        )
-    events = take_in(np.empty(0, dtype=np.float32), is_end=True)
-    yield LiveUpdate(time_s, FLOOR_DB, label, probability, events, ())
+        events += shifted(classifier.feed(block.samples))
+        level, likeliest = level_db(block.samples), _likeliest_word(classifier)
+        yield LiveUpdate(time_s, level, *likeliest, tuple(events), block.warnings)
+    events = shifted(classifier.finish())
+    yield LiveUpdate(time_s, FLOOR_DB, *_likeliest_word(classifier), tuple(events), ())
+
+
+def _likeliest_word(classifier: StreamingClassifier) -> tuple[str | None, float]:
+    """Return the likeliest label that is a word, and its latest probability."""
+    labels, posterior = classifier.artifact.labels, classifier.posterior
+    words = [i for i, label in enumerate(labels) if label not in (SILENCE, UNKNOWN)]
+    if posterior is None or not words:
+        return None, 0.0
+    best = max(words, key=posterior.__getitem__)
+    return labels[best], float(posterior[best])

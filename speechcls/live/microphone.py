@@ -1,4 +1,4 @@
-"""The microphone, through PortAudio: heard by a thread of its own, opened again when it is lost."""
+"""The microphone, through PortAudio: read by a thread of its own, reopened when it is lost."""
 
 import queue
 import threading
@@ -14,10 +14,11 @@ from speechcls.errors import AudioError, ConfigError
 from speechcls.live.sources import BLOCK_S, Block
 
 WAITING_S = 10.0
-"""Sound that may wait to be heard; what comes on top of it is lost."""
-_RETRY_S = 1.0
-_SILENT_S = 5.0
-"""A device that gives nothing for so long is reported."""
+"""Longest sound that may wait to be processed; what comes after that is lost."""
+RETRY_S = 1.0
+"""From one attempt to open a lost device to the next."""
+SILENT_S = 5.0
+"""A device that gives no sound for so long is reported."""
 _NOTHING: Samples = np.empty(0, dtype=np.float32)
 
 
@@ -33,19 +34,21 @@ def load_sounddevice() -> Any:
         import sounddevice
     except ImportError as error:
         raise ConfigError(
-            "microphone: sounddevice is not installed; run pip install 'speechcls[mic]', or pipe"
-            " sound in: arecord -f S16_LE -r 16000 | speechcls listen -"
+            "sounddevice is not installed; run pip install 'speechcls[mic]', or pipe sound in:"
+            " arecord -f S16_LE -r 16000 | speechcls listen -",
+            field="microphone",
         ) from error
     except OSError as error:  # the wheel for Linux comes without PortAudio
         raise ConfigError(
-            f"microphone: {error}; install it (on Debian: apt install libportaudio2), or pipe sound"
-            " in: arecord -f S16_LE -r 16000 | speechcls listen -"
+            f"{error}; install it (on Debian: apt install libportaudio2), or pipe sound in:"
+            " arecord -f S16_LE -r 16000 | speechcls listen -",
+            field="microphone",
         ) from error
     return sounddevice
 
 
 def list_devices() -> list[tuple[int, str, int, int, bool]]:
-    """Return number, name, channels, rate in Hz and whether it is the default, a device each."""
+    """Return number, name, channels, rate in Hz of each input device, and if it is the default."""
     library = load_sounddevice()
     default = library.default.device[0]
     return [
@@ -58,8 +61,8 @@ def list_devices() -> list[tuple[int, str, int, int, bool]]:
 class Microphone:
     """An input device at its own rate.
 
-    A thread reads it, so that it is heard while a block is worked on. When it is lost, it is opened
-    again, once a second until that succeeds. ``with`` ends the thread.
+    A thread reads it, also while a block is processed. When the device is lost, it is opened again,
+    once a second until that succeeds. ``with`` ends the thread.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ class Microphone:
     Raises
     ------
     AudioError
-        When there is no such device, or it cannot be opened in the beginning.
+        When there is no such device, or it cannot be opened at first.
     """
 
     def __init__(
@@ -79,16 +82,17 @@ class Microphone:
         self._clock = clock
         self._waiting: queue.Queue[Block] = queue.Queue(round(WAITING_S / BLOCK_S))
         self._ended = threading.Event()
-        # What the next block that can wait has to tell.
-        self._news: list[str] = []
+        # Warnings and losses that the next block will carry.
+        self._warnings: list[str] = []
         self._lost_s = self._dropped_s = 0.0
         try:
             self._stream, self._rate = self._open()
         except (self._library.PortAudioError, ValueError) as error:
             raise AudioError(
-                f"microphone: {error}; choose another --device (speechcls listen --list-devices)"
+                f"{error}; choose another of those that speechcls listen can list",
+                field="microphone",
             ) from error
-        self._thread = threading.Thread(target=self._hear, daemon=True, name="microphone")
+        self._thread = threading.Thread(target=self._record, daemon=True, name="microphone")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -101,16 +105,16 @@ class Microphone:
         traceback: TracebackType | None,
     ) -> None:
         self._ended.set()
-        self._thread.join(2.0)  # a device that hangs must not hold us up
+        self._thread.join(2.0)  # a device that hangs must not block us
 
     def blocks(self) -> Iterator[Block]:
-        """Yield what the microphone hears, without end."""
+        """Yield the microphone's sound, without end."""
         while True:
             try:
-                yield self._waiting.get(timeout=_SILENT_S)
+                yield self._waiting.get(timeout=SILENT_S)
             except queue.Empty:
-                warnings = f"microphone: no sound for {_SILENT_S:g} s; is it switched on?"
-                yield Block(_NOTHING, self._rate, warnings=(warnings,))
+                warning = f"microphone: no sound for {SILENT_S:g} s; is it switched on?"
+                yield Block(_NOTHING, self._rate, warnings=(warning,))
 
     def _open(self) -> tuple[Any, int]:
         rate = round(self._library.query_devices(self._device, "input")["default_samplerate"])
@@ -120,57 +124,57 @@ class Microphone:
         stream.start()
         return stream, rate
 
-    def _hear(self) -> None:
-        """Read until the end; the thread's whole life."""
+    def _record(self) -> None:
+        """Read the device until the end: the task of the thread."""
         while not self._ended.is_set():
             try:
-                self._read_on()
+                self.read()
             except self._library.PortAudioError as error:
                 self._reopen(error)
         self._stream.close()
 
-    def _read_on(self) -> None:
-        """Read one opened device until it fails or nobody listens any more."""
+    def read(self) -> None:
+        """Read the open device until it fails or is no longer wanted."""
         n_read, lost_s, began = 0, 0.0, self._clock()
         while not self._ended.is_set():
             read, has_overflowed = self._stream.read(max(1, round(BLOCK_S * self._rate)))
             n_read += len(read)
             warnings = []
-            if has_overflowed:  # PortAudio does not say how much it threw away, the clock does
+            if has_overflowed:  # PortAudio does not say how much it dropped; the clock does
                 gap_s = max(0.0, self._clock() - began - n_read / self._rate - lost_s)
                 lost_s += gap_s
                 self._lost_s += gap_s
-                warnings = [f"microphone: overrun; about {gap_s:.2f} s were not heard"]
-            self._put(read[:, 0].copy(), *warnings)
+                warnings = [f"microphone: overrun; about {gap_s:.2f} s were lost"]
+            self.put(read[:, 0].copy(), *warnings)
 
     def _reopen(self, error: Exception) -> None:
-        """Try to open the device again until that succeeds; say what happened."""
+        """Try to open the device again until that succeeds, and report it."""
         began = self._clock()
-        self._put(_NOTHING, f"microphone: lost ({error}); opening it again every {_RETRY_S:g} s")
+        self.put(_NOTHING, f"microphone: lost ({error}); opening it again every {RETRY_S:g} s")
         self._stream.close()
-        while not self._ended.wait(_RETRY_S):
+        while not self._ended.wait(RETRY_S):
             try:
-                # PortAudio knows the devices only that were there when it was started.
+                # PortAudio knows only the devices that were there when it was started.
                 self._library._terminate()
                 self._library._initialize()
                 self._stream, self._rate = self._open()
             except (self._library.PortAudioError, ValueError):
                 continue
-            deaf_s = self._clock() - began
-            self._lost_s += deaf_s
-            self._put(_NOTHING, f"microphone: back after {deaf_s:.1f} s in which nothing was heard")
+            gap_s = self._clock() - began
+            self._lost_s += gap_s
+            self.put(_NOTHING, f"microphone: back after {gap_s:.1f} s, which were lost")
             return
 
-    def _put(self, samples: Samples, *warnings: str) -> None:
-        """Let a block wait to be heard; where too many wait it is lost, as the next one tells."""
-        self._news += warnings
-        told = list(self._news)
+    def put(self, samples: Samples, *warnings: str) -> None:
+        """Queue a block; if the queue is full it is dropped, which the next block reports."""
+        self._warnings += warnings
+        reported = list(self._warnings)
         if self._dropped_s:
-            told.append(f"microphone: held up; {self._dropped_s:.2f} s were not heard")
+            reported.append(f"microphone: too slow; {self._dropped_s:.2f} s were lost")
         lost_s = self._lost_s + self._dropped_s
         try:
-            self._waiting.put_nowait(Block(samples, self._rate, lost_s, tuple(told)))
+            self._waiting.put_nowait(Block(samples, self._rate, lost_s, tuple(reported)))
         except queue.Full:
             self._dropped_s += len(samples) / self._rate
             return
-        self._news, self._lost_s, self._dropped_s = [], 0.0, 0.0
+        self._warnings, self._lost_s, self._dropped_s = [], 0.0, 0.0

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.evaluation.calibration import N_BINS
-from speechcls.evaluation.metrics import Scores
+from speechcls.evaluation.metrics import N_BINS, Scores
 from speechcls.render.figures import GREY, PALETTE, SHARES, as_text, new_figure
 from speechcls.report.results import Curve, Results
 from speechcls.report.tables import (

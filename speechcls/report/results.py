@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.evaluation.calibration import (
+from speechcls.evaluation.metrics import (
     ReliabilityBin,
+    Right,
+    Scores,
     expected_calibration_error,
     reliability_bins,
+    score,
 )
-from speechcls.evaluation.metrics import Right, Scores, score
 from speechcls.evaluation.predictions import Predictions
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -1,10 +1,10 @@
-"""From recordings to labels, on ONNX Runtime alone."""
+"""Classify clips with a trained model, on ONNX Runtime alone."""
 
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from speechcls.artifact.format import ONNX, Artifact
 from speechcls.artifact.store import load_artifact
 from speechcls.audio.decode import read_clip
-from speechcls.audio.samples import Samples, fit_length, loudest_start, resample
+from speechcls.audio.samples import Samples, check_samples, fit_length, loudest_start, resample
 from speechcls.errors import ArtifactError, AudioError, ConfigError, SpeechclsError
 from speechcls.labels import UNCERTAIN
 from speechcls.parallel import default_jobs, map_batches
@@ -20,6 +20,7 @@ from speechcls.runtime.session import (
     BATCH_SIZE,
     Probabilities,
     apply_temperature,
+    check_threshold,
     describe_graph,
     open_session,
     run_windows,
@@ -27,34 +28,57 @@ from speechcls.runtime.session import (
 )
 
 Clip = str | os.PathLike[str] | BinaryIO | npt.NDArray[Any]
+"""A path, an open binary stream, or samples (n_samples,): floats in [-1, 1] or int16."""
+C = TypeVar("C", bound=Clip | SpeechclsError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
-    """What the model says of one clip."""
+    """The answer of a model to one clip."""
 
     label: str
     probability: float
     """Of ``label``; of the likeliest label where the answer is ``_uncertain_``."""
     probabilities: dict[str, float]
     """Of every label, likeliest first."""
+    start_s: float = 0.0
+    """Where the window that the model was run on starts in the clip, seconds."""
+    clip_duration_s: float | None = None
+    """None where the probabilities did not come from a clip."""
+    is_part: bool = False
+    """Whether the clip is longer than the window: then it was run on its loudest part."""
+
+    def __repr__(self) -> str:
+        part = f", start_s={self.start_s:.2f}" if self.is_part else ""
+        return f"Prediction(label={self.label!r}, probability={self.probability:.4f}{part})"
 
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a clip that the model hears."""
+    """The part of a clip that a model is run on."""
 
     samples: Samples
     """(n_samples,) of the model's window."""
     start_s: float
-    """Where it starts in the clip."""
+    """Where it starts in the clip, seconds."""
     clip_duration_s: float
     is_part: bool
     """Whether the clip is longer than the window."""
 
 
 class Classifier:
-    """A trained model, ready to label clips."""
+    """A trained model, ready to classify clips.
+
+    Use ``Classifier.load`` to make one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speechcls import Classifier
+    >>> classifier = Classifier.load("commands")
+    >>> classifier.predict(np.zeros(16_000, dtype=np.float32)).label
+    '_silence_'
+    """
 
     def __init__(self, artifact: Artifact, jobs: int | None = None, device: str = "cpu") -> None:
         self.artifact = artifact
@@ -64,6 +88,13 @@ class Classifier:
         self.batch_size = BATCH_SIZE[device]
         self.temperature = temperature_of(artifact)
         self._check_graph()
+
+    def __repr__(self) -> str:
+        features = self.artifact.features
+        return (
+            f"Classifier({str(self.artifact.path)!r}, {len(self.labels)} labels,"
+            f" {features.duration_s:g} s at {features.sample_rate} Hz)"
+        )
 
     def _check_graph(self) -> None:
         """Refuse a graph that is not of this model."""
@@ -90,25 +121,26 @@ class Classifier:
     def load(
         cls, path: str | os.PathLike[str], jobs: int | None = None, device: str = "cpu"
     ) -> "Classifier":
-        """Return the model in folder ``path``.
+        """Return a classifier that runs a model on disk.
 
         Parameters
         ----------
-        jobs : threads that read and compute (default: all cores)
+        path : the model's folder; ``commands`` is the model that comes with speechcls
+        jobs : threads that read and compute (default: one for each core)
         device : ``cpu`` or ``cuda``
 
         Raises
         ------
         ArtifactError
-            When it is missing, damaged, foreign, or written by a newer speechcls.
+            When the model is missing, damaged, foreign, or written by a newer speechcls.
         ConfigError
-            When the device is not there.
+            When the device is not available.
         """
         return cls(load_artifact(Path(path)), jobs, device)
 
     @property
     def sample_rate(self) -> int:
-        """Samples a second that the model hears."""
+        """Sample rate of the model's window, Hz."""
         return self.artifact.features.sample_rate
 
     def window(self, samples: Samples) -> Window:
@@ -122,94 +154,175 @@ class Classifier:
         )
 
     def read_window(
-        self, clip: str | os.PathLike[str] | BinaryIO, name: str | None = None
+        self, clip: Clip, sample_rate: int | None = None, name: str | None = None
     ) -> Window:
-        """Return the part of a recording that the model hears; errors call it ``name``.
-
-        Raises
-        ------
-        AudioError
-            When the recording cannot be used.
-        """
-        return self.window(read_clip(clip, self.sample_rate, name=name))
-
-    def probabilities(self, windows: npt.NDArray[np.float32]) -> Probabilities:
-        """Return (batch, n_labels) for ``windows`` (batch, n_samples) at the model's rate."""
-        answers = run_windows(self._session, windows, self.jobs, self.batch_size)
-        return apply_temperature(answers, self.temperature)
-
-    def predict(
-        self, clip: Clip, sample_rate: int | None = None, threshold: float | None = None
-    ) -> Prediction:
-        """Return the label of one clip.
+        """Return the part of a clip that the model is run on.
 
         Parameters
         ----------
-        clip : a file, an open binary stream, or samples (n_samples,) or (n_samples, n_channels),
-            floats in [-1, 1] or 16-bit integers
-        sample_rate : Hz of an array (default: the model's)
-        threshold : see ``decide``
+        clip, sample_rate : see ``predict``
+        name : what messages call the clip (default: its path, or the ``name`` of a stream)
 
         Raises
         ------
         AudioError
             When the clip cannot be used.
         """
-        if isinstance(clip, np.ndarray):
-            rate = self.sample_rate if sample_rate is None else sample_rate
-            window = self.window(_as_samples(clip, rate, self.sample_rate))
-        else:
-            window = self.read_window(clip)
-        return self.decide(self.probabilities(window.samples[None])[0], threshold)
+        if hasattr(clip, "__array__"):  # of NumPy, or a tensor
+            return self.window(self._resampled(np.asarray(clip), sample_rate))
+        if not isinstance(clip, str | os.PathLike) and not hasattr(clip, "read"):
+            raise AudioError(
+                f"{type(clip).__name__}: not a clip; give a path, an open binary stream or an array"
+            )
+        return self.window(read_clip(clip, self.sample_rate, name=name))
 
-    def predict_many(
-        self,
-        clips: Iterable[tuple[str, str | BinaryIO | SpeechclsError]],
-        threshold: float | None = None,
-    ) -> Iterator[list[tuple[str, Prediction | SpeechclsError, Window | None]]]:
-        """Yield name, answer (or what is wrong with the clip) and window heard, in input order.
+    def _resampled(self, array: npt.NDArray[Any], rate: int | None) -> Samples:
+        """Return the samples of an array at the model's rate."""
+        rate = self.sample_rate if rate is None else rate
+        if rate <= 0:
+            raise ConfigError(
+                f"{rate} is not possible; it must be a positive number", field="sample_rate"
+            )
+        if array.ndim == 2:
+            raise AudioError(
+                f"array of shape {array.shape}: one clip is (n_samples,); give a batch (batch,"
+                " n_samples) to predict_many, or average the channels of (n_samples, n_channels)"
+                " with .mean(axis=1)"
+            )
+        samples = resample(check_samples(array), rate, self.sample_rate)
+        if not len(samples):
+            raise AudioError("array: empty, or shorter than one sample of the model's")
+        return samples
 
-        They come in lists, each as soon as it is ready, while later clips are still being read;
-        memory does not grow with their number.
+    def probabilities(self, windows: npt.NDArray[np.float32]) -> Probabilities:
+        """Return (batch, n_labels) for ``windows`` (batch, n_samples) at the model's rate."""
+        rows = run_windows(self._session, windows, self.jobs, self.batch_size)
+        return apply_temperature(rows, self.temperature)
+
+    def predict(
+        self, clip: Clip, sample_rate: int | None = None, threshold: float | None = None
+    ) -> Prediction:
+        """Return the prediction for one clip.
+
+        Of a clip longer than the model's window the loudest window counts; a shorter one is
+        padded with zeros.
 
         Parameters
         ----------
-        clips : the name of each and where it is, or an error in its place, which is passed on
+        clip : a path, an open binary stream that can seek, or samples (n_samples,) of one channel:
+            floats in [-1, 1] or int16
+        sample_rate : Hz of an array (default: the model's); a file has its own
         threshold : see ``decide``
-        """
 
-        def work(
-            batch: list[tuple[str, str | BinaryIO | SpeechclsError]],
-        ) -> list[tuple[str, Prediction | SpeechclsError, Window | None]]:
-            outcomes = [self._attempt(source, name) for name, source in batch]
-            windows = [window.samples for window in outcomes if isinstance(window, Window)]
-            answers = iter(self.probabilities(np.stack(windows)) if windows else ())
+        Raises
+        ------
+        AudioError
+            When the clip cannot be used; an array of two dimensions is a batch or has several
+            channels, and is refused.
+        ConfigError
+            When ``sample_rate`` or ``threshold`` is impossible.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from speechcls import Classifier
+        >>> classifier = Classifier.load("commands")
+        >>> prediction = classifier.predict(np.zeros(8_000, dtype=np.int16), sample_rate=8_000)
+        >>> prediction.label, len(prediction.probabilities) == len(classifier.labels)
+        ('_silence_', True)
+        """
+        window = self.read_window(clip, sample_rate)
+        return self.decide(self.probabilities(window.samples[None])[0], threshold, window)
+
+    def predict_many(
+        self, clips: Iterable[C], sample_rate: int | None = None, threshold: float | None = None
+    ) -> Iterator[tuple[C, Prediction | SpeechclsError]]:
+        """Yield each clip with its prediction, or with the error that it could not be used for.
+
+        The pairs come in the order of ``clips``, each as soon as it is ready, while later clips
+        are still being read; memory is constant, however many there are.
+
+        Parameters
+        ----------
+        clips : paths, open binary streams or arrays (n_samples,), as many as there are, from any
+            iterable; or one array (batch, n_samples). An error in place of a clip is passed on.
+        sample_rate : Hz of arrays (default: the model's)
+        threshold : see ``decide``
+
+        Raises
+        ------
+        AudioError
+            When ``clips`` is one clip.
+        ConfigError
+            When ``sample_rate`` or ``threshold`` is impossible.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from speechcls import Classifier
+        >>> classifier = Classifier.load("commands")
+        >>> batch = np.zeros((2, 16_000), dtype=np.float32)
+        >>> [prediction.label for clip, prediction in classifier.predict_many(batch)]
+        ['_silence_', '_silence_']
+        >>> [(clip, error)] = classifier.predict_many(["absent.wav"])
+        >>> print(error)
+        absent.wav: no such file; check the path
+        """
+        if isinstance(clips, str | os.PathLike) or hasattr(clips, "read"):
+            raise AudioError("one clip, not several: give it to predict, or a list of clips")
+        if hasattr(clips, "__array__") and len(shape := np.asarray(clips).shape) != 2:
+            raise AudioError(
+                f"array of shape {shape}: a batch is (batch, n_samples); give one clip"
+                " (n_samples,) to predict"
+            )
+        check_threshold(threshold)
+        return self._predict_many(clips, sample_rate, threshold)
+
+    def _predict_many(
+        self, clips: Iterable[C], sample_rate: int | None, threshold: float | None
+    ) -> Iterator[tuple[C, Prediction | SpeechclsError]]:
+        def work(batch: list[C]) -> list[tuple[C, Prediction | SpeechclsError]]:
+            outcomes = [self._attempt(clip, sample_rate) for clip in batch]
+            windows = [outcome.samples for outcome in outcomes if isinstance(outcome, Window)]
+            rows = iter(self.probabilities(np.stack(windows)) if windows else ())
             return [
-                (name, self.decide(next(answers), threshold), outcome)
+                (clip, self.decide(next(rows), threshold, outcome))
                 if isinstance(outcome, Window)
-                else (name, outcome, None)
-                for (name, _), outcome in zip(batch, outcomes, strict=True)
+                else (clip, outcome)
+                for clip, outcome in zip(batch, outcomes, strict=True)
             ]
 
-        return map_batches(clips, work, self.jobs, self.batch_size)
+        for pairs in map_batches(clips, work, self.jobs, self.batch_size):
+            yield from pairs
 
     def _attempt(
-        self, source: str | BinaryIO | SpeechclsError, name: str
+        self, clip: Clip | SpeechclsError, sample_rate: int | None
     ) -> Window | SpeechclsError:
-        if isinstance(source, SpeechclsError):
-            return source
+        if isinstance(clip, SpeechclsError):
+            return clip
         try:
-            return self.read_window(source, name)
+            return self.read_window(clip, sample_rate)
         except AudioError as error:
             return error
 
-    def decide(self, probabilities: Probabilities, threshold: float | None = None) -> Prediction:
-        """Return the answer that ``probabilities`` (n_labels,) mean.
+    def decide(
+        self,
+        probabilities: Probabilities,
+        threshold: float | None = None,
+        window: Window | None = None,
+    ) -> Prediction:
+        """Return the prediction that ``probabilities`` (n_labels,) of a ``window`` lead to.
 
         Without ``threshold`` it is the likeliest label. With two labels, negative and positive in
         this order, it is the second one from ``threshold`` on. With more it is the likeliest one,
         or ``_uncertain_`` where that stays below ``threshold``.
+
+        Raises
+        ------
+        ConfigError
+            When ``threshold`` is not in 0 .. 1.
         """
+        check_threshold(threshold)
         values = probabilities.tolist()  # so few are sorted faster without NumPy
         order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
         ranked = {self.labels[i]: values[i] for i in order}
@@ -219,21 +332,7 @@ class Classifier:
             probability = ranked[label]
         elif threshold is not None and probability < threshold:
             label = UNCERTAIN
-        return Prediction(label, probability, ranked)
-
-
-def _as_samples(array: npt.NDArray[Any], rate: int, to_rate: int) -> Samples:
-    """Return an array given by a caller, at ``rate`` Hz, as mono samples at ``to_rate`` Hz."""
-    if array.dtype == np.int16:
-        array = array / 32_768.0
-    if array.dtype.kind != "f" or array.ndim not in (1, 2):
-        raise AudioError(
-            f"array of {array.dtype}, {array.ndim}-dimensional: give floats in [-1, 1] or int16,"
-            " (n_samples,) or (n_samples, n_channels)"
-        )
-    if rate <= 0:
-        raise ConfigError(f"sample_rate: {rate} is not possible; it must be a positive number")
-    mono = (array if array.ndim == 1 else array.mean(axis=1)).astype(np.float32)
-    if not len(mono) or not np.isfinite(mono).all():
-        raise AudioError("array: empty, or with NaN or infinite samples")
-    return resample(mono, rate, to_rate)
+        if window is None:
+            return Prediction(label, probability, ranked)
+        part = window.start_s, window.clip_duration_s, window.is_part
+        return Prediction(label, probability, ranked, *part)

@@ -1,4 +1,4 @@
-"""From a model's answers on running sound to words with a beginning and an end."""
+"""Detection: from the posteriors of a stream to events, words with a start and an end."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,37 +8,38 @@ import numpy as np
 
 from speechcls.artifact.calibration import load_calibration
 from speechcls.artifact.format import Artifact
-from speechcls.audio.samples import Samples
 from speechcls.config import EventSettings
 from speechcls.errors import ConfigError
 from speechcls.labels import SILENCE, UNKNOWN
-from speechcls.runtime.session import Probabilities
+from speechcls.runtime.session import Probabilities, check_threshold
 from speechcls.runtime.stream import Posteriors, PosteriorStream
 
 DEFAULT_THRESHOLD = 0.6
-"""Least probability of an event where the model is not calibrated."""
+"""Detection threshold where the model is not calibrated."""
+EAGER_CAUSAL_SETTINGS = EventSettings(smoothing_s=0.08, min_s=0.04)
+"""For eager detection by a causal network, which steps by 40 ms: two posteriors are enough."""
 _OPEN_AT = 0.1
-"""Probability that a word's stretch stays above: so that one word is one stretch, however sure."""
+"""Probability that opens a segment, low so that one word is one segment at any threshold."""
 _WORD_S = 0.34
 """Length of a word where it is not known."""
 _SHORTEST_S, _LONGEST_S = 0.2, 0.8
 """Of a word."""
 _CAUSAL_FIRST_S, _CAUSAL_MIDDLE_S = 0.10, 0.35
-"""How long after a word's middle a causal network is first sure of it, and surest."""
+"""From a word's middle until a causal network's posterior opens a segment, and is highest."""
 _WINDOW_BIAS_S = 0.02
-"""How much earlier than a word's middle windows are surest of it."""
+"""How much earlier than at a word's middle the posterior of windows is highest."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One word that was heard."""
+    """One detected word."""
 
     start_s: float
-    """Seconds from the beginning of the sound."""
+    """Seconds from the start of the stream."""
     end_s: float
     label: str
     probability: float
-    """The highest that the label reached, smoothed."""
+    """The highest smoothed posterior of the label."""
 
     @property
     def centre_s(self) -> float:
@@ -47,18 +48,19 @@ class Event:
 
 
 class Detector:
-    """Turns the answers of one stream into events, in order of time.
+    """Turns the posteriors of one stream into events, in order of time.
 
-    A label's smoothed probability rises above a low level and falls again; the stretch in between
-    is one word if it reached the label's threshold. A model of windows is sure of a word for as
-    long as the window holds all of it, so that the word's middle is the stretch's, half a window
-    before, and its length is what the stretch lacks of the window. A causal one is sure of it when
-    it has just ended.
+    The segment in which a label's smoothed posterior is above a low level is one word if it reaches
+    the label's detection threshold. With a model of windows the posterior is high for as long as
+    the window holds all of the word, so that the word's middle is that of the segment, half a
+    window earlier, and its length is what the segment is shorter than the window. With a causal
+    model it is high just after the word's end.
 
     Parameters
     ----------
-    thresholds : least probability by label; labels that are not in it are never events
-    eager : report a word as soon as it is sure instead of when its probability has fallen again
+    stream : that the posteriors are of
+    thresholds : detection threshold by label; other labels are never events
+    eager : report a word as soon as it reaches the threshold, not when its posterior has fallen
     """
 
     def __init__(
@@ -81,49 +83,49 @@ class Detector:
         self._recent: deque[Probabilities] = deque(maxlen=n_smoothed)
         self._delay_s = stream.every_s * (n_smoothed - 1) / 2
         self._n_least = max(1, round(settings.min_s / stream.every_s))
-        self._open: list[_Stretch | None] = [None] * len(self._labels)
+        self._open: list[_Segment | None] = [None] * len(self._labels)
         self._waiting: list[Event] = []
         self._last: Event | None = None
 
-    def push(self, answers: Posteriors) -> list[Event]:
-        """Return the events that are sure after these answers."""
+    def push(self, posteriors: Posteriors) -> list[Event]:
+        """Return the events that these posteriors complete."""
         found = []
-        for time_s, row in zip(answers.times_s.tolist(), answers.probabilities, strict=True):
+        for time_s, row in zip(posteriors.times_s.tolist(), posteriors.probabilities, strict=True):
             found += self._step(time_s, row[self._columns])
         return found
 
     def finish(self) -> list[Event]:
-        """Return the events that the end of the sound makes sure."""
+        """Return the events that are open at the end of the stream."""
         for i, segment in enumerate(self._open):
             if segment is not None:
                 self._close(i, segment)
         return self._release(np.inf)
 
     def _step(self, time_s: float, row: Probabilities) -> list[Event]:
-        """Take in the probabilities (n_labels,) of one answer."""
+        """Take in the posteriors (n_labels,) of one time; return the events that they complete."""
         self._recent.append(row)
         smooth = np.mean(self._recent, axis=0)
-        heard_s = time_s - self._delay_s
+        now_s = time_s - self._delay_s
         for i, probability in enumerate(smooth.tolist()):
             segment = self._open[i]
             if probability >= self._levels[i]:
                 if segment is None:
-                    segment = self._open[i] = _Stretch(heard_s)
-                segment.add(heard_s, probability)
-                if self._eager and segment.n_answers == self._n_least:
+                    segment = self._open[i] = _Segment(now_s)
+                segment.add(now_s, probability)
+                if self._eager and segment.n_times == self._n_least:
                     self._waiting.append(self._event(i, segment))
             elif segment is not None:
                 self._close(i, segment)
-        return self._release(heard_s)
+        return self._release(now_s)
 
-    def _close(self, i: int, segment: "_Stretch") -> None:
+    def _close(self, i: int, segment: "_Segment") -> None:
         self._open[i] = None
-        is_sure = segment.highest >= self._thresholds[i]
-        if not self._eager and is_sure and segment.n_answers >= self._n_least:
+        is_word = segment.highest >= self._thresholds[i] and segment.n_times >= self._n_least
+        if not self._eager and is_word:
             self._waiting.append(self._event(i, segment))
 
-    def _event(self, i: int, segment: "_Stretch") -> Event:
-        """Return the word that a stretch means."""
+    def _event(self, i: int, segment: "_Segment") -> Event:
+        """Return the word that a segment stands for."""
         half_s = _WORD_S / 2
         if self._is_causal:
             middle_s = (
@@ -131,7 +133,7 @@ class Detector:
                 if self._eager
                 else segment.centre_s - _CAUSAL_MIDDLE_S
             )
-        elif self._eager:  # the window has just taken in the end of the word
+        elif self._eager:  # the window has just come to hold the end of the word
             middle_s = segment.first_s - half_s
         else:
             middle_s = segment.centre_s - self._window_s / 2 + _WINDOW_BIAS_S
@@ -140,12 +142,12 @@ class Detector:
         start_s = max(0.0, middle_s - half_s)
         return Event(start_s, max(start_s, middle_s + half_s), self._labels[i], segment.highest)
 
-    def _release(self, heard_s: float) -> list[Event]:
-        """Return the waiting events that nothing to come can outdo."""
+    def _release(self, now_s: float) -> list[Event]:
+        """Return the waiting events that no later one can suppress."""
         opened = [segment.first_s for segment in self._open if segment is not None]
-        if not self._eager and heard_s < np.inf:
-            # A stretch that is open now may turn out to be the likelier word.
-            limit_s = min([heard_s, *opened]) - self._window_s
+        if not self._eager and now_s < np.inf:
+            # A segment that is open now may turn out to be the likelier word.
+            limit_s = min([now_s, *opened]) - self._window_s
         else:
             limit_s = np.inf
         ready = [event for event in self._waiting if event.centre_s < limit_s - self._refractory_s]
@@ -168,60 +170,70 @@ class Detector:
         return found
 
 
-class _Stretch:
-    """The answers in a row in which one label is likely enough."""
+class _Segment:
+    """Successive posteriors in which one label is above the opening level."""
 
     def __init__(self, first_s: float) -> None:
         self.first_s = self.last_s = first_s
         self.highest = 0.0
-        self.n_answers = 0
+        self.n_times = 0
         self._moment = self._weight = 0.0
 
     def add(self, time_s: float, probability: float) -> None:
-        """Take in one more answer."""
+        """Take in one more posterior."""
         self.last_s = time_s
         self.highest = max(self.highest, probability)
-        self.n_answers += 1
+        self.n_times += 1
         self._moment += time_s * probability
         self._weight += probability
 
     @property
     def centre_s(self) -> float:
-        """The middle, weighed by probability."""
+        """The middle, weighted by probability."""
         return self._moment / self._weight
 
 
-def find_events(
-    stream: PosteriorStream, blocks: Iterable[Samples], finder: Detector
-) -> Iterator[Event]:
-    """Yield the events in sound that comes in ``blocks`` (n,) at the stream's rate, as it comes."""
-    for block in blocks:
-        yield from finder.push(stream.feed(block))
-    yield from finder.push(stream.finish())
-    yield from finder.finish()
+def detect_events(
+    posteriors: Iterable[Posteriors], *detectors: Detector
+) -> Iterator[tuple[list[Event], ...]]:
+    """Yield the events that each detector finds in one stream, as soon as they are complete.
+
+    Parameters
+    ----------
+    posteriors : of the whole stream in order: kept from before, or as ``PosteriorStream.run``
+        yields them
+
+    Yields
+    ------
+    for each of ``posteriors``, and once more at the end, a list of events for each detector
+    """
+    for part in posteriors:
+        yield tuple(detector.push(part) for detector in detectors)
+    yield tuple(detector.finish() for detector in detectors)
 
 
 def choose_thresholds(
     artifact: Artifact, threshold: float | None = None, labels: Sequence[str] | None = None
 ) -> dict[str, float]:
-    """Return the least probability of an event for each label that may be one.
+    """Return the detection threshold of each label that may be an event.
 
     Parameters
     ----------
     threshold : for all of them; None: the model's calibrated ones, else ``DEFAULT_THRESHOLD``
-    labels : those that are asked for; None: all but ``_unknown_`` and ``_silence_``
+    labels : those to detect; None: all but ``_unknown_`` and ``_silence_``
 
     Raises
     ------
     ConfigError
-        When the model does not know a label.
+        When the model does not know a label, or the threshold is not in 0 .. 1.
     """
     asked = labels or [label for label in artifact.labels if label not in (UNKNOWN, SILENCE)]
-    if strangers := [label for label in asked if label not in artifact.labels]:
+    if unknown := [label for label in asked if label not in artifact.labels]:
         raise ConfigError(
-            f"labels: the model does not know {', '.join(strangers)};"
-            f" it has {', '.join(artifact.labels)}"
+            f"the model does not know {', '.join(unknown)}; it has {', '.join(artifact.labels)}",
+            field="labels",
         )
+    check_threshold(threshold)
     if threshold is not None:
         return dict.fromkeys(asked, threshold)
     calibration = load_calibration(artifact)

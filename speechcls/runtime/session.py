@@ -11,16 +11,16 @@ import onnxruntime
 from speechcls.artifact.calibration import load_calibration
 from speechcls.artifact.format import Artifact
 from speechcls.audio.samples import PCM, to_float
-from speechcls.errors import ArtifactError, ConfigError
+from speechcls.errors import ArtifactError, ConfigError, reason_of
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256}
-"""Most clips in one run of the network, by device; more do not fit a processor's cache."""
+"""Largest number of clips in one run, by device; more would not fit a processor's cache."""
 DEVICES = tuple(BATCH_SIZE)
 Probabilities = npt.NDArray[np.float32]
 
 
 def describe_graph(labels: Sequence[str], sample_rate: int) -> dict[str, str]:
-    """Return what the graph's metadata says: labels, a line each, and the rate in Hz."""
+    """Return the metadata of a model's graph: its labels, one a line, and its rate in Hz."""
     text = "\n".join(labels).encode("utf-8", "backslashreplace").decode()  # no lone surrogates
     return {"labels": text, "sample_rate": str(sample_rate)}
 
@@ -28,18 +28,18 @@ def describe_graph(labels: Sequence[str], sample_rate: int) -> dict[str, str]:
 def open_session(
     model: bytes | Path, n_threads: int = 1, device: str = "cpu"
 ) -> onnxruntime.InferenceSession:
-    """Return ONNX Runtime, ready to run ``model``.
+    """Return an ONNX Runtime session that runs ``model``.
 
     Parameters
     ----------
-    n_threads : that share the work of one run; one thread each for several runs at once does more
+    n_threads : that share one run; several runs at once, on one thread each, do more work
 
     Raises
     ------
     ArtifactError
         When the graph is damaged.
     ConfigError
-        When the device is not there.
+        When the device is not available.
     """
     providers = _providers(device)
     options = onnxruntime.SessionOptions()
@@ -51,34 +51,33 @@ def open_session(
         content = model if isinstance(model, bytes) else model.read_bytes()
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ArtifactError(f"{name}: {reason}; mend that or name another model") from error
-    except Exception as error:  # ONNX Runtime's own classes share no other ancestor
+        raise ArtifactError(f"{name}: {reason_of(error)}; name another model") from error
+    except Exception as error:  # ONNX Runtime's own errors have no other class in common
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         first_line = str(error).strip().splitlines()[0]
         raise ArtifactError(f"{name}: damaged ({first_line}); copy the model again") from error
-    if session.get_providers()[0] != providers[0]:  # it goes on without one that fails to start
-        raise ConfigError(f"--device {device}: {_CUDA_FAILED}")
+    # ONNX Runtime goes on without a provider that fails to start.
+    if session.get_providers()[0] != providers[0]:
+        raise ConfigError(
+            "ONNX Runtime could not start CUDA; install the CUDA and cuDNN that its release asks"
+            " for, or use cpu",
+            field="device",
+        )
     return session
 
 
-_CUDA_FAILED = (
-    "ONNX Runtime could not start CUDA; install the CUDA and cuDNN that its release asks for,"
-    " or use --device cpu"
-)
-
-
 def _providers(device: str) -> list[str]:
-    """Return what ONNX Runtime calls a device, and what runs the rest of the graph there."""
+    """Return the execution providers of a device: its own, then what runs the rest."""
     if device not in DEVICES:
-        raise ConfigError(f"--device {device}: there are {', '.join(DEVICES)}")
+        raise ConfigError(f"no {device!r}; there are {', '.join(DEVICES)}", field="device")
     if device == "cpu":
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise ConfigError(
-            "--device cuda: this ONNX Runtime has no CUDA; pip install onnxruntime-gpu in place of"
-            " onnxruntime, or use --device cpu"
+            "this ONNX Runtime has no CUDA; pip install onnxruntime-gpu in place of onnxruntime,"
+            " or use cpu",
+            field="device",
         )
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
@@ -89,7 +88,7 @@ def run_windows(
     jobs: int,
     batch_size: int = BATCH_SIZE["cpu"],
 ) -> Probabilities:
-    """Return (n, n_labels) for ``windows`` (n, n_samples), in batches on ``jobs`` threads.
+    """Return probabilities (n, n_labels) of ``windows`` (n, n_samples), on ``jobs`` threads.
 
     Parameters
     ----------
@@ -98,8 +97,8 @@ def run_windows(
 
     def run(start: int) -> Probabilities:
         batch = to_float(windows[start : start + batch_size])
-        answer: Probabilities = session.run(None, {"samples": batch})[0]
-        return answer
+        rows: Probabilities = session.run(None, {"samples": batch})[0]
+        return rows
 
     if len(windows) <= batch_size:
         return run(0)
@@ -108,15 +107,15 @@ def run_windows(
 
 
 def temperature_of(artifact: Artifact) -> float:
-    """Return the temperature that the model's calibration found; 1 where there is none."""
+    """Return the temperature of the model's calibration; 1 where it has none."""
     calibration = load_calibration(artifact)
     return 1.0 if calibration is None else calibration.temperature
 
 
 def apply_temperature(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """Return ``probabilities`` (n, n_labels) less sure if the temperature is above 1.
+    """Return ``probabilities`` (n, n_labels) at a temperature: less confident above 1.
 
-    Their logarithms are logits but for a constant, which the sum takes out.
+    Their logarithms are the logits but for a constant, which cancels when they are normalised.
 
     Source
     ------
@@ -124,8 +123,20 @@ def apply_temperature(probabilities: Probabilities, temperature: float) -> Proba
     """
     if temperature == 1:
         return probabilities
-    # From the largest one on, so that nothing vanishes where all would.
+    # Relative to the largest one, so that they do not all underflow.
     largest = probabilities.max(axis=1, keepdims=True, initial=0)
     powers = (probabilities / largest) ** np.float32(1 / temperature)
     tempered: Probabilities = powers / powers.sum(axis=1, keepdims=True)
     return tempered
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Refuse a threshold that is no probability.
+
+    Raises
+    ------
+    ConfigError
+        When it is not in 0 .. 1.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ConfigError(f"{threshold} is not possible; it must be in 0 .. 1", field="threshold")

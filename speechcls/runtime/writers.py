@@ -1,106 +1,152 @@
-"""Predictions and events as lines: tab-separated, CSV, JSON, a label track or subtitles."""
+"""Predictions and events as lines of text.
 
-import csv
+A new format is a function, which opens a writer on a stream, and its line in one of the three
+tables ``PREDICTION_FORMATS``, ``EVENT_FORMATS`` and ``LIVE_FORMATS``: help texts and checks of the
+commands are made from these.
+"""
+
 import itertools
 import json
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
 
-from speechcls.runtime.classifier import Prediction
-from speechcls.runtime.detection import Event
+from speechcls.errors import ConfigError
+from speechcls.files import open_csv
 
-WritePrediction = Callable[[str, Prediction], None]
-WriteEvent = Callable[[str, Event], None]
+if TYPE_CHECKING:  # NumPy and ONNX Runtime, which a help text must not wait for
+    from speechcls.runtime.classifier import Prediction
+    from speechcls.runtime.detection import Event
 
-FORMATS_OF_ONE = ("audacity", "srt")
-"""Formats of events that have no place for the name of a recording."""
-EVENT_FORMATS = ("tsv", "csv", "jsonl", *FORMATS_OF_ONE)
+WritePrediction = Callable[[str, "Prediction"], None]
+"""Writes the prediction for the clip at a path."""
+WriteEvent = Callable[[str, "Event"], None]
+"""Writes an event in the recording at a path."""
+WriteLive = Callable[["Event", float], None]
+"""Writes an event of a live stream, and the time at which it was reported, seconds."""
+Open = TypeVar("Open")
+
+
+@dataclass(frozen=True)
+class Format(Generic[Open]):
+    """One way to write predictions or events."""
+
+    open: Open
+    """Returns a function that writes one of them to a stream."""
+    about: str = ""
+    """What the name does not say, for help texts."""
+    holds_one: bool = False
+    """Whether it has no place for the name of a recording, and so describes only one."""
+
+
+def choose_format(formats: Mapping[str, Format[Open]], name: str) -> Format[Open]:
+    """Return the format of a name.
+
+    Raises
+    ------
+    ConfigError
+        When there is none.
+    """
+    if name not in formats:
+        raise ConfigError(f"no {name!r}; there are {', '.join(formats)}", field="format")
+    return formats[name]
+
+
+def describe_formats(formats: Mapping[str, Format[Open]]) -> str:
+    """Return the names of all formats and what they are, for a help text."""
+    texts = [f"{name} ({f.about})" if f.about else name for name, f in formats.items()]
+    return f"{', '.join(texts[:-1])} or {texts[-1]}" if texts[1:] else "".join(texts)
+
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def open_writer(kind: str, stream: TextIO, top_k: int | None) -> WritePrediction:
-    """Return a function that writes one prediction as a line.
-
-    Parameters
-    ----------
-    kind : ``tsv`` (path, label, probability; then the next likeliest labels and theirs), ``csv``
-        (the same under a header) or ``json`` (an object a line)
-    top_k : how many labels to give; None: 1, in JSON all
-    """
-    if kind == "json":
-        return lambda path, prediction: _write_json(stream, path, prediction, top_k)
-    n_labels = top_k or 1
-    if kind == "csv":
-        writer = csv.writer(stream, lineterminator="\n")
-        extra = [f"{name}_{k}" for k in range(2, n_labels + 1) for name in ("label", "probability")]
-        writer.writerow(["path", "label", "probability", *extra])
-        return lambda path, prediction: writer.writerow([path, *_columns(prediction, n_labels)])
+def _predictions_as_tsv(stream: TextIO, top_k: int | None) -> WritePrediction:
     return lambda path, prediction: print(
-        path.translate(_ESCAPES), *_columns(prediction, n_labels), sep="\t", file=stream
+        path.translate(_ESCAPES), *_columns(prediction, top_k or 1), sep="\t", file=stream
     )
 
 
-def _columns(prediction: Prediction, n_labels: int) -> list[str]:
+def _predictions_as_csv(stream: TextIO, top_k: int | None) -> WritePrediction:
+    n_labels, write_row = top_k or 1, open_csv(stream)
+    extra = [f"{name}_{k}" for k in range(2, n_labels + 1) for name in ("label", "probability")]
+    write_row(["path", "label", "probability", *extra])
+
+    def write(path: str, prediction: "Prediction") -> None:
+        write_row([path, *_columns(prediction, n_labels)])
+
+    return write
+
+
+def _predictions_as_json(stream: TextIO, top_k: int | None) -> WritePrediction:
+    def write(path: str, prediction: "Prediction") -> None:
+        ranked = list(prediction.probabilities.items())[:top_k]
+        line = {
+            "path": path,
+            "label": prediction.label,
+            "probability": round(prediction.probability, 6),
+            "probabilities": {label: round(probability, 6) for label, probability in ranked},
+        }
+        print(json.dumps(line), file=stream)
+
+    return write
+
+
+def _columns(prediction: "Prediction", n_labels: int) -> list[str]:
     columns = [prediction.label, f"{prediction.probability:.4f}"]
     if n_labels == 1:
         return columns
     others = [item for item in prediction.probabilities.items() if item[0] != prediction.label]
     if prediction.label not in prediction.probabilities:
-        others = others[1:]  # the likeliest one stands under _uncertain_ already
+        others = others[1:]  # _uncertain_ is already there with the probability of the likeliest
     for label, probability in others[: n_labels - 1]:
         columns += [label, f"{probability:.4f}"]
     return columns
 
 
-def _write_json(stream: TextIO, path: str, prediction: Prediction, top_k: int | None) -> None:
-    ranked = list(prediction.probabilities.items())[:top_k]
-    line = {
-        "path": path,
-        "label": prediction.label,
-        "probability": round(prediction.probability, 6),
-        "probabilities": {label: round(probability, 6) for label, probability in ranked},
-    }
-    print(json.dumps(line), file=stream)
-
-
-def open_event_writer(kind: str, stream: TextIO) -> WriteEvent:
-    """Return a function that writes one event of the recording at a path.
-
-    Parameters
-    ----------
-    kind : ``tsv`` (path, start and end in seconds, label, probability), ``csv`` (the same under a
-        header), ``jsonl`` (an object a line), ``audacity`` (start, end, label: a label track) or
-        ``srt`` (subtitles)
-    """
-    if kind == "csv":
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["path", "start_s", "end_s", "label", "probability"])
-        return lambda path, event: writer.writerow([path, *_event_columns(event)])
-    if kind == "jsonl":
-        return lambda path, event: print(json.dumps(_event_object(path, event)), file=stream)
-    if kind == "audacity":
-        return lambda path, event: print(*_event_columns(event)[:3], sep="\t", file=stream)
-    if kind == "srt":
-        numbers = itertools.count(1)
-        return lambda path, event: print(
-            f"{next(numbers)}\n{_srt_time(event.start_s)} --> {_srt_time(event.end_s)}"
-            f"\n{event.label}\n",
-            file=stream,
-        )
+def _events_as_tsv(stream: TextIO) -> WriteEvent:
     return lambda path, event: print(
         path.translate(_ESCAPES), *_event_columns(event), sep="\t", file=stream
     )
 
 
-def _event_columns(event: Event) -> list[str]:
+def _events_as_csv(stream: TextIO) -> WriteEvent:
+    write_row = open_csv(stream)
+    write_row(["path", "start_s", "end_s", "label", "probability"])
+
+    def write(path: str, event: "Event") -> None:
+        write_row([path, *_event_columns(event)])
+
+    return write
+
+
+def _events_as_jsonl(stream: TextIO) -> WriteEvent:
+    def write(path: str, event: "Event") -> None:
+        print(json.dumps({"path": path} | _event_object(event)), file=stream)
+
+    return write
+
+
+def _events_as_labels(stream: TextIO) -> WriteEvent:
+    return lambda path, event: print(*_event_columns(event)[:3], sep="\t", file=stream)
+
+
+def _events_as_srt(stream: TextIO) -> WriteEvent:
+    numbers = itertools.count(1)
+    return lambda path, event: print(
+        f"{next(numbers)}\n{_srt_time(event.start_s)} --> {_srt_time(event.end_s)}"
+        f"\n{event.label}\n",
+        file=stream,
+    )
+
+
+def _event_columns(event: "Event") -> list[str]:
     times = f"{event.start_s:.3f}", f"{event.end_s:.3f}"
     return [*times, event.label, f"{event.probability:.4f}"]
 
 
-def _event_object(path: str, event: Event) -> dict[str, str | float]:
+def _event_object(event: "Event") -> dict[str, str | float]:
     return {
-        "path": path,
         "start_s": round(event.start_s, 3),
         "end_s": round(event.end_s, 3),
         "label": event.label,
@@ -111,3 +157,41 @@ def _event_object(path: str, event: Event) -> dict[str, str | float]:
 def _srt_time(seconds: float) -> str:
     whole, ms = divmod(round(1e3 * seconds), 1_000)
     return f"{whole // 3_600:02}:{whole // 60 % 60:02}:{whole % 60:02},{ms:03}"
+
+
+def _live_as_tsv(stream: TextIO) -> WriteLive:
+    return lambda event, reported_s: print(
+        f"{event.centre_s:.2f}", event.label, f"{event.probability:.4f}", sep="\t", file=stream
+    )
+
+
+def _live_as_json(stream: TextIO) -> WriteLive:
+    def write(event: "Event", reported_s: float) -> None:
+        line = {"time_s": round(event.centre_s, 3)} | _event_object(event)
+        print(json.dumps(line | {"heard_s": round(reported_s, 3)}), file=stream)
+
+    return write
+
+
+PREDICTION_FORMATS: dict[str, Format[Callable[[TextIO, int | None], WritePrediction]]] = {
+    "tsv": Format(_predictions_as_tsv),
+    "csv": Format(_predictions_as_csv, "with a header"),
+    "jsonl": Format(_predictions_as_json, "one JSON object per line"),
+}
+"""Path, label, probability; then further labels and theirs, of as many labels as asked for.
+
+Without a number it is one label, in JSON all.
+"""
+EVENT_FORMATS: dict[str, Format[Callable[[TextIO], WriteEvent]]] = {
+    "tsv": Format(_events_as_tsv),
+    "csv": Format(_events_as_csv),
+    "jsonl": Format(_events_as_jsonl, "one JSON object per line"),
+    "audacity": Format(_events_as_labels, "a label track", holds_one=True),
+    "srt": Format(_events_as_srt, "subtitles", holds_one=True),
+}
+"""Path, start and end in seconds, label, probability."""
+LIVE_FORMATS: dict[str, Format[Callable[[TextIO], WriteLive]]] = {
+    "tsv": Format(_live_as_tsv),
+    "jsonl": Format(_live_as_json, "one JSON object per line"),
+}
+"""Seconds to the middle of the word, label, probability; in JSON more."""

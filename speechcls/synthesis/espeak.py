@@ -9,18 +9,18 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, cycle, islice, takewhile
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
-from numpy.typing import NDArray
 
-from speechcls.errors import AudioError, ConfigError, DatasetError
-from speechcls.files import is_file_name
+from speechcls.audio.samples import PCM, Samples
+from speechcls.audio.wav import wav_bytes
+from speechcls.errors import AudioError, ConfigError, DatasetError, reason_of
+from speechcls.files import is_file_name, write_atomic
 from speechcls.labels import name_take
 
 SAMPLE_RATE = 16_000  # Hz, of the written clips
@@ -64,11 +64,16 @@ class SynthResult:
 
 
 class Speaker:
-    """espeak-ng: its sample rate (Hz), accents (language tag to voice), variants and speech.
+    """The speech synthesiser espeak-ng: its accents (language tag to voice), variants and speech.
 
-    It keeps state between clips (pitch flutter, gain control) that only a fresh copy of the
-    library resets: each clip loads and unloads it, 0.3 ms of its 4 ms, and so depends on its
-    text and voice alone. ConfigError if espeakng-loader is missing or does not work.
+    It keeps state between clips (pitch flutter, gain control) that only a fresh copy of the library
+    resets: it is loaded and unloaded for each clip, 0.3 ms of 4 ms, so that a clip depends on its
+    text and voice alone.
+
+    Raises
+    ------
+    ConfigError
+        When espeakng-loader is not installed or does not work.
     """
 
     def __init__(self) -> None:
@@ -86,7 +91,7 @@ class Speaker:
                     _, tag, path = (field.decode().lower() for field in record.contents)
                     self.accents[tag[1:]] = path.rpartition("/")[2]
         except (ImportError, OSError) as error:
-            raise ConfigError(f"synth: {error}; run pip install 'speechcls[synth]'") from error
+            raise ConfigError(f"espeak-ng: {error}; run pip install 'speechcls[synth]'") from error
         self.variants = ["", *sorted(path.name for path in self._data.glob("voices/!v/*"))]
 
     @contextmanager
@@ -103,8 +108,14 @@ class Speaker:
             engine.espeak_Terminate()
             _unload(engine._handle)
 
-    def speak(self, text: str, voice: Voice) -> NDArray[np.float32]:
-        """Say a text: (n_samples,) in [-1, 1] at ``sample_rate`` Hz; AudioError if it fails."""
+    def speak(self, text: str, voice: Voice) -> Samples:
+        """Return a spoken text as samples (n_samples,) in [-1, 1] at ``sample_rate`` Hz.
+
+        Raises
+        ------
+        AudioError
+            When the voice is unknown, or fails at the text.
+        """
         chunks: list[bytes] = []
 
         def collect(wave: int | None, n_samples: int, _events: int | None) -> int:
@@ -116,7 +127,7 @@ class Speaker:
         callback, encoded = _CALLBACK(collect), text.encode()
         with self._engine() as engine:
             engine.espeak_SetSynthCallback(callback)
-            # espeak-ng itself takes an unknown variant for none, without a word
+            # espeak-ng itself silently ignores an unknown variant
             if voice.variant not in self.variants or engine.espeak_SetVoiceByName(name.encode()):
                 raise AudioError(f"{name}: not an espeak-ng voice; use those of make_voices")
             settings = (voice.rate_wpm, _VOLUME, voice.pitch, voice.pitch_range)
@@ -130,9 +141,18 @@ class Speaker:
 
 
 def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:
-    """Each accent of a language with each variant once, or (not None) the first n_voices of them.
+    """Return voices of a language, each accent with each variant once, in random order.
 
-    Pitch, range and rate are drawn at random. ConfigError for an unknown language or n_voices.
+    Pitch, pitch range and rate are drawn at random.
+
+    Parameters
+    ----------
+    n_voices : how many of them; None: all
+
+    Raises
+    ------
+    ConfigError
+        When the language is unknown, or has fewer voices.
     """
     speaker, language = Speaker(), language.lower()
     known = {tag: accent for tag, accent in speaker.accents.items() if tag not in _MUTE}
@@ -141,7 +161,9 @@ def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:
     accents = [known[tag] for tag in tags if len(tags) == 1 or not re.search(r"-\w{4}\b", tag)]
     if not accents:
         names = ", ".join(sorted({tag.partition("-")[0] for tag in known}))
-        raise ConfigError(f"{language}: not a language of espeak-ng; choose from {names}")
+        raise ConfigError(
+            f"{language!r} is not one of espeak-ng; choose from {names}", field="language"
+        )
     variants = [variant for variant in speaker.variants if not _DROPPED.fullmatch(variant)]
     rng = random.Random(f"{language} {seed}")
     rng.shuffle(variants)
@@ -152,15 +174,18 @@ def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:
         for variant, accent in zip(variants, cycle(accents[start:] + accents[:start]))
     ]
     if n_voices is not None and not 1 <= n_voices <= len(voices):
-        raise ConfigError(f"{n_voices} voices: {language} has 1 to {len(voices)}; ask for as many")
+        raise ConfigError(
+            f"{n_voices} is not possible; {language} has 1 to {len(voices)} voices",
+            field="n_voices",
+        )
     return voices[:n_voices]
 
 
 def _check_words(words: Sequence[str], out: Path) -> None:
-    """Refuse words that cannot each name a new folder below out."""
+    """Refuse words that cannot each name a new folder in ``out``."""
     seen: dict[str, str] = {}
     for word in words:
-        if not is_file_name(word) or word.startswith("_"):
+        if not is_file_name(word) or word.startswith("_"):  # as reserved labels do
             raise ConfigError(f"{word!r}: cannot name a folder; spell it in letters, as it sounds")
         key = unicodedata.normalize("NFC", word).casefold()  # as file systems compare names
         if key in seen:
@@ -168,11 +193,11 @@ def _check_words(words: Sequence[str], out: Path) -> None:
         seen[key] = word
         folder = out / word
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"{folder}: exists already; choose another --out or delete it")
+            raise ConfigError(f"{folder}: exists already; choose another place or delete it")
 
 
-def _place(samples: NDArray[np.float32], rate: int, rng: random.Random) -> NDArray[np.int16]:
-    """Put a word (n_samples,) at rate Hz between short silences, at 16 kHz and a random level."""
+def _place(samples: Samples, rate: int, rng: random.Random) -> PCM:
+    """Return a word (n_samples,) at ``rate`` Hz between short silences, at 16 kHz, random level."""
     if np.abs(samples).max(initial=0.0) < 0.002:  # the quietest variant peaks at 0.02
         raise AudioError("silent")
     samples = soxr.resample(samples, rate, SAMPLE_RATE)
@@ -183,24 +208,20 @@ def _place(samples: NDArray[np.float32], rate: int, rng: random.Random) -> NDArr
     return np.round(np.pad(word, pads) * 32767).astype(np.int16)
 
 
-def _write_clip(path: Path, clip: NDArray[np.int16]) -> None:
-    """Write the whole file or nothing."""
-    part = path.with_name(f".{path.name}.part")
+def _write_clip(path: Path, clip: PCM) -> None:
+    """Write a clip whole or not at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(part, clip, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-        part.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise DatasetError(f"{path}: cannot be written ({error}); choose another --out") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
+        write_atomic(path, wav_bytes(clip, SAMPLE_RATE))
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: cannot be written ({reason_of(error)}); choose another place"
+        ) from error
 
 
 def _clips(
     speaker: Speaker, word: str, voices: list[Voice], seed: int, skipped: list[str]
-) -> Iterator[tuple[str, NDArray[np.int16]]]:
-    """File name and clip (n_samples,) of each voice in turn, then of their next takes, for ever."""
+) -> Iterator[tuple[str, PCM]]:
+    """Yield file name and clip (n_samples,) of each voice in turn, then of further takes."""
     submit = ThreadPoolExecutor(1).submit  # in the main thread, espeak's callback swallows Ctrl-C
     queue = deque((voice, 0) for voice in voices)
     while queue:
@@ -228,15 +249,27 @@ def synthesise(
     seed: int = 0,
     on_clip: Callable[[], None] | None = None,
 ) -> SynthResult:
-    """Write per_word clips of each word to ``out/<word>``; the same seed gives the same bytes.
+    """Write clips of each word to ``out/<word>``; return how many, and which voices failed.
 
     The same voices say all words, one clip each; after the last voice they begin again with a
-    further take. A voice that fails at a word is replaced there by the next. ConfigError, before
-    anything is written, for unusable input; DatasetError for a clip that cannot be written.
+    further take. A voice that fails at a word is replaced there by the next one. The same seed
+    gives the same bytes.
+
+    Parameters
+    ----------
+    per_word : clips of each word
+    on_clip : called after each clip
+
+    Raises
+    ------
+    ConfigError
+        When a word, place or number is unusable, before anything is written.
+    DatasetError
+        When a clip cannot be written.
     """
     _check_words(words, out)
     if per_word < 1:
-        raise ConfigError(f"per-word: {per_word} clips; ask for at least 1")
+        raise ConfigError(f"{per_word} is not possible; ask for at least 1", field="per_word")
     voices, speaker = make_voices(None, language, seed), Speaker()
     for word in words:
         if next(_clips(speaker, word, voices, seed, []), None) is None:

@@ -1,7 +1,6 @@
-"""Held-out clips laid over background sound: a recording of which it is known what is said when."""
+"""Recordings with annotations: held-out clips mixed into background sound."""
 
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,32 +19,33 @@ from speechcls.data.clips import ClipStore
 from speechcls.data.examples import Dataset
 from speechcls.data.splits import assign_splits, split_of_digests, trained_speakers
 from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.files import open_atomic
 from speechcls.labels import SILENCE, UNKNOWN
 
 RECORDING = "recording.wav"
 GAP_S = 0.5
-"""Shortest pause between two clips."""
+"""Shortest pause between two clips, seconds."""
 _BLOCK_S = 1.0
 _CUT_S, _SHORTEST_CUT_S = 10.0, 0.1
 _CROSS_FADE_S, _CLIP_FADE_S = 0.5, 0.01
 _HEADROOM_DB = 20.0
-"""A word's peaks above its power, that the background leaves room for."""
+"""Room that the background leaves for a word's peaks above its mean power."""
 _FAINTEST = 1e-6
-"""Power of a background that counts as such: where it is silent a word would have none."""
+"""Least power that a background counts with: where it is silent a word would be silent too."""
 
 
 @dataclass(frozen=True)
 class MixSettings(Config):
-    """How words are laid over background sound."""
+    """How words are mixed into background sound."""
 
     minutes: float = 30.0
     """Length of the recording."""
     snr_db: float = 10.0
-    """A word's power against that of the background where it lies, dB."""
+    """A word's power against that of the background at its place, dB."""
     rate: float = 10.0
-    """Words a minute."""
+    """Words per minute."""
     distractors: float = 0.0
-    """Clips a minute of other words, which the truth does not name."""
+    """Clips per minute of other words, which the annotations do not name."""
     seed: int = 0
     """Seed of the order and places of clips and background."""
 
@@ -60,7 +60,7 @@ class MixSettings(Config):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The clips that may be laid, as indices into a store."""
+    """Clips that may be mixed into a recording, as indices into a store."""
 
     split: str
     """``test``, or ``validation`` where no clip of a command is held out as test."""
@@ -73,13 +73,13 @@ class HeldOut:
 def choose_clips(
     store: ClipStore, commands: Sequence[str] = (), rows: Sequence[SplitRow] | None = None
 ) -> HeldOut:
-    """Return the clips that no training hears, nor any other of their speakers.
+    """Return the clips that are held out of training, as are all other clips of their speakers.
 
     Parameters
     ----------
     commands : labels of the words; none: every label
-    rows : the split of a model, whose clips are recognised by their samples, and in which clips
-        that it does not know count as test; None: the split that ``train`` would make
+    rows : the split of a model, whose clips are recognised by their samples; other clips count as
+        test. None: the split that training would make
 
     Raises
     ------
@@ -89,9 +89,10 @@ def choose_clips(
         When no clip of a command is left.
     """
     found = sorted({example.label for example in store.examples} - {UNKNOWN, SILENCE})
-    if strangers := sorted(set(commands) - set(found)):
+    if unknown := sorted(set(commands) - set(found)):
         raise ConfigError(
-            f"commands: no label {', '.join(strangers)} in the data; it has {', '.join(found)}"
+            f"no label {', '.join(unknown)} in the data; it has {', '.join(found)}",
+            field="commands",
         )
     labels = tuple(commands or found)
     if rows is None:
@@ -117,15 +118,15 @@ def choose_clips(
             ]
             return HeldOut(split, words, distractors, labels)
     raise DatasetError(
-        f"no clip of {', '.join(labels)} is by a speaker that no training hears; name other data,"
-        " or a model that was trained on other speakers with --model"
+        f"no clip of {', '.join(labels)} is by a speaker who is held out of training; name other"
+        " data, or a model that was trained on other speakers"
     )
 
 
 class Background:
-    """Endless background: cuts at random places of recordings, each faded into the next.
+    """Endless background: cuts at random places of recordings, each cross-faded into the next.
 
-    One cut is in memory at a time. Loud ones are brought down to ``ceiling_db`` of full scale, so
+    One cut is in memory at a time. Loud ones are attenuated to ``ceiling_db`` of full scale, so
     that there is room for words above them.
     """
 
@@ -152,19 +153,19 @@ class Background:
         parts, n_missing = [], n_samples
         while n_missing > 0:
             if not len(self._ready):
-                self._go_on()
+                self._append_cut()
             parts.append(self._ready[:n_missing])
             self._ready = self._ready[n_missing:]
             n_missing -= len(parts[-1])
         return np.concatenate([np.empty(0, dtype=np.float32), *parts])
 
-    def _go_on(self) -> None:
-        """Fade the last cut into a new one."""
+    def _append_cut(self) -> None:
+        """Cross-fade the last cut into a new one."""
         cut = self._cut()
         n_fade = min(round(_CROSS_FADE_S * self._sample_rate), len(cut) // 2)
         n_both = min(n_fade, len(self._tail))
         angle = np.linspace(0, np.pi / 2, n_both, dtype=np.float32)
-        # Sounds that have nothing to do with each other add up by their power.
+        # The powers of uncorrelated sounds add up.
         cut[:n_both] = cut[:n_both] * np.sin(angle) + self._tail[:n_both] * np.cos(angle)
         self._ready, self._tail = cut[: len(cut) - n_fade], cut[len(cut) - n_fade :]
 
@@ -180,12 +181,12 @@ class Background:
 
 @dataclass(frozen=True)
 class Mix:
-    """What a recording came to."""
+    """What was mixed into a recording."""
 
     words: list[Word]
     n_distractors: int
     n_clipped: int
-    """Samples that were louder than a WAV can hold."""
+    """Samples that were too loud for a WAV."""
 
 
 def write_mix(
@@ -196,9 +197,9 @@ def write_mix(
     out: Path,
     settings: MixSettings,
 ) -> Mix:
-    """Write ``recording.wav`` and its truth into the folder ``out``, whole or not at all.
+    """Write ``recording.wav``, whole or not at all, and its annotations into the folder ``out``.
 
-    Memory holds a clip, a cut of background and the truth, however long the recording is.
+    Memory holds a clip, a cut of background and the annotations, however long the recording is.
 
     Raises
     ------
@@ -211,18 +212,18 @@ def write_mix(
     """
     rate = store.sample_rate
     if (out / RECORDING).exists():
-        raise DatasetError(f"{out / RECORDING}: exists; remove it or choose another --out")
+        raise DatasetError(f"{out / RECORDING}: exists; remove it or choose another place")
     generator = np.random.default_rng(settings.seed)
     clips = _draw(chosen.words, settings.rate * settings.minutes, generator)
     is_word = [True] * len(clips)
     if settings.distractors and not chosen.distractors:
-        raise ConfigError("distractors: the data has no held-out word beside the commands")
+        raise ConfigError("the data has no held-out word besides the commands", field="distractors")
     clips += _draw(chosen.distractors, settings.distractors * settings.minutes, generator)
     is_word += [False] * (len(clips) - len(is_word))
     order = generator.permutation(len(clips)).tolist()
     clips, is_word = [clips[i] for i in order], [is_word[i] for i in order]
     n_samples = round(settings.minutes * 60 * rate)
-    starts = _lay([int(store.lengths[i]) for i in clips], n_samples, rate, generator)
+    starts = _draw_starts([int(store.lengths[i]) for i in clips], n_samples, rate, generator)
     ceiling_db = -max(0.0, settings.snr_db) - _HEADROOM_DB
     background = Background(noise, rate, ceiling_db, generator)
     words = [
@@ -231,37 +232,35 @@ def write_mix(
         if named
     ]
     n_clipped = 0
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".mix-") as scratch:
-        whole = Path(scratch)
-        with soundfile.SoundFile(whole / RECORDING, "w", rate, 1, "PCM_16") as file:
+    with open_atomic(out / RECORDING) as file:
+        options = {"subtype": "PCM_16", "format": "WAV", "closefd": False}
+        with soundfile.SoundFile(file.fileno(), "w", rate, 1, **options) as sound:
             for piece in _render(store, clips, starts, n_samples, background, settings.snr_db):
                 n_clipped += int((np.abs(piece) > 1).sum())
-                file.write(to_pcm(piece))
-        write_truth(words, whole)
-        for path in sorted(whole.iterdir()):
-            path.rename(out / path.name)
+                sound.write(to_pcm(piece))
+        write_truth(words, out)
     return Mix(words, is_word.count(False), n_clipped)
 
 
 def _draw(clips: Sequence[int], n: float, generator: np.random.Generator) -> list[int]:
-    """Return ``n`` of the clips, each as often as any other, but for the last round."""
+    """Return ``n`` of the clips in random order, all equally often but for the last round."""
     drawn: list[int] = []
     while clips and len(drawn) < round(n):
         drawn += generator.permutation(clips).tolist()
     return drawn[: round(n)]
 
 
-def _lay(
+def _draw_starts(
     lengths: Sequence[int], n_samples: int, sample_rate: int, generator: np.random.Generator
 ) -> list[int]:
-    """Return where clips of these lengths start: anywhere, but in order and a pause apart."""
+    """Return random starts of clips of these lengths, in order and with pauses between them."""
     gap = round(GAP_S * sample_rate)
     free = n_samples - sum(lengths) - gap * (len(lengths) + 1)
     if free < 0:
         raise ConfigError(
-            f"rate: {len(lengths)} clips, {GAP_S:g} s apart, do not go into"
-            f" {n_samples / sample_rate / 60:g} minutes; give more minutes or a lower rate"
+            f"{len(lengths)} clips with pauses of {GAP_S:g} s do not fit into"
+            f" {n_samples / sample_rate / 60:g} minutes; give more minutes or a lower rate",
+            field="rate",
         )
     offsets = np.sort(generator.integers(free + 1, size=len(lengths)))
     before = np.cumsum([gap, *(length + gap for length in lengths)])[: len(lengths)]
@@ -270,7 +269,7 @@ def _lay(
 
 
 def _clip(store: ClipStore, index: int) -> Samples:
-    """Return the samples (n,) of a clip, its ends faded: its own background must not click."""
+    """Return the samples (n,) of a clip, faded at its ends: its own background must not click."""
     start = int(store.starts[index])
     samples = to_float(store.samples[start : start + int(store.lengths[index])])
     n_fade = min(round(_CLIP_FADE_S * store.sample_rate), len(samples) // 2)
@@ -281,9 +280,9 @@ def _clip(store: ClipStore, index: int) -> Samples:
 
 
 def _word(store: ClipStore, index: int, start: int, dataset: Dataset) -> Word:
-    """Return when the word of a clip is said that starts at sample ``start``."""
+    """Return the annotation of the word in a clip that starts at sample ``start``."""
     example = store.examples[index]
-    first, last = find_speech(_clip(store, index), store.sample_rate)
+    first, last = map(int, find_speech(_clip(store, index), store.sample_rate))
     return Word(
         (start + first) / store.sample_rate,
         (start + last) / store.sample_rate,
@@ -319,8 +318,8 @@ def _render(
 
 
 def add_word(background: Samples, clip: Samples, sample_rate: int, snr_db: float) -> Samples:
-    """Return ``background`` with a clip, both (n,), whose word is ``snr_db`` louder than it."""
-    first, last = find_speech(clip, sample_rate)
+    """Return ``background`` (n,) plus a clip (n,) scaled so that its word is ``snr_db`` louder."""
+    first, last = map(int, find_speech(clip, sample_rate))
     of_word, of_background = (
         float(np.mean(np.square(part[first:last], dtype=np.float64))) for part in (clip, background)
     )

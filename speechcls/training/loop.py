@@ -194,7 +194,7 @@ def _run_epoch(
     parameters = list(recogniser.parameters())
     for step, (features, targets) in enumerate(batches.training(number), start=1):
         with torch.no_grad():
-            features = _mask(recogniser.normalise(features), recogniser, config, generator)
+            features = mask_features(recogniser.normalise(features), recogniser, config, generator)
         loss = batches.loss(forward_mixed_precision(recogniser, features), targets)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -220,7 +220,7 @@ def _run_epoch(
     )
 
 
-def _mask(
+def mask_features(
     features: Tensor, recogniser: Recogniser, config: TrainConfig, generator: torch.Generator
 ) -> Tensor:
     """Return features (batch, n_frames, n_features) with random masks over time and frequency."""

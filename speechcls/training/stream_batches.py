@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from speechcls.audio.speech import SPEECH_FRAME_S, SPEECH_RANGE_DB, SPEECH_SHARE
+from speechcls.audio.speech import find_speech
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.training.augment import add_noise
@@ -98,7 +98,8 @@ def concatenate_clips(
     per_row = min(CLIPS_PER_ROW, len(samples))
     n_rows, n_samples = len(samples) // per_row, samples.shape[1]
     samples = samples[: n_rows * per_row]
-    first, last = find_speech(samples, sample_rate)  # (n_clips,)
+    found = find_speech(samples.cpu().numpy(), sample_rate)
+    first, last = (torch.from_numpy(index).to(samples.device) for index in found)  # (n_clips,)
     gap = round(_GAP_RATIO * n_samples)
     slot = n_samples + gap
     offsets = torch.randint(gap + 1, (len(samples),), generator=generator).to(samples.device)
@@ -133,25 +134,3 @@ def concatenate_clips(
             is_here = (ends >= low) & (ends < high) & is_word
             answers = torch.where(is_here, answer[:, None], answers)
     return rows, answers
-
-
-def find_speech(samples: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Return where the words in clips (batch, n_samples) begin and end, samples (batch,).
-
-    A tenth of the word's loudness comes before its middle eight tenths, a tenth after them;
-    loudness is what a frame has, in dB, above a level between the quiet and the loud ones. A click
-    beside the word moves that little.
-    """
-    hop = max(1, round(SPEECH_FRAME_S * sample_rate))
-    frames = samples.unfold(1, min(2 * hop, samples.shape[1]), hop)
-    level = 10 * torch.log10(frames.square().mean(dim=2).clamp(min=1e-10))
-    loud, quiet = level.quantile(0.95, dim=1), level.quantile(0.1, dim=1)
-    quiet = torch.maximum(quiet, loud - SPEECH_RANGE_DB)
-    floor = quiet + SPEECH_SHARE * (loud - quiet)
-    total = (level - floor[:, None]).clamp(min=0).cumsum(dim=1)
-    share = total / total[:, -1:].clamp(min=1e-10)
-    low, high = ((share < bound).sum(dim=1) for bound in (0.1, 0.9))
-    beyond = (high - low) / 8  # the ends are as long as they would be if it were as loud there
-    first = ((low - beyond) * hop).round().long().clamp(min=0)
-    last = ((high + beyond) * hop).round().long() + frames.shape[2]
-    return first, last.clamp(max=samples.shape[1])

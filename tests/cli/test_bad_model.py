@@ -185,7 +185,7 @@ def test_no_model_at_all(home, tmp_path, call, monkeypatch):
     result = call("predict", home.clip("low"))
     assert (result.code, result.stdout) == (1, "")
     [error] = result.errors
-    assert error.startswith("no model: none is named by --model or $SPEECHCLS_MODEL")
+    assert error.startswith("--model: none is named, here or by $SPEECHCLS_MODEL")
     assert error.endswith("make one with: speechcls train DATA")
 
 

@@ -51,7 +51,7 @@ def test_what_training_says_to_type_next_works(home, run):
 
     evaluated = run(*evaluate, "--json", cwd=home.path)
     assert evaluated.code == 0
-    assert evaluated.stderr == "speechcls: model models/tones-gru (--model)\n"
+    assert evaluated.stderr == "speechcls: model models/tones-gru (named)\n"
     scores = json.loads(evaluated.stdout)
     assert evaluated.stdout.count("\n") == 1
     assert scores["accuracy"] > 0.9
@@ -59,7 +59,7 @@ def test_what_training_says_to_type_next_works(home, run):
     clip = home.clip("low")
     predicted = run("predict", *[clip if p == "CLIP" else p for p in predict], cwd=home.path)
     assert predicted.code == 0
-    assert predicted.stderr == "speechcls: model models/tones-gru (--model)\n"
+    assert predicted.stderr == "speechcls: model models/tones-gru (named)\n"
     [[path, label, probability]] = predicted.rows
     assert (path, label) == (str(clip), "low")
     assert 0.5 < float(probability) <= 1
@@ -178,7 +178,7 @@ def test_a_model_is_replaced_with_force_only(home, tmp_path, train, call):
     before = contents(model)
     refused = train(home.data, model, "--arch", "rnn", "--epochs", "1")
     assert (refused.code, refused.stdout) == (1, "")
-    assert refused.errors == [f"{model}: exists; replace it with --force, or choose another --out"]
+    assert refused.errors == [f"{model}: exists; use force to replace it, or choose another place"]
     assert "epoch" not in refused.stderr
     assert contents(model) == before
 
@@ -196,7 +196,7 @@ def test_force_does_not_replace_what_is_no_model(home, tmp_path, train):
     refused = train(home.data, tmp_path / "letters", "--force", "--epochs", "1")
     assert refused.code == 1
     assert refused.errors == [
-        f"{tmp_path / 'letters'}: exists and is not a model; choose another --out"
+        f"{tmp_path / 'letters'}: exists and is not a model; choose another place"
     ]
     assert (tmp_path / "letters" / "dear.txt").read_text() == "Dear Ann"
 

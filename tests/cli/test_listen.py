@@ -1,5 +1,6 @@
 """``speechcls listen`` on pipes and files: what it prints, and when."""
 
+import io
 import json
 import shutil
 import sys
@@ -8,11 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.artifact.store import load_artifact
-from speechcls.live.listen import CAUSAL_SETTINGS, detect_live
+from speechcls.live.listen import detect_live
 from speechcls.live.sources import Block
-from speechcls.runtime.detection import Detector
-from speechcls.runtime.stream import PosteriorStream
+from speechcls.runtime.streaming import StreamingClassifier
 
 RATE = 16_000
 SAID = [(1.0, "low"), (2.513, "high"), (4.127, "low"), (5.333, "high"), (6.641, "low")]
@@ -49,7 +48,7 @@ def test_words_of_a_file_are_printed_with_time_and_probability(hearer, wav, call
     assert [float(row[0]) for row in result.rows] == pytest.approx(middles, abs=0.4)
     assert all(0.6 <= float(row[2]) <= 1 for row in result.rows)
     assert result.stderr.splitlines() == [
-        f"speechcls: model {hearer} (--model)",
+        f"speechcls: model {hearer} (named)",
         f"speechcls: listening to {wav}; Ctrl-C ends it",
         "speechcls: listened for 8.0 s, 5 words detected",
     ]
@@ -82,10 +81,12 @@ def test_a_window_model_hears_too(home, make_tone, tmp_path, call):
     assert {event["label"] for event in events} == {"high"}
 
 
-def test_a_pipe_is_heard_as_the_file(hearer, wav, call, run):
+def test_a_pipe_gives_the_same_as_the_file(hearer, wav, call, run):
     whole = call("listen", "--from", wav, "--speed", "0", "-m", hearer).stdout
     raw = soundfile.read(wav, dtype="int16")[0].tobytes()
-    for content in (raw, raw + b"\x01", wav.read_bytes()):
+    of_floats = io.BytesIO()
+    soundfile.write(of_floats, soundfile.read(wav)[0], RATE, "FLOAT", format="WAV")
+    for content in (raw, raw + b"\x01", wav.read_bytes(), of_floats.getvalue()):
         result = run("listen", "-", "-m", hearer, stdin=content)
         assert (result.code, result.stdout) == (0, whole), result.stderr
         assert ("ended within a sample" in result.stderr) == (len(content) % 2 == 1)
@@ -117,21 +118,19 @@ def test_the_rate_of_a_pipe_can_be_told(hearer, running, run):
 
 def test_lost_sound_counts_in_times_and_joins_no_halves(hearer, running):
     """Ten seconds are lost within the first word, and its halves are no word."""
-    artifact = load_artifact(hearer)
-    stream = PosteriorStream(artifact)
-    finder = Detector(stream, {"low": 0.8, "high": 0.8}, CAUSAL_SETTINGS, eager=True)
+    classifier = StreamingClassifier.load(hearer, 0.8, ["low", "high"], eager=True)
     cut, lost_s = round(2.3 * RATE), 10.0
     blocks = [
         Block(running[:cut], RATE),
         Block(running[cut:], RATE, lost_s, ("gone",)),
     ]
-    heard = list(detect_live(stream, finder, blocks))
-    events = [event for one in heard for event in one.events]
+    updates = list(detect_live(classifier, blocks))
+    events = [event for update in updates for event in update.events]
     assert [event.label for event in events] == LABELS
     middles = [start_s + BEEP_S / 2 + lost_s * (start_s > 2.3) for start_s, _ in SAID]
     assert [event.centre_s for event in events] == pytest.approx(middles, abs=0.4)
-    assert [one.warnings for one in heard if one.warnings] == [("gone",)]
-    assert heard[-1].time_s == pytest.approx(18.0)
+    assert [update.warnings for update in updates if update.warnings] == [("gone",)]
+    assert updates[-1].time_s == pytest.approx(18.0)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00", b"\x00\x01"])
@@ -161,7 +160,7 @@ def test_wrong_sources_are_refused(hearer, wav, tmp_path, call, run):
     soundfile.write(flac, np.zeros(100), RATE)
     result = run("listen", "-", *options, stdin=flac.read_bytes())
     assert (result.code, result.stdout) == (1, "")
-    assert "stdin: FLAC, not raw PCM; use --from FILE" in result.errors[0]
+    assert "stdin: FLAC, which cannot be read from a pipe; name the file" in result.errors[0]
     for arguments in (["clip.wav"], ["-", "--from", wav], ["--from", wav, "--microphone", "1"]):
         assert call("listen", *arguments, *options).code == 2
 

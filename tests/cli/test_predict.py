@@ -292,7 +292,7 @@ class TestModel:
         monkeypatch.setenv("SPEECHCLS_MODEL", "third")
         result = call("predict", home.clip("low"), "--model", "fourth")
         assert labels_of(result) == ["low"]
-        assert result.stderr == "speechcls: model fourth (--model)\n"
+        assert result.stderr == "speechcls: model fourth (named)\n"
 
     def test_in_the_environment_may_not_be_wrong(self, place, home, call, monkeypatch):
         monkeypatch.setenv("SPEECHCLS_MODEL", "nowhere")
@@ -384,7 +384,7 @@ class TestClassifier:
         assert classifier.predict(samples, sample_rate=rate) == answer
 
     @pytest.mark.parametrize("dtype", ["int16", "float32"])
-    def test_two_channels_are_averaged(self, dtype, classifier, clip, answer, tmp_path):
+    def test_two_channels_of_a_file_are_averaged(self, dtype, classifier, clip, answer, tmp_path):
         samples, rate = soundfile.read(clip, dtype=dtype)
         left = samples // 2 if dtype == "int16" else samples / 2
         stereo = np.stack([left, samples - left], axis=1)
@@ -392,11 +392,9 @@ class TestClassifier:
             tmp_path / "stereo.wav", stereo, rate, "PCM_16" if dtype == "int16" else "FLOAT"
         )
         of_file = classifier.predict(tmp_path / "stereo.wav")
-        of_array = classifier.predict(stereo)
-        assert of_array.label == "rise"
+        of_array = classifier.predict(soundfile.read(tmp_path / "stereo.wav")[0].mean(axis=1))
+        assert of_array.label == of_file.label == "rise"
         assert of_array.probabilities == pytest.approx(of_file.probabilities, abs=1e-5)
-        same = classifier.predict(np.stack([samples, samples], axis=1))
-        assert same.probabilities == pytest.approx(answer.probabilities, abs=1e-5)
 
     @pytest.mark.parametrize("rate", [8_000, 22_050, 48_000])
     def test_another_sample_rate(self, rate, classifier, make_tone, tmp_path):
@@ -417,7 +415,7 @@ class TestClassifier:
             (np.zeros(0, np.float32), "array: empty"),
             (np.full(9, np.nan, np.float32), "NaN"),
             (np.zeros(9, np.int32), "array of int32"),
-            (np.zeros((2, 2, 2), np.float32), "3-dimensional"),
+            (np.zeros((2, 2, 2), np.float32), r"shape \(2, 2, 2\)"),
         ],
     )
     def test_impossible_array(self, samples, message, classifier):

@@ -146,7 +146,7 @@ def test_artifacts_of_clips_alone_and_impossible_steps_are_refused() -> None:
     artifact, _ = make("fastrnn")
     with pytest.raises(ConfigError, match="a stream has no mean of the whole clip"):
         build_recogniser(FeatureConfig(), NetworkConfig("gru", readout="stream"), [0, 1], seed=0)
-    with pytest.raises(ConfigError, match="every: 0 s is not possible"):
+    with pytest.raises(ConfigError, match="every_s: 0 s is not possible"):
         PosteriorStream(artifact, 0.0)
     (artifact.path / "stream.onnx").rename(artifact.path / "away")
     with pytest.raises(ArtifactError, match=r"stream.onnx: no such file; .* train it again"):

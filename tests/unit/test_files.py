@@ -1,10 +1,23 @@
-"""A file is there as a whole, or what was there before."""
+"""A file is there as a whole, or what was there before; CSV and JSON are read back."""
 
+import csv
+import io
+import json
 import os
+from pathlib import Path
 
 import pytest
 
-from speechcls.files import write_atomic, write_csv
+from speechcls.files import (
+    csv_text,
+    is_file_name,
+    json_bytes,
+    open_atomic,
+    open_text_atomic,
+    write_atomic,
+    write_csv,
+    write_folder_atomic,
+)
 
 
 def test_a_file_is_written_and_replaced_and_leaves_nothing_beside_it(tmp_path):
@@ -53,3 +66,87 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     assert os.read(reader, 100) == b"content"
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_lines_are_written_as_they_come_and_named_at_the_end(tmp_path):
+    place = tmp_path / "a" / "lines.txt"
+    with open_text_atomic(place) as file:
+        file.write("n\udcf6\n")
+        file.flush()
+        assert not place.exists()
+        file.write("é\r\n")
+    assert place.read_bytes() == b"n\xf6\n" + "é\r\n".encode()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "a", place]
+
+
+def test_an_error_or_interrupt_while_writing_leaves_what_was_there(tmp_path):
+    place = tmp_path / "lines.txt"
+    place.write_text("old")
+    for error in (KeyError, KeyboardInterrupt, OSError):
+        with pytest.raises(error), open_text_atomic(place) as file:
+            file.write("new")
+            raise error
+    assert place.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as error, open_atomic(tmp_path / "out"):
+        (tmp_path / "absent").read_bytes()
+    assert error.value.filename == str(tmp_path / "absent")
+
+
+def test_what_must_not_be_overwritten_is_not(tmp_path):
+    place = tmp_path / "take.wav"
+    write_atomic(place, b"first", overwrite=False)
+    with pytest.raises(FileExistsError) as error:
+        write_atomic(place, b"second", overwrite=False)
+    assert error.value.filename == str(place)
+    assert place.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("n_bytes", [1, 100_000])
+def test_a_full_disk_names_the_file(n_bytes):
+    if not Path("/dev/full").exists():
+        pytest.skip("no device that is always full")
+    with pytest.raises(OSError) as error:
+        write_atomic(Path("/dev/full"), b"x" * n_bytes)
+    assert error.value.filename == "/dev/full"
+
+
+def test_a_folder_replaces_one_as_a_whole(tmp_path, monkeypatch):
+    place = tmp_path / "model"
+    write_folder_atomic(place, {"a": b"1", "b": b"2"})
+    write_folder_atomic(place, {"b": b"3"})
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == {"b": b"3"}
+    monkeypatch.setattr(os, "fsync", lambda descriptor: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_folder_atomic(place, {"c": b"4"})
+    assert [path.name for path in place.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("cell", ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "\udcf6", " a "])
+def test_csv_is_read_back_whatever_a_cell_holds(cell):
+    text = csv_text(("x", "y"), [(cell, 1), (None, cell)])
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["x", "y"], [cell, "1"], ["", cell]]
+    assert csv_text(("x",), [(1,)]) == "x\n1\n"
+
+
+def test_json_is_read_back_whatever_a_name_is_made_of():
+    content = {"label": "n\udcf6 é"}
+    assert json.loads(json_bytes(content)) == content
+    assert json_bytes(content).decode("utf-8").startswith('{\n  "label": ')
+
+
+@pytest.mark.parametrize("name", ["yes", "turn on", "été", "_unknown_", "a.b", "x" * 200])
+def test_names_that_any_system_takes(name):
+    assert is_file_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".x", "x ", " x", "x.", "a/b", "a:b", "a\nb", "\udcf6", "é" * 101]
+)
+def test_names_that_some_system_refuses(name):
+    assert not is_file_name(name)

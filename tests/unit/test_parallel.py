@@ -1,4 +1,4 @@
-"""Working ahead: order, errors in their place, no waiting, no hoarding, and an end."""
+"""Ordered parallel map: order, errors in their place, no waiting, back-pressure, and an end."""
 
 import itertools
 import random
@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from speechcls import parallel as readahead
-from speechcls.parallel import map_batches
+from speechcls import parallel
+from speechcls.parallel import N_AHEAD, POLL_S, map_batches
 
 PATIENCE_S = 10  # after which a test gives up on another thread
 
 
-def read_ahead(items, read, jobs, batch_size):
+def map_reads(items, read, jobs, batch_size):
     """Batches of pairs of an item and what ``read`` makes of it."""
     return map_batches(items, lambda batch: [(i, read(i)) for i in batch], jobs, batch_size)
 
@@ -52,18 +52,18 @@ def test_order_is_kept_whatever_takes_how_long(jobs, batch_size):
         time.sleep(times_s[number])
         return number * number
 
-    batches = list(read_ahead(range(150), read, jobs, batch_size))
+    batches = list(map_reads(range(150), read, jobs, batch_size))
     assert flat(batches) == [(number, number * number) for number in range(150)]
     assert all(1 <= len(batch) <= batch_size for batch in batches)
 
 
 def test_nothing_comes_of_nothing():
-    assert list(read_ahead([], str, 2, 10)) == []
+    assert list(map_reads([], str, 2, 10)) == []
 
 
-def test_more_items_than_are_read_ahead():
-    n = 3 * readahead._N_AHEAD
-    assert flat(read_ahead(range(n), str, 4, 50)) == [(i, str(i)) for i in range(n)]
+def test_more_items_than_are_map_reads():
+    n = 3 * N_AHEAD
+    assert flat(map_reads(range(n), str, 4, 50)) == [(i, str(i)) for i in range(n)]
 
 
 def test_an_error_of_the_source_comes_after_everything_before_it():
@@ -77,7 +77,7 @@ def test_an_error_of_the_source_comes_after_everything_before_it():
 
     got = []
     with pytest.raises(OSError, match="the list is gone"):
-        got.extend(pair for batch in read_ahead(source(), read, 2, 3) for pair in batch)
+        got.extend(pair for batch in map_reads(source(), read, 2, 3) for pair in batch)
     assert got == [(number, number) for number in range(5)]
 
 
@@ -95,7 +95,7 @@ def test_an_unforeseen_error_of_a_read_comes_after_everything_before_it():
 
     got = []
     with pytest.raises(ZeroDivisionError):
-        for batch in read_ahead(range(8), read, 4, 1):
+        for batch in map_reads(range(8), read, 4, 1):
             got += batch
     assert got == [(0, 0), (1, 1), (2, 2)]
 
@@ -110,7 +110,7 @@ def test_a_slow_source_gets_each_answer_before_it_goes_on():
             assert answered.acquire(timeout=PATIENCE_S), "no answer"
 
     got = []
-    for batch in read_ahead(source(), str, 2, 64):
+    for batch in map_reads(source(), str, 2, 64):
         got.append(batch)
         answered.release()
     assert got == [[(number, str(number))] for number in range(4)]
@@ -123,7 +123,7 @@ def test_a_slow_batch_does_not_hold_up_what_is_ready():
         assert number == 0 or first_out.wait(PATIENCE_S), "number 0 waits for number 1"
         return number
 
-    batches = read_ahead(range(3), read, 2, 1)
+    batches = map_reads(range(3), read, 2, 1)
     assert next(batches) == [(0, 0)]
     first_out.set()
     assert flat(batches) == [(1, 1), (2, 2)]
@@ -162,13 +162,13 @@ def test_as_many_reads_run_at_once_as_there_are_jobs():
             running -= 1
         return number
 
-    assert len(flat(read_ahead(range(9), read, 3, 1))) == 9
+    assert len(flat(map_reads(range(9), read, 3, 1))) == 9
     assert most == 3
 
 
-@pytest.mark.parametrize("n_ahead", [1, 8, readahead._N_AHEAD])
+@pytest.mark.parametrize("n_ahead", [1, 8, N_AHEAD])
 def test_no_more_is_read_than_fits_ahead(n_ahead, monkeypatch):
-    monkeypatch.setattr(readahead, "_N_AHEAD", n_ahead)
+    monkeypatch.setattr(parallel, "N_AHEAD", n_ahead)
     source, n_read = Source(), itertools.count()
     read_so_far = []
 
@@ -176,10 +176,10 @@ def test_no_more_is_read_than_fits_ahead(n_ahead, monkeypatch):
         read_so_far.append(next(n_read))
         return number
 
-    results = read_ahead(source, read, 2, 1)
+    results = map_reads(source, read, 2, 1)
     assert next(results) == [(0, 0)]
     wait_until(lambda: source.n_taken > n_ahead)
-    time.sleep(3 * readahead._POLL_S)
+    time.sleep(3 * POLL_S)
     # Number 0 is out, four answers wait, each job holds one more that waits to be let in, and so
     # does the source.
     assert source.n_taken <= n_ahead + 8
@@ -188,14 +188,14 @@ def test_no_more_is_read_than_fits_ahead(n_ahead, monkeypatch):
     for number in range(1, 6):
         assert next(results) == [(number, number)]
     wait_until(lambda: source.n_taken > n_ahead + 5)
-    time.sleep(3 * readahead._POLL_S)
+    time.sleep(3 * POLL_S)
     assert source.n_taken <= n_ahead + 13
     results.close()
 
 
 def test_nothing_is_read_before_the_first_is_asked_for():
     source = Source()
-    results = read_ahead(source, str, 2, 1)
+    results = map_reads(source, str, 2, 1)
     time.sleep(0.05)
     assert source.n_taken == 0
     results.close()
@@ -204,20 +204,20 @@ def test_nothing_is_read_before_the_first_is_asked_for():
 def test_an_early_end_stops_the_source_and_its_threads():
     before = set(threading.enumerate())
     source = Source()
-    results = read_ahead(source, str, 2, 1)
+    results = map_reads(source, str, 2, 1)
     next(results)
     assert set(threading.enumerate()) > before
     results.close()
     wait_until(lambda: set(threading.enumerate()) <= before)
     n_taken = source.n_taken
-    time.sleep(2 * readahead._POLL_S)
+    time.sleep(2 * POLL_S)
     assert source.n_taken == n_taken
 
 
 def test_an_error_of_the_consumer_stops_the_source_too():
     before = set(threading.enumerate())
     with pytest.raises(KeyError):
-        for _ in read_ahead(Source(), str, 2, 1):
+        for _ in map_reads(Source(), str, 2, 1):
             raise KeyError
     wait_until(lambda: set(threading.enumerate()) <= before)
 
@@ -231,15 +231,15 @@ def test_what_waits_to_be_read_is_dropped_at_an_early_end():
         assert number == 0 or first_out.wait(PATIENCE_S)
         return number
 
-    results = read_ahead(range(100), read, 1, 1)
+    results = map_reads(range(100), read, 1, 1)
     assert next(results) == [(0, 0)]
     results.close()
     first_out.set()
-    time.sleep(2 * readahead._POLL_S)
+    time.sleep(2 * POLL_S)
     assert len(reads) <= 4  # the one handed out, two that wait, and one already under way
 
 
 def test_threads_end_with_the_items():
     before = set(threading.enumerate())
-    assert len(flat(read_ahead(range(20), str, 3, 4))) == 20
+    assert len(flat(map_reads(range(20), str, 3, 4))) == 20
     wait_until(lambda: set(threading.enumerate()) <= before)

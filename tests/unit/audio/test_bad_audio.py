@@ -145,9 +145,11 @@ def test_nothing_is_left_of_one_sample_at_a_third_of_its_rate(tmp_path, write_wa
 
 def test_a_part_beyond_the_end(tmp_path, write_wav, tone):
     path = write_wav(tmp_path / "clip.wav", tone(440.0, 1.5))
-    expected = f"{path}: nothing between 2 s and the end (it lasts 1.50 s); mend start_s and end_s"
+    expected = (
+        f"{path}: nothing between 2 s and the end (it lasts 1.50 s); correct start_s and end_s"
+    )
     assert message_of(path, 2.0) == expected
-    expected = f"{path}: nothing between 1 s and 0.5 s (it lasts 1.50 s); mend start_s and end_s"
+    expected = f"{path}: nothing between 1 s and 0.5 s (it lasts 1.50 s); correct start_s and end_s"
     assert message_of(path, 1.0, 0.5) == expected
 
 

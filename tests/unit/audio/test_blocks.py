@@ -35,7 +35,7 @@ class Pipe(io.RawIOBase):
         return len(piece)
 
 
-def heard(source, block_s=0.1, **options):
+def read_all(source, block_s=0.1, **options):
     """All of a recording until its end or its fault, and that fault."""
     blocks, fault = [np.empty(0, dtype=np.float32)], ""
     with open_recording(source, RATE, **options) as recording:
@@ -57,21 +57,21 @@ def noise(rng):
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_blocks_of_any_length_make_the_same_sound(block_s, rate, noise, tmp_path, write_wav):
     path = write_wav(tmp_path / "a.wav", noise, rate)
-    samples, fault = heard(path, block_s)
+    samples, fault = read_all(path, block_s)
     assert fault == ""
     assert samples.dtype == np.float32
-    np.testing.assert_allclose(samples, heard(path, 0.25)[0], atol=1e-6)
+    np.testing.assert_allclose(samples, read_all(path, 0.25)[0], atol=1e-6)
 
 
 def test_a_recording_at_the_models_rate_is_that_of_read_clip(noise, tmp_path, write_wav):
     path = write_wav(tmp_path / "a.flac", noise)
-    assert np.array_equal(heard(path)[0], read_clip(path, RATE))
+    assert np.array_equal(read_all(path)[0], read_clip(path, RATE))
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
 def test_resampled_blocks_are_those_of_read_clip(rate, noise, tmp_path, write_wav):
     path = write_wav(tmp_path / "a.wav", noise, rate, "FLOAT")
-    samples, whole = heard(path)[0], read_clip(path, RATE)
+    samples, whole = read_all(path)[0], read_clip(path, RATE)
     assert abs(len(samples) - len(whole)) <= 1
     np.testing.assert_allclose(samples[500 : len(whole) - 500], whole[500:-500], atol=1e-3)
     assert np.abs(whole).max() > 0.1
@@ -80,9 +80,9 @@ def test_resampled_blocks_are_those_of_read_clip(rate, noise, tmp_path, write_wa
 def test_channels(tmp_path, write_wav, tone):
     left, right = tone(300.0), tone(700.0)
     path = write_wav(tmp_path / "a.wav", np.stack([left, right], axis=1), subtype="FLOAT")
-    assert np.array_equal(heard(path, channel=1)[0], left)
-    assert np.array_equal(heard(path, channel=2)[0], right)
-    np.testing.assert_allclose(heard(path)[0], (left + right) / 2, atol=1e-7)
+    assert np.array_equal(read_all(path, channel=1)[0], left)
+    assert np.array_equal(read_all(path, channel=2)[0], right)
+    np.testing.assert_allclose(read_all(path)[0], (left + right) / 2, atol=1e-7)
     with open_recording(path, RATE, channel=3) as recording, pytest.raises(AudioError) as raised:
         next(recording.blocks())
     assert str(raised.value) == f"{path}: has no channel 3; name one of 1 to 2"
@@ -100,7 +100,7 @@ def test_the_duration_is_known_of_a_file_and_of_a_pipe_that_tells(tmp_path, writ
 @pytest.mark.parametrize("size", [0, 10, 0x7FFF_F000, 0xFFFF_FFFF])
 def test_a_wav_from_a_pipe_whatever_size_it_claims(size):
     data = struct.pack("<5h", 0, 16_384, -16_384, -32_768, 8_192)
-    samples, fault = heard(Pipe(wav_bytes(data, size=size), most=3), name="-")
+    samples, fault = read_all(Pipe(wav_bytes(data, size=size), most=3), name="-")
     assert (samples.tolist(), fault) == (FIVE, "")
 
 
@@ -122,19 +122,19 @@ def test_a_wav_from_a_pipe_whatever_size_it_claims(size):
     ],
 )
 def test_a_wav_of_every_depth_from_a_pipe(content):
-    assert heard(Pipe(content))[0].tolist() == FIVE
+    assert read_all(Pipe(content))[0].tolist() == FIVE
 
 
 def test_what_stands_before_and_behind_the_samples_of_a_wav_is_no_sound():
     content = wav_bytes(struct.pack("<2h", 16_384, -16_384))
     note = b"LIST\3\0\0\0odd\0"  # padded to a whole number of pairs
     before, data = content[:36], content[36:]
-    assert heard(Pipe(before + note + data + note))[0].tolist() == [0.5, -0.5]
+    assert read_all(Pipe(before + note + data + note))[0].tolist() == [0.5, -0.5]
 
 
 def test_another_format_from_a_pipe(noise, tmp_path, write_wav):
     path = write_wav(tmp_path / "a.flac", noise)
-    assert np.array_equal(heard(Pipe(path.read_bytes()))[0], heard(path)[0])
+    assert np.array_equal(read_all(Pipe(path.read_bytes()))[0], read_all(path)[0])
 
 
 def test_a_pipe_of_the_system_gives_blocks_before_its_end():
@@ -155,9 +155,9 @@ def test_a_pipe_of_the_system_gives_blocks_before_its_end():
 def test_sound_without_a_header(tmp_path):
     data = struct.pack("<5h", 0, 16_384, -16_384, -32_768, 8_192)
     (tmp_path / "a.raw").write_bytes(data)
-    assert heard(tmp_path / "a.raw", raw_rate=RATE)[0].tolist() == FIVE
-    assert heard(Pipe(data, most=3), raw_rate=RATE)[0].tolist() == FIVE
-    assert len(heard(Pipe(data * 100), raw_rate=8_000)[0]) == 1_000
+    assert read_all(tmp_path / "a.raw", raw_rate=RATE)[0].tolist() == FIVE
+    assert read_all(Pipe(data, most=3), raw_rate=RATE)[0].tolist() == FIVE
+    assert len(read_all(Pipe(data * 100), raw_rate=8_000)[0]) == 1_000
 
 
 @pytest.mark.parametrize("through_pipe", [False, True])
@@ -165,23 +165,23 @@ def test_what_a_truncated_wav_holds_comes_before_its_error(
     through_pipe, noise, tmp_path, write_wav
 ):
     path = write_wav(tmp_path / "a.wav", noise)
-    expected = heard(path)[0][:20_000]
+    expected = read_all(path)[0][:20_000]
     path.write_bytes(path.read_bytes()[: 44 + 40_000])
     if through_pipe:
         with path.open("rb") as file:
-            samples, fault = heard(Pipe(file.read()))
+            samples, fault = read_all(Pipe(file.read()))
         assert fault.endswith(": truncated (20000 of 33333 frames); copy it again")
     else:
-        samples, fault = heard(path)
+        samples, fault = read_all(path)
         assert fault == f"{path}: truncated (40000 of 66666 bytes); copy it again"
     assert np.array_equal(samples, expected)
 
 
 def test_what_a_truncated_flac_holds_comes_before_its_error(noise, tmp_path, write_wav):
     path = write_wav(tmp_path / "a.flac", np.tile(noise, 5))
-    expected = heard(path)[0]
+    expected = read_all(path)[0]
     path.write_bytes(path.read_bytes()[:-60_000])
-    samples, fault = heard(path)
+    samples, fault = read_all(path)
     assert fault.startswith(f"{path}: ")
     assert len(samples) > 80_000
     assert np.array_equal(samples, expected[: len(samples)])
@@ -192,7 +192,7 @@ def test_what_comes_before_a_sample_that_is_no_number(value, noise, tmp_path):
     broken = noise.copy()
     broken[20_000] = value
     soundfile.write(tmp_path / "a.wav", broken, RATE, subtype="FLOAT")
-    samples, fault = heard(tmp_path / "a.wav")
+    samples, fault = read_all(tmp_path / "a.wav")
     assert fault == f"{tmp_path / 'a.wav'}: NaN or infinite samples; export it again"
     assert np.array_equal(samples, noise[:19_200])  # the blocks before
 
@@ -220,7 +220,7 @@ def test_a_wav_from_a_pipe_that_is_cut_in_its_header_or_compressed():
         (whole[:30], "a: no audio data (0 frames)"),
         (
             wav_bytes(b"\0" * 8, bits=4, tag=0x11),
-            "a: a WAV of a kind that is not heard from a pipe",
+            "a: a WAV of a kind that cannot be read from a pipe",
         ),
         (whole[:12] + whole[36:], "a: not readable audio (no format before the samples)"),
     ]:

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from speechcls.data.annotations import Word
-from speechcls.evaluation.calibration import expected_calibration_error, fit_temperature
+from speechcls.evaluation.calibration import fit_temperature
 from speechcls.evaluation.detection_metrics import (
     TOLERANCE_S,
     hours_for,
@@ -17,6 +17,7 @@ from speechcls.evaluation.detection_metrics import (
     trade_off,
     upper_rate,
 )
+from speechcls.evaluation.metrics import expected_calibration_error
 from speechcls.runtime.detection import Event
 
 

@@ -89,7 +89,7 @@ def plug(monkeypatch):
         monkeypatch.setitem(sys.modules, "sounddevice", fake)
         return fake
 
-    monkeypatch.setattr(microphone, "_RETRY_S", 0.0)
+    monkeypatch.setattr(microphone, "RETRY_S", 0.0)
     return put
 
 
@@ -97,74 +97,76 @@ def block(value):
     return np.full(N, value, dtype=np.float32)
 
 
-def hear(fake, n_blocks, device=None):
+def record(fake, n_blocks, device=None):
     with Microphone(device, clock=lambda: fake.now) as source:
         blocks = source.blocks()
         return [next(blocks) for _ in range(n_blocks)]
 
 
 def test_what_the_device_gives_comes_in_order(plug):
-    heard = hear(plug(block(0.1), block(0.2), block(0.3)), 3)
-    assert [b.samples[0] for b in heard] == pytest.approx([0.1, 0.2, 0.3])
-    assert [(b.rate, b.lost_s, b.warnings, len(b.samples)) for b in heard] == [(RATE, 0, (), N)] * 3
+    recorded = record(plug(block(0.1), block(0.2), block(0.3)), 3)
+    assert [b.samples[0] for b in recorded] == pytest.approx([0.1, 0.2, 0.3])
+    assert [(b.rate, b.lost_s, b.warnings, len(b.samples)) for b in recorded] == [
+        (RATE, 0, (), N)
+    ] * 3
 
 
-def test_an_overrun_is_told_with_what_it_cost(plug):
+def test_an_overrun_is_reported_with_what_it_cost(plug):
     fake = plug(block(0.1), (block(0.2), True), block(0.3))
     step = iter([0.0, 0.5, 0.0])
     fake.on_read = lambda: setattr(fake, "now", fake.now + next(step))
-    heard = hear(fake, 3)
-    assert [b.lost_s for b in heard] == pytest.approx([0, 0.5, 0])
-    assert heard[1].warnings == ("microphone: overrun; about 0.50 s were not heard",)
+    recorded = record(fake, 3)
+    assert [b.lost_s for b in recorded] == pytest.approx([0, 0.5, 0])
+    assert recorded[1].warnings == ("microphone: overrun; about 0.50 s were lost",)
 
 
 def test_an_unplugged_device_is_opened_again(plug):
     fake = plug(block(0.1), PortAudioError("Device gone"), block(0.2), refusals=3)
     fake.rates = deque([RATE, RATE, RATE, RATE, 8_000])
-    heard = hear(fake, 4)
-    assert [len(b.samples) for b in heard] == [N, 0, 0, N]
-    assert heard[1].warnings == ("microphone: lost (Device gone); opening it again every 0 s",)
-    assert heard[2].warnings == ("microphone: back after 3.0 s in which nothing was heard",)
-    assert [b.lost_s for b in heard] == [0, 0, 3.0, 0]
-    assert heard[3].samples[0] == pytest.approx(0.2)
-    assert heard[3].rate == 8_000  # what the system took for the lost one
+    recorded = record(fake, 4)
+    assert [len(b.samples) for b in recorded] == [N, 0, 0, N]
+    assert recorded[1].warnings == ("microphone: lost (Device gone); opening it again every 0 s",)
+    assert recorded[2].warnings == ("microphone: back after 3.0 s, which were lost",)
+    assert [b.lost_s for b in recorded] == [0, 0, 3.0, 0]
+    assert recorded[3].samples[0] == pytest.approx(0.2)
+    assert recorded[3].rate == 8_000  # what the system took for the lost one
     assert fake.n_opened >= 2
 
 
-def test_what_cannot_wait_is_lost_and_told(plug, monkeypatch):
+def test_what_cannot_wait_is_lost_and_reported(plug, monkeypatch):
     monkeypatch.setattr(microphone, "WAITING_S", 3 * 0.04)
     fake = plug(*(block(k / 10) for k in range(6)))
     source = Microphone(clock=lambda: fake.now)
     with pytest.raises(Ended):
-        source._read_on()  # nobody listens: three blocks wait, three are lost
+        source.read()  # nobody listens: three blocks wait, three are lost
     fake.script.append(block(0.9))
     blocks = source.blocks()
-    heard = [next(blocks) for _ in range(3)]
+    recorded = [next(blocks) for _ in range(3)]
     with pytest.raises(Ended):
-        source._read_on()
-    heard.append(next(blocks))
-    assert [b.samples[0] for b in heard] == pytest.approx([0.0, 0.1, 0.2, 0.9])
-    assert [b.lost_s for b in heard] == pytest.approx([0, 0, 0, 0.12])
-    assert heard[3].warnings == ("microphone: held up; 0.12 s were not heard",)
+        source.read()
+    recorded.append(next(blocks))
+    assert [b.samples[0] for b in recorded] == pytest.approx([0.0, 0.1, 0.2, 0.9])
+    assert [b.lost_s for b in recorded] == pytest.approx([0, 0, 0, 0.12])
+    assert recorded[3].warnings == ("microphone: too slow; 0.12 s were lost",)
 
 
-def test_news_that_cannot_wait_are_told_later(plug, monkeypatch):
+def test_warnings_that_cannot_wait_are_reported_later(plug, monkeypatch):
     monkeypatch.setattr(microphone, "WAITING_S", 0.04)
     fake = plug(block(0.1))
     source = Microphone(clock=lambda: fake.now)
-    source._put(block(0.1))
-    source._put(block(0.2), "first")
-    source._put(block(0.3), "second")
+    source.put(block(0.1))
+    source.put(block(0.2), "first")
+    source.put(block(0.3), "second")
     blocks = source.blocks()
     next(blocks)
-    source._put(block(0.4))
-    told = next(blocks)
-    assert told.warnings == ("first", "second", "microphone: held up; 0.08 s were not heard")
-    assert told.lost_s == pytest.approx(0.08)
+    source.put(block(0.4))
+    reported = next(blocks)
+    assert reported.warnings == ("first", "second", "microphone: too slow; 0.08 s were lost")
+    assert reported.lost_s == pytest.approx(0.08)
 
 
-def test_a_device_that_gives_nothing_is_told(plug, monkeypatch):
-    monkeypatch.setattr(microphone, "_SILENT_S", 0.0)
+def test_a_device_that_gives_nothing_is_reported(plug, monkeypatch):
+    monkeypatch.setattr(microphone, "SILENT_S", 0.0)
     fake = plug()
     source = Microphone(clock=lambda: fake.now)
     assert "no sound for" in next(source.blocks()).warnings[0]
@@ -172,7 +174,7 @@ def test_a_device_that_gives_nothing_is_told(plug, monkeypatch):
 
 def test_a_device_is_named_by_number_or_by_a_part_of_its_name(plug):
     for device in ("1", "USB"):
-        assert len(hear(plug(block(0.1)), 1, device)) == 1
+        assert len(record(plug(block(0.1)), 1, device)) == 1
     plug()
     with pytest.raises(AudioError, match="No input device matching 'nix'; choose another"):
         Microphone("nix")

@@ -1,4 +1,4 @@
-"""Where takes are written: after what is there, over nothing, whole or not at all."""
+"""Takes: which are good, and where they are written: over nothing, whole or not at all."""
 
 import os
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from speechcls.audio.samples import to_float, to_pcm
 from speechcls.data.layouts import load_dataset
+from speechcls.data_quality.signal import faults_of, measure
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.live.takes import Takes
+from speechcls.live.takes import Takes, reject_reason
 
 
 def test_takes_are_numbered_after_the_highest_that_is_there(tmp_path, tone):
@@ -56,7 +58,7 @@ def test_what_fails_leaves_nothing(tmp_path, tone, monkeypatch):
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path, tone):
     (tmp_path / "yes").write_text("")
-    with pytest.raises(DatasetError, match="choose another --out"):
+    with pytest.raises(DatasetError, match="choose another place"):
         Takes(tmp_path, "yes", "ann").write(tone(440, 0.1))
 
 
@@ -76,3 +78,29 @@ def test_a_speaker_that_is_no_name_is_refused(speaker, tmp_path):
 
 def test_labels_of_the_data_that_are_no_words_are_possible(tmp_path, tone):
     assert Takes(tmp_path, "_unknown_", "ann").write(tone(440, 0.1)).is_file()
+
+
+def test_why_a_take_is_rejected(tone):
+    good = tone(440, 0.5, amplitude=0.5)
+    assert reject_reason(good, 0.5, 1.0) is None
+    assert "clipped" in reject_reason(np.clip(4 * good, -1, 1), 0.5, 1.0)
+    assert "too faint" in reject_reason(0.01 * good, 0.5, 1.0)
+    assert "1.2 s long" in reject_reason(good, 1.2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "limit", "is_clipped"),
+    [
+        (0.99, 1.0, False),  # loud and clean
+        (1.5, 0.9, True),  # clipped before its level was turned down
+        (1.5, 1.0, True),
+        (0.5, 1.0, False),
+    ],
+)
+def test_record_and_check_agree_on_what_is_clipped(amplitude, limit, is_clipped, tone):
+    take = np.clip(tone(440, amplitude=amplitude), -limit, limit)
+    rejected = reject_reason(take, 0.5, 1.0) or ""
+    assert rejected.startswith("clipped") == is_clipped
+    written = to_float(to_pcm(take))[:, None]
+    found = {fault.kind for fault in faults_of(measure(written, 16_000), 1.0, 16_000)}
+    assert ("clipped" in found) == is_clipped

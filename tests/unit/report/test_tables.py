@@ -11,8 +11,11 @@ from sklearn.metrics import roc_auc_score
 
 from speechcls.audio.level import level_db, snr_db
 from speechcls.audio.samples import unpad
-from speechcls.evaluation.calibration import expected_calibration_error, reliability_bins
-from speechcls.evaluation.metrics import wilson_interval
+from speechcls.evaluation.metrics import (
+    expected_calibration_error,
+    reliability_bins,
+    wilson_interval,
+)
 from speechcls.report.figures import draw_reliability
 from speechcls.report.results import Results
 from speechcls.report.tables import (

@@ -1,4 +1,4 @@
-"""Posteriors become events: when a word was, how sure, one for each, none that is not asked for."""
+"""Posteriors become events: when a word was, how likely, one each, none that is not asked for."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ from speechcls.runtime.detection import (
     Event,
     EventSettings,
     choose_thresholds,
-    find_events,
+    detect_events,
 )
 from speechcls.runtime.stream import Posteriors
 
@@ -24,7 +24,7 @@ EVERY_S = 0.1
 
 
 def fake_stream(is_causal=False, every_s=EVERY_S):
-    """What an EventFinder asks of a stream."""
+    """What a Detector asks of a stream."""
     features = FeatureConfig()
     artifact = SimpleNamespace(
         features=features, network=NetworkConfig(arch="crnn"), labels=LABELS, path=None
@@ -34,7 +34,7 @@ def fake_stream(is_causal=False, every_s=EVERY_S):
     )
 
 
-def answers(n, bumps, every_s=EVERY_S):
+def posteriors(n, bumps, every_s=EVERY_S):
     """Posteriors that say silence, but for ``bumps``: label, first and last answer, probability."""
     rows = np.zeros((n, len(LABELS)), np.float32)
     for label, first, last, probability in bumps:
@@ -46,16 +46,16 @@ def answers(n, bumps, every_s=EVERY_S):
 def find(bumps, thresholds=None, settings=RAW, n=60, pieces=1, **options):
     """The events in such answers, given all at once or in pieces."""
     stream = fake_stream(options.pop("is_causal", False))
-    finder = Detector(stream, thresholds or {"yes": 0.5, "no": 0.5}, settings, **options)
-    every = answers(n, bumps)
+    detector = Detector(stream, thresholds or {"yes": 0.5, "no": 0.5}, settings, **options)
+    every = posteriors(n, bumps)
     found = []
     for times, rows in zip(
         np.array_split(every.times_s, pieces),
         np.array_split(every.probabilities, pieces),
         strict=True,
     ):
-        found += finder.push(Posteriors(times, rows))
-    return found + finder.finish()
+        found += detector.push(Posteriors(times, rows))
+    return found + detector.finish()
 
 
 def test_a_word_lies_in_the_middle_of_the_windows_that_hold_it():
@@ -67,7 +67,7 @@ def test_a_word_lies_in_the_middle_of_the_windows_that_hold_it():
     assert event.end_s - event.start_s == pytest.approx(0.3)
 
 
-def test_a_causal_word_has_ended_when_it_is_heard():
+def test_a_causal_word_has_ended_when_it_is_detected():
     [event] = find([("no", 19, 25, 0.9)], is_causal=True)
     assert event.centre_s == pytest.approx(2.3 - 0.35)
     [eager] = find([("no", 19, 25, 0.9)], is_causal=True, eager=True)
@@ -114,15 +114,15 @@ def test_smoothing_averages_and_moves_nothing():
     assert find([("yes", 20, 20, 0.9)], {"yes": 0.35}, settings) == []
 
 
-def test_eager_finders_report_at_once_and_never_twice():
-    finder = Detector(fake_stream(True), {"yes": 0.5}, RAW, eager=True)
-    every = answers(40, [("yes", 10, 14, 0.9), ("yes", 30, 34, 0.9)])
+def test_eager_detectors_report_at_once_and_never_twice():
+    detector = Detector(fake_stream(True), {"yes": 0.5}, RAW, eager=True)
+    every = posteriors(40, [("yes", 10, 14, 0.9), ("yes", 30, 34, 0.9)])
     at = []
     for i in range(40):
         part = Posteriors(every.times_s[i : i + 1], every.probabilities[i : i + 1])
-        at += [(i, event.label) for event in finder.push(part)]
+        at += [(i, event.label) for event in detector.push(part)]
     assert at == [(10, "yes"), (30, "yes")]
-    assert finder.finish() == []
+    assert detector.finish() == []
 
 
 def test_the_end_of_the_sound_ends_a_word():
@@ -131,21 +131,34 @@ def test_the_end_of_the_sound_ends_a_word():
 
 
 def test_events_come_long_before_the_end():
-    finder = Detector(fake_stream(), {"yes": 0.5}, RAW)
-    found = finder.push(answers(60, [("yes", 5, 9, 0.9)]))
+    detector = Detector(fake_stream(), {"yes": 0.5}, RAW)
+    found = detector.push(posteriors(60, [("yes", 5, 9, 0.9)]))
     assert [event.label for event in found] == ["yes"]
 
 
-def test_sound_in_blocks_becomes_events():
+def test_several_detectors_go_over_one_stream():
     stream = fake_stream()
-    every = answers(60, [("yes", 10, 14, 0.9)])
-    parts = iter([Posteriors(every.times_s[:30], every.probabilities[:30])])
-    stream.feed = lambda block: next(parts)
-    stream.finish = lambda: Posteriors(every.times_s[30:], every.probabilities[30:])
-    finder = Detector(stream, {"yes": 0.5}, RAW)
-    [event] = find_events(stream, [np.zeros(3)], finder)
-    assert event == find([("yes", 10, 14, 0.9)])[0]
-    assert isinstance(event, Event)
+    bumps = [("yes", 10, 14, 0.9), ("no", 55, 59, 0.6)]
+    every = posteriors(60, bumps)
+    parts = [
+        Posteriors(every.times_s[start : start + 30], every.probabilities[start : start + 30])
+        for start in (0, 30)
+    ]
+    strict = Detector(stream, {"yes": 0.5, "no": 0.7}, RAW)
+    lax = Detector(stream, {"yes": 0.5, "no": 0.5}, RAW)
+    steps = list(detect_events(iter(parts), strict, lax))
+    assert [[[e.label for e in events] for events in step] for step in steps] == [
+        [["yes"], ["yes"]],  # after the first 30 posteriors
+        [[], []],
+        [[], ["no"]],  # what is open at the end
+    ]
+    assert [event for step in steps for event in step[1]] == find(bumps)
+    assert isinstance(steps[0][0][0], Event)
+
+
+def test_no_detector_and_no_posteriors():
+    assert list(detect_events([])) == [()]
+    assert list(detect_events([], Detector(fake_stream(), {"yes": 0.5}))) == [([],)]
 
 
 def test_thresholds_are_those_asked_for(tmp_path):
@@ -155,10 +168,12 @@ def test_thresholds_are_those_asked_for(tmp_path):
     assert choose_thresholds(artifact, 0.3, ["no", "_silence_"]) == {"no": 0.3, "_silence_": 0.3}
     message = refusal(ConfigError, choose_thresholds, artifact, 0.3, ["maybe"])
     assert message == "labels: the model does not know maybe; it has yes, no, _unknown_, _silence_"
+    message = refusal(ConfigError, choose_thresholds, artifact, 1.5)
+    assert message == "threshold: 1.5 is not possible; it must be in 0 .. 1"
 
 
 @pytest.mark.parametrize("name", ["smoothing_s", "min_s", "refractory_s"])
 @pytest.mark.parametrize("value", [-0.1, 61.0, float("nan")])
 def test_impossible_settings_are_refused(name, value):
     message = refusal(ConfigError, EventSettings, **{name: value})
-    assert message.startswith(name.replace("_", "-"))
+    assert message.startswith(f"{name}: ")

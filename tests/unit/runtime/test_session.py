@@ -69,13 +69,13 @@ def test_many_windows_are_each_run_as_if_alone(jobs, recogniser, graph, windows)
 
 def test_unknown_devices_are_refused(graph):
     message = refusal(ConfigError, open_session, graph, device="tpu")
-    assert message == "--device tpu: there are cpu, cuda"
+    assert message == "device: no 'tpu'; there are cpu, cuda"
 
 
 def test_cuda_that_is_not_installed_is_said_to_be_so(graph, monkeypatch):
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     message = refusal(ConfigError, open_session, graph, device="cuda")
-    assert message.startswith("--device cuda: this ONNX Runtime has no CUDA; pip install")
+    assert message.startswith("device: this ONNX Runtime has no CUDA; pip install")
 
 
 def test_cuda_that_does_not_start_is_no_reason_to_go_on_without_it(graph, monkeypatch):
@@ -88,7 +88,7 @@ def test_cuda_that_does_not_start_is_no_reason_to_go_on_without_it(graph, monkey
         lambda content, options, providers: start(content, options, providers=providers[1:]),
     )
     message = refusal(ConfigError, open_session, graph, device="cuda")
-    assert message.startswith("--device cuda: ONNX Runtime could not start CUDA; install")
+    assert message.startswith("device: ONNX Runtime could not start CUDA; install")
 
 
 def test_a_loaded_recogniser_is_the_one_that_was_saved(recogniser, graph, tmp_path, windows):

@@ -6,9 +6,17 @@ import json
 
 import pytest
 
+from speechcls.errors import ConfigError
 from speechcls.runtime.classifier import Prediction
 from speechcls.runtime.detection import Event
-from speechcls.runtime.writers import EVENT_FORMATS, open_event_writer, open_writer
+from speechcls.runtime.writers import (
+    EVENT_FORMATS,
+    LIVE_FORMATS,
+    PREDICTION_FORMATS,
+    Format,
+    choose_format,
+    describe_formats,
+)
 
 YES = Prediction("yes", 0.91239, {"yes": 0.91239, "no": 0.08, "go": 0.00761})
 UNSURE = Prediction("_uncertain_", 0.5, {"yes": 0.5, "no": 0.4, "go": 0.1})
@@ -17,7 +25,7 @@ NEGATIVE = Prediction("off", 0.4, {"on": 0.6, "off": 0.4})
 
 def written(kind: str, top_k: int | None, *items: tuple[str, Prediction]) -> str:
     stream = io.StringIO()
-    write = open_writer(kind, stream, top_k)
+    write = PREDICTION_FORMATS[kind].open(stream, top_k)
     for path, prediction in items:
         write(path, prediction)
     return stream.getvalue()
@@ -61,7 +69,7 @@ def test_csv_is_read_back() -> None:
 
 @pytest.mark.parametrize(("top_k", "n_labels"), [(None, 3), (1, 1), (2, 2)])
 def test_json_is_read_back(top_k: int | None, n_labels: int) -> None:
-    line = written("json", top_k, ("a\n\udcff.wav", YES))
+    line = written("jsonl", top_k, ("a\n\udcff.wav", YES))
     assert line.count("\n") == 1
     read = json.loads(line)
     assert (read["path"], read["label"], read["probability"]) == ("a\n\udcff.wav", "yes", 0.91239)
@@ -82,13 +90,50 @@ EVENT_TEXTS = {
 @pytest.mark.parametrize("kind", EVENT_FORMATS)
 def test_an_event_in_every_format(kind: str) -> None:
     stream = io.StringIO()
-    open_event_writer(kind, stream)("a b.wav", EVENT)
+    EVENT_FORMATS[kind].open(stream)("a b.wav", EVENT)
     assert stream.getvalue() == EVENT_TEXTS[kind]
 
 
 def test_subtitles_are_counted() -> None:
     stream = io.StringIO()
-    write = open_event_writer("srt", stream)
+    write = EVENT_FORMATS["srt"].open(stream)
     write("a.wav", EVENT)
     write("a.wav", Event(0.0, 0.9996, "no", 0.9))
     assert stream.getvalue() == EVENT_TEXTS["srt"] + "2\n00:00:00,000 --> 00:00:01,000\nno\n\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("tsv", "3661.78\tyes\t0.9124\n"),
+        (
+            "jsonl",
+            '{"time_s": 3661.78, "start_s": 3661.5, "end_s": 3662.06, "label": "yes",'
+            ' "probability": 0.91239, "heard_s": 3662.3}\n',
+        ),
+    ],
+)
+def test_a_live_event_in_every_format(kind: str, line: str) -> None:
+    stream = io.StringIO()
+    LIVE_FORMATS[kind].open(stream)(EVENT, 3_662.30004)
+    assert stream.getvalue() == line
+
+
+def test_a_name_that_would_break_a_row_of_csv_is_read_back() -> None:
+    stream = io.StringIO(newline="")
+    EVENT_FORMATS["csv"].open(stream)("a\rb\nc,.wav", EVENT)
+    assert list(csv.reader(io.StringIO(stream.getvalue(), newline="")))[1][0] == "a\rb\nc,.wav"
+
+
+def test_an_unknown_format_is_refused_with_those_there_are() -> None:
+    assert choose_format(EVENT_FORMATS, "srt").holds_one
+    with pytest.raises(ConfigError) as error:
+        choose_format(LIVE_FORMATS, "srt")
+    assert str(error.value) == "format: no 'srt'; there are tsv, jsonl"
+
+
+def test_help_is_made_of_the_formats() -> None:
+    assert describe_formats(EVENT_FORMATS) == (
+        "tsv, csv, jsonl (one JSON object per line), audacity (a label track) or srt (subtitles)"
+    )
+    assert describe_formats({"one": Format(print, "alone")}) == "one (alone)"

@@ -85,12 +85,12 @@ def test_without_test_speakers_those_speak_who_validated(store):
     assert (chosen.split, speakers(store, chosen)) == ("validation", {"s05"})
 
 
-def test_a_new_clip_by_a_speaker_who_trained_is_not_laid(store):
+def test_a_new_clip_by_a_speaker_who_trained_is_not_mixed_in(store):
     rows = rows_of(store, lambda s: "validation" if s == "s05" else "train")
     # the model knows one clip of s07 only, and another speaker not at all
     rows = [r for r in rows if (r.speaker, r.label) != ("s07", "no") and r.speaker != "s09"]
     assert speakers(store, choose_clips(store, rows=rows)) == {"s09"}
-    with pytest.raises(DatasetError, match="by a speaker that no training hears"):
+    with pytest.raises(DatasetError, match="by a speaker who is held out of training"):
         choose_clips(store, rows=rows_of(store, lambda s: "train"))
 
 
@@ -125,7 +125,7 @@ def test_clips_keep_apart(store, data, noise, tmp_path):
     starts = np.array([word.start_s for word in mix.words])
     assert len(starts) == 19
     assert (np.diff(starts) >= 1 + GAP_S - 0.02).all()  # a clip of a second, and the pause
-    with pytest.raises(ConfigError, match=r"do not go into 0\.5 minutes"):
+    with pytest.raises(ConfigError, match=r"do not fit into 0\.5 minutes"):
         full = dataclasses.replace(SETTINGS, rate=42.0)
         write_mix(store, choose_clips(store), data, noise, tmp_path / "full", full)
 
@@ -154,7 +154,7 @@ def test_the_same_seed_makes_the_same_recording(store, data, noise, tmp_path):
     assert all(first[name] != other[name] for name in first)
 
 
-def test_distractors_are_heard_and_not_in_the_truth(store, data, noise, tmp_path):
+def test_distractors_are_mixed_in_and_not_in_the_truth(store, data, noise, tmp_path):
     chosen = choose_clips(store, ["yes"])
     with_others = dataclasses.replace(SETTINGS, rate=4.0, distractors=10.0)
     mix = write_mix(store, chosen, data, noise, tmp_path / "out", with_others)

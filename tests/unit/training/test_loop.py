@@ -207,5 +207,5 @@ def test_learning_rate_rises_and_falls_as_a_cosine(step: int, factor: float) -> 
 
 def test_device_that_is_not_there() -> None:
     assert choose_device("cpu").type == "cpu"
-    with pytest.raises(ConfigError, match=r"--device tpu: not on this machine; there is .*cpu"):
+    with pytest.raises(ConfigError, match=r"device: tpu is not on this machine; there is .*cpu"):
         choose_device("tpu")
