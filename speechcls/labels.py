@@ -14,18 +14,18 @@ UNCERTAIN = "_uncertain_"
 """The answer below the decision threshold; never a label of a model."""
 NOISE_FOLDER = "_background_noise_"
 """Folder of background recordings, and their label in a manifest; they are no clips."""
-TAKE_SEPARATOR = "_nohash_"
+SPEAKER_END = "_nohash_"
 """Stands between speaker and take in the name of a clip, as in Speech Commands."""
 
 
 def name_take(speaker: str, take: int) -> str:
     """Return the name of a clip without its ending; ``speaker_of`` is its inverse."""
-    return f"{speaker}{TAKE_SEPARATOR}{take}"
+    return f"{speaker}{SPEAKER_END}{take}"
 
 
 def speaker_of(file_name: str) -> str | None:
     """Return the speaker in the name of a clip, ``<speaker>_nohash_<take>.wav``; None without."""
-    speaker, separator, _ = file_name.partition(TAKE_SEPARATOR)
+    speaker, separator, _ = file_name.partition(SPEAKER_END)
     return speaker if separator and speaker else None
 
 
