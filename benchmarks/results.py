@@ -162,6 +162,8 @@ def main() -> None:
                         run, arguments.data, arguments.babble, places, arguments.epochs
                     )
                     keep(run.name, result, places)
+    if not places.results.exists():
+        parser.exit(1, f"no result yet, and no run that can start is called *{arguments.only}*\n")
     write_report(json.loads(places.results.read_text()), places.results.with_name("RESULTS.md"))
 
 

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from speechcls.cli.common import refuse, reports_errors
+from speechcls.cli.messages import Messages
 from speechcls.cli.options import AsJsonLines, Quiet, Verbose, option
 from speechcls.cli.tables import print_table
 from speechcls.config import SIZES, FeatureConfig, NetworkConfig
+from speechcls.errors import ConfigError
 
 _HIDDEN = option("--hidden-size", min=1, help="Units of a layer, in each direction.")
 _LAYERS = option("--num-layers", min=1, help="Recurrent layers.")
@@ -36,7 +38,7 @@ def archs(
     """
     if size:
         refuse(ctx, ["hidden_size"], "with --size, which chooses it")
-    rows = list(_describe(hidden_size, size, num_layers, n_labels))
+    rows = list(_describe(hidden_size, size, num_layers, n_labels, Messages(quiet, verbose)))
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
@@ -58,7 +60,7 @@ def archs(
 
 
 def _describe(
-    hidden_size: int, size: str | None, num_layers: int, n_labels: int
+    hidden_size: int, size: str | None, num_layers: int, n_labels: int, messages: Messages
 ) -> Iterator[dict[str, Any]]:
     """Yield what is printed about each architecture."""
     import torch
@@ -71,7 +73,13 @@ def _describe(
         config = NetworkConfig(arch=name, hidden_size=hidden_size, num_layers=num_layers)
         features = FeatureConfig(kind=feature_kind(name))
         if size:
-            config = fit_size(size, features, config, n_labels)
+            try:
+                config = fit_size(size, features, config, n_labels)
+            except ConfigError as error:
+                if size not in SIZES:
+                    raise
+                messages.warn(error.message)  # the others may fit
+                continue
         network = build_recogniser(features, config, range(n_labels), seed=0).network.eval()
         frames = torch.zeros(1, features.n_frames, features.n_features)
         yield {

@@ -192,6 +192,17 @@ def test_one_that_cannot_stream_is_refused_by_name():
     )
 
 
+def test_a_size_that_it_exceeds_leaves_it_out_of_the_list(monkeypatch):
+    monkeypatch.setitem(SIZES, "tiny", 1_000)
+    stdout, stderr = call("archs", "--size", "tiny", "--json")
+    rows = [json.loads(line) for line in stdout.splitlines()]
+    assert [row["arch"] for row in rows if row["parameters"] < 1_000][-1] == "delta"
+    assert "mean-pool" not in [row["arch"] for row in rows]
+    assert "warning: mean-pool has 1,834 parameters, whatever the hidden size" in stderr
+    _, stderr = call("archs", "--size", "huge", code=2)
+    assert "size: no 'huge'; there are tiny, small, base" in stderr
+
+
 def test_a_network_of_one_size_fits_as_it_is_or_not_at_all(monkeypatch):
     features, config = FeatureConfig(kind="log-mel"), NetworkConfig(arch="mean-pool")
     assert fit_size("tiny", features, config, n_outputs=3) == config
