@@ -9,7 +9,7 @@ from speechcls.audio.samples import Samples, to_float, to_pcm
 from speechcls.audio.wav import wav_bytes
 from speechcls.errors import ConfigError, DatasetError, reason_of
 from speechcls.files import is_file_name, write_atomic
-from speechcls.labels import NOISE_FOLDER, SCRAMBLED, TAKE_SEPARATOR, UNCERTAIN, name_take
+from speechcls.labels import NOISE_FOLDER, SCRAMBLED, SPEAKER_END, UNCERTAIN, name_take
 
 SAMPLE_RATE = 16_000
 """Hz, of the written clips."""
@@ -51,12 +51,12 @@ class Takes:
                 raise ConfigError(f"{name!r} cannot name a file; spell it in letters", field=field)
         if label in _RESERVED:
             raise ConfigError(f"{label} is reserved; choose another", field="label")
-        if TAKE_SEPARATOR in speaker:
+        if SPEAKER_END in speaker:
             raise ConfigError(
-                f"{speaker}: {TAKE_SEPARATOR} cannot be in it; choose another", field="speaker"
+                f"{speaker}: {SPEAKER_END} cannot be in it; choose another", field="speaker"
             )
         self.folder = out / label
-        self._speaker, self._start = speaker, f"{speaker}{TAKE_SEPARATOR}"
+        self._speaker, self._start = speaker, f"{speaker}{SPEAKER_END}"
 
     def next_number(self) -> int:
         """Return the number after the highest take that exists, in any format."""
