@@ -47,6 +47,11 @@ class Layout:
     read: Callable[[Source], Dataset]
 
 
+def as_dataset(data: Dataset | str | os.PathLike[str]) -> Dataset:
+    """Return a data set as it is, or the one in a folder or manifest."""
+    return data if isinstance(data, Dataset) else load_dataset(data)
+
+
 def load_dataset(
     path: str | os.PathLike[str],
     pattern: str | None = None,

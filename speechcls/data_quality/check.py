@@ -1,5 +1,6 @@
 """The faults of a data set, found before anything is trained on it."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from speechcls.config import FeatureConfig
 from speechcls.data.clips import digest_of
 from speechcls.data.corpus import require_clips
 from speechcls.data.examples import Dataset, Example
+from speechcls.data.layouts import as_dataset
 from speechcls.data.splits import assign_splits, split_of_digests
 from speechcls.data_quality.duplicates import Sound, find_copies
 from speechcls.data_quality.findings import BAD, KINDS, Checkup, Finding
@@ -23,7 +25,7 @@ from speechcls.errors import AudioError, DatasetError, EmptyError
 from speechcls.evaluation.held_out import Classified, classify_examples
 from speechcls.labels import SILENCE, choose_labels, map_label
 from speechcls.parallel import default_jobs
-from speechcls.runtime.classifier import Classifier
+from speechcls.runtime.classifier import Classifier, as_classifier
 from speechcls.runtime.session import Probabilities
 
 IMBALANCE_RATIO = 10
@@ -53,8 +55,8 @@ class _Result:
 
 
 def check(
-    dataset: Dataset,
-    classifier: Classifier | None = None,
+    data: Dataset | str | os.PathLike[str],
+    model: Classifier | str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     on_clip: Callable[[], None] = lambda: None,
 ) -> Checkup:
@@ -64,17 +66,20 @@ def check(
 
     Parameters
     ----------
-    classifier : a model that judges the labels
+    data : a data set or its folder or manifest
+    model : a classifier or a model's folder, to find label errors with
     jobs : threads that read and compute (default: all cores)
     on_clip : called after each clip
 
     Examples
     --------
-    >>> from speechcls import check, load_dataset
-    >>> checkup = check(load_dataset(folder))
+    >>> from speechcls import check
+    >>> checkup = check(folder)
     >>> [finding.detail for finding in checkup.of_kind("copy")]
     ['the samples of no/s00_nohash_0.wav']
     """
+    dataset = as_dataset(data)
+    classifier = None if model is None else as_classifier(model, jobs)
     outcomes = _measure_all(dataset.examples, classifier, jobs or default_jobs(), on_clip)
     measured = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, _Measured)}
     examples, bad_noise = dataset.examples, _check_noise(dataset)

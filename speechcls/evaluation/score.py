@@ -1,5 +1,6 @@
 """Score a model on a data set, through the engine that ``predict`` runs on."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from speechcls.audio.samples import Samples, to_float, unpad
 from speechcls.data.clips import read_example
 from speechcls.data.corpus import mean_command_count
 from speechcls.data.examples import SPLITS, Dataset, Example
+from speechcls.data.layouts import as_dataset
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
@@ -29,7 +31,7 @@ from speechcls.evaluation.held_out import (
 )
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.labels import SILENCE, map_label
-from speechcls.runtime.classifier import Classifier, Window
+from speechcls.runtime.classifier import Classifier, Window, as_classifier
 
 CHOICES = ("auto", *SPLITS, "all")
 
@@ -103,8 +105,8 @@ class _Known(NamedTuple):
 
 
 def evaluate(
-    classifier: Classifier,
-    dataset: Dataset,
+    model: Classifier | str | os.PathLike[str],
+    data: Dataset | str | os.PathLike[str],
     split: str = "auto",
     on_clip: Callable[[], None] = lambda: None,
     measure_levels: bool = False,
@@ -117,6 +119,7 @@ def evaluate(
 
     Parameters
     ----------
+    model, data : a classifier or a model's folder; a data set or its folder or manifest
     split : ``auto``, ``train``, ``validation``, ``test`` or ``all``
     on_clip : called after each clip
     measure_levels : whether to measure the levels of each clip too, which a report shows
@@ -130,13 +133,14 @@ def evaluate(
 
     Examples
     --------
-    >>> from speechcls import Classifier, evaluate, load_dataset
-    >>> evaluation = evaluate(Classifier.load("commands"), load_dataset(folder))
+    >>> from speechcls import evaluate
+    >>> evaluation = evaluate("commands", folder)
     >>> print(evaluation.scores.n_clips, evaluation.scored)
     12 12 clips that training never saw
     """
     if split not in CHOICES:
         raise ConfigError(f"{split!r} is not one of {', '.join(CHOICES)}", field="split")
+    classifier, dataset = as_classifier(model), as_dataset(data)
     check_labels(dataset, classifier.labels)
     choose = _make_choose(classifier, split, measure_levels)
     silent = silent_examples(classifier, dataset)

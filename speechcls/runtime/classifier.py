@@ -32,6 +32,13 @@ Clip = str | os.PathLike[str] | BinaryIO | npt.NDArray[Any]
 C = TypeVar("C", bound=Clip | SpeechclsError)
 
 
+def as_classifier(
+    model: "Classifier | str | os.PathLike[str]", jobs: int | None = None
+) -> "Classifier":
+    """Return a classifier as it is, or the one that runs the model in a folder."""
+    return model if isinstance(model, Classifier) else Classifier.load(model, jobs)
+
+
 @dataclass(frozen=True, repr=False)
 class Prediction:
     """The answer of a model to one clip."""
