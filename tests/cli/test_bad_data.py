@@ -104,8 +104,8 @@ class TestTraining:
     def test_with_commands_that_do_not_occur(self, commands, home, tmp_path, train):
         result = train(home.data, tmp_path / "model", "--commands", commands)
         error = self.refuse(result, tmp_path / "model")
-        missing = ",".join(word for word in commands.split(",") if word != "low")
-        assert error == f"--commands {missing}: no such label in the data; it has high, low, rise"
+        missing = ", ".join(word for word in commands.split(",") if word != "low")
+        assert error == f"--commands: no label {missing} in the data; it has high, low, rise"
 
     @pytest.mark.parametrize("commands", ["", ",", " , "])
     def test_with_commands_that_name_nothing(self, commands, home, tmp_path, train):

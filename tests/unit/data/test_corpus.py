@@ -144,7 +144,7 @@ def test_an_empty_folder_makes_no_unknown_label(root, make_data):
 
 def test_a_command_that_is_not_in_the_data(root, make_data):
     make_data(root, ["yes", "no"], n=8)
-    expected = "--commands go: no such label in the data; it has no, yes"
+    expected = "commands: no label go in the data; it has no, yes"
     assert message_of(root, commands=["yes", "go"]) == expected
 
 

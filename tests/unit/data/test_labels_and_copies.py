@@ -130,7 +130,7 @@ def test_labels_by_hand(found, commands, has_noise, labels):
 
 
 def test_a_command_that_does_not_occur():
-    expected = "--commands go,up: no such label in the data; it has no, yes"
+    expected = "commands: no label go, up in the data; it has no, yes"
     assert (
         refusal(DatasetError, choose_labels, {"yes", "no"}, ["go", "yes", "up"], False) == expected
     )
