@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class SpeechclsError(Exception):
-    """Something the user can mend; its text can be shown as it is.
+    """Something the user can correct; its text can be shown as it is.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ from speechcls.labels import name_take
 SAMPLE_RATE = 16_000  # Hz, of the written clips
 
 # Of 104 variants, measured on 20 words in 8 English accents, we leave out those without voice
-# (whisper, whisperf, caleb: periodicity 0.26-0.41, else 0.48-0.99), those that a classifier which
-# heard all others understands badly (zac, Alicia, kaukovalta: recall 0.79-0.83, mean 0.99), one
+# (whisper, whisperf, caleb: periodicity 0.26-0.41, else 0.48-0.99), those that a classifier trained
+# on all others recognises badly (zac, Alicia, kaukovalta: recall 0.79-0.83, mean 0.99), one
 # overdriven at any volume (iven), and jokes (robots, which are echoes, a demon, a test of rates).
 _DROPPED = re.compile("whisperf?|caleb|zac|Alicia|kaukovalta|iven|.*[Rr]obo.*|Rici.*|Demonic|fast")
 _VOLUME = 30  # percent of espeak's usual: above it the loud variants clip; `_place` sets levels
