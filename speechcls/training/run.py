@@ -117,6 +117,14 @@ def train(
         When ``out`` is taken or cannot be written, or the model to start from cannot be loaded.
     KeyboardInterrupt
         When it came before the end of the first epoch.
+
+    Examples
+    --------
+    >>> from speechcls import train
+    >>> settings = {"network": {"arch": "gru", "size": "tiny"}, "training": {"epochs": 1}}
+    >>> result = train(folder, settings, out=place)
+    >>> result.artifact.labels, len(result.fit.history)
+    (('no', 'yes'), 1)
     """
     if not isinstance(settings, TrainSettings):
         settings = TrainSettings.from_sections(settings or {})
@@ -125,23 +133,29 @@ def train(
         data = load_dataset(data, settings.data.pattern, settings.data.noise)
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
     check_place(place, force)
-    on = choose_device(device)
-    settings = _choose_kind(settings)
+    on, settings = choose_device(device), _choose_kind(settings)
+    corpus = _read_corpus(data, settings, jobs or default_jobs(), verify, callbacks)
+    return train_on_corpus(plan_training(corpus, settings, on), place, force, callbacks)
+
+
+def _read_corpus(
+    dataset: Dataset, settings: TrainSettings, jobs: int, verify: bool, callbacks: Callbacks
+) -> Corpus:
+    """Return the clips of a data set, ready for training."""
     # Built before the clips are read, so that an impossible network is refused at once.
     build_recogniser(settings.features, settings.network, range(2), settings.training.seed)
-    callbacks.on_dataset(data)
-    corpus = load_corpus(
-        data,
+    callbacks.on_dataset(dataset)
+    return load_corpus(
+        dataset,
         settings.features,
         settings.duration_s,
         settings.data.commands,
         settings.data.test_speakers,
         settings.data.max_bad,
-        jobs or default_jobs(),
+        jobs,
         callbacks.on_clip,
         verify,
     )
-    return train_on_corpus(plan_training(corpus, settings, on), place, force, callbacks)
 
 
 def _choose_kind(settings: TrainSettings) -> TrainSettings:
