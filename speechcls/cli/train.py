@@ -37,7 +37,6 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
-from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
     from speechcls.data.examples import Dataset
@@ -192,7 +191,7 @@ def train(
         typer.echo(settings.to_toml(), nl=False)
         return
     if data is None:
-        raise ConfigError("not given", field="data")
+        raise typer.BadParameter("DATA: not given")
     from speechcls.training.run import train as train_model
 
     messages = Messages(quiet, verbose)

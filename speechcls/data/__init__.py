@@ -5,4 +5,7 @@
 validation and test; ``clips`` and ``packing`` decode them, ``cache`` is where decoded ones are
 kept, and ``corpus`` puts all of this together for training. ``background`` cuts silence from noise;
 ``annotations`` are words and their times in long recordings.
+
+A new layout of folders is an entry in ``LAYOUTS`` in ``layouts``, a new form of manifest one in
+``FORMATS`` or ``DIALECTS`` in ``manifest``.
 """

@@ -1,4 +1,4 @@
-"""How good a model is: on clips, on streams, against other models, and how fast.
+"""Scores of a model: on clips, on streams, against other models, and its speed.
 
 ``score`` evaluates a model on clips, ``score_stream`` on a long recording; ``compare`` runs several
 models on the same clips, and ``significance`` tests whether they differ. ``metrics`` and

@@ -1,4 +1,4 @@
-"""A trained recogniser as an ONNX graph.
+"""A trained recogniser in the formats of other engines: ONNX; another one is a module beside it.
 
 ``onnx`` exports and checks ``model.onnx`` and ``stream.onnx`` (``export_onnx``, ``export_stream``),
 ``streaming`` has the modules of the latter, which carry states from block to block.

@@ -2,4 +2,7 @@
 
 ``page`` writes a report, from the ``results`` that the registered ``tables`` and ``figures`` are
 made of; ``mistakes`` are the wrong predictions with picture and sound.
+
+A new table is a function and an entry in ``TABLES`` in ``tables``, a new figure one in ``FIGURES``
+in ``figures``.
 """

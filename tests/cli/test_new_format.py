@@ -27,7 +27,7 @@ writers.PREDICTION_FORMATS["shout"] = writers.Format(shout, "in capitals")
 writers.EVENT_FORMATS["markdown"] = writers.Format(markdown, "a list", holds_one=True)
 writers.LIVE_FORMATS["bare"] = writers.Format(bare)
 """
-RUN = "import sys, added; from speechcls.cli import main; sys.exit(main())"
+RUN = "import sys, added; from speechcls.cli.app import main; sys.exit(main())"
 
 
 @pytest.fixture
@@ -54,14 +54,17 @@ def recording(tmp_path, make_running):
     return tmp_path / "a.wav"
 
 
+JSONL = "jsonl (one JSON object per line)"
+
+
 @pytest.mark.parametrize(
     ("command", "help_text", "refusal"),
     [
-        ("predict", "tsv, csv (with a header), json (one object a line) or shout (in capitals).",
-         "no 'xml'; there are tsv, csv, json, shout"),
-        ("detect", "tsv, csv, jsonl, audacity (a label track), srt (subtitles) or markdown (a",
+        ("predict", f"tsv, csv (with a header), {JSONL} or shout (in capitals).",
+         "no 'xml'; there are tsv, csv, jsonl, shout"),
+        ("detect", f"tsv, csv, {JSONL}, audacity (a label track), srt (subtitles) or markdown (a",
          "no 'xml'; there are tsv, csv, jsonl, audacity, srt, markdown"),
-        ("listen", "tsv, json (one object a line) or bare.", "no 'xml'; there are tsv, json, bare"),
+        ("listen", f"tsv, {JSONL} or bare.", "no 'xml'; there are tsv, jsonl, bare"),
     ],
 )  # fmt: skip
 def test_help_and_checks_know_it(command, help_text, refusal, run_with_formats):
