@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import math
 from collections.abc import Mapping
@@ -143,14 +144,20 @@ class Config:
 
 def describe_fields(config: type[Config]) -> dict[str, str]:
     """Return what each field is, by name: the docstring below it, without markup."""
-    [definition] = ast.parse(inspect.getsource(config)).body
-    assert isinstance(definition, ast.ClassDef)
+    definition = _read_classes(str(inspect.getsourcefile(config)))[config.__name__]
     described = {}
     for field, text in zip(definition.body, definition.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
             described[field.target.id] = str(text.value.value).replace("``", "")
     return described
+
+
+@functools.cache
+def _read_classes(path: str) -> dict[str, ast.ClassDef]:
+    """Return the classes of a source file by name."""
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 @dataclass(frozen=True)

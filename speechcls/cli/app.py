@@ -8,7 +8,6 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from speechcls.cli.command import Command
 from speechcls.cli.usage import UsageError, no_such, report_usage_error
 
 GROUPS = {
@@ -66,6 +65,8 @@ class _Program(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        from speechcls.cli.command import Command
+
         module = importlib.import_module(f"speechcls.cli.{cmd_name}")
         only = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=_CONTEXT)
         only.command(cmd_name, cls=Command)(getattr(module, cmd_name))

@@ -15,12 +15,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speechcls.errors import ConfigError
-from speechcls.runtime.writers import Format, describe_formats
+
+if TYPE_CHECKING:
+    from speechcls.runtime.writers import Format
 
 DATA, MODEL, DETECTION = "Data", "Model", "Detection"
 TRAINING, MEMORY = "Training", "Memory"
@@ -175,8 +177,10 @@ AsCsv = Annotated[bool, option("--csv", help="Print CSV with a header.", panel=O
 _UNITS = {"_s": "SECONDS", "_db": "DB"}
 
 
-def format_option(formats: Mapping[str, Format[Any]]) -> Any:
+def format_option(formats: "Mapping[str, Format[Any]]") -> Any:
     """Return the declaration of ``--format``, whose help names the formats."""
+    from speechcls.runtime.writers import describe_formats
+
     return option("--format", help=f"{describe_formats(formats)}.", panel=OUTPUT, metavar="FORMAT")
 
 

@@ -11,7 +11,6 @@ import typer
 
 from speechcls.cli.common import refuse
 from speechcls.errors import ConfigError
-from speechcls.files import open_text_atomic
 
 
 @contextmanager
@@ -57,6 +56,8 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
     if out is None:
         yield sys.stdout, lambda: None
         return
+    from speechcls.files import open_text_atomic
+
     ended_by: BaseException | None = None
     is_worth = False
 

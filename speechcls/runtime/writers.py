@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
 
 from speechcls.errors import ConfigError
-from speechcls.files import open_csv
 
 if TYPE_CHECKING:  # NumPy and ONNX Runtime, which a help text must not wait for
     from speechcls.runtime.classifier import Prediction
@@ -68,6 +67,8 @@ def _predictions_as_tsv(stream: TextIO, top_k: int | None) -> WritePrediction:
 
 
 def _predictions_as_csv(stream: TextIO, top_k: int | None) -> WritePrediction:
+    from speechcls.files import open_csv  # late: what it needs would slow every help down
+
     n_labels, write_row = top_k or 1, open_csv(stream)
     extra = [f"{name}_{k}" for k in range(2, n_labels + 1) for name in ("label", "probability")]
     write_row(["path", "label", "probability", *extra])
@@ -111,6 +112,8 @@ def _events_as_tsv(stream: TextIO) -> WriteEvent:
 
 
 def _events_as_csv(stream: TextIO) -> WriteEvent:
+    from speechcls.files import open_csv
+
     write_row = open_csv(stream)
     write_row(["path", "start_s", "end_s", "label", "probability"])
 
