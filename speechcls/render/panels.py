@@ -7,7 +7,7 @@ import numpy as np
 
 from speechcls.audio.spectrogram import SPECTROGRAM_DB, Array
 from speechcls.config import FEATURE_KINDS, FeatureConfig
-from speechcls.render.figures import GREY, LEVELS, PALETTE, SIGNED, as_text, new_figure
+from speechcls.render.figures import DIVERGING, GREY, LEVELS, PALETTE, as_text, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +127,7 @@ def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
     if about.is_signed:
         # The first coefficient is much larger than the others.
         most = float(np.quantile(np.abs(values[:, 1:]), COLOUR_QUANTILE)) or 1.0
-        colours, limits = SIGNED, (-most, most)
+        colours, limits = DIVERGING, (-most, most)
     return _features_over_time(title, about.row, values, config, colours, limits, edges)
 
 

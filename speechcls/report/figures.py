@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.evaluation.metrics import N_BINS, Scores
-from speechcls.render.figures import GREY, PALETTE, SHARES, as_text, new_figure
+from speechcls.render.figures import GREY, PALETTE, SEQUENTIAL, as_text, new_figure
 from speechcls.report.results import Curve, Results
 from speechcls.report.tables import (
     MEASURES,
@@ -43,7 +43,7 @@ _ON_DARK, _ON_LIGHT = "#fefefe", "#010101"  # not pure, since the page recolours
 
 
 @dataclass(frozen=True)
-class Drawing:
+class ReportFigure:
     """One figure of a report."""
 
     name: str
@@ -75,7 +75,7 @@ def draw_confusion(results: Results) -> "Figure":
     figure = new_figure(side, side)
     axes = figure.add_subplot()
     # The square root, since mistakes are rare: 1 % differs visibly from 0.
-    axes.imshow(np.sqrt(fractions), cmap=SHARES, vmin=0, vmax=1)
+    axes.imshow(np.sqrt(fractions), cmap=SEQUENTIAL, vmin=0, vmax=1)
     if len(chosen) <= _MAX_NUMBERS:
         for row, column in np.argwhere(counts):
             is_light = np.sqrt(fractions[row, column]) > 0.55
@@ -324,14 +324,14 @@ def _describe_labels(_: Results) -> str:
 
 
 FIGURES = (
-    Drawing("confusion", draw_confusion, _describe_confusion),
-    Drawing("by_label", draw_labels, _describe_labels),
-    Drawing("roc", draw_roc, functools.partial(_describe_curves, kind="ROC")),
-    Drawing("det", draw_det, functools.partial(_describe_curves, kind="DET")),
-    Drawing("reliability", draw_reliability, _describe_reliability),
-    Drawing("by_speaker", draw_speakers, _describe_speakers),
+    ReportFigure("confusion", draw_confusion, _describe_confusion),
+    ReportFigure("by_label", draw_labels, _describe_labels),
+    ReportFigure("roc", draw_roc, functools.partial(_describe_curves, kind="ROC")),
+    ReportFigure("det", draw_det, functools.partial(_describe_curves, kind="DET")),
+    ReportFigure("reliability", draw_reliability, _describe_reliability),
+    ReportFigure("by_speaker", draw_speakers, _describe_speakers),
     *(
-        Drawing(
+        ReportFigure(
             f"by_{measure}",
             functools.partial(draw_measure, measure=measure),
             functools.partial(_describe_measure, measure=measure),

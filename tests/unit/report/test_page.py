@@ -15,7 +15,7 @@ from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.predictions import FILE, load_predictions, save_predictions
 from speechcls.report.figures import (
     FIGURES,
-    Drawing,
+    ReportFigure,
     draw_reliability,
     draw_roc,
     expected_spread,
@@ -279,7 +279,7 @@ def test_a_new_figure_is_drawn_and_removed_where_it_is_not(tmp_path, monkeypatch
     def draw_few(results):
         return draw_reliability(results) if len(results.predictions.clips) > 5 else None
 
-    ours = Drawing("few", draw_few, lambda results: "A few.")
+    ours = ReportFigure("few", draw_few, lambda results: "A few.")
     monkeypatch.setattr("speechcls.report.figures.FIGURES", (*FIGURES, ours))
     _, folder = draw(tmp_path, random_predictions(("a", "b"), 20, 2))
     assert (folder / "figures" / "few.png").exists()
