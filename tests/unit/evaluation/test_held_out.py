@@ -89,7 +89,7 @@ def test_the_split_of_a_clip_is_told_by_its_samples():
     ("splits", "speakers", "scored", "caveat"),
     [
         ([NEW, "test", NEW], ["a", "b", ""],
-         "2 clips that training never saw, 1 clips of the test split", ""),
+         "2 clips not used in training, 1 clips of the test split", ""),
         (["train", "validation"], ["a", "b"],
          "1 clips of the train split, 1 clips of the validation split",
          "optimistically biased: the model was trained on some of these clips"),
@@ -161,6 +161,6 @@ def test_an_evaluation_prints_readably(classifier, dataset):
     evaluation = evaluate(classifier, dataset)
     scores = evaluation.scores
     lines = str(evaluation).splitlines()
-    assert lines[0] == "scored    18 clips that training never saw by 6 speakers"
+    assert lines[0] == "scored    18 clips not used in training by 6 speakers"
     assert lines[1].startswith(f"accuracy  {100 * scores.accuracy:.1f} % (95 % interval ")
     assert lines[2] == f"macro F1  {100 * scores.macro_f1:.1f} % (of the 3 labels that occur)"
