@@ -71,13 +71,6 @@ def check(
     jobs : threads that read and compute (default: all cores)
     on_clip : called after each clip
 
-    Raises
-    ------
-    DatasetError
-        When the data cannot be read, or the model has no label for its words.
-    ArtifactError
-        When the model cannot be loaded.
-
     Examples
     --------
     >>> from speechcls import check

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.explain.panels import input_panels, layer_panels, layer_title
+from speechcls.explain.panels import GateImage, input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation
 from speechcls.render.figures import GREY, as_text, new_figure
 from speechcls.render.panels import Panel, draw_panel
@@ -82,6 +82,10 @@ def stack_panels(
     stacked = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)
     for axes, panel in zip(stacked[:, 0], panels, strict=True):
         draw_panel(axes, panel)
+        if isinstance(panel, GateImage):
+            axes.set_yticks([])
+            if panel.n_forward < len(panel.values):
+                axes.axhline(panel.n_forward, color="white", linewidth=1.5)
         if explanation.decisive_s is not None:
             axes.axvline(explanation.decisive_s, color=GREY, linewidth=0.8, linestyle=":")
     stacked[-1, 0].set_xlabel("seconds")

@@ -3,6 +3,8 @@
 ``figures`` draws them as pictures, ``page`` puts them into a page.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from speechcls.audio.spectrogram import spectrogram
@@ -20,6 +22,16 @@ from speechcls.render.panels import (
 )
 
 
+@dataclass(frozen=True)
+class GateImage(Image):
+    """A gate, or the state, of all units of a layer over time."""
+
+    name: str
+    """Of the gate, or ``STATE``."""
+    n_forward: int
+    """Number of rows of the forward direction, above those of the reverse one."""
+
+
 def input_panels(explanation: Explanation) -> list[Panel]:
     """Return waveform, spectrogram, features, posteriors over time, attention if any, occlusion."""
     config = explanation.config
@@ -33,7 +45,7 @@ def input_panels(explanation: Explanation) -> list[Panel]:
     ]
 
 
-def layer_panels(explanation: Explanation, layer: int) -> list[Image]:
+def layer_panels(explanation: Explanation, layer: int) -> list[GateImage]:
     """Return each gate of a layer (1 is the lowest), and its state last."""
     return [_gate(explanation, panel) for panel in gate_panels(explanation, layer)]
 
@@ -104,12 +116,12 @@ def _occlusion(explanation: Explanation) -> Curves:
     )
 
 
-def _gate(explanation: Explanation, panel: GatePanel) -> Image:
+def _gate(explanation: Explanation, panel: GatePanel) -> GateImage:
     equations = EQUATIONS[explanation.cell]
     gate = GateInfo(equations.state) if panel.name == STATE else equations.gates[panel.name]
     most = float(np.abs(panel.rows).max()) or 1.0
     is_both = panel.n_forward < len(panel.rows)
-    return Image(
+    return GateImage(
         title=gate.title,
         unit="reverse  forward" if is_both else f"{len(panel.rows)} units",
         height=1.0,

@@ -52,10 +52,6 @@ class Image:
     """Values of the first and the last colour."""
     edges: tuple[float, float]
     """Upper edge of the first row and lower edge of the last row, in ``unit``."""
-    name: str = ""
-    """Of a gate, or of the state."""
-    n_forward: int | None = None
-    """Of a gate: number of rows of the forward direction, above those of the reverse one."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +218,6 @@ def _draw_image(axes: "Axes", panel: Image) -> None:
         aspect="auto",
         origin="upper",
     )
-    if panel.n_forward is not None:
-        axes.set_yticks([])
-        if panel.n_forward < len(panel.values):
-            axes.axhline(panel.n_forward, color="white", linewidth=1.5)
     bar = axes.inset_axes((1.01, 0.0, 0.015, 1.0))
     axes.figure.colorbar(image, cax=bar)
     bar.tick_params(labelsize=7)
