@@ -20,10 +20,12 @@ from PIL import Image
 from speechcls.artifact.store import load_artifact, load_split
 from speechcls.experiments.delayed_recall import DelayedRecallRun, mean_curves
 from speechcls.experiments.figures import draw_delayed_recall as draw_curves
-from speechcls.explain.figures import draw_explanation, draw_gates
+from speechcls.explain.figures import draw_explanation, stack_panels
+from speechcls.explain.panels import layer_panels
 from speechcls.explain.recurrence import GateWeights, lstm_step, rnn_step
 from speechcls.explain.trace import Explanation, explain
-from speechcls.render.figures import GREY, PALETTE, new_figure, render_figure
+from speechcls.render.figures import GREY, PALETTE, as_text, new_figure, render_figure
+from speechcls.render.panels import Panel, wave_panel
 from speechcls.runtime.classifier import Classifier
 
 ROOT = Path(__file__).parents[1]
@@ -114,7 +116,12 @@ def explain_word(classifier: Classifier) -> tuple[Explanation, str]:
 def draw_cells(arch: str) -> Figure:
     """Return what goes on in the one layer of a small network."""
     explanation, title = explain_word(train(arch))
-    return draw_gates(explanation, title, layer=1)
+    wave = wave_panel(explanation.samples, explanation.config.sample_rate, 0.6)
+    panels: list[Panel] = [wave, *layer_panels(explanation, layer=1)]
+    figure = new_figure(7.5, 1.5 + 1.2 * len(panels))
+    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=10)
+    stack_panels(figure, panels, explanation)
+    return figure
 
 
 def draw_whole() -> Figure:

@@ -86,7 +86,7 @@ def calibrate(
 
 def _explain(result: "Calibration", messages: Messages) -> None:
     """Say what the figures are worth."""
-    from speechcls.evaluation.detection_metrics import hours_for
+    from speechcls.evaluation.detection_metrics import hours_needed
 
     alarms = f"{result.false_alarms} false alarm{'' if result.false_alarms == 1 else 's'}"
     messages.note(
@@ -96,7 +96,7 @@ def _explain(result: "Calibration", messages: Messages) -> None:
     if result.false_alarms > result.fa_per_hour * result.hours:
         messages.warn("no threshold keeps to the false alarms allowed")
     elif result.upper_fa_per_hour > result.fa_per_hour > 0:
-        needed = hours_for(result.fa_per_hour)
+        needed = hours_needed(result.fa_per_hour)
         messages.warn(
             f"{result.hours:.2f} hours cannot show {result.fa_per_hour:g} per hour: that takes"
             f" {needed:.1f} hours or more without a false alarm"

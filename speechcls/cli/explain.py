@@ -84,12 +84,12 @@ def explain(
 
 def _check_places(out: Path | None, html: Path | None, animate: Path | None) -> None:
     """Refuse what cannot be written, before the work is done."""
-    from speechcls.render.figures import MOVING, check_figure_path
+    from speechcls.render.figures import ANIMATION_FORMATS, check_figure_path
 
     if out:
         check_figure_path(out)
     if animate:
-        check_figure_path(animate, MOVING)
+        check_figure_path(animate, ANIMATION_FORMATS)
     for place in (out, html, animate):
         if place:
             check_file_place(place)
@@ -117,7 +117,7 @@ def _write(
     places: tuple[Path | None, Path | None, Path | None],
 ) -> None:
     """Write picture, page and animation, as far as there is a place, and print each."""
-    from speechcls.explain.figures import LONGEST_S, SLOWER, animate_figure, draw_explanation
+    from speechcls.explain.figures import MAX_DURATION_S, SLOWDOWN, animate_figure, draw_explanation
     from speechcls.explain.page import write_explanation
     from speechcls.render.figures import save_animation, save_figure
 
@@ -131,5 +131,5 @@ def _write(
         typer.echo(html)
     if animate:
         frames = animate_figure(figure, explanation.end_s)
-        save_animation(frames, min(LONGEST_S, SLOWER * explanation.end_s), animate)
+        save_animation(frames, min(MAX_DURATION_S, SLOWDOWN * explanation.end_s), animate)
         typer.echo(animate)

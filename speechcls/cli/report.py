@@ -31,13 +31,13 @@ def report(
 
     Example: speechcls report out/
     """
-    from speechcls.evaluation.predictions import FILE, load_predictions
+    from speechcls.evaluation.predictions import PREDICTIONS_FILE, load_predictions
     from speechcls.report.page import count_pictures, draw_report
 
     messages = Messages(quiet, verbose)
     if folder.is_file():
         raise ConfigError(f"{folder}: a file; name the folder that it is in, {folder.parent}")
-    predictions = load_predictions(folder / FILE)
+    predictions = load_predictions(folder / PREDICTIONS_FILE)
     with item_bar(messages, "drawing", count_pictures(predictions)) as on_picture:
         page = draw_report(predictions, folder, on_picture)
     typer.echo(page)

@@ -53,16 +53,19 @@ _FEATURES = OptionGroup(
 _NETWORK = OptionGroup(
     NetworkConfig, "Network", tuple(NetworkConfig.__dataclass_fields__), shown=("arch",)
 )
-_FIRST_AUGMENTATION = tuple(TrainConfig.__dataclass_fields__).index("speed_max")
+_AUGMENTATION_FIELDS = (
+    *("speed_max", "shift_max", "equaliser_prob", "equaliser_db", "reverb_prob", "noise_prob"),
+    *("snr_low_db", "snr_high_db", "gain_db", "time_masks", "time_mask_max"),
+    *("frequency_masks", "frequency_mask_max"),
+)
+"""Fields of ``TrainConfig`` in the panel Augmentation; the others are in Training."""
 _TRAINING = OptionGroup(
     TrainConfig,
     TRAINING,
-    (*tuple(TrainConfig.__dataclass_fields__)[:_FIRST_AUGMENTATION], "seed"),
+    tuple(name for name in TrainConfig.__dataclass_fields__ if name not in _AUGMENTATION_FIELDS),
     shown=("recipe", "epochs", "seed"),
 )
-_AUGMENTATION = OptionGroup(
-    TrainConfig, "Augmentation", tuple(TrainConfig.__dataclass_fields__)[_FIRST_AUGMENTATION:-1]
-)
+_AUGMENTATION = OptionGroup(TrainConfig, "Augmentation", _AUGMENTATION_FIELDS)
 _GROUPS = (_NETWORK, _TRAINING, _AUGMENTATION, _FEATURES)
 
 Data = Annotated[
@@ -246,10 +249,10 @@ def _showing(
 ) -> Iterator["Callbacks"]:
     """Give the callbacks that show a training: bars where somebody watches, lines elsewhere."""
     from speechcls.training.run import Callbacks
-    from speechcls.training.tensorboard import find_writer, logging_to
+    from speechcls.training.tensorboard import import_summary_writer, logging_to
 
     if tensorboard:
-        find_writer()
+        import_summary_writer()
     with ExitStack() as bars:
         advance: list[Any] = []
 

@@ -31,8 +31,8 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 """Sizes of batch that are tried."""
 _LATENCY_BUDGET_S, _BATCHES_BUDGET_S = 0.5, 1.5
 _ROUND_S = 0.03  # shortest round worth timing: handing work to threads costs some 0.1 ms
-_FEWEST = 3  # runs that have a median
-_AS_GOOD = 0.98  # of the highest rate: less than two measurements differ
+_MIN_RUNS = 3  # runs that have a median
+_RATE_TOLERANCE = 0.98  # of the highest rate: two measurements differ by more
 
 Clock = Callable[[], float]
 
@@ -86,7 +86,7 @@ def benchmark_in_subprocess(path: Path, jobs: int | None = None) -> BenchmarkRes
     ArtifactError
         When the model cannot be loaded or run.
     """
-    Classifier.load(path, jobs=1)  # refuses what is no model, or parts of two
+    Classifier.load(path, jobs=1)  # refuses what is not a model, or mixed files of two
     # The modules of this process, and none that happens to be in the current folder.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-P", "-m", __name__, os.fspath(path), str(jobs or default_jobs())]
@@ -98,11 +98,11 @@ def benchmark_in_subprocess(path: Path, jobs: int | None = None) -> BenchmarkRes
     return BenchmarkResult(**json.loads(done.stdout))
 
 
-def measure(path: Path, jobs: int) -> BenchmarkResult:
+def benchmark(path: Path, jobs: int) -> BenchmarkResult:
     """Return the cost of the model in folder ``path``; its memory is that of this process."""
     started = time.perf_counter()
     features = load_artifact(path).features
-    # One thread a run: a network for one second of sound is too small to be shared out.
+    # One thread per run: a network for one second of sound is too small to be split.
     session = open_session(path / ONNX, n_threads=1)
     load_s = time.perf_counter() - started
     # Neither silence nor full scale; the time of a recogniser does not depend on the sound.
@@ -141,7 +141,7 @@ def median_s(
     end = clock() + budget_s
     work()
     seconds: list[float] = []
-    while len(seconds) < _FEWEST or clock() < end:
+    while len(seconds) < _MIN_RUNS or clock() < end:
         started = clock()
         work()
         seconds.append(clock() - started)
@@ -168,7 +168,7 @@ def compare_batches(
         for i, size in enumerate(BATCHES):
             left_s = end - clock()
             batch_s = size * latency_s
-            if i and (_FEWEST + 1) * batch_s > left_s:
+            if i and (_MIN_RUNS + 1) * batch_s > left_s:
                 return
             n_runs = max(1, math.ceil(_ROUND_S / batch_s))
             work = partial(_run_round, pool, jobs, n_runs, partial(run, size))
@@ -189,7 +189,7 @@ def _run_round(pool: ThreadPoolExecutor, jobs: int, n_runs: int, run: Callable[[
 def choose_batch(rates: list[BatchRate]) -> BatchRate:
     """Return the smallest batch size whose throughput is as good as the highest."""
     fastest = max(rate.clips_per_second for rate in rates)
-    return next(rate for rate in rates if rate.clips_per_second >= _AS_GOOD * fastest)
+    return next(rate for rate in rates if rate.clips_per_second >= _RATE_TOLERANCE * fastest)
 
 
 def read_counts(path: Path) -> tuple[int | None, int | None]:
@@ -220,4 +220,4 @@ def peak_memory_mb() -> float | None:
 
 
 if __name__ == "__main__":  # for benchmark_in_subprocess
-    sys.stdout.write(json.dumps(asdict(measure(Path(sys.argv[1]), int(sys.argv[2])))))
+    sys.stdout.write(json.dumps(asdict(benchmark(Path(sys.argv[1]), int(sys.argv[2])))))

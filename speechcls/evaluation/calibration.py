@@ -56,9 +56,9 @@ def fit_temperature(
 
 
 DEFAULT_FA_PER_HOUR = 0.5
-LOWEST = 0.1
-"""Detection threshold in validation clips."""
-WITHOUT_CLIPS = 0.5
+LOWEST_THRESHOLD = 0.1
+"""Threshold at which words are detected in the validation clips."""
+THRESHOLD_WITHOUT_CLIPS = 0.5
 """Lowest threshold where there are no validation clips to choose it by."""
 _STEP = 1e-4
 """Thresholds are multiples of it."""
@@ -105,20 +105,23 @@ def calibrate(
     ------
     AudioError
         When a recording cannot be used.
+    ArtifactError
+        When the model cannot be loaded.
     """
     fit = _Fit() if clips is None else _fit_to_clips(artifact, labels, clips)
     temperature, found = fit.temperature, fit.found
     thresholds = {
-        label: best_threshold(found[label]) if label in found else WITHOUT_CLIPS for label in labels
+        label: best_threshold(found[label]) if label in found else THRESHOLD_WITHOUT_CLIPS
+        for label in labels
     }
-    answers, hours = [], 0.0
+    posteriors, hours = [], 0.0
     for path in noise:
         stream, parts, of_recording = _read_posteriors(artifact, path, temperature)
-        answers.append((stream, parts))  # a megabyte or two an hour
+        posteriors.append((stream, parts))  # a megabyte or two an hour
         hours += of_recording
         on_item()
     n_allowed = math.floor(fa_per_hour * hours)
-    thresholds, n_alarms = _limit_alarms(thresholds, answers, found, n_allowed)
+    thresholds, n_alarms = _limit_alarms(thresholds, posteriors, found, n_allowed)
     return Calibration(
         thresholds=thresholds,
         fa_per_hour=fa_per_hour,
@@ -160,19 +163,19 @@ def _fit_to_clips(artifact: Artifact, labels: Sequence[str], clips: ClipStore) -
 
 def _limit_alarms(
     thresholds: dict[str, float],
-    answers: Sequence[tuple[PosteriorStream, list[Posteriors]]],
+    posteriors: Sequence[tuple[PosteriorStream, list[Posteriors]]],
     found: Mapping[str, ValidationDetections],
     n_allowed: int,
 ) -> tuple[dict[str, float], int]:
     """Return thresholds that keep to the false alarms allowed, and how many there are."""
     while True:
         alarms = [
-            event for stream, parts in answers for event in _events(stream, parts, thresholds)
+            event for stream, parts in posteriors for event in _events(stream, parts, thresholds)
         ]
         raised = raise_thresholds(thresholds, alarms, found, n_allowed)
         if raised == thresholds:
             return thresholds, len(alarms)
-        thresholds = raised  # another event may be the best of its moment now: count again
+        thresholds = raised  # another event may no longer be suppressed: recount
 
 
 def validation_clips(artifact: Artifact, store: ClipStore) -> ClipStore:
@@ -211,13 +214,13 @@ def best_threshold(found: ValidationDetections) -> float:
     """
     events = sorted([(p, True) for p in found.right] + [(p, False) for p in found.wrong])
     if not found.right:
-        return WITHOUT_CLIPS
-    best, threshold = -1.0, WITHOUT_CLIPS
+        return THRESHOLD_WITHOUT_CLIPS
+    best, threshold = -1.0, THRESHOLD_WITHOUT_CLIPS
     n_right = n_wrong = 0
     for i in range(len(events) - 1, -1, -1):
         probability, is_right = events[i]
         n_right, n_wrong = n_right + is_right, n_wrong + (not is_right)
-        below = events[i - 1][0] if i else LOWEST
+        below = events[i - 1][0] if i else LOWEST_THRESHOLD
         if below == probability:
             continue  # no threshold separates the two
         f1 = 2 * n_right / (found.n_clips + n_right + n_wrong)
@@ -244,18 +247,18 @@ def raise_thresholds(
         for label in thresholds
     }
 
-    def cost(label: str) -> tuple[float, float]:
-        mine, beyond = found.get(label), _just_above(left[label][0])
-        lost = 0.0
-        if mine is not None and mine.n_clips:
-            lost = sum(raised[label] <= p < beyond for p in mine.right) / mine.n_clips
-        return lost, left[label][0]
+    def recall_loss(label: str) -> tuple[float, float]:
+        own, raised_to = found.get(label), _just_above(left[label][0])
+        loss = 0.0
+        if own is not None and own.n_clips:
+            loss = sum(raised[label] <= p < raised_to for p in own.right) / own.n_clips
+        return loss, left[label][0]
 
     while sum(map(len, left.values())) > n_allowed:
         open_labels = [label for label in left if left[label] and left[label][0] < 1]
         if not open_labels:
             break
-        label = min(open_labels, key=cost)
+        label = min(open_labels, key=recall_loss)
         raised[label] = max(raised[label], _just_above(left[label][0]))
         left[label] = [p for p in left[label] if p >= raised[label]]
     return raised
@@ -325,7 +328,7 @@ def _detect_in_clips(
     said = [example.label for example in clips.examples]
     right: dict[str, dict[int, float]] = {label: {} for label in labels}
     wrong: dict[str, list[float]] = {label: [] for label in labels}
-    for event in _events(stream, stream.run(play()), dict.fromkeys(labels, LOWEST)):
+    for event in _events(stream, stream.run(play()), dict.fromkeys(labels, LOWEST_THRESHOLD)):
         clip = min(int(np.searchsorted(ends_s, event.centre_s)), len(said) - 1)
         if said[clip] == event.label:
             right[event.label][clip] = max(event.probability, right[event.label].get(clip, 0.0))

@@ -1,4 +1,4 @@
-"""The predictions of several models on the same clips, none of which trained any of them."""
+"""The predictions of several models on clips that no model was trained on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,11 @@ from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
     NEW,
-    Classified,
     SilentExamples,
     check_labels,
-    classify_examples,
+    classify_dataset,
     describe_scored,
-    is_test_word,
+    prefer_test,
     silent_examples,
     split_in_training,
 )
@@ -61,7 +60,7 @@ class JointPredictions:
 def predict_held_out(
     classifiers: Sequence[Classifier], dataset: Dataset, on_clip: Callable[[], None] = lambda: None
 ) -> JointPredictions:
-    """Return the predictions of models on the clips that all of them were tested on or never saw.
+    """Return the predictions of models on the clips that are held out for all of them.
 
     Where there are no test clips, those that validated the models count as well. A clip is
     recognised by its samples, whatever its name.
@@ -75,28 +74,22 @@ def predict_held_out(
     ConfigError
         When the models do not have the same labels.
     DatasetError
-        When they do not know a label, or no clip is held out for all of them.
+        When they have no label for a word and no ``_unknown_``, or no clip is held out for all.
+    ArtifactError
+        When the split of a model cannot be read.
     """
     first = classifiers[0]
     _check_same_labels(classifiers)
     check_labels(dataset, first.labels)
     silent = _common_silence(classifiers, dataset)
-    examples = dataset.examples + silent.examples
-    outcomes = classify_examples(
-        classifiers, examples, _make_choose(classifiers), first.jobs, first.batch_size, on_clip
-    )
+    found, bad = classify_dataset(classifiers, dataset, silent, _make_choose(classifiers), on_clip)
     # Indices of the first model's labels for each label of each model.
     renumber = [np.array([first.labels.index(label) for label in c.labels]) for c in classifiers]
-    bad = [*dataset.problems, *silent.bad]
     kept: list[tuple[Example, str, list[int]]] = []
-    for example, outcome in zip(examples, outcomes, strict=True):
-        if isinstance(outcome, Classified):
-            rows = zip(renumber, outcome.probabilities, strict=True)
-            kept.append((example, outcome.kept, [int(n[row.argmax()]) for n, row in rows]))
-        elif outcome is not None:
-            bad.append(str(outcome))
-    if any(is_test_word(example, split) for example, split, _ in kept):
-        kept = [row for row in kept if row[1] != "validation"]
+    for example, outcome in found:
+        rows = zip(renumber, outcome.probabilities, strict=True)
+        kept.append((example, outcome.kept, [int(n[row.argmax()]) for n, row in rows]))
+    kept = prefer_test(kept, lambda row: row[:2])
     if not kept:
         raise DatasetError(
             f"{dataset.source}: no clip is held out for all {len(classifiers)} models; train them"
@@ -137,7 +130,7 @@ def _common_silence(classifiers: Sequence[Classifier], dataset: Dataset) -> Sile
 def _make_choose(
     classifiers: Sequence[Classifier],
 ) -> Callable[[Example], tuple[str, list[Samples]] | None]:
-    """Return what reads a clip: its split and windows; None if a model was trained on it."""
+    """Return a function that reads a clip: its split and windows; None if a model trained on it."""
     known = [split_of_digests(load_split(classifier.artifact)) for classifier in classifiers]
     rates = {classifier.sample_rate for classifier in classifiers}
 

@@ -13,9 +13,9 @@ from speechcls.data.annotations import Word
 from speechcls.runtime.detection import Event
 
 TOLERANCE_S = 0.25
-"""How far outside its word the middle of an event may be."""
+"""How far outside its word the centre of an event may be."""
 NEAR_S = 0.15
-"""A hit is near its word when their middles are at most so far from each other."""
+"""Largest distance, seconds, of the centres of a hit and its word to count as near."""
 CONFIDENCE = 0.95
 """Of the upper bound of false alarms per hour."""
 THRESHOLDS = tuple(percent / 100 for percent in (*range(10, 95, 5), *range(95, 100)))
@@ -54,7 +54,7 @@ class StreamScores:
     total: EventCounts
     per_label: dict[str, EventCounts]
     offsets_s: npt.NDArray[np.float64]
-    """(n_hits,) the middle of each event minus that of its word."""
+    """(n_hits,) the centre of each event minus that of its word."""
 
     @property
     def false_alarms_per_hour(self) -> float:
@@ -68,7 +68,7 @@ class StreamScores:
 
     @property
     def median_distance_s(self) -> float:
-        """Median distance of a hit's middle from that of its word; 0 without hits."""
+        """Median distance of a hit's centre from that of its word; 0 without hits."""
         return float(np.median(np.abs(self.offsets_s))) if len(self.offsets_s) else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class CurvePoint:
 def match_events(words: Sequence[Word], events: Sequence[Event]) -> list[tuple[int, int]]:
     """Return word and event, as indices, of each hit, by time of the event.
 
-    An event may hit a word of its label if its middle is between the start of the word minus
+    An event may hit a word of its label if its centre is between the start of the word minus
     ``TOLERANCE_S`` and its end plus ``TOLERANCE_S``. Each event hits one word at most, each word is
     hit once at most; no other choice has more hits: of the words that an event may hit, the one
     that ends first is taken.
@@ -134,9 +134,9 @@ def match_events(words: Sequence[Word], events: Sequence[Event]) -> list[tuple[i
             ((w.start_s - TOLERANCE_S, i) for i, w in enumerate(words) if w.label == label),
             reverse=True,
         )
-        mine = [j for j, event in enumerate(events) if event.label == label]
-        opened: list[tuple[float, int]] = []  # a heap: latest middle, word
-        for j in sorted(mine, key=lambda j: events[j].centre_s):
+        own = [j for j, event in enumerate(events) if event.label == label]
+        opened: list[tuple[float, int]] = []  # a heap: latest centre, word
+        for j in sorted(own, key=lambda j: events[j].centre_s):
             centre_s = events[j].centre_s
             while starting and starting[-1][0] <= centre_s:
                 _, i = starting.pop()
@@ -194,7 +194,7 @@ def score_events(
     )
 
 
-def trade_off(words: Sequence[Word], events: Sequence[Event], hours: float) -> list[CurvePoint]:
+def det_curve(words: Sequence[Word], events: Sequence[Event], hours: float) -> list[CurvePoint]:
     """Return misses against false alarms per hour over ``THRESHOLDS``, each for all labels.
 
     The events are detected once with a low threshold; a higher one keeps those that are at least as
@@ -225,6 +225,6 @@ def upper_rate(n_events: int, hours: float) -> float:
     return float(chi2.ppf(CONFIDENCE, 2 * (n_events + 1))) / 2 / hours
 
 
-def hours_for(rate: float) -> float:
+def hours_needed(rate: float) -> float:
     """Return the hours without an event after which the upper bound is ``rate`` per hour."""
     return upper_rate(0, 1.0) / rate

@@ -18,14 +18,14 @@ from speechcls.data.clips import digest_of, read_example
 from speechcls.data.corpus import mean_command_count
 from speechcls.data.examples import Dataset, Example
 from speechcls.errors import AudioError, DatasetError
-from speechcls.evaluation.metrics import is_of_one_speaker
+from speechcls.evaluation.metrics import has_single_speaker
 from speechcls.labels import SILENCE, map_label
 from speechcls.parallel import map_batches
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import Probabilities
 
 NEW = "new"
-"""The split of a clip that a model's training never saw."""
+"""Split of clips that were not in the model's training data."""
 
 Item = TypeVar("Item")
 Kept = TypeVar("Kept")
@@ -88,9 +88,18 @@ def classify_examples(
         yield outcome
 
 
-def is_test_word(example: Example, split: str) -> bool:
-    """Return whether a clip is a word of the test split; silence alone says nothing of words."""
-    return split == "test" and example.label != SILENCE
+def prefer_test(clips: list[Item], split_of: Callable[[Item], tuple[Example, str]]) -> list[Item]:
+    """Return the clips without those of the validation split if there are words to test on.
+
+    Parameters
+    ----------
+    split_of : returns the example and the split of a clip
+    """
+    rows = [split_of(clip) for clip in clips]
+    # Silence alone says nothing of words.
+    if not any(split == "test" and example.label != SILENCE for example, split in rows):
+        return clips
+    return [clip for clip, (_, split) in zip(clips, rows, strict=True) if split != "validation"]
 
 
 def check_labels(dataset: Dataset, labels: tuple[str, ...]) -> None:
@@ -102,10 +111,10 @@ def check_labels(dataset: Dataset, labels: tuple[str, ...]) -> None:
         Naming the words.
     """
     words = {example.label for example in dataset.examples}
-    strangers = sorted(word for word in words if map_label(word, labels) is None)
-    if strangers:
+    unknown = sorted(word for word in words if map_label(word, labels) is None)
+    if unknown:
         raise DatasetError(
-            f"{dataset.source}: the model knows no label {', '.join(strangers)} and has no"
+            f"{dataset.source}: the model has no label {', '.join(unknown)} and has no"
             f" _unknown_; the data has {', '.join(sorted(words))}; the model has"
             f" {', '.join(labels)}; name another model, or leave these clips out"
         )
@@ -123,6 +132,11 @@ def silent_examples(classifier: Classifier, dataset: Dataset) -> SilentExamples:
     """Return cuts of the data's background noise: those that training held out, and new ones.
 
     New ones are cut from recordings that the training did not have.
+
+    Raises
+    ------
+    ArtifactError
+        When the split of the model cannot be read.
     """
     if SILENCE not in classifier.labels or not dataset.noise:
         return SilentExamples([], [])
@@ -154,6 +168,32 @@ def silent_examples(classifier: Classifier, dataset: Dataset) -> SilentExamples:
         window_s = classifier.artifact.features.duration_s
         cuts += sample_background(durations_s, None, n_cuts, window_s)
     return SilentExamples(cuts, bad)
+
+
+def classify_dataset(
+    classifiers: Sequence[Classifier],
+    dataset: Dataset,
+    silent: SilentExamples,
+    choose: Callable[[Example], Chosen[Kept] | None],
+    on_clip: Callable[[], None],
+) -> tuple[list[tuple[Example, Classified[Kept]]], list[str]]:
+    """Return the wanted clips and cuts with their probabilities, and a line per unreadable one.
+
+    Parameters
+    ----------
+    classifiers, choose : as ``classify_examples`` takes them; the first one's jobs are used
+    """
+    examples, first = dataset.examples + silent.examples, classifiers[0]
+    outcomes = classify_examples(
+        classifiers, examples, choose, first.jobs, first.batch_size, on_clip
+    )
+    found, bad = [], [*dataset.problems, *silent.bad]
+    for example, outcome in zip(examples, outcomes, strict=True):
+        if isinstance(outcome, Classified):
+            found.append((example, outcome))
+        elif outcome is not None:
+            bad.append(str(outcome))
+    return found, bad
 
 
 def _find_noise(
@@ -202,7 +242,7 @@ def describe_scored(splits: Sequence[str], speakers: Sequence[str]) -> tuple[str
     splits, speakers : (n_clips,) of each clip; a speaker that is not known is empty
     """
     counts = Counter(splits)
-    names = {NEW: "clips that training never saw", "unused": "copies of held-out clips"}
+    names = {NEW: "clips not used in training", "unused": "copies of held-out clips"}
     scored = ", ".join(
         f"{n} {names.get(name, f'clips of the {name} split')}" for name, n in counts.items()
     )
@@ -213,6 +253,6 @@ def describe_scored(splits: Sequence[str], speakers: Sequence[str]) -> tuple[str
         caveats.append(
             "slightly optimistically biased: the best epoch was chosen on the validation clips"
         )
-    if is_of_one_speaker(speakers):
+    if has_single_speaker(speakers):
         caveats.append("all clips are by one speaker: nothing is known about others")
     return scored, "; ".join(caveats)

@@ -120,6 +120,11 @@ def bootstrap_interval(
 
     It is never narrower than Wilson's, which takes all clips for independent: where nearly all are
     right, resampling says little. With a single speaker it is for new clips of that one.
+
+    Parameters
+    ----------
+    is_right : (n_clips,) whether a clip is right
+    speakers : (n_clips,) the speaker of each clip, empty where not known
     """
     [accuracies] = resample_accuracies([is_right[None]], speakers, seed).T
     return interval_of(accuracies, float(is_right.mean()), len(is_right))
@@ -173,7 +178,7 @@ def interval_of(
     return min(float(low), float(least)), max(float(high), float(most))
 
 
-def is_of_one_speaker(speakers: Sequence[str]) -> bool:
+def has_single_speaker(speakers: Sequence[str]) -> bool:
     """Return whether one speaker is named, for most clips; silence has no speaker."""
     named = [speaker for speaker in speakers if speaker]
     return len(set(named)) == 1 and 2 * len(named) > len(speakers)
@@ -181,7 +186,7 @@ def is_of_one_speaker(speakers: Sequence[str]) -> bool:
 
 def group_clips(speakers: Sequence[str]) -> Labels:
     """Return (n_clips,) the group of each clip: a speaker's clips, if there are two speakers."""
-    is_one = is_of_one_speaker(speakers)
+    is_one = has_single_speaker(speakers)
     groups = [f"\0{i}" if is_one or not speaker else speaker for i, speaker in enumerate(speakers)]
     _, group = np.unique(groups, return_inverse=True)
     return np.asarray(group, dtype=np.int64)

@@ -23,11 +23,11 @@ from speechcls.files import write_atomic
 from speechcls.runtime.classifier import Classifier
 
 FORMAT_VERSION = 1
-FILE = "predictions.json"
+PREDICTIONS_FILE = "predictions.json"
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipRecord:
     """One clip of the data, without its sound."""
 
     path: str
@@ -44,13 +44,13 @@ class Clip:
     """Where it starts in its recording."""
     duration_s: float
     level_db: float
-    """Of the part in the model's window, dB below full scale."""
+    """Of the part in the model's window, dBFS."""
     snr_db: float
     """Of the same part, estimated."""
 
 
 @dataclass(frozen=True)
-class About:
+class EvaluationInfo:
     """Which model was evaluated on which data."""
 
     model: str
@@ -77,10 +77,10 @@ class Predictions:
     """Everything that a report is made of, except for the sound."""
 
     labels: tuple[str, ...]
-    clips: tuple[Clip, ...]
+    clips: tuple[ClipRecord, ...]
     probabilities: npt.NDArray[np.float32]
     """(n_clips, n_labels)"""
-    about: About
+    about: EvaluationInfo
 
     @property
     def truth(self) -> npt.NDArray[np.int64]:
@@ -101,7 +101,12 @@ class Predictions:
         return highest
 
     def mistakes(self, most: int) -> list[int]:
-        """Return the clips that were predicted wrongly, the most confident first."""
+        """Return the clips that were predicted wrongly, the most confident first.
+
+        Parameters
+        ----------
+        most : largest number of clips that are returned
+        """
         wrong = np.flatnonzero(self.truth != self.predicted)
         order = np.argsort(-self.confidence[wrong], kind="stable")
         return [int(i) for i in wrong[order][:most]]
@@ -125,7 +130,7 @@ def collect_predictions(
         if name in metrics
     }  # fmt: skip
     card = artifact.path / CARD
-    about = About(
+    about = EvaluationInfo(
         model=artifact.path.name or str(artifact.path),
         data=dataset.title,
         scored=evaluation.scored,
@@ -141,10 +146,10 @@ def collect_predictions(
     return Predictions(classifier.labels, clips, rows, about)
 
 
-def _as_clip(clip: ScoredClip, dataset: Dataset, labels: tuple[str, ...]) -> Clip:
+def _as_clip(clip: ScoredClip, dataset: Dataset, labels: tuple[str, ...]) -> ClipRecord:
     if clip.levels is None:
         raise ConfigError("a report needs the levels of the clips", field="measure_levels")
-    return Clip(
+    return ClipRecord(
         dataset.name_of(clip.example.path),
         clip.example.label,
         labels[clip.truth],
@@ -172,12 +177,12 @@ def read_windows(
 
 
 def _check_clips(
-    clips: tuple[Clip, ...], rows: npt.NDArray[np.float32], labels: tuple[str, ...]
+    clips: tuple[ClipRecord, ...], rows: npt.NDArray[np.float32], labels: tuple[str, ...]
 ) -> None:
     """Raise a ValueError for a value of the wrong type."""
-    numbers = [field.name for field in fields(Clip) if field.type is float]
+    numbers = [field.name for field in fields(ClipRecord) if field.type is float]
     for clip in clips:
-        for field in fields(Clip):
+        for field in fields(ClipRecord):
             value = getattr(clip, field.name)
             is_number = isinstance(value, int | float) and math.isfinite(value)
             if not (is_number if field.name in numbers else isinstance(value, str)):
@@ -219,10 +224,10 @@ def load_predictions(path: Path) -> Predictions:
                 f"{path}: format version {version} is newer than this speechcls understands"
                 f" ({FORMAT_VERSION}); upgrade speechcls"
             )
-        names = [field.name for field in fields(Clip)]
+        names = [field.name for field in fields(ClipRecord)]
         labels = tuple(str(label) for label in content["labels"])
-        clips = tuple(Clip(**{name: row[name] for name in names}) for row in content["clips"])
-        about = About(**(content["about"] | {"bad": tuple(content["about"]["bad"])}))
+        clips = tuple(ClipRecord(**{name: row[name] for name in names}) for row in content["clips"])
+        about = EvaluationInfo(**(content["about"] | {"bad": tuple(content["about"]["bad"])}))
         rows = np.array([row["probabilities"] for row in content["clips"]], dtype=np.float32)
         _check_clips(clips, rows, labels)
         if not isinstance(about.facts, dict):
@@ -230,8 +235,8 @@ def load_predictions(path: Path) -> Predictions:
         FeatureConfig.from_dict(about.features)
         if rows.shape != (len(clips), len(labels)) or not clips:
             raise ValueError(f"{rows.shape} probabilities of {len(labels)} labels")
-        if strangers := {clip.label for clip in clips} - set(labels):
-            raise ValueError(f"unknown label {min(strangers)}")
+        if unknown := {clip.label for clip in clips} - set(labels):
+            raise ValueError(f"unknown label {min(unknown)}")
         return Predictions(labels, clips, rows, about)
     except FileNotFoundError as error:
         raise DatasetError(

@@ -21,11 +21,10 @@ from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
     NEW,
-    Classified,
     check_labels,
-    classify_examples,
+    classify_dataset,
     describe_scored,
-    is_test_word,
+    prefer_test,
     silent_examples,
     split_in_training,
 )
@@ -33,14 +32,14 @@ from speechcls.evaluation.metrics import Scores, score
 from speechcls.labels import SILENCE, map_label
 from speechcls.runtime.classifier import Classifier, Window, as_classifier
 
-CHOICES = ("auto", *SPLITS, "all")
+SPLIT_CHOICES = ("auto", *SPLITS, "all")
 
 
 class WindowLevels(NamedTuple):
     """Levels of the part of a clip that is in the model's window."""
 
     level_db: float
-    """Below full scale; see ``level.level_db``."""
+    """dBFS; see ``level.level_db``."""
     snr_db: float
     """Estimated; see ``level.snr_db``."""
 
@@ -113,9 +112,9 @@ def evaluate(
 ) -> Evaluation:
     """Return the scores of a model on clips that it was not trained on.
 
-    A clip is recognised as one of the training's by its samples, whatever its name. ``auto``
-    scores clips that are new to the model and those of the test split; where there are no test
-    clips, those of the validation split as well.
+    Training clips are recognised by their samples. ``auto`` scores clips that are new to the model
+    and those of the test split; where there are no test clips, those of the validation split as
+    well.
 
     Parameters
     ----------
@@ -129,35 +128,32 @@ def evaluate(
     ConfigError
         When ``split`` is unknown.
     DatasetError
-        When the model does not know a label and has no ``_unknown_``, or there is nothing to score.
+        When the data cannot be read, the model has no label for a word and no ``_unknown_``, or
+        there is nothing to score.
+    ArtifactError
+        When the model cannot be loaded.
 
     Examples
     --------
     >>> from speechcls import evaluate
     >>> evaluation = evaluate("commands", folder)
     >>> print(evaluation.scores.n_clips, evaluation.scored)
-    12 12 clips that training never saw
+    12 12 clips not used in training
     """
-    if split not in CHOICES:
-        raise ConfigError(f"{split!r} is not one of {', '.join(CHOICES)}", field="split")
+    if split not in SPLIT_CHOICES:
+        raise ConfigError(f"{split!r} is not one of {', '.join(SPLIT_CHOICES)}", field="split")
     classifier, dataset = as_classifier(model), as_dataset(data)
     check_labels(dataset, classifier.labels)
     choose = _make_choose(classifier, split, measure_levels)
     silent = silent_examples(classifier, dataset)
-    examples = dataset.examples + silent.examples
-    outcomes = classify_examples(
-        [classifier], examples, choose, classifier.jobs, classifier.batch_size, on_clip
-    )
-    clips, bad = [], [*dataset.problems, *silent.bad]
-    for example, outcome in zip(examples, outcomes, strict=True):
-        if isinstance(outcome, Classified):
-            truth = classifier.labels.index(str(map_label(example.label, classifier.labels)))
-            [probabilities] = outcome.probabilities
-            clips.append(ScoredClip(example, truth, probabilities, *outcome.kept))
-        elif outcome is not None:
-            bad.append(str(outcome))
-    if split == "auto" and any(is_test_word(clip.example, clip.split) for clip in clips):
-        clips = [clip for clip in clips if clip.split != "validation"]
+    found, bad = classify_dataset([classifier], dataset, silent, choose, on_clip)
+    clips = []
+    for example, outcome in found:
+        truth = classifier.labels.index(str(map_label(example.label, classifier.labels)))
+        [probabilities] = outcome.probabilities
+        clips.append(ScoredClip(example, truth, probabilities, *outcome.kept))
+    if split == "auto":
+        clips = prefer_test(clips, lambda clip: (clip.example, clip.split))
     clips = _thin_silence(clips, classifier.labels, set(dataset.noise))
     if not clips:
         raise _nothing_to_score(classifier, dataset, split)
@@ -167,7 +163,7 @@ def evaluate(
 def _make_choose(
     classifier: Classifier, split: str, measure_levels: bool
 ) -> Callable[[Example], tuple[_Known, list[Samples]] | None]:
-    """Return what reads a clip: what is kept of it and its window; None if it is not wanted."""
+    """Return a function that reads a clip: its ``_Known`` and window; None if it is not wanted."""
     known = split_of_digests(load_split(classifier.artifact))
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
 

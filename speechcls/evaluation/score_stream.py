@@ -13,8 +13,8 @@ from speechcls.evaluation.detection_metrics import (
     THRESHOLDS,
     CurvePoint,
     StreamScores,
+    det_curve,
     score_events,
-    trade_off,
 )
 from speechcls.runtime.detection import Detector, Event, detect_events
 from speechcls.runtime.stream import PosteriorStream
@@ -44,19 +44,19 @@ def evaluate_stream(
     Parameters
     ----------
     blocks : (n,) samples each, at the stream's rate
-    words : the truth; those of a label that is not in ``thresholds`` do not count
+    words : the annotations; those of a label that is not in ``thresholds`` do not count
 
     Raises
     ------
     DatasetError
-        When the model can find none of the words.
+        When the model can detect none of the words.
     """
     counted = [word for word in words if word.label in thresholds]
     others = sorted({word.label for word in words} - thresholds.keys())
     if not counted:
         raise DatasetError(
-            f"the truth has {', '.join(others)}; the model finds {', '.join(thresholds)};"
-            " name another model or truth"
+            f"the annotations have {', '.join(others)}; the model detects {', '.join(thresholds)};"
+            " name another model or other annotations"
         )
     detector = Detector(stream, thresholds)
     lowest = Detector(stream, dict.fromkeys(thresholds, THRESHOLDS[0]))
@@ -75,9 +75,9 @@ def evaluate_stream(
     hours = n_samples / stream.sample_rate / 3_600
     warnings = []
     if others:
-        warnings.append(f"words that the model cannot find do not count: {', '.join(others)}")
+        warnings.append(f"words that the model cannot detect do not count: {', '.join(others)}")
     if n_late := sum(word.start_s > hours * 3_600 for word in counted):
-        warnings.append(f"{n_late} words of the truth begin after the end of the recording")
+        warnings.append(f"{n_late} annotated words begin after the end of the recording")
     if n_known := _count_trained(counted, stream.artifact):
         warnings.append(
             f"optimistically biased: {n_known} words are by speakers who trained the model; mix"
@@ -85,7 +85,7 @@ def evaluate_stream(
         )
     return StreamEvaluation(
         score_events(counted, found[0], tuple(thresholds), hours),
-        trade_off(counted, found[1], hours),
+        det_curve(counted, found[1], hours),
         dict(thresholds),
         warnings,
     )

@@ -34,7 +34,7 @@ class Pair:
     first: str
     second: str
     difference: float
-    """Accuracy of the second less that of the first."""
+    """Accuracy of the second minus that of the first."""
     low: float
     high: float
     """Bounds of its 95 % interval, for new speakers (and trainings) like these."""
@@ -74,7 +74,8 @@ class Comparison:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p of McNemar's exact test.
 
-    Of the clips that only one of two models gets right, each has half if they are equally good.
+    Of the clips that only one of two models gets right, under the null hypothesis each model wins
+    half.
 
     Source
     ------
@@ -86,7 +87,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(min(1.0, 2 * tail / 2**n))
 
 
-def adjust(p: Sequence[float]) -> list[float]:
+def holm_adjust(p: Sequence[float]) -> list[float]:
     """Return p-values corrected for how many there are.
 
     Source
@@ -110,9 +111,9 @@ def compare(contenders: Sequence[Contender], speakers: Sequence[str]) -> Compari
     """
     drawn = resample_accuracies([contender.right for contender in contenders], speakers)
     numbers = list(itertools.combinations(range(len(contenders)), 2))
-    p = [_p(contenders[i], contenders[j], drawn[:, j] - drawn[:, i]) for i, j in numbers]
+    p = [_p_value(contenders[i], contenders[j], drawn[:, j] - drawn[:, i]) for i, j in numbers]
     pairs = []
-    for (i, j), own, adjusted in zip(numbers, p, adjust(p), strict=True):
+    for (i, j), own, adjusted in zip(numbers, p, holm_adjust(p), strict=True):
         first, second = contenders[i], contenders[j]
         low, high = np.percentile(drawn[:, j] - drawn[:, i], [2.5, 97.5])
         counts = _discordant(first, second)
@@ -145,7 +146,7 @@ def _discordant(first: Contender, second: Contender) -> tuple[int, int] | None:
     return int((a & ~b).sum()), int((b & ~a).sum())
 
 
-def _p(first: Contender, second: Contender, differences: npt.NDArray[np.float64]) -> float:
+def _p_value(first: Contender, second: Contender, differences: npt.NDArray[np.float64]) -> float:
     if counts := _discordant(first, second):
         return mcnemar(*counts)
     # One is added, since no number of draws proves a probability of 0.

@@ -19,7 +19,7 @@ from speechcls.networks.size import count_multiply_adds
 from speechcls.networks.zoo import NETWORKS, feature_kind
 from speechcls.training.loop import Epoch, choose_device
 from speechcls.training.publish import hash_data
-from speechcls.training.run import Callbacks, TrainPlan, plan_training, train_on_corpus
+from speechcls.training.run import Callbacks, TrainPlan, ignore, plan_training, train_on_corpus
 from speechcls.training.settings import TrainSettings
 
 _FEATURE_COST = 5_000_000
@@ -68,23 +68,19 @@ class SweepProgress:
     """Estimated time that the other trainings will take, seconds."""
 
 
-def _ignore(*_: object) -> None:
-    """Do nothing."""
-
-
 @dataclass(frozen=True)
 class SweepCallbacks:
-    """What a sweep calls on its way; by default nothing happens."""
+    """Callbacks; each does nothing by default."""
 
-    on_clip: Callable[[], None] = _ignore
+    on_clip: Callable[[], None] = ignore
     """After each clip that is read."""
-    on_corpus: Callable[[Corpus], None] = _ignore
+    on_corpus: Callable[[Corpus], None] = ignore
     """When all clips are read."""
-    on_start: Callable[[Sequence[SweepRun], int], None] = _ignore
+    on_start: Callable[[Sequence[SweepRun], int], None] = ignore
     """With the trainings to do, and how many were done before."""
-    on_fraction: Callable[[float], None] = _ignore
+    on_fraction: Callable[[float], None] = ignore
     """After each step, with the fraction of all training that is done."""
-    on_run: Callable[[SweepProgress], None] = _ignore
+    on_run: Callable[[SweepProgress], None] = ignore
     """After each training."""
 
 

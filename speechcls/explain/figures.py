@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.explain.panels import input_panels, layer_panels, layer_title
+from speechcls.explain.panels import GateImage, input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation
 from speechcls.render.figures import GREY, as_text, new_figure
-from speechcls.render.panels import Panel, draw_panel, wave_panel
+from speechcls.render.panels import Panel, draw_panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 N_FRAMES = 51
 """Frames of an animation."""
-SLOWER, LONGEST_S = 5.0, 15.0
+SLOWDOWN, MAX_DURATION_S = 5.0, 15.0
 """How much slower than the sound an animation is, and how long it lasts at most."""
 _MOVING_DPI = 70
 _FADED = 0.2
@@ -34,10 +34,10 @@ def draw_explanation(explanation: Explanation, title: str, layer: int | None) ->
     figure = new_figure(14.0 if layer else 7.5, 9.5)
     figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=12)
     left, *right = figure.subfigures(1, 2 if layer else 1, wspace=0.02, squeeze=False)[0]
-    _stack(left, input_panels(explanation), explanation)
+    stack_panels(left, input_panels(explanation), explanation)
     if layer:
         right[0].suptitle(layer_title(explanation, layer), x=0.02, ha="left", fontsize=10)
-        _stack(right[0], layer_panels(explanation, layer), explanation)
+        stack_panels(right[0], layer_panels(explanation, layer), explanation)
     return figure
 
 
@@ -74,23 +74,19 @@ def animate_figure(figure: "Figure", end_s: float) -> list[npt.NDArray[np.uint8]
     return frames
 
 
-def draw_gates(explanation: Explanation, title: str, layer: int) -> "Figure":
-    """Return the waveform over the gates of a layer."""
-    wave = wave_panel(explanation.samples, explanation.config.sample_rate, 0.6)
-    panels: list[Panel] = [wave, *layer_panels(explanation, layer)]
-    figure = new_figure(7.5, 1.5 + 1.2 * len(panels))
-    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=10)
-    _stack(figure, panels, explanation)
-    return figure
-
-
-def _stack(figure: "Figure | SubFigure", panels: Sequence[Panel], about: Explanation) -> None:
+def stack_panels(
+    figure: "Figure | SubFigure", panels: Sequence[Panel], explanation: Explanation
+) -> None:
     """Draw panels below each other over one time axis, with the decisive moment marked."""
     heights = [panel.height for panel in panels]
     stacked = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)
     for axes, panel in zip(stacked[:, 0], panels, strict=True):
         draw_panel(axes, panel)
-        if about.decisive_s is not None:
-            axes.axvline(about.decisive_s, color=GREY, linewidth=0.8, linestyle=":")
+        if isinstance(panel, GateImage):
+            axes.set_yticks([])
+            if panel.n_forward < len(panel.values):
+                axes.axhline(panel.n_forward, color="white", linewidth=1.5)
+        if explanation.decisive_s is not None:
+            axes.axvline(explanation.decisive_s, color=GREY, linewidth=0.8, linestyle=":")
     stacked[-1, 0].set_xlabel("seconds")
-    stacked[-1, 0].set_xlim(0, about.end_s)
+    stacked[-1, 0].set_xlim(0, explanation.end_s)

@@ -8,7 +8,7 @@ import numpy as np
 
 from speechcls.audio.spectrogram import Array
 from speechcls.audio.wav import wav_bytes
-from speechcls.explain.panels import input_panels, layer_panels, layer_title
+from speechcls.explain.panels import GateImage, input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation
 from speechcls.files import write_atomic
 from speechcls.render.figures import PALETTE, colour_steps, render_figure
@@ -67,9 +67,8 @@ def to_dict(explanation: Explanation, layer: int | None) -> dict[str, Any]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    """Return one panel; its kind is the name of its class in small letters."""
+    """Return one panel; its kind is wave, curves or image."""
     content: dict[str, Any] = {
-        "kind": type(panel).__name__.lower(),
         "title": panel.title,
         "unit": panel.unit,
         "height": panel.height,
@@ -79,9 +78,15 @@ def _panel(panel: Panel) -> dict[str, Any]:
         case Wave():
             most = max(float(np.abs(panel.low).max()), float(np.abs(panel.high).max())) or 1.0
             limits = (-most, most)
-            content |= {"low": _numbers(panel.low), "high": _numbers(panel.high), "limits": limits}
+            content |= {
+                "kind": "wave",
+                "low": _numbers(panel.low),
+                "high": _numbers(panel.high),
+                "limits": limits,
+            }
         case Curves():
             content |= {
+                "kind": "curves",
                 "series": _numbers(panel.values.T),
                 "names": panel.names,
                 "limits": panel.limits,
@@ -91,12 +96,13 @@ def _panel(panel: Panel) -> dict[str, Any]:
             }
         case Image():
             content |= {
+                "kind": "image",
                 "rows": _numbers(panel.values),
                 "colours": panel.colours,
                 "limits": panel.limits,
                 "edges": panel.edges,
-                "name": panel.name,
-                "n_forward": panel.n_forward,
+                "name": panel.name if isinstance(panel, GateImage) else "",
+                "n_forward": panel.n_forward if isinstance(panel, GateImage) else None,
             }
     return content
 

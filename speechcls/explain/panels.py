@@ -3,13 +3,15 @@
 ``figures`` draws them as pictures, ``page`` puts them into a page.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FEATURE_KINDS
-from speechcls.explain.recurrence import EQUATIONS, GateText
+from speechcls.explain.recurrence import EQUATIONS, GateInfo
 from speechcls.explain.trace import OCCLUDED_S, STATE, Explanation, GatePanel, gate_panels
-from speechcls.render.figures import SHARES, SIGNED
+from speechcls.render.figures import DIVERGING, SEQUENTIAL
 from speechcls.render.panels import (
     COLOUR_QUANTILE,
     Curves,
@@ -18,6 +20,16 @@ from speechcls.render.panels import (
     spectrogram_panel,
     wave_panel,
 )
+
+
+@dataclass(frozen=True)
+class GateImage(Image):
+    """A gate, or the state, of all units of a layer over time."""
+
+    name: str
+    """Of the gate, or ``STATE``."""
+    n_forward: int
+    """Number of rows of the forward direction, above those of the reverse one."""
 
 
 def input_panels(explanation: Explanation) -> list[Panel]:
@@ -33,7 +45,7 @@ def input_panels(explanation: Explanation) -> list[Panel]:
     ]
 
 
-def layer_panels(explanation: Explanation, layer: int) -> list[Image]:
+def layer_panels(explanation: Explanation, layer: int) -> list[GateImage]:
     """Return each gate of a layer (1 is the lowest), and its state last."""
     return [_gate(explanation, panel) for panel in gate_panels(explanation, layer)]
 
@@ -48,49 +60,52 @@ def layer_title(explanation: Explanation, layer: int) -> str:
     return text
 
 
-def _features(about: Explanation) -> Image:
-    kind = FEATURE_KINDS[about.config.kind]
-    most = float(np.quantile(np.abs(about.features), COLOUR_QUANTILE)) or 1.0
+def _features(explanation: Explanation) -> Image:
+    kind = FEATURE_KINDS[explanation.config.kind]
+    most = float(np.quantile(np.abs(explanation.features), COLOUR_QUANTILE)) or 1.0
     return Image(
         title=f"input of the network: {kind.title}, in standard deviations",
         unit=kind.row,
         height=1.5,
-        times_s=about.frame_times_s,
-        values=about.features.T[::-1],
-        colours=SIGNED,
+        times_s=explanation.frame_times_s,
+        values=explanation.features.T[::-1],
+        colours=DIVERGING,
         limits=(-most, most),
-        edges=(float(about.features.shape[1]), 0.0),
+        edges=(float(explanation.features.shape[1]), 0.0),
     )
 
 
-def _posterior_over_time(about: Explanation) -> Curves:
+def _posterior_over_time(explanation: Explanation) -> Curves:
     """Return the probability of each label, the predicted one first, then by their maximum."""
-    times_s, values = about.posterior_over_time
+    times_s, values = explanation.posterior_over_time
     by_height = values.max(axis=0).argsort(kind="stable")[::-1]
-    order = [about.label_index, *(int(i) for i in by_height if i != about.label_index)]
+    order = [explanation.label_index, *(int(i) for i in by_height if i != explanation.label_index)]
     how = "if all after this moment were silence"
-    if about.is_per_step:
+    if explanation.is_per_step:
         how = "at each step of the network"
-    names = tuple(about.labels[i] for i in order)
+    names = tuple(explanation.labels[i] for i in order)
     title = f"probability of each label {how}"
     limits = (-0.02, 1.02)
     return Curves(title, "probability", 1.5, times_s, values[:, order], names, limits, n_thick=1)
 
 
-def _attention(about: Explanation) -> list[Panel]:
-    if about.attention is None:
+def _attention(explanation: Explanation) -> list[Panel]:
+    if explanation.attention is None:
         return []
-    names = tuple(f"head {head + 1}" for head in range(about.attention.shape[1]))
+    names = tuple(f"head {head + 1}" for head in range(explanation.attention.shape[1]))
     title = "attention: the weight of each step in the result"
-    limits = (0.0, 1.05 * float(about.attention.max()))
-    return [Curves(title, "weight", 1.0, about.step_times_s, about.attention, names, limits)]
+    limits = (0.0, 1.05 * float(explanation.attention.max()))
+    return [
+        Curves(title, "weight", 1.0, explanation.step_times_s, explanation.attention, names, limits)
+    ]
 
 
-def _occlusion(about: Explanation) -> Curves:
-    times_s, lost = about.occlusion
-    label = about.labels[about.label_index]
+def _occlusion(explanation: Explanation) -> Curves:
+    times_s, lost = explanation.occlusion
+    label = explanation.labels[explanation.label_index]
+    lost_when = f"probability of {label} lost when {OCCLUDED_S:g} s is silenced"
     return Curves(
-        title=f"importance by occlusion: probability of {label} lost if {OCCLUDED_S:g} s is silent",
+        title=f"importance by occlusion: {lost_when}",
         unit="lost",
         height=1.2,
         times_s=times_s,
@@ -101,19 +116,19 @@ def _occlusion(about: Explanation) -> Curves:
     )
 
 
-def _gate(about: Explanation, panel: GatePanel) -> Image:
-    equations = EQUATIONS[about.cell]
-    gate = GateText(equations.state) if panel.name == STATE else equations.gates[panel.name]
+def _gate(explanation: Explanation, panel: GatePanel) -> GateImage:
+    equations = EQUATIONS[explanation.cell]
+    gate = GateInfo(equations.state) if panel.name == STATE else equations.gates[panel.name]
     most = float(np.abs(panel.rows).max()) or 1.0
     is_both = panel.n_forward < len(panel.rows)
-    return Image(
+    return GateImage(
         title=gate.title,
         unit="reverse  forward" if is_both else f"{len(panel.rows)} units",
         height=1.0,
-        times_s=about.step_times_s,
+        times_s=explanation.step_times_s,
         values=panel.rows,
-        colours=SHARES if gate.is_share else SIGNED,
-        limits=(0.0, 1.0) if gate.is_share else (-most, most),
+        colours=SEQUENTIAL if gate.is_fraction else DIVERGING,
+        limits=(0.0, 1.0) if gate.is_fraction else (-most, most),
         edges=(0.0, float(len(panel.rows))),
         name=panel.name,
         n_forward=panel.n_forward,

@@ -221,11 +221,11 @@ class StoredArray(NamedTuple):
     gates: tuple[str, ...] = ()  # stacked along the first axis, in this order
 
 
-class GateText(NamedTuple):
+class GateInfo(NamedTuple):
     """How a gate is presented."""
 
     title: str
-    is_share: bool = False  # a sigmoid, from nothing (0) to everything (1)
+    is_fraction: bool = False  # a sigmoid, in [0, 1]
 
 
 class CellEquations(NamedTuple):
@@ -236,7 +236,7 @@ class CellEquations(NamedTuple):
     sized_by: str  # the array whose shape tells 'hidden' and 'units'
     stored: tuple[StoredArray, ...]
     state: str  # title of h
-    gates: Mapping[str, GateText] = {}  # by the names that the step gives them
+    gates: Mapping[str, GateInfo] = {}  # by the names that the step gives them
 
 
 def _by_torch(gates: tuple[str, ...], n_units: str = "hidden") -> tuple[StoredArray, ...]:
@@ -259,13 +259,13 @@ def _linear(name: str, gate: str) -> tuple[StoredArray, ...]:
 
 _STACKED_IN_LSTM = ("input", "forget", "candidate", "output")
 _LSTM_GATES = {
-    "forget": GateText("forget gate f: the share of the old cell that stays", is_share=True),
-    "input": GateText("input gate i: the share of the candidate that is added", is_share=True),
-    "output": GateText("output gate o: the share of the cell that is shown", is_share=True),
-    "candidate": GateText("candidate c\u0303: what could be added"),
-    "cell": GateText("cell c = f·c + i·c\u0303: what is remembered"),
+    "forget": GateInfo("forget gate f: fraction of the old cell that stays", is_fraction=True),
+    "input": GateInfo("input gate i: fraction of the candidate that is added", is_fraction=True),
+    "output": GateInfo("output gate o: fraction of the cell that is shown", is_fraction=True),
+    "candidate": GateInfo("candidate c\u0303: what could be added"),
+    "cell": GateInfo("cell c = f·c + i·c\u0303: cell state"),
 }
-_CANDIDATE = GateText("candidate: what could become the state")
+_CANDIDATE = GateInfo("candidate: what could become the state")
 
 EQUATIONS: dict[str, CellEquations] = {
     "rnn": CellEquations(
@@ -290,10 +290,10 @@ EQUATIONS: dict[str, CellEquations] = {
         stored=_by_torch(("reset", "update", "candidate")),
         state="state h = z·h + (1 - z)·candidate",
         gates={
-            "reset": GateText(
-                "reset gate r: the share of the old state that the candidate sees", True
+            "reset": GateInfo(
+                "reset gate r: fraction of the old state that the candidate sees", True
             ),
-            "update": GateText("update gate z: the share of the old state that stays", True),
+            "update": GateInfo("update gate z: fraction of the old state that stays", True),
             "candidate": _CANDIDATE,
         },
     ),
@@ -305,7 +305,7 @@ EQUATIONS: dict[str, CellEquations] = {
             *_by_torch(_STACKED_IN_LSTM, n_units="units"),
             StoredArray("weight_hr_l{layer}{reverse}", "w_hr", ("hidden", "units")),
         ),
-        state="state h = P (o·tanh(c)), in units of its own",
+        state="state h = P (o·tanh(c)), projected",
         gates=_LSTM_GATES,
     ),
     "fastrnn": CellEquations(
@@ -327,7 +327,7 @@ EQUATIONS: dict[str, CellEquations] = {
         stored=(*_linear("update", "update"), *_linear("candidate", "candidate")),
         state="state h = (1 - z)·h + z·candidate",
         gates={
-            "update": GateText("update gate z: the share of the candidate that is taken", True),
+            "update": GateInfo("update gate z: fraction of the candidate that is taken", True),
             "candidate": _CANDIDATE,
         },
     ),

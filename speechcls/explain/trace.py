@@ -20,22 +20,21 @@ from speechcls.config import FeatureConfig
 from speechcls.errors import ArtifactError, ConfigError
 from speechcls.explain.recurrence import EQUATIONS
 from speechcls.explain.unroll import DirectionTrace, run_recurrence
+from speechcls.export.modules import excess_difference
 from speechcls.networks.load import load_recogniser
 from speechcls.networks.network import Network
 from speechcls.networks.recurrent import Recurrent
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import apply_temperature
 
-TOLERANCE = 1e-4
-"""Largest difference of a probability from that of ``model.onnx``."""
 OCCLUDED_S = 0.1
 """How much of the clip is silenced at a time."""
-LEAST_LOSS = 0.05
+MIN_DECISIVE_LOSS = 0.05
 """No moment is decisive if silencing it costs less probability than this."""
 STATE = "state"
 """Name of the panel of h, which every cell has."""
 
-_EVERY_S, _MAX_MOMENTS = 0.02, 100
+_STEP_S, _MAX_MOMENTS = 0.02, 100
 Layer = dict[str, DirectionTrace]
 """By 'forward' and, if there, 'reverse'; a batch of one clip."""
 
@@ -130,9 +129,9 @@ class Explanation:
 
     @property
     def decisive_s(self) -> float | None:
-        """The moment whose silencing costs most, if it costs ``LEAST_LOSS`` at all."""
+        """The moment whose silencing costs most, if it costs ``MIN_DECISIVE_LOSS`` at all."""
         times_s, lost = self.occlusion
-        return float(times_s[lost.argmax()]) if lost.max() >= LEAST_LOSS else None
+        return float(times_s[lost.argmax()]) if lost.max() >= MIN_DECISIVE_LOSS else None
 
 
 def explain(classifier: Classifier, samples: Samples) -> Explanation:
@@ -203,11 +202,11 @@ def _trace_recurrent(network: Recurrent, features: torch.Tensor) -> NetworkTrace
     inputs = network.recurrence_inputs(features)[0].double().numpy()  # (n_steps, n_inputs)
     weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     cell, readout = network.cell.name, network.readout.kind
-    trace = run_recurrence(cell, _under(weights, "recurrence."), inputs[None])
+    trace = run_recurrence(cell, _with_prefix(weights, "recurrence."), inputs[None])
     vectors, attention = read_out(
-        readout, trace.outputs[0], _under(weights, "readout."), network.bidirectional
+        readout, trace.outputs[0], _with_prefix(weights, "readout."), network.bidirectional
     )
-    output = _under(weights, "output.")
+    output = _with_prefix(weights, "output.")
     logits = vectors @ output["weight"].T + output["bias"]
     return NetworkTrace(logits, len(inputs), cell, trace.layers, attention)
 
@@ -256,11 +255,11 @@ def read_out(
 def softmax(logits: Array, axis: int) -> Array:
     """Return exp(logits) scaled to sum to 1 along ``axis``."""
     powers: Array = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    shares: Array = powers / powers.sum(axis=axis, keepdims=True)
-    return shares
+    probabilities: Array = powers / powers.sum(axis=axis, keepdims=True)
+    return probabilities
 
 
-def _under(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+def _with_prefix(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     """Return the weights of one part of the network, by their names in it."""
     return {
         name.removeprefix(prefix): array
@@ -271,19 +270,19 @@ def _under(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
 
 def _compare(classifier: Classifier, samples: Samples, probabilities: Array) -> None:
     """Refuse weights whose probabilities are not those of the exported model."""
-    difference = float(np.abs(classifier.probabilities(samples[None])[0] - probabilities).max())
-    if not difference <= TOLERANCE:
+    exported = classifier.probabilities(samples[None])[0]
+    if difference := excess_difference(probabilities, exported):
         path = classifier.artifact.path
         raise ArtifactError(
             f"{path / WEIGHTS}: its probabilities differ from those of {ONNX} by {difference:.2g}:"
-            " parts of two models; copy the model again"
+            " files of different models are mixed; copy the model again"
         )
 
 
 def _moments_s(config: FeatureConfig) -> Array:
     """Return the times at which clips are revealed or silenced, both ends among them."""
     duration_s = config.n_samples / config.sample_rate
-    n_steps = min(max(1, round(duration_s / _EVERY_S)), _MAX_MOMENTS)
+    n_steps = min(max(1, round(duration_s / _STEP_S)), _MAX_MOMENTS)
     return np.linspace(0.0, duration_s, n_steps + 1)
 
 
@@ -342,7 +341,7 @@ def _sorted_units(trace: DirectionTrace, name: str) -> Array:
     """Return (n_units, n_steps) of a gate or the state, earliest unit first."""
     values = (trace.gates | {STATE: trace.hidden})[name][0]  # (n_steps, n_units)
     state = trace.hidden[0]
-    if state.shape != values.shape:  # a projected state has units of its own
+    if state.shape != values.shape:  # a projected state has other units
         state = trace.gates["cell"][0]
     order = middle_of_activity(state).argsort(kind="stable")
     sorted_values: Array = values[:, order].T

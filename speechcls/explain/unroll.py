@@ -147,6 +147,6 @@ def _check_weights(cell: str, weights: Mapping[str, Array], n_inputs: int) -> tu
     faults += [f"unknown {name}" for name in has if name not in shapes]
     faults = faults or [f"{n} is {has[n]}, not {shapes[n]}" for n in shapes if has[n] != shapes[n]]
     if faults:
-        mend = f"pass exactly {', '.join(shapes)}, made for {n_inputs} inputs"
-        raise ConfigError(f"{cell} weights: {', '.join(faults)}; {mend}")
+        advice = f"pass exactly {', '.join(shapes)}, made for {n_inputs} inputs"
+        raise ConfigError(f"{cell} weights: {', '.join(faults)}; {advice}")
     return num_layers, directions

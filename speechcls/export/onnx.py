@@ -1,6 +1,5 @@
 """A trained recogniser as ``model.onnx``: samples in, probabilities out, no torch needed."""
 
-import copy
 import io
 import tempfile
 import warnings
@@ -16,45 +15,35 @@ from torch import Tensor, nn
 
 from speechcls.artifact.format import ONNX, STREAM
 from speechcls.errors import ArtifactError
+from speechcls.export.modules import ProbabilityModule, excess_difference, exportable
 from speechcls.export.streaming import CausalStreamingModule, SlidingWindowModule
 from speechcls.networks.recogniser import Recogniser
 from speechcls.runtime.session import describe_graph, open_session
 
 OPSET = 17
-TOLERANCE = 1e-4
-"""Largest difference of a probability between torch and ONNX Runtime that is accepted."""
-
-
-class _Probabilities(nn.Module):
-    def __init__(self, recogniser: Recogniser) -> None:
-        super().__init__()
-        self.recogniser = recogniser
-
-    def forward(self, samples: Tensor) -> Tensor:
-        return self.recogniser(samples).softmax(dim=1)  # type: ignore[no-any-return]
 
 
 def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
     """Return the ONNX graph of a recogniser, after comparing it with torch.
 
-    Its input ``samples`` is (batch, n_samples) float32 in [-1, 1], batch and length free; its
+    Its input ``samples`` is (batch, n_samples) float32 in [-1, 1], batch and length dynamic; its
     output ``probabilities`` is (batch, n_labels) float32. Labels and sample rate stand in its
     metadata.
 
     Raises
     ------
     ArtifactError
-        When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
+        When ONNX Runtime's probabilities differ from torch's by more than ``modules.TOLERANCE``.
     """
     config = recogniser.features.config
     generator = torch.Generator().manual_seed(0)
     samples = 0.1 * torch.randn(3, config.n_samples, generator=generator)
     samples[2] = 0.0  # digital silence, the extreme that every set of recordings holds
     with torch.no_grad():
-        expected = _Probabilities(recogniser.to("cpu").eval())(samples).numpy()
-    model = _Probabilities(_exportable(recogniser)).eval()
-    free = {"samples": {0: "batch", 1: "n_samples"}, "probabilities": {0: "batch"}}
-    content = _trace(model, (samples[:2],), ["samples"], ["probabilities"], free)
+        expected = ProbabilityModule(recogniser.to("cpu").eval())(samples).numpy()
+    model = ProbabilityModule(exportable(recogniser)).eval()
+    dynamic = {"samples": {0: "batch", 1: "n_samples"}, "probabilities": {0: "batch"}}
+    content = _trace(model, (samples[:2],), ["samples"], ["probabilities"], dynamic)
     content = _finish(content, describe_graph(labels, config.sample_rate))
     probabilities = open_session(content).run(None, {"samples": samples.numpy()})[0]
     _compare(ONNX, probabilities, expected)
@@ -73,11 +62,11 @@ def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
     Raises
     ------
     ArtifactError
-        When ONNX Runtime's probabilities differ from torch's by more than ``TOLERANCE``.
+        When ONNX Runtime's probabilities differ from torch's by more than ``modules.TOLERANCE``.
     """
     is_streaming = recogniser.network.is_streaming
     kind = CausalStreamingModule if is_streaming else SlidingWindowModule
-    model = kind(_exportable(recogniser)).eval()
+    model = kind(exportable(recogniser)).eval()
     states = model.states()
     generator = torch.Generator().manual_seed(0)
     blocks = 0.1 * torch.randn(4, 1, 3 * model.n_samples, generator=generator)
@@ -101,7 +90,12 @@ def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
 
 
 def run_blocks(model: CausalStreamingModule | SlidingWindowModule, blocks: Tensor) -> Tensor:
-    """Return the probabilities of blocks (n_blocks, 1, n_samples) that follow each other."""
+    """Return the probabilities (n_rows, n_labels) of consecutive blocks.
+
+    Parameters
+    ----------
+    blocks : (n_blocks, 1, n_samples)
+    """
     states: Sequence[Tensor] = list(model.states().values())
     rows = []
     for block in blocks:
@@ -110,28 +104,17 @@ def run_blocks(model: CausalStreamingModule | SlidingWindowModule, blocks: Tenso
     return torch.cat(rows)
 
 
-def _exportable(recogniser: Recogniser) -> Recogniser:
-    """Return a copy in which every part has its equal that ONNX can express."""
-    exportable = copy.deepcopy(recogniser).to("cpu").eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit.script, as below
-        for module in list(exportable.modules()):
-            if prepare := getattr(module, "prepare_for_export", None):
-                prepare()
-    return exportable
-
-
 def _trace(
     model: nn.Module,
     inputs: tuple[Tensor, ...],
     input_names: list[str],
     output_names: list[str],
-    free: dict[str, dict[int, str]],
+    dynamic: dict[str, dict[int, str]],
 ) -> bytes:
-    """Return the graph of a module, with axes ``free`` by name of input or output and number."""
+    """Return the graph of a module, with axes ``dynamic`` by name of input or output and number."""
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        # The exporter by tracing is the one that keeps batch and length free for recurrent
+        # The exporter by tracing is the one that keeps batch and length dynamic for recurrent
         # layers; it calls itself deprecated and warns of the batch size, which is tested.
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -142,13 +125,13 @@ def _trace(
             opset_version=OPSET,
             input_names=input_names,
             output_names=output_names,
-            dynamic_axes=free,
+            dynamic_axes=dynamic,
         )
     return buffer.getvalue()
 
 
 def _finish(content: bytes, about: dict[str, str]) -> bytes:
-    """Return a graph made simple, with ``about`` as its metadata."""
+    """Return a simplified graph, with ``about`` as its metadata."""
     graph = _simplify(content)
     for key, value in about.items():
         entry = graph.metadata_props.add()
@@ -160,8 +143,7 @@ def _finish(content: bytes, about: dict[str, str]) -> bytes:
 def _compare(
     name: str, probabilities: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]
 ) -> None:
-    difference = float(np.abs(probabilities - expected).max())
-    if not difference <= TOLERANCE:
+    if difference := excess_difference(probabilities, expected):
         raise ArtifactError(f"{name} differs from torch by {difference:.2g}; please report this")
 
 

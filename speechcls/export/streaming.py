@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from speechcls.networks.recogniser import Recogniser
 
-Step = tuple[Tensor, ...]
+StepOutputs = tuple[Tensor, ...]
 """Probabilities, then the new states."""
 
 
@@ -32,7 +32,7 @@ class CausalStreamingModule(nn.Module):
         of_network = self.recogniser.network.states(1)
         return states | {f"network{i}": state for i, state in enumerate(of_network)}
 
-    def forward(self, samples: Tensor, tail: Tensor, *states: Tensor) -> Step:
+    def forward(self, samples: Tensor, tail: Tensor, *states: Tensor) -> StepOutputs:
         """Return probabilities (n_steps, n_labels) of a block (1, n_samples), and new states."""
         features = self.recogniser.features
         extended = torch.cat([tail, samples], dim=1)
@@ -75,7 +75,7 @@ class SlidingWindowModule(nn.Module):
             "energies": torch.zeros(1, self.n_inner, self.config.n_mels),
         }
 
-    def forward(self, samples: Tensor, window: Tensor, energies: Tensor) -> Step:
+    def forward(self, samples: Tensor, window: Tensor, energies: Tensor) -> StepOutputs:
         """Return probabilities (1, n_labels) after a block (1, n_samples), and new states."""
         config, features = self.config, self.recogniser.features
         extended = torch.cat([window, samples], dim=1)

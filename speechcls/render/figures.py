@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that are distinct for people with any kind of colour vision (Okabe & Ito 2008)."""
 GREY = "#8C8C8C"
-"""Of lines and areas of reference."""
-SHARES, SIGNED, LEVELS = "cividis", "PuOr_r", "magma"
+"""Colour of reference lines and areas."""
+SEQUENTIAL, DIVERGING, LEVELS = "cividis", "PuOr_r", "magma"
 """Colour maps of values in [0, 1], of values around 0, and of dB."""
 FORMATS = (".png", ".svg")
-MOVING = (".gif",)
+ANIMATION_FORMATS = (".gif",)
 _FALLBACK_FONTS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "Yu Gothic"),
     *("Microsoft YaHei", "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Hebrew"),
@@ -54,7 +54,7 @@ _STYLE: Any = {
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of ``width`` by ``height`` inches whose panels share the room.
+    """Return an empty figure of ``width`` by ``height`` inches, laid out automatically.
 
     It sets matplotlib's defaults in this process: panels take them when they are added.
     """
@@ -133,7 +133,7 @@ def save_animation(
     import numpy as np
     from PIL import Image
 
-    check_figure_path(path, MOVING)
+    check_figure_path(path, ANIMATION_FORMATS)
     # One palette for all frames: with one each, still parts would flicker.
     some = np.concatenate([frames[0], frames[len(frames) // 2], frames[-1]])
     palette = Image.fromarray(some).quantize(256, Image.Quantize.MAXCOVERAGE)

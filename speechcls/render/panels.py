@@ -7,7 +7,7 @@ import numpy as np
 
 from speechcls.audio.spectrogram import SPECTROGRAM_DB, Array
 from speechcls.config import FEATURE_KINDS, FeatureConfig
-from speechcls.render.figures import GREY, LEVELS, PALETTE, SIGNED, as_text, new_figure
+from speechcls.render.figures import DIVERGING, GREY, LEVELS, PALETTE, as_text, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,10 +52,6 @@ class Image:
     """Values of the first and the last colour."""
     edges: tuple[float, float]
     """Upper edge of the first row and lower edge of the last row, in ``unit``."""
-    name: str = ""
-    """Of a gate, or of the state."""
-    n_forward: int | None = None
-    """Of a gate: number of rows of the forward direction, above those of the reverse one."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,7 @@ def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
     if about.is_signed:
         # The first coefficient is much larger than the others.
         most = float(np.quantile(np.abs(values[:, 1:]), COLOUR_QUANTILE)) or 1.0
-        colours, limits = SIGNED, (-most, most)
+        colours, limits = DIVERGING, (-most, most)
     return _features_over_time(title, about.row, values, config, colours, limits, edges)
 
 
@@ -222,10 +218,6 @@ def _draw_image(axes: "Axes", panel: Image) -> None:
         aspect="auto",
         origin="upper",
     )
-    if panel.n_forward is not None:
-        axes.set_yticks([])
-        if panel.n_forward < len(panel.values):
-            axes.axhline(panel.n_forward, color="white", linewidth=1.5)
     bar = axes.inset_axes((1.01, 0.0, 0.015, 1.0))
     axes.figure.colorbar(image, cax=bar)
     bar.tick_params(labelsize=7)

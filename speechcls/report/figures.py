@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.evaluation.metrics import N_BINS, Scores
-from speechcls.render.figures import GREY, PALETTE, SHARES, as_text, new_figure
-from speechcls.report.results import Curve, Results
+from speechcls.render.figures import GREY, PALETTE, SEQUENTIAL, as_text, new_figure
+from speechcls.report.results import Results, RocCurve
 from speechcls.report.tables import (
     MEASURES,
     Ratio,
@@ -43,7 +43,7 @@ _ON_DARK, _ON_LIGHT = "#fefefe", "#010101"  # not pure, since the page recolours
 
 
 @dataclass(frozen=True)
-class Drawing:
+class ReportFigure:
     """One figure of a report."""
 
     name: str
@@ -75,7 +75,7 @@ def draw_confusion(results: Results) -> "Figure":
     figure = new_figure(side, side)
     axes = figure.add_subplot()
     # The square root, since mistakes are rare: 1 % differs visibly from 0.
-    axes.imshow(np.sqrt(fractions), cmap=SHARES, vmin=0, vmax=1)
+    axes.imshow(np.sqrt(fractions), cmap=SEQUENTIAL, vmin=0, vmax=1)
     if len(chosen) <= _MAX_NUMBERS:
         for row, column in np.argwhere(counts):
             is_light = np.sqrt(fractions[row, column]) > 0.55
@@ -127,13 +127,15 @@ def draw_roc(results: Results) -> "Figure | None":
     figure = new_figure(_WIDTH, 4.2)
     axes = figure.add_subplot()
     for curve, style in _styled(curves):
-        rates = np.maximum(curve.false_alarms, _LOWEST_RATE)
-        axes.plot(100 * rates, 100 * curve.hits, **style)
+        rates = np.maximum(curve.false_positive_rate, _LOWEST_RATE)
+        axes.plot(100 * rates, 100 * curve.true_positive_rate, **style)
     axes.set_xscale("log")
     axes.set_xticks([0.1, 1, 10, 100], ["≤ 0.1", "1", "10", "100"])
     axes.set_xlabel("false alarms, % of the other clips")
     axes.set_ylabel("hits, % of the label's clips")
-    least = min(np.interp(_LOWEST_RATE, c.false_alarms, c.hits) for c in curves)
+    least = min(
+        np.interp(_LOWEST_RATE, c.false_positive_rate, c.true_positive_rate) for c in curves
+    )
     axes.set_ylim(max(0.0, 100 * least - 5 - 0.5 * (1 - least) * 100), 100.5)  # room for the legend
     axes.grid(color=GREY, alpha=0.3)
     axes.legend(loc="lower right", title="hardest first")
@@ -156,13 +158,13 @@ def draw_det(results: Results) -> "Figure | None":
     ticks = np.array([0.001, 0.01, 0.05, 0.2, 0.5, 0.8])
     figure = new_figure(_WIDTH, 4.2)
     axes = figure.add_subplot()
-    worst = max(curve.equal_error for curve in curves)
+    worst = max(curve.equal_error_rate for curve in curves)
     low, high = deviate(_LOWEST_RATE), deviate(min(0.9, max(0.2, 4 * worst)))
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, linestyle=":")
     for curve, style in _styled(curves):
         alarms, misses = (
             deviate(np.clip(rate, _LOWEST_RATE, 1 - _LOWEST_RATE))
-            for rate in (curve.false_alarms, 1 - curve.hits)
+            for rate in (curve.false_positive_rate, 1 - curve.true_positive_rate)
         )
         axes.plot(alarms, misses, **style)
     for axis, name in ((axes.xaxis, "false alarms, %"), (axes.yaxis, "misses, %")):
@@ -183,11 +185,11 @@ def _describe_curves(results: Results, kind: str) -> str:
     )
 
 
-def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, dict[str, Any]]]:
+def _styled(curves: Sequence[RocCurve]) -> list[tuple[RocCurve, dict[str, Any]]]:
     """Return each curve and its line, the easiest first, so that the hardest are on top."""
     ranked = sorted(curves, key=lambda curve: curve.area)
     dashes = ["-", "--", "-."]
-    styled: list[tuple[Curve, dict[str, Any]]] = []
+    styled: list[tuple[RocCurve, dict[str, Any]]] = []
     for k, curve in enumerate(ranked[:_MAX_CURVES]):
         style = {"color": PALETTE[k], "linestyle": dashes[k % 3], "label": _short(curve.label)}
         styled.append((curve, style))
@@ -296,18 +298,11 @@ def draw_measure(results: Results, measure: str) -> "Figure":
     _error_bars(axes, np.arange(len(rows)), [row[3] for row in rows], "o", None, along="y")
     axes.set_xticks(range(len(rows)), names)
     axes.set_xlim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel(_MEASURE_AXES[measure])
+    axes.set_xlabel(MEASURES[measure].axis)
     axes.set_ylabel("right, %")
     axes.set_ylim(top=100.5)
     axes.grid(axis="y", color=GREY, alpha=0.3)
     return figure
-
-
-_MEASURE_AXES = {
-    "loudness": "dB, full scale is 0",
-    "noise": "dB over the noise",
-    "length": "seconds",
-}
 
 
 def _describe_measure(results: Results, measure: str) -> str:
@@ -324,14 +319,14 @@ def _describe_labels(_: Results) -> str:
 
 
 FIGURES = (
-    Drawing("confusion", draw_confusion, _describe_confusion),
-    Drawing("by_label", draw_labels, _describe_labels),
-    Drawing("roc", draw_roc, functools.partial(_describe_curves, kind="ROC")),
-    Drawing("det", draw_det, functools.partial(_describe_curves, kind="DET")),
-    Drawing("reliability", draw_reliability, _describe_reliability),
-    Drawing("by_speaker", draw_speakers, _describe_speakers),
+    ReportFigure("confusion", draw_confusion, _describe_confusion),
+    ReportFigure("by_label", draw_labels, _describe_labels),
+    ReportFigure("roc", draw_roc, functools.partial(_describe_curves, kind="ROC")),
+    ReportFigure("det", draw_det, functools.partial(_describe_curves, kind="DET")),
+    ReportFigure("reliability", draw_reliability, _describe_reliability),
+    ReportFigure("by_speaker", draw_speakers, _describe_speakers),
     *(
-        Drawing(
+        ReportFigure(
             f"by_{measure}",
             functools.partial(draw_measure, measure=measure),
             functools.partial(_describe_measure, measure=measure),

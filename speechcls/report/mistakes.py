@@ -52,7 +52,7 @@ def save_clips(predictions: Predictions, windows: Mapping[int, PCM], folder: Pat
 
     Parameters
     ----------
-    windows : 16-bit samples at the model's rate, by the index of the clip
+    windows : (n_samples,) int16 at the model's rate, by the index of the clip
     """
     (folder / CLIPS).mkdir(parents=True, exist_ok=True)
     for old in (folder / CLIPS).glob("[0-9][0-9].wav"):
@@ -72,14 +72,14 @@ def picture_name(rank: int) -> str:
     return f"mistake_{rank:02}"
 
 
-def describe_mistake(
+def save_mistake(
     table: Table,
     rank: int,
     config: FeatureConfig,
     folder: Path,
     save_picture: Callable[[str, "Figure", str], Picture],
 ) -> Mistake:
-    """Return a mistake for the page, with its sound from ``folder`` if that is there.
+    """Save the picture of a mistake; return it for the page, with its sound from ``folder`` if any.
 
     Parameters
     ----------

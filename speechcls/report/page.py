@@ -1,4 +1,4 @@
-"""A report in a folder: one page that needs nothing else, its pictures, tables and clips."""
+"""A report in a folder: one self-contained page, its pictures, tables and clips."""
 
 import functools
 import re
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from speechcls.audio.samples import PCM
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
-from speechcls.evaluation.predictions import FILE, Predictions, save_predictions
+from speechcls.evaluation.predictions import PREDICTIONS_FILE, Predictions, save_predictions
 from speechcls.files import write_atomic
 from speechcls.render.figures import save_both
 from speechcls.render.html import data_uri, render
 from speechcls.report.mistakes import (
     Mistake,
     Picture,
-    describe_mistake,
     picture_name,
     save_clips,
+    save_mistake,
 )
 from speechcls.report.results import Results
-from speechcls.report.tables import N_MISTAKES, Table, format_row, make_tables
+from speechcls.report.tables import MEASURES, N_MISTAKES, Table, format_row, make_tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ _DARK = "@media (prefers-color-scheme:dark){svg{color:#e8eaed}}@media print{svg{
 
 
 def check_report_folder(folder: Path) -> None:
-    """Refuse a folder that holds other things than a report.
+    """Refuse a folder with files that are not part of a report.
 
     Raises
     ------
@@ -45,8 +45,10 @@ def check_report_folder(folder: Path) -> None:
         Naming the folder.
     """
     if folder.is_dir():
-        if not (folder / FILE).is_file() and any(folder.iterdir()):
-            raise ConfigError(f"{folder}: holds other things than a report; name a new folder")
+        if not (folder / PREDICTIONS_FILE).is_file() and any(folder.iterdir()):
+            raise ConfigError(
+                f"{folder}: contains files that are not part of a report; name a new folder"
+            )
     elif folder.exists():
         raise ConfigError(f"{folder}: is a file; name a folder for the report")
 
@@ -61,12 +63,12 @@ def save_report(
 
     Parameters
     ----------
-    windows : 16-bit samples of the mistakes at the model's rate, by the index of the clip
+    windows : (n_samples,) int16 of each mistake at the model's rate, by the index of the clip
     on_picture : called after each picture
     """
     check_report_folder(folder)
     save_clips(predictions, windows, folder)
-    save_predictions(predictions, folder / FILE)
+    save_predictions(predictions, folder / PREDICTIONS_FILE)
     return draw_report(predictions, folder, on_picture)
 
 
@@ -99,6 +101,7 @@ def draw_report(
         max_rows=MAX_ROWS,
         max_columns=MAX_COLUMNS,
         max_named=figures.MAX_LABELS,
+        measures=MEASURES,
         results=results,
         about=predictions.about,
         card=_markdown(predictions.about.card),
@@ -116,16 +119,16 @@ def _save_pictures(
     results: Results, folder: Path, on_picture: Callable[[], None]
 ) -> dict[str, Picture]:
     """Return the figures of a report as they are on the page, by name."""
-    from speechcls.report.figures import FIGURES as DRAWINGS
+    from speechcls.report.figures import FIGURES as REPORT_FIGURES
 
     pictures = {}
-    for drawing in DRAWINGS:
-        figure = drawing.draw(results)
+    for entry in REPORT_FIGURES:
+        figure = entry.draw(results)
         if figure is None:
-            _remove_picture(folder, drawing.name)
+            _remove_picture(folder, entry.name)
         else:
-            alt = drawing.describe(results)
-            pictures[drawing.name] = _save_picture(folder, drawing.name, figure, alt)
+            alt = entry.describe(results)
+            pictures[entry.name] = _save_picture(folder, entry.name, figure, alt)
         on_picture()
     return pictures
 
@@ -138,7 +141,7 @@ def _save_mistakes(
     save, mistakes = functools.partial(_save_picture, folder), []
     for rank in range(1, N_MISTAKES + 1):
         if rank <= len(table.rows):
-            mistakes.append(describe_mistake(table, rank, config, folder, save))
+            mistakes.append(save_mistake(table, rank, config, folder, save))
             on_picture()
         if rank > len(mistakes) or mistakes[-1].picture is None:
             _remove_picture(folder, picture_name(rank))

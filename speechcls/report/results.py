@@ -20,17 +20,17 @@ from speechcls.evaluation.predictions import Predictions
 Floats = npt.NDArray[np.floating[Any]]
 
 
-class Curve(NamedTuple):
-    """How the misses of one label go with its false alarms, over all thresholds."""
+class RocCurve(NamedTuple):
+    """True against false positive rate of one label, over all thresholds."""
 
     label: str
-    false_alarms: Floats
+    false_positive_rate: Floats
     """(n,) fraction of the other clips."""
-    hits: Floats
+    true_positive_rate: Floats
     """(n,) fraction of the label's clips."""
     area: float
     """Under the ROC curve."""
-    equal_error: float
+    equal_error_rate: float
     """Where misses and false alarms are equally frequent."""
 
 
@@ -57,7 +57,7 @@ class Results:
         return score(predictions.truth, predictions.predicted, predictions.labels, self.speakers)
 
     @functools.cached_property
-    def curves(self) -> list[Curve]:
+    def curves(self) -> list[RocCurve]:
         """A curve for each label that some, and not all, of the clips have."""
         labels = enumerate(self.predictions.labels)
         occurs = [(i, label, self.predictions.truth == i) for i, label in labels]
@@ -78,7 +78,7 @@ class Results:
         return expected_calibration_error(self.predictions.probabilities, self.predictions.truth)
 
 
-def _curve_of(label: str, is_it: Right, probabilities: Floats) -> Curve:
+def _curve_of(label: str, is_it: Right, probabilities: Floats) -> RocCurve:
     """Return the curve of a label.
 
     Parameters
@@ -88,11 +88,11 @@ def _curve_of(label: str, is_it: Right, probabilities: Floats) -> Curve:
     """
     from sklearn.metrics import auc, roc_curve
 
-    false_alarms, hits, _ = roc_curve(is_it, probabilities)
-    misses = 1 - hits  # they fall along the curve, while false alarms rise
-    k = int(np.argmax(false_alarms >= misses))
+    fpr, tpr, _ = roc_curve(is_it, probabilities)
+    misses = 1 - tpr  # they fall along the curve, while false alarms rise
+    k = int(np.argmax(fpr >= misses))
     # Between two points, on the line that joins them.
-    before, after = misses[k - 1] - false_alarms[k - 1], false_alarms[k] - misses[k]
+    before, after = misses[k - 1] - fpr[k - 1], fpr[k] - misses[k]
     part = before / (before + after) if before + after else 0.0
-    equal = false_alarms[k - 1] + part * (false_alarms[k] - false_alarms[k - 1])
-    return Curve(label, false_alarms, hits, float(auc(false_alarms, hits)), float(equal))
+    equal = fpr[k - 1] + part * (fpr[k] - fpr[k - 1])
+    return RocCurve(label, fpr, tpr, float(auc(fpr, tpr)), float(equal))

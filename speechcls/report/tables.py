@@ -17,7 +17,7 @@ from speechcls.files import csv_text
 from speechcls.report.results import Results
 
 N_GROUPS = 6
-"""Groups of equally many clips by loudness, noise or length."""
+"""Groups of equally many clips by each of ``MEASURES``."""
 N_MISTAKES = 20
 WORST_RATIO = 0.1
 """Fraction of the speakers that are listed as those with the lowest accuracy."""
@@ -68,7 +68,7 @@ def _plain(number: float) -> str:
 
 
 def format_cell(cell: Cell, unit: str) -> str:
-    """Return a cell for people."""
+    """Return a cell as display text."""
     if isinstance(cell, Ratio):
         if math.isnan(cell.value):
             return "–"
@@ -84,7 +84,7 @@ _DIGITS = {"s": 2, "of 1": 4}
 
 
 def format_row(table: Table, row: Sequence[Cell]) -> list[str]:
-    """Return the cells of a row for people."""
+    """Return the cells of a row as display text."""
     return [format_cell(cell, unit) for cell, (_, unit) in zip(row, table.columns, strict=True)]
 
 
@@ -151,7 +151,7 @@ def confusion_counts(results: Results) -> Table:
     )
 
 
-def confusion_shares(results: Results) -> Table:
+def confusion_normalised(results: Results) -> Table:
     """Return the confusion matrix as fractions of each true label."""
     scores = results.scores
     with np.errstate(invalid="ignore"):
@@ -168,7 +168,7 @@ def confusion_shares(results: Results) -> Table:
 def roc_det(results: Results) -> Table:
     """Return area and equal error rate by label, the worst first."""
     ranked = sorted(results.curves, key=lambda curve: curve.area)
-    rows: Rows = [(curve.label, curve.area, curve.equal_error) for curve in ranked]
+    rows: Rows = [(curve.label, curve.area, curve.equal_error_rate) for curve in ranked]
     columns = ("label", ""), ("area under ROC", "of 1"), ("equal error rate", "%")
     return Table("roc_det", "Each label against all others, the hardest first", columns, rows)
 
@@ -212,17 +212,36 @@ def worst_speakers(results: Results) -> Table:
     return Table("worst_speakers", caption, table.columns, worst)
 
 
+class Measure(NamedTuple):
+    """What accuracy is grouped by."""
+
+    title: str
+    field: str
+    """Of a ``ClipRecord``."""
+    unit: str
+    axis: str
+    """Label of the axis of its figure."""
+    meaning: str
+    """Unit and what is measured, as the table's caption names them."""
+
+
 MEASURES = {
-    "loudness": ("level_db", "dB", "dB, full scale is 0 (root mean square of the window)"),
-    "noise": ("snr_db", "dB", "dB of signal over noise (estimated from loud and faint frames)"),
-    "length": ("duration_s", "s", "seconds of the whole clip"),
+    "loudness": Measure("level", "level_db", "dB", "dBFS", "dBFS (root mean square of the window)"),
+    "noise": Measure(
+        "signal-to-noise ratio",
+        "snr_db",
+        "dB",
+        "dB over the noise",
+        "dB (estimated from loud and faint frames)",
+    ),
+    "length": Measure("length", "duration_s", "s", "seconds", "seconds of the whole clip"),
 }
-"""Field of a clip, unit and meaning of what accuracy is grouped by."""
+"""Measures by the name of their files; a new one is an entry here, shown as table and figure."""
 
 
 def by_measure(results: Results, measure: str) -> Table:
     """Return the accuracy in groups of about equally many clips; fewer where values are equal."""
-    field, unit, meaning = MEASURES[measure]
+    title, field, unit, _, meaning = MEASURES[measure]
     clips = results.predictions.clips
     values = np.array([getattr(clip, field) for clip in clips], dtype=np.float64)
     n_groups = max(1, min(N_GROUPS, len(values) // 10))
@@ -235,7 +254,7 @@ def by_measure(results: Results, measure: str) -> Table:
         n = int(inside.sum())
         rows.append((low, high, n, ratio_of(int(results.is_right[inside].sum()), n)))
     columns = ("from", unit), ("to", unit), ("clips", ""), ("right", "%")
-    return Table(f"by_{measure}", f"Accuracy by {measure}, in {meaning}", columns, rows)
+    return Table(f"by_{measure}", f"Accuracy by {title}, in {meaning}", columns, rows)
 
 
 def data_summary(results: Results) -> Table:
@@ -290,7 +309,7 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     by_label,
     confused_pairs,
     confusion_counts,
-    confusion_shares,
+    confusion_normalised,
     roc_det,
     reliability,
     by_speaker,

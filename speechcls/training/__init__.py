@@ -6,6 +6,7 @@ is the training loop, and ``augment`` has the table of augmentations. The others
 scores and saves, ``curves`` and ``tensorboard`` show the course of a training.
 
 A new augmentation is a function and an entry in ``TRANSFORMS`` in ``augment``, and its settings are
-fields of ``TrainConfig`` in ``speechcls.config``, from which options and config files follow. What
-is kept of an unfinished training would be a module beside ``loop``.
+fields of ``TrainConfig`` in ``speechcls.config``, from which options and config files follow, and
+``speechcls.cli.train`` names those of its panel. What is kept of an unfinished training would be a
+module beside ``loop``.
 """

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechcls.config import TrainConfig
+from speechcls.config import FEATURE_KINDS, FeatureConfig, TrainConfig
 from speechcls.training.noise import cut_noise
 
 _SPEED_GROUP = 8
@@ -21,12 +21,12 @@ _SPEED_GROUP = 8
 _FAST_FACTORS = (2, 3, 5, 7, 11, 13)
 """Lengths with no other prime factors have fast transforms, of up to a seventh of the time."""
 _EQUALISER_GAINS = 8
-_OWN_PROB = 0.2
-"""Probability that a non-word is made of one word alone."""
+_SINGLE_WORD_PROB = 0.2
+"""Probability that a non-word is made of a single word."""
 
 
-class Augmentation(NamedTuple):
-    """What the transforms of a training share."""
+class AugmentationContext(NamedTuple):
+    """Settings, noise and sample rate that all transforms of a training get."""
 
     config: TrainConfig
     noise: Tensor
@@ -37,14 +37,14 @@ class Augmentation(NamedTuple):
 class Transform(NamedTuple):
     """One random change of clips."""
 
-    is_active: Callable[[TrainConfig], float]
-    """Whether the settings ask for it: not zero."""
-    apply: Callable[[Tensor, Augmentation, torch.Generator], Tensor]
+    is_active: Callable[[TrainConfig], bool]
+    """Returns whether the settings ask for it."""
+    apply: Callable[[Tensor, AugmentationContext, torch.Generator], Tensor]
     """Returns clips (batch, n_samples) of clips, their context and a generator."""
 
 
-def augment(samples: Tensor, context: Augmentation, generator: torch.Generator) -> Tensor:
-    """Return clips (batch, n_samples) as other voices might say them elsewhere, in [-1, 1]."""
+def augment(samples: Tensor, context: AugmentationContext, generator: torch.Generator) -> Tensor:
+    """Return augmented clips (batch, n_samples) in [-1, 1]."""
     if not is_augmenting(context.config):
         return samples
     for transform in TRANSFORMS.values():
@@ -61,9 +61,9 @@ def is_augmenting(config: TrainConfig) -> bool:
 def change_speed(samples: Tensor, speed_max: float, generator: torch.Generator) -> Tensor:
     """Return clips (batch, n_samples) played faster or slower by a factor of 1 +- ``speed_max``.
 
-    Pitch changes with the speed, as on a tape. Clips stay centred: longer ones are cropped at both
-    ends, shorter ones zero-padded. The factor is uniform; groups of eight consecutive clips share
-    one.
+    Pitch changes with the speed, since clips are resampled. Clips stay centred: longer ones are
+    cropped at both ends, shorter ones zero-padded. The factor is uniform; groups of eight
+    consecutive clips share one.
     """
     batch, n_samples = samples.shape
     n_groups = math.ceil(batch / _SPEED_GROUP)
@@ -121,12 +121,12 @@ def equalise(samples: Tensor, prob: float, gain_db: float, generator: torch.Gene
     n_samples = samples.shape[1]
     chosen = _choose(samples, prob, generator)
     if not len(chosen):
-        return samples  # no transform takes an empty batch
+        return samples  # FFTs reject empty batches
     gains_db = gain_db * (2 * torch.rand(len(chosen), _EQUALISER_GAINS, generator=generator) - 1)
     n_bins = 1 + n_samples // 2
-    place = torch.linspace(0, 1, n_bins).sqrt() * (_EQUALISER_GAINS - 1)
-    below = place.long().clamp(max=_EQUALISER_GAINS - 2)
-    curves_db = torch.lerp(gains_db[:, below], gains_db[:, below + 1], place - below)
+    position = torch.linspace(0, 1, n_bins).sqrt() * (_EQUALISER_GAINS - 1)
+    below = position.long().clamp(max=_EQUALISER_GAINS - 2)
+    curves_db = torch.lerp(gains_db[:, below], gains_db[:, below + 1], position - below)
     gain = (10 ** (curves_db / 20)).to(samples.device)  # (n_chosen, n_bins)
     changed = torch.fft.irfft(torch.fft.rfft(samples[chosen]) * gain, n=n_samples)
     return samples.index_copy(0, chosen, changed)
@@ -146,7 +146,7 @@ def reverberate(
     """
     chosen = _choose(samples, prob, generator)
     if not len(chosen):
-        return samples  # no transform takes an empty batch
+        return samples  # FFTs reject empty batches
     n_response = sample_rate // 2
     decay_s = 0.1 + 0.4 * torch.rand(len(chosen), 1, generator=generator)
     ratio_db = 20 * torch.rand(len(chosen), 1, generator=generator)
@@ -172,9 +172,9 @@ def make_non_words(
     """Return clips (batch, n_samples) of non-words made from words.
 
     Most splice the first part of one word to the second part of another: the clip and its companion
-    in ``others``, scaled to the same power. With probability ``_OWN_PROB``, and where both say the
-    same word, the clip is instead reversed or has its own two parts swapped. Words are cut at a
-    quantile of their cumulative energy that is uniform in 0.35 to 0.65.
+    in ``others``, scaled to the same power. With probability ``_SINGLE_WORD_PROB``, and where
+    both say the same word, the clip is instead reversed or has its own two parts swapped. Words are
+    cut at a quantile of their cumulative energy that is uniform in 0.35 to 0.65.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def make_non_words(
     """
     draws = torch.rand(4, len(samples), 1, generator=generator).to(samples.device)
     quantile = 0.35 + 0.3 * draws[0]
-    is_own = (draws[1] < _OWN_PROB) | (words == other_words).unsqueeze(1)
+    is_own = (draws[1] < _SINGLE_WORD_PROB) | (words == other_words).unsqueeze(1)
     own = torch.where(draws[2] < 0.5, samples.flip(1), _swap_parts(samples, quantile))
     power, other_power = (x.square().mean(dim=1, keepdim=True) for x in (samples, others))
     others = others * (power / other_power.clamp(min=1e-10)).sqrt().clamp(max=10.0)
@@ -196,12 +196,12 @@ def make_non_words(
 def _swap_parts(samples: Tensor, quantile: Tensor) -> Tensor:
     """Return clips (batch, n_samples) whose words have their two parts in the other order."""
     start, middle, end = _energy_quantile_index(samples, 0.02, quantile, 0.98)
-    places = torch.arange(samples.shape[1], device=samples.device).expand(len(samples), -1)
+    positions = torch.arange(samples.shape[1], device=samples.device).expand(len(samples), -1)
     swapped = torch.where(
-        places < start + end - middle, places - start + middle, places - end + middle
+        positions < start + end - middle, positions - start + middle, positions - end + middle
     )
-    is_outside = (places < start) | (places >= end)
-    return samples.gather(1, torch.where(is_outside, places, swapped))
+    is_outside = (positions < start) | (positions >= end)
+    return samples.gather(1, torch.where(is_outside, positions, swapped))
 
 
 def _splice(first: Tensor, second: Tensor, quantile: Tensor) -> Tensor:
@@ -209,10 +209,10 @@ def _splice(first: Tensor, second: Tensor, quantile: Tensor) -> Tensor:
     n_samples = first.shape[1]
     [middle] = _energy_quantile_index(first, quantile)
     [begin] = _energy_quantile_index(second, quantile)
-    places = torch.arange(n_samples, device=first.device)
-    behind = places - middle + begin  # index into the second word
+    positions = torch.arange(n_samples, device=first.device)
+    behind = positions - middle + begin  # index into the second word
     rest = second.gather(1, behind.clamp(0, n_samples - 1)) * (behind < n_samples)
-    return torch.where(places < middle, first, rest)
+    return torch.where(positions < middle, first, rest)
 
 
 def _energy_quantile_index(samples: Tensor, *quantiles: Tensor | float) -> list[Tensor]:
@@ -284,42 +284,59 @@ def mask(
     Park et al. 2019, SpecAugment.
     """
     batch, size = len(features), features.shape[dim]
-    places = torch.arange(size)
+    positions = torch.arange(size)
     is_masked = torch.zeros(batch, size, dtype=torch.bool)
     for _ in range(n_masks):
         lengths = torch.randint(min(width_max, size) + 1, (batch, 1), generator=generator)
         starts = (torch.rand(batch, 1, generator=generator) * (size - lengths + 1)).long()
-        is_masked |= (places >= starts) & (places < starts + lengths)
+        is_masked |= (positions >= starts) & (positions < starts + lengths)
     return features.masked_fill(is_masked.unsqueeze(3 - dim).to(features.device), 0.0)
+
+
+def mask_features(
+    features: Tensor,
+    feature_config: FeatureConfig,
+    config: TrainConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return features (batch, n_frames, n_features) with random masks over time and frequency."""
+    _, n_frames, n_features = features.shape
+    n_clips = max(1, round(n_frames / feature_config.n_frames))
+    longest = round(config.time_mask_max * feature_config.n_frames)
+    features = mask(features, 1, n_clips * config.time_masks, longest, generator)
+    if FEATURE_KINDS[feature_config.kind].has_bands:
+        widest = round(config.frequency_mask_max * n_features)
+        features = mask(features, 2, config.frequency_masks, widest, generator)
+    return features
 
 
 TRANSFORMS = {
     "speed": Transform(
-        lambda config: config.speed_max,
+        lambda config: config.speed_max > 0,
         lambda samples, context, generator: change_speed(
             samples, context.config.speed_max, generator
         ),
     ),
     "shift": Transform(
-        lambda config: config.shift_max,
+        lambda config: config.shift_max > 0,
         lambda samples, context, generator: shift(
             samples, round(context.config.shift_max * samples.shape[1]), generator
         ),
     ),
     "equaliser": Transform(
-        lambda config: config.equaliser_prob,
+        lambda config: config.equaliser_prob > 0,
         lambda samples, context, generator: equalise(
             samples, context.config.equaliser_prob, context.config.equaliser_db, generator
         ),
     ),
     "reverb": Transform(
-        lambda config: config.reverb_prob,
+        lambda config: config.reverb_prob > 0,
         lambda samples, context, generator: reverberate(
             samples, context.config.reverb_prob, context.sample_rate, generator
         ),
     ),
     "noise": Transform(
-        lambda config: config.noise_prob,
+        lambda config: config.noise_prob > 0,
         lambda samples, context, generator: add_noise(
             samples,
             context.noise,
@@ -329,7 +346,7 @@ TRANSFORMS = {
         ),
     ),
     "gain": Transform(
-        lambda config: config.gain_db,
+        lambda config: config.gain_db > 0,
         lambda samples, context, generator: change_gain(samples, context.config.gain_db, generator),
     ),
 }

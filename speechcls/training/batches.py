@@ -15,7 +15,7 @@ from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus, mean_command_count
 from speechcls.features.mel import FEATURES
 from speechcls.labels import SCRAMBLED, SILENCE, UNKNOWN
-from speechcls.training.augment import Augmentation, augment, is_augmenting, make_non_words
+from speechcls.training.augment import AugmentationContext, augment, is_augmenting, make_non_words
 from speechcls.training.noise import babble, coloured_noise, cut_noise, random_gain_noise
 
 _CLIP, _NON_WORD, _NOISE = range(3)
@@ -24,13 +24,13 @@ _COLOURED_S = 10
 """Length of each colour of noise beside the recorded background, seconds."""
 _BABBLE_S = 20
 """Largest length of babble per number of voices, seconds."""
-_VOICES = (6, 12, 24)
-_BABBLE_RATIO = 16
-"""Babble is at most this part of the recorded background: it may hold words after all."""
+_BABBLE_VOICES = (6, 12, 24)
+_BABBLE_DIVISOR = 16
+"""Babble is at most 1/16 as long as the recorded background, since it may contain words."""
 _FEATURE_BATCH = 32
 """Clips whose spectra fit the processor's cache."""
 KEPT_BYTES_MAX = 2**29
-"""Features kept from one epoch to the next: 512 MB, 33,000 clips of one second."""
+"""Features kept from one epoch to the next: 512 MiB, 33,000 clips of one second."""
 
 
 class _Draw(NamedTuple):
@@ -99,30 +99,30 @@ class Batches:
         if SCRAMBLED in corpus.words and len(self._commands):
             self._n_non_words = round(config.scramble_ratio * n_command)
             self._non_word = corpus.words.index(SCRAMBLED)
-        self._context = Augmentation(config, self._noise, self._sample_rate)
+        self._context = AugmentationContext(config, self._noise, self._sample_rate)
         n_clips = len(self._known) + self._n_unknown + self._n_non_words + self._n_silence
         self._n_repeats = math.ceil(config.epoch_clips / n_clips)
         self.n_steps = math.ceil(self._n_repeats * n_clips / config.batch_size)
 
     def _babble(self, n_recorded: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield babble of the training voices, to go with ``n_recorded`` samples of background."""
-        n_samples = min(_BABBLE_S * self._sample_rate, n_recorded // _BABBLE_RATIO)
+        n_samples = min(_BABBLE_S * self._sample_rate, n_recorded // _BABBLE_DIVISOR)
         n_each = n_samples // self._windows.shape[1]
-        for n_voices in _VOICES if n_each else ():
+        for n_voices in _BABBLE_VOICES if n_each else ():
             chosen = torch.randint(len(self._spoken), (n_voices * n_each,), generator=generator)
             clips = self._windows[self._spoken[chosen].to(self._windows.device)]
             yield babble(_amplitudes(clips).cpu(), n_voices)
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch, shuffled and augmented."""
-        if self._kept is None:
+        if self._cached_features is None:
             for samples, targets in self.training_samples(epoch):
                 yield self._features(samples, self._precision), targets
             return
         generator, draws = self._shuffle(epoch)
         for draw in draws:
             clip = draw.clip.to(self.device)
-            features, targets = self._kept[clip], self._words[clip]
+            features, targets = self._cached_features[clip], self._words[clip]
             if len(made := (draw.kind != _CLIP).nonzero().squeeze(1)):
                 part = _Draw(draw.clip[made], draw.kind[made])
                 samples, words = self._make(self._read(part.clip), part, generator)
@@ -195,7 +195,7 @@ class Batches:
         return n_bytes <= KEPT_BYTES_MAX and _fits(n_bytes, self.device)
 
     @functools.cached_property
-    def _kept(self) -> Tensor | None:
+    def _cached_features(self) -> Tensor | None:
         """Features (n_clips, n_frames, n_features) of the training clips if none is augmented."""
         if is_augmenting(self._config) or not self._may_keep(len(self._windows)):
             return None
@@ -210,10 +210,10 @@ class Batches:
     def training_features(self) -> Iterator[Tensor]:
         """Yield the features of every training clip once, without augmentation."""
         for chunk in torch.split(self._spoken, _FEATURE_BATCH):
-            if self._kept is None:
+            if self._cached_features is None:
                 yield self._features(_amplitudes(self._read(chunk)))
             else:
-                yield self._kept[chunk.to(self.device)]
+                yield self._cached_features[chunk.to(self.device)]
 
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the validation clips, whose features are kept after the first epoch if they fit."""

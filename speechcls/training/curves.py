@@ -29,9 +29,9 @@ def draw_curves(history: History) -> "Figure":
         axes.plot(epochs, values, color=PALETTE[number], marker=marker, label=label)
     best = [epoch for epoch in history if epoch["is_best"]][-1:]
     for epoch in best:
-        share = 100 * epoch["validation_accuracy"]
-        accuracy.plot(epoch["epoch"], share, "o", color=PALETTE[1])
-        accuracy.set_title(f"validation accuracy: {share:.1f} % in epoch {epoch['epoch']}, kept")
+        percent = 100 * epoch["validation_accuracy"]
+        accuracy.plot(epoch["epoch"], percent, "o", color=PALETTE[1])
+        accuracy.set_title(f"validation accuracy: {percent:.1f} % in epoch {epoch['epoch']}, kept")
     loss.set_title("loss")
     loss.legend()
     accuracy.set_ylabel("%")

@@ -1,4 +1,4 @@
-"""The one training loop."""
+"""The training loop."""
 
 import copy
 import functools
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from speechcls.config import FEATURE_KINDS, TrainConfig
+from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.errors import ConfigError
 from speechcls.networks.recogniser import Recogniser
-from speechcls.training.augment import mask
+from speechcls.training.augment import mask_features
 from speechcls.training.batches import Batches, seed_of
 from speechcls.training.stream_batches import StreamBatches
 
@@ -53,16 +53,16 @@ def choose_device(name: str) -> torch.device:
     ConfigError
         When this machine has no such device, naming those that it has.
     """
-    there = ["cpu"]
+    available = ["cpu"]
     if torch.backends.mps.is_available():
-        there.insert(0, "mps")
+        available.insert(0, "mps")
     if torch.cuda.is_available():
-        there.insert(0, "cuda")
+        available.insert(0, "cuda")
     if name == "auto":
-        return torch.device(there[0])
-    if name not in there:
+        return torch.device(available[0])
+    if name not in available:
         raise ConfigError(
-            f"{name} is not on this machine; there is {', '.join(there)}", field="device"
+            f"{name} is not on this machine; there is {', '.join(available)}", field="device"
         )
     return torch.device(name)
 
@@ -194,7 +194,8 @@ def _run_epoch(
     parameters = list(recogniser.parameters())
     for step, (features, targets) in enumerate(batches.training(number), start=1):
         with torch.no_grad():
-            features = mask_features(recogniser.normalise(features), recogniser, config, generator)
+            features = recogniser.normalise(features)
+            features = mask_features(features, recogniser.features.config, config, generator)
         loss = batches.loss(forward_mixed_precision(recogniser, features), targets)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -220,21 +221,6 @@ def _run_epoch(
     )
 
 
-def mask_features(
-    features: Tensor, recogniser: Recogniser, config: TrainConfig, generator: torch.Generator
-) -> Tensor:
-    """Return features (batch, n_frames, n_features) with random masks over time and frequency."""
-    _, n_frames, n_features = features.shape
-    clip_frames = recogniser.features.config.n_frames
-    n_clips = max(1, round(n_frames / clip_frames))
-    longest = round(config.time_mask_max * clip_frames)
-    features = mask(features, 1, n_clips * config.time_masks, longest, generator)
-    if FEATURE_KINDS[recogniser.features.config.kind].has_bands:
-        widest = round(config.frequency_mask_max * n_features)
-        features = mask(features, 2, config.frequency_masks, widest, generator)
-    return features
-
-
 def forward_mixed_precision(recogniser: Recogniser, features: Tensor) -> Tensor:
     """Return logits (batch, n_outputs) in float32, computed in bfloat16 where that is faster.
 
@@ -251,8 +237,8 @@ def _mixes_precision(device: str) -> bool:
     """Whether the device multiplies bfloat16 natively; others are slower with it."""
     if device != "cpu":
         return device == "cuda"
-    there = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # an older torch has none
-    return any(there.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    available = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # an older torch has none
+    return any(available.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def evaluate_loss(recogniser: Recogniser, batches: Batches) -> tuple[float, float]:

@@ -47,7 +47,7 @@ def save_trained(
     labels = list(artifact.labels)
     graph, stream = export_onnx(recogniser, labels), export_stream(recogniser, labels)
     scores = _score_validation(graph, corpus)
-    metrics = _describe(recogniser, corpus, result, settings, device, scores)
+    metrics = _metrics(recogniser, corpus, result, settings, device, scores)
     weights = {name: tensor.numpy() for name, tensor in recogniser.state_dict().items()}
     sections = settings.to_sections()
     save_artifact(
@@ -64,7 +64,7 @@ def save_trained(
     return scores
 
 
-def _describe(
+def _metrics(
     recogniser: Recogniser,
     corpus: Corpus,
     result: FitResult,

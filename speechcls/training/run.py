@@ -31,25 +31,25 @@ from speechcls.training.publish import save_trained
 from speechcls.training.settings import Sections, TrainSettings
 
 
-def _ignore(*_: object) -> None:
+def ignore(*_: object) -> None:
     """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What a training calls on its way; by default nothing happens."""
+    """Callbacks; each does nothing by default."""
 
-    on_dataset: Callable[[Dataset], None] = _ignore
+    on_dataset: Callable[[Dataset], None] = ignore
     """When it is known which clips there are, before they are read."""
-    on_clip: Callable[[], None] = _ignore
+    on_clip: Callable[[], None] = ignore
     """After each clip that is read."""
-    on_start: Callable[["TrainPlan"], None] = _ignore
+    on_start: Callable[["TrainPlan"], None] = ignore
     """When everything is read and built, before the first step."""
-    on_epoch: Callable[[Epoch], None] = _ignore
+    on_epoch: Callable[[Epoch], None] = ignore
     """After each epoch."""
-    on_step: Callable[[float], None] = _ignore
+    on_step: Callable[[float], None] = ignore
     """After each step, with the fraction of the epoch that is done."""
-    on_save: Callable[[], None] = _ignore
+    on_save: Callable[[], None] = ignore
     """After the last epoch, before the model is exported, scored and saved."""
 
 
@@ -58,7 +58,7 @@ class TrainPlan:
     """A training that is ready to start."""
 
     settings: TrainSettings
-    """With everything chosen that was left open."""
+    """With all open choices resolved."""
     corpus: Corpus
     recogniser: Recogniser
     device: torch.device
@@ -80,7 +80,7 @@ class TrainResult:
     fit: FitResult
     """The epochs, the best of them, and whether the training was interrupted."""
     save_error: ArtifactError | None = None
-    """Why the model is not where it was wanted, but in the system's temporary folder."""
+    """Error of saving to ``out``; the model is then in the system's temporary folder."""
 
 
 def train(
@@ -211,7 +211,7 @@ def train_on_corpus(
     Raises
     ------
     ArtifactError
-        When both places refuse.
+        When neither can be written.
     KeyboardInterrupt
         When it came before there was a model to save.
     """
@@ -239,26 +239,26 @@ def train_on_corpus(
         )
         return TrainResult(artifact, scores, result)
 
-    return _save_somewhere(save, place)
+    return _save_with_fallback(save, place)
 
 
-def _save_somewhere(save: Callable[[Path], TrainResult], place: Path) -> TrainResult:
+def _save_with_fallback(save: Callable[[Path], TrainResult], place: Path) -> TrainResult:
     """Save to ``place``, else to the temporary folder: hours of training must not be lost."""
     with _without_interrupts():
         try:
             return save(place)
         except ArtifactError as error:
-            refuge = Path(tempfile.mkdtemp(prefix="speechcls-"))
+            fallback = Path(tempfile.mkdtemp(prefix="speechcls-"))
             try:
-                return dataclasses.replace(save(refuge / place.name), save_error=error)
+                return dataclasses.replace(save(fallback / place.name), save_error=error)
             except ArtifactError:
-                refuge.rmdir()
+                fallback.rmdir()
                 raise error from None
 
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C meanwhile: a second one must not lose what the first one promises to keep."""
+    """Ignore Ctrl-C while saving."""
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return

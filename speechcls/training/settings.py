@@ -3,7 +3,8 @@
 The sections ``features``, ``network``, ``training`` and ``data`` hold the fields of
 ``FeatureConfig``, ``NetworkConfig``, ``TrainConfig`` and ``DataConfig``; ``network`` may have
 ``size`` instead of ``hidden_size``, and ``training`` may have ``from_model``, a model to start
-from. This module does without torch, so that settings are checked before anything heavy is loaded.
+from. This module does not import torch, so that settings are checked before anything heavy
+is loaded.
 """
 
 import dataclasses
@@ -94,9 +95,7 @@ class TrainSettings:
             if value is not None and value not in valid:
                 raise ConfigError(f"no {value!r}; there are {', '.join(valid)}", field=name)
         if size is not None and "hidden_size" in network:
-            raise ConfigError(
-                "chooses hidden_size, which is given as well; leave out either", field="size"
-            )
+            raise ConfigError("cannot be combined with hidden_size", field="size")
         settings = cls(
             training=RECIPES[recipe].replaced(training),
             data=DataConfig().replaced(data),
@@ -121,11 +120,11 @@ class TrainSettings:
         wanted = {**features, **network, "size": self.size}
         if changed := [name for name, value in wanted.items() if there.get(name) != value]:
             raise ConfigError(
-                f"is that of the model to start from ({self.from_model}); leave it out",
+                f"is fixed by the model to start from ({self.from_model}); leave it out",
                 field=changed[0],
             )
         if self.training.recipe == STREAM and source.network.readout != "stream":
-            raise ConfigError(f"{self.from_model}: is no streaming model", field="from_model")
+            raise ConfigError(f"{self.from_model}: is not a streaming model", field="from_model")
         return dataclasses.replace(
             self,
             features=source.features,
@@ -139,7 +138,7 @@ class TrainSettings:
         return self.features.duration_s if "duration_s" in self.given else None
 
     def resolved(self, features: FeatureConfig, network: NetworkConfig) -> Self:
-        """Return the settings with everything chosen that was left open."""
+        """Return the settings with all open choices resolved."""
         given = frozenset(features.to_dict())
         return dataclasses.replace(self, features=features, network=network, size=None, given=given)
 
@@ -216,7 +215,7 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(f"{path}: {reason}; name a config file") from error
     except ValueError as error:  # of both parsers, and of text that is not UTF-8
-        raise ConfigError(f"{path}: neither TOML nor JSON ({error}); mend it") from error
+        raise ConfigError(f"{path}: neither TOML nor JSON ({error}); correct the file") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: no sections; there are {', '.join(SECTIONS)}")
     if "format_version" in content:

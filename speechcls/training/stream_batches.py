@@ -36,7 +36,7 @@ class StreamBatches(Batches):
     ) -> None:
         # Noise is added to whole rows: a background per clip would reveal where the clips are.
         super().__init__(corpus, dataclasses.replace(config, noise_prob=0.0), device)
-        self._noise_share = config.noise_prob
+        self._noise_prob = config.noise_prob
         self._hop_length = corpus.features.hop_length
         self._frames_per_step = frames_per_step
 
@@ -67,9 +67,9 @@ class StreamBatches(Batches):
             rows, step_targets = concatenate_clips(
                 samples, targets, self._silence, step, self._sample_rate, generator
             )
-            if self._noise_share:
+            if self._noise_prob:
                 snr_db = self._config.snr_low_db, self._config.snr_high_db
-                rows = add_noise(rows, self._noise, self._noise_share, snr_db, generator)
+                rows = add_noise(rows, self._noise, self._noise_prob, snr_db, generator)
             features = self._features(rows, self._precision)
             yield features[:, : step_targets.shape[1] * self._frames_per_step], step_targets
 
@@ -103,12 +103,12 @@ def concatenate_clips(
     gap = round(_GAP_RATIO * n_samples)
     slot = n_samples + gap
     offsets = torch.randint(gap + 1, (len(samples),), generator=generator).to(samples.device)
-    places = torch.arange(slot, device=samples.device) - offsets[:, None]
-    is_clip = (places >= 0) & (places < n_samples)
+    positions = torch.arange(slot, device=samples.device) - offsets[:, None]
+    is_clip = (positions >= 0) & (positions < n_samples)
     fade = round(_FADE_S * sample_rate)
-    edge = torch.minimum(places + 1, n_samples - places).clamp(0, fade) / fade
-    laid = samples.gather(1, places.clamp(0, n_samples - 1)) * (is_clip * edge)
-    rows = laid.reshape(n_rows, per_row * slot)
+    edge = torch.minimum(positions + 1, n_samples - positions).clamp(0, fade) / fade
+    placed = samples.gather(1, positions.clamp(0, n_samples - 1)) * (is_clip * edge)
+    rows = placed.reshape(n_rows, per_row * slot)
 
     n_steps = rows.shape[1] // step
     ends = step * (1 + torch.arange(n_steps, device=samples.device))
@@ -117,11 +117,11 @@ def concatenate_clips(
     ended = (starts + last.reshape(n_rows, per_row)).unsqueeze(2)
     hold = round(TARGET_HOLD_S * sample_rate)
     words = targets[: n_rows * per_row].reshape(n_rows, per_row)
-    answers = torch.full((n_rows, n_steps), silence, device=samples.device)
+    step_targets = torch.full((n_rows, n_steps), silence, device=samples.device)
     for i in range(per_row):  # the targets of a word end where the next one begins
         is_word = (words[:, i] != silence)[:, None]
         middle = (begun[:, i] + ended[:, i]) // 2
-        for low, high, answer in (
+        for low, high, target in (
             (begun[:, i], middle, torch.full_like(words[:, i], silence)),
             (middle, ended[:, i], torch.full_like(words[:, i], IGNORE_INDEX)),
             (ended[:, i], ended[:, i] + hold, words[:, i]),
@@ -132,5 +132,5 @@ def concatenate_clips(
             ),
         ):
             is_here = (ends >= low) & (ends < high) & is_word
-            answers = torch.where(is_here, answer[:, None], answers)
-    return rows, answers
+            step_targets = torch.where(is_here, target[:, None], step_targets)
+    return rows, step_targets

@@ -9,13 +9,13 @@ from speechcls.errors import ConfigError
 from speechcls.training.loop import Epoch
 
 
-def find_writer() -> Any:
-    """Return torch's writer of TensorBoard's files, a class.
+def import_summary_writer() -> Any:
+    """Return the class ``torch.utils.tensorboard.SummaryWriter``.
 
     Raises
     ------
     ConfigError
-        When the package tensorboard, which it needs, is not there.
+        When the package tensorboard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -29,11 +29,11 @@ def find_writer() -> Any:
 
 @contextmanager
 def logging_to(folder: Path | None) -> Iterator[Callable[[Epoch], None]]:
-    """Give a function that logs an epoch in ``folder``; where none is named it does nothing."""
+    """Yield a function that logs an epoch in ``folder``; a no-op if ``folder`` is None."""
     if folder is None:
         yield lambda epoch: None
         return
-    writer = find_writer()(str(folder))
+    writer = import_summary_writer()(str(folder))
 
     def log(epoch: Epoch) -> None:
         for name, value in (

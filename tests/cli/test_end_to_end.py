@@ -296,7 +296,7 @@ def test_evaluate_scores_everything_in_other_data(at_home, tmp_path, make_tones,
     make_tones(tmp_path / "others", n_speakers=5, seed=1)
     scores = evaluate(call, tmp_path / "others")
     assert scores["n_clips"] == 30
-    assert scores["scored"] == "30 clips that training never saw"
+    assert scores["scored"] == "30 clips not used in training"
     assert scores["accuracy"] > 0.9
 
 

@@ -42,7 +42,7 @@ def test_a_place_that_is_taken_is_refused_before_the_work(at_home, call, tmp_pat
     (tmp_path / "mine.txt").write_text("notes")
     result = call("evaluate", "tones", "--report", tmp_path)
     assert (result.code, result.stdout) == (2, "")
-    assert result.errors[0].startswith(f"{tmp_path}: holds other things")
+    assert result.errors[0].startswith(f"{tmp_path}: contains files that are not part")
 
 
 def test_without_predictions_there_is_nothing_to_draw(call, tmp_path):

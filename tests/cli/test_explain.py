@@ -140,7 +140,7 @@ def test_a_bad_clip_and_a_mixed_model_fail_and_leave_nothing(
     save_artifact(dataclasses.replace(artifact, path=mixed), weights, graph, {}, [], force=True)
     result = call("explain", home.clip("low"), "--model", mixed)
     assert (result.code, result.stdout) == (1, "")
-    assert "parts of two models; copy the model again" in result.errors[0]
+    assert "files of different models are mixed; copy the model again" in result.errors[0]
     assert not (tmp_path / "explain.png").exists()
 
 

@@ -69,7 +69,7 @@ def test_clips_that_validated_are_scored_beside_new_ones(validated, evaluate, ma
     scores = evaluate(validated)
     assert sorted(scores["scored"].split(", ")) == [
         "12 clips of the validation split",
-        "4 clips that training never saw",
+        "4 clips not used in training",
     ]
     assert "slightly optimistically biased" in scores["caveat"]
 
@@ -98,7 +98,7 @@ def test_noise_of_the_same_name_is_not_that_of_the_training(
     scores = evaluate(data, "--noise", tmp_path / "noise")
     assert scores["bad"] == []
     assert n_silent(scores) == 10  # as many as a word
-    assert scores["scored"] == "40 clips that training never saw"
+    assert scores["scored"] == "40 clips not used in training"
 
 
 def test_noise_that_the_training_had_is_known_beside_another_of_its_name(
@@ -156,4 +156,4 @@ def test_a_model_on_a_fix_list_is_scored_on_its_folder(trained, call, train, tmp
     n_left_out = 3 * 48 + 1 - sum(line.split(",")[1] in LABELS for line in lines)
     assert n_left_out >= 1
     [tested] = scored(good)
-    assert sorted(scored(data)) == [f"{n_left_out} clips that training never saw", tested]
+    assert sorted(scored(data)) == [f"{n_left_out} clips not used in training", tested]

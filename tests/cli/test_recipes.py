@@ -64,11 +64,11 @@ def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
     [
         (["--recipe", "slow"], "--recipe: no 'slow'; there are fast, standard, stream, best"),
         (["--size", "huge"], "--size: no 'huge'; there are tiny, small, base"),
-        (["--size", "tiny", "--hidden-size", "9"], "--size: chooses hidden_size, which is given"),
-        (["--from", "MODEL", "--arch", "lstm"], "--arch: is that of the model to start from ("),
-        (["--from", "MODEL", "--n-mels", "20"], "--n-mels: is that of the model to start from ("),
-        (["--from", "MODEL", "--size", "tiny"], "--size: is that of the model to start from ("),
-        (["--from", "MODEL", "--streaming"], "--running: is that of the model to start from ("),
+        (["--size", "tiny", "--hidden-size", "9"], "--size: cannot be combined with hidden_size"),
+        (["--from", "MODEL", "--arch", "lstm"], "--arch: is fixed by the model to start from ("),
+        (["--from", "MODEL", "--n-mels", "20"], "--n-mels: is fixed by the model to start from ("),
+        (["--from", "MODEL", "--size", "tiny"], "--size: is fixed by the model to start from ("),
+        (["--from", "MODEL", "--streaming"], "--running: is fixed by the model to start from ("),
     ],
 )
 def test_what_does_not_fit_together_is_refused_before_training(options, said, home, tmp_path, call):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from speechcls.config import FeatureConfig
-from speechcls.evaluation.predictions import About, Clip, Predictions
+from speechcls.evaluation.predictions import ClipRecord, EvaluationInfo, Predictions
 
-ABOUT = About(
+ABOUT = EvaluationInfo(
     model="toy",
     data="toys",
     scored="all clips",
@@ -23,7 +23,7 @@ def make_predictions(labels, truth, probabilities, speakers=None, **about):
     """Predictions of clips ``truth`` (indices) with ``probabilities`` (n_clips, n_labels)."""
     speakers = speakers or [""] * len(truth)
     clips = tuple(
-        Clip(
+        ClipRecord(
             path=f"{labels[t]}/{i}.wav",
             word=labels[t],
             label=labels[t],

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from speechcls.explain.recurrence import (
     EQUATIONS,
     CellEquations,
-    GateText,
+    GateInfo,
     StoredArray,
     sigmoid,
 )
@@ -79,8 +79,8 @@ CELL_EQUATIONS = CellEquations(
     ),
     state="state h = z·h + (1 - z)·candidate",
     gates={
-        "update": GateText("update gate z: the share of the old state that stays", is_share=True),
-        "candidate": GateText("candidate: a rectified sum"),
+        "update": GateInfo("update gate z: fraction of the old state that stays", is_fraction=True),
+        "candidate": GateInfo("candidate: a rectified sum"),
     },
 )
 

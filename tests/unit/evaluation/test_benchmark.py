@@ -152,7 +152,7 @@ def test_peak_memory_grows_by_what_is_allocated_and_stays():
 def test_figures_of_a_model_fit_each_other(monkeypatch):
     monkeypatch.setattr(speed, "median_s", lambda work, *_: (work(), 0.004)[1])
     model = find_bundled()
-    measured = speed.measure(model, 2)
+    measured = speed.benchmark(model, 2)
     assert measured.ms_per_clip == 4.0
     assert measured.real_time_factor == 0.004  # its window is one second
     # a round takes 4 ms as well, with as many runs in each thread as fill 30 ms at 4 ms a clip
@@ -171,7 +171,7 @@ def test_a_process_of_its_own_says_the_same(tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("raise ImportError('not the real one')")
     monkeypatch.chdir(tmp_path)
     apart = speed.benchmark_in_subprocess(find_bundled(), 1)
-    here = speed.measure(find_bundled(), 1)
+    here = speed.benchmark(find_bundled(), 1)
     fixed = ("model", "parameters", "multiply_adds", "file_bytes", "jobs")
     both = dataclasses.asdict(apart), dataclasses.asdict(here)
     assert [both[0][name] for name in fixed] == [both[1][name] for name in fixed]

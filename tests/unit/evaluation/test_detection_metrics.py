@@ -11,10 +11,10 @@ from speechcls.data.annotations import Word
 from speechcls.evaluation.calibration import fit_temperature
 from speechcls.evaluation.detection_metrics import (
     TOLERANCE_S,
-    hours_for,
+    det_curve,
+    hours_needed,
     match_events,
     score_events,
-    trade_off,
     upper_rate,
 )
 from speechcls.evaluation.metrics import expected_calibration_error
@@ -102,7 +102,7 @@ def test_no_other_matching_has_more_hits(words, centres):
 
 
 def test_the_curve_sweeps_over_the_probabilities():
-    points = {point.threshold: point for point in trade_off(WORDS, EVENTS, hours=0.5)}
+    points = {point.threshold: point for point in det_curve(WORDS, EVENTS, hours=0.5)}
     first = next(iter(points.values()))
     assert first.to_dict() == {
         "threshold": first.threshold,
@@ -119,7 +119,7 @@ def test_the_upper_bound_of_no_event_in_an_hour_is_three():
     assert upper_rate(0, 1.0) == pytest.approx(-np.log(0.05))  # 2.996, the rule of three
     assert upper_rate(0, 0.1) == pytest.approx(29.957, abs=1e-3)
     assert upper_rate(3, 2.0) == pytest.approx(7.7537 / 2, abs=1e-4)  # Garwood's table
-    assert hours_for(0.5) == pytest.approx(2 * 2.9957, abs=1e-3)
+    assert hours_needed(0.5) == pytest.approx(2 * 2.9957, abs=1e-3)
 
 
 def test_calibration_error_by_hand():

@@ -1,5 +1,7 @@
 """Which split a clip was in, silence of the background, and one outcome for each example."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from speechcls.evaluation.held_out import (
     Classified,
     classify_examples,
     describe_scored,
+    prefer_test,
     silent_examples,
     split_in_training,
 )
@@ -89,7 +92,7 @@ def test_the_split_of_a_clip_is_told_by_its_samples():
     ("splits", "speakers", "scored", "caveat"),
     [
         ([NEW, "test", NEW], ["a", "b", ""],
-         "2 clips that training never saw, 1 clips of the test split", ""),
+         "2 clips not used in training, 1 clips of the test split", ""),
         (["train", "validation"], ["a", "b"],
          "1 clips of the train split, 1 clips of the validation split",
          "optimistically biased: the model was trained on some of these clips"),
@@ -161,6 +164,18 @@ def test_an_evaluation_prints_readably(classifier, dataset):
     evaluation = evaluate(classifier, dataset)
     scores = evaluation.scores
     lines = str(evaluation).splitlines()
-    assert lines[0] == "scored    18 clips that training never saw by 6 speakers"
+    assert lines[0] == "scored    18 clips not used in training by 6 speakers"
     assert lines[1].startswith(f"accuracy  {100 * scores.accuracy:.1f} % (95 % interval ")
     assert lines[2] == f"macro F1  {100 * scores.macro_f1:.1f} % (of the 3 labels that occur)"
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [("yes", ["test", "new"]), ("_silence_", ["validation", "test", "new"])]
+)
+def test_only_words_of_the_test_split_push_out_validation(label, expected):
+    clips = [("yes", "validation"), (label, "test"), ("yes", "new")]
+
+    def split_of(clip):
+        return Example(Path("clip.wav"), clip[0], None), clip[1]
+
+    assert [split for _, split in prefer_test(clips, split_of)] == expected

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
-from speechcls.evaluation.metrics import bootstrap_interval, is_of_one_speaker, score
+from speechcls.evaluation.metrics import bootstrap_interval, has_single_speaker, score
 
 #           a  a  a  a  b  b  c
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2])
@@ -80,10 +80,10 @@ def test_an_interval_is_never_narrower_than_that_of_independent_clips() -> None:
 
 
 def test_silence_does_not_hide_that_there_is_one_speaker() -> None:
-    assert is_of_one_speaker(["ann"] * 9 + [""] * 3)
-    assert not is_of_one_speaker(["ann"] + [""] * 99)  # of most nobody knows who speaks
-    assert not is_of_one_speaker(["ann", "bob"])
-    assert not is_of_one_speaker(["", ""])
+    assert has_single_speaker(["ann"] * 9 + [""] * 3)
+    assert not has_single_speaker(["ann"] + [""] * 99)  # of most nobody knows who speaks
+    assert not has_single_speaker(["ann", "bob"])
+    assert not has_single_speaker(["", ""])
 
 
 def test_number_of_speakers() -> None:

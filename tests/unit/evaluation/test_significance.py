@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from speechcls.evaluation.metrics import bootstrap_interval, resample_accuracies
-from speechcls.evaluation.significance import Contender, Pair, adjust, compare, mcnemar
+from speechcls.evaluation.significance import Contender, Pair, compare, holm_adjust, mcnemar
 
 
 def contender(name, *runs):
@@ -31,9 +31,9 @@ def test_mcnemar_is_the_binomial_test(b, c):
 
 def test_holm_by_hand():
     # The smallest times 3, the next times 2 but no smaller than that, the last as it is.
-    assert adjust([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert adjust([0.5, 0.9]) == [1.0, 1.0]
-    assert adjust([0.2]) == [0.2]
+    assert holm_adjust([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm_adjust([0.5, 0.9]) == [1.0, 1.0]
+    assert holm_adjust([0.2]) == [0.2]
 
 
 def test_the_bootstrap_draws_whole_speakers():
@@ -112,7 +112,9 @@ def test_several_trainings_are_told_apart_by_the_bootstrap():
 
 def test_many_pairs_ask_for_more():
     """One of 15 pairs with p = 0.02 is what luck brings."""
-    pair = Pair("a", "b", 0.1, 0.02, 0.2, 2, 9, "mcnemar", 0.02, adjust([0.02] + 14 * [0.5])[0])
+    pair = Pair(
+        "a", "b", 0.1, 0.02, 0.2, 2, 9, "mcnemar", 0.02, holm_adjust([0.02] + 14 * [0.5])[0]
+    )
     assert pair.p_adjusted == pytest.approx(0.3)
     assert pair.verdict == "may be luck"
 

@@ -74,9 +74,9 @@ def test_the_gates_of_a_layer(explanation):
     ]  # fmt: skip
     for panel, gate in zip(panels, gate_panels(explanation, 2), strict=True):
         np.testing.assert_array_equal(panel.values, gate.rows)
-        is_share = panel.name in ("forget", "input", "output")
+        is_fraction = panel.name in ("forget", "input", "output")
         most = np.abs(gate.rows).max()
-        assert panel.limits == ((0.0, 1.0) if is_share else (-most, most))
+        assert panel.limits == ((0.0, 1.0) if is_fraction else (-most, most))
         assert panel.n_forward == 6
         assert panel.unit == "reverse  forward"
     assert layer_title(explanation, 2).startswith("layer 2 of 2, forward and reverse")

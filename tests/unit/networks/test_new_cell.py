@@ -50,7 +50,7 @@ def test_a_new_cell_trains_predicts_and_is_explained_gate_by_gate(data, tmp_path
     [layer] = read_page(tmp_path / "page.html")["layers"]
     assert [panel["name"] for panel in layer["panels"]] == ["update", "candidate", "state"]
     assert [panel["title"] for panel in layer["panels"]] == [
-        "update gate z: the share of the old state that stays",
+        "update gate z: fraction of the old state that stays",
         "candidate: a rectified sum",
         "state h = z·h + (1 - z)·candidate",
     ]

@@ -12,10 +12,10 @@ from common_report import random_predictions
 
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.evaluation.predictions import FILE, load_predictions, save_predictions
+from speechcls.evaluation.predictions import PREDICTIONS_FILE, load_predictions, save_predictions
 from speechcls.report.figures import (
     FIGURES,
-    Drawing,
+    ReportFigure,
     draw_reliability,
     draw_roc,
     expected_spread,
@@ -176,7 +176,7 @@ def test_drawn_again_it_is_the_same(tmp_path, tone):
     _, folder = draw(tmp_path, predictions, dict.fromkeys(predictions.mistakes(20), pcm))
     before = (folder / "report.html").read_bytes()
     (folder / "report.html").unlink()
-    draw_report(load_predictions(folder / FILE), folder)
+    draw_report(load_predictions(folder / PREDICTIONS_FILE), folder)
     assert (folder / "report.html").read_bytes() == before
 
 
@@ -190,15 +190,15 @@ def test_a_card_brings_no_link_and_no_markup_of_its_own(tmp_path):
 
 def test_predictions_come_back_as_they_were(tmp_path):
     predictions = random_predictions(("a", "b\udcff"), 40, 3)
-    save_predictions(predictions, tmp_path / FILE)
-    back = load_predictions(tmp_path / FILE)
+    save_predictions(predictions, tmp_path / PREDICTIONS_FILE)
+    back = load_predictions(tmp_path / PREDICTIONS_FILE)
     assert (back.labels, back.clips, back.about) == (
         predictions.labels,
         predictions.clips,
         predictions.about,
     )
     assert np.array_equal(back.probabilities, predictions.probabilities)
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [PREDICTIONS_FILE]
 
 
 DAMAGE = {
@@ -213,17 +213,17 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_predictions_are_refused(damage, tmp_path):
     old, new, words = DAMAGE[damage]
-    save_predictions(random_predictions(("a", "b"), 9, 2), tmp_path / FILE)
-    text = (tmp_path / FILE).read_text()
+    save_predictions(random_predictions(("a", "b"), 9, 2), tmp_path / PREDICTIONS_FILE)
+    text = (tmp_path / PREDICTIONS_FILE).read_text()
     assert old in text
-    (tmp_path / FILE).write_text(text.replace(old, new, 1))
+    (tmp_path / PREDICTIONS_FILE).write_text(text.replace(old, new, 1))
     with pytest.raises(DatasetError, match=words):
-        load_predictions(tmp_path / FILE)
+        load_predictions(tmp_path / PREDICTIONS_FILE)
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("notes")
-    with pytest.raises(ConfigError, match="other things"):
+    with pytest.raises(ConfigError, match="not part of a report"):
         check_report_folder(tmp_path)
     with pytest.raises(ConfigError, match="is a file"):
         check_report_folder(tmp_path / "mine.txt")
@@ -279,7 +279,7 @@ def test_a_new_figure_is_drawn_and_removed_where_it_is_not(tmp_path, monkeypatch
     def draw_few(results):
         return draw_reliability(results) if len(results.predictions.clips) > 5 else None
 
-    ours = Drawing("few", draw_few, lambda results: "A few.")
+    ours = ReportFigure("few", draw_few, lambda results: "A few.")
     monkeypatch.setattr("speechcls.report.figures.FIGURES", (*FIGURES, ours))
     _, folder = draw(tmp_path, random_predictions(("a", "b"), 20, 2))
     assert (folder / "figures" / "few.png").exists()

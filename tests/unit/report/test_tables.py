@@ -26,7 +26,7 @@ from speechcls.report.tables import (
     by_speaker,
     confused_pairs,
     confusion_counts,
-    confusion_shares,
+    confusion_normalised,
     data_summary,
     format_cell,
     make_tables,
@@ -86,7 +86,7 @@ def test_confusions_most_frequent_first():
     assert [row[:3] for row in rows] == [("x", "y", 3), ("y", "x", 2)]
     assert [row[3].value for row in rows] == pytest.approx([3 / 4, 2 / 5])
     assert confusion_counts(two).rows == [("x", 1, 3), ("y", 2, 3)]
-    assert confusion_shares(two).rows == [("x", 0.25, 0.75), ("y", 0.4, 0.6)]
+    assert confusion_normalised(two).rows == [("x", 0.25, 0.75), ("y", 0.4, 0.6)]
 
 
 def test_curves_of_labels_that_occur():
@@ -96,15 +96,15 @@ def test_curves_of_labels_that_occur():
         expected = roc_auc_score(np.array(TRUTH) == i, SMALL.predictions.probabilities[:, i])
         assert found[label].area == pytest.approx(expected)
     # c: its one clip has the highest probability of all
-    assert (found["c"].area, found["c"].equal_error) == (1, 0)
+    assert (found["c"].area, found["c"].equal_error_rate) == (1, 0)
 
 
 def test_the_equal_error_is_where_both_errors_are_alike():
     # the label's clips have 0.9 0.7 0.3, the others 0.8 0.2 0.1: at 0.7 one of three either way
     rows = [[p, 1 - p] for p in (0.9, 0.7, 0.3, 0.8, 0.2, 0.1)]
     first, second = Results(make_predictions(("x", "y"), [0, 0, 0, 1, 1, 1], rows)).curves
-    assert first.equal_error == pytest.approx(1 / 3)
-    assert second.equal_error == pytest.approx(1 / 3)
+    assert first.equal_error_rate == pytest.approx(1 / 3)
+    assert second.equal_error_rate == pytest.approx(1 / 3)
     assert first.area == pytest.approx(7 / 9)  # of nine pairs two are the wrong way round
 
 

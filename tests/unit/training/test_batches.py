@@ -13,8 +13,8 @@ from speechcls.features.mel import MFCC
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.networks.recogniser import build_recogniser
 from speechcls.training import batches as module
+from speechcls.training.augment import mask_features
 from speechcls.training.batches import Batches
-from speechcls.training.loop import mask_features
 
 LABELS = ("a", UNKNOWN, "b", SILENCE)
 WORDS = ("a", "b", SILENCE, "cat", "dog")  # 0, 2, 3, 1 and 1 of the labels
@@ -183,7 +183,12 @@ def test_frames_are_masked_in_any_features_and_bands_only_where_there_are_some(k
 
     def masked(**settings: float) -> torch.Tensor:
         config = TrainConfig(**{**PLAIN, **settings})  # type: ignore[arg-type]
-        return mask_features(ones, recogniser, config, torch.Generator().manual_seed(0)) == 0
+        return (
+            mask_features(
+                ones, recogniser.features.config, config, torch.Generator().manual_seed(0)
+            )
+            == 0
+        )
 
     by_time = masked(time_masks=1, time_mask_max=0.3)
     assert by_time.all(dim=2).sum(dim=1).max() == 6  # 0.3 of 20 frames

@@ -43,7 +43,10 @@ def test_the_recipe_for_streams_brings_features_and_network_that_can_be_overridd
         ({"colours": {}}, "colours: no such section; there are features, network, training, data"),
         ({"training": {"recipe": "slow"}}, "recipe: no 'slow'; there are fast, standard, stream"),
         ({"network": {"size": "huge"}}, "size: no 'huge'; there are tiny, small, base"),
-        ({"network": {"size": "tiny", "hidden_size": 9}}, "size: chooses hidden_size, which is"),
+        (
+            {"network": {"size": "tiny", "hidden_size": 9}},
+            "size: cannot be combined with hidden_size",
+        ),
         ({"network": {"layers": 2}}, "layers: no such setting; there are arch, hidden_size"),
         ({"features": {"n_mels": "64"}}, "n_mels: '64' has the wrong type; it must be a whole"),
         ({"data": {"max_bad": 2}}, "max_bad: 2 is not possible; it must be in 0 .. 1"),
@@ -117,10 +120,10 @@ def test_a_model_to_start_from_keeps_its_features_and_network():
     assert settle(settings.to_sections()) == settings
     for section, name, value in (("network", "arch", "gru"), ("features", "n_mels", 20)):
         assert message_of(settle, start | {section: {name: value}}) == (
-            f"{name}: is that of the model to start from (commands); leave it out"
+            f"{name}: is fixed by the model to start from (commands); leave it out"
         )
     wrong = {"training": {"from_model": "commands", "recipe": "stream"}}
-    assert message_of(settle, wrong) == "from_model: commands: is no streaming model"
+    assert message_of(settle, wrong) == "from_model: commands: is not a streaming model"
 
 
 @pytest.mark.parametrize(
