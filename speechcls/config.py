@@ -12,7 +12,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from speechcls.errors import ConfigError
 
 MODELS = Path("models")
-"""Where ``train`` puts models and ``predict`` looks for them, in the current folder."""
+"""Folder of trained models, relative to the working directory."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class NetworkConfig(Config):
     """Which network of the zoo, and how large."""
 
     arch: str = "att-bigru"
-    """Architecture; ``speechcls archs`` lists them."""
+    """Architecture; see ``networks.zoo.NETWORKS``."""
     hidden_size: int = 96
     """Units per recurrent layer and direction."""
     num_layers: int = 2
@@ -248,7 +248,7 @@ class TrainConfig(Config):
     """How a network is trained; the defaults are the recipe ``standard``."""
 
     recipe: str = "standard"
-    """Settings to start from: ``fast``, ``standard``, ``best``, or ``stream`` for running sound."""
+    """Settings to start from: ``fast``, ``standard``, ``best``; ``stream`` for streaming audio."""
     epochs: int = 40
     """Largest number of epochs."""
     batch_size: int = 64
@@ -326,7 +326,7 @@ class DataConfig(Config):
     """How a training reads, labels and splits its data set."""
 
     commands: tuple[str, ...] = ()
-    """Labels to tell apart; every other word is ``_unknown_``. Empty: each word is a label."""
+    """Labels to recognise; every other word is ``_unknown_``. Empty: each word is a label."""
     test_speakers: tuple[str, ...] = ()
     """Speakers who are held out for the test, besides those whom the data itself holds out."""
     pattern: str | None = None
@@ -343,7 +343,7 @@ class DataConfig(Config):
 
 RECIPE_NAMES = ("fast", "standard", "stream", "best")
 STREAM = "stream"
-"""Name of the recipe for running sound."""
+"""Name of the recipe for streaming audio."""
 STREAM_FEATURES: dict[str, Any] = {"running_s": 1.0}
 STREAM_NETWORK: dict[str, Any] = {"arch": "crnn", "readout": "stream"}
 """Defaults of a streaming model, where nothing else is given."""
@@ -356,7 +356,7 @@ RECIPES = {
 """Training settings by name: for a first look, for every day, for a night."""
 
 DEFAULT_EVERY_S = 0.1
-"""Hop of a sliding window over running sound, seconds."""
+"""Hop of a sliding window over streaming audio, seconds."""
 
 
 @dataclass(frozen=True)
@@ -368,7 +368,7 @@ class EventSettings(Config):
     min_s: float = 0.1
     """Shortest time that a posterior has to stay above its threshold, seconds."""
     refractory_s: float = 0.8
-    """Shortest distance of two detections, seconds; of closer ones the likeliest remains."""
+    """Shortest distance of detections, seconds; of closer ones only the most probable is kept."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -11,11 +11,11 @@ SCRAMBLED = "_scrambled_"
 SILENCE = "_silence_"
 """Label of clips without speech."""
 UNCERTAIN = "_uncertain_"
-"""The answer below the decision threshold; never a label of a model."""
+"""Prediction below the decision threshold; never a label of a model."""
 NOISE_FOLDER = "_background_noise_"
 """Folder of background recordings, and their label in a manifest; they are no clips."""
 SPEAKER_END = "_nohash_"
-"""Stands between speaker and take in the name of a clip, as in Speech Commands."""
+"""Separator of speaker and take in the name of a clip, as in Speech Commands."""
 
 
 def name_take(speaker: str, take: int) -> str:

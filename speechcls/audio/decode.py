@@ -1,4 +1,4 @@
-"""From a recording to mono samples at the model's rate."""
+"""Decode recordings to mono samples at a given rate."""
 
 import os
 import re
@@ -98,6 +98,11 @@ def naming_errors(name: str) -> Iterator[None]:
     """Turn errors of the block into an AudioError that names the recording ``name``.
 
     An AudioError raised in the block has no subject yet.
+
+    Raises
+    ------
+    AudioError
+        With ``name`` as its subject, for each error of the block that is about the recording.
     """
     try:
         yield
@@ -145,7 +150,15 @@ def _decode(
 
 
 def open_file(file: BinaryIO, source: BinaryIO | int) -> soundfile.SoundFile:
-    """Return the recording in ``source``, which is ``file`` or its descriptor."""
+    """Return the recording in ``source``, which is ``file`` or its descriptor.
+
+    Raises
+    ------
+    EmptyError
+        When there are no bytes at all.
+    soundfile.SoundFileError
+        When libsndfile cannot read it.
+    """
     try:
         return soundfile.SoundFile(source, closefd=False)
     except soundfile.SoundFileError as error:
@@ -156,7 +169,15 @@ def open_file(file: BinaryIO, source: BinaryIO | int) -> soundfile.SoundFile:
 
 
 def check_size(recording: soundfile.SoundFile) -> None:
-    """Refuse a recording whose header promises more than there is, or that has no samples."""
+    """Refuse a recording whose header promises more than there is, or that has no samples.
+
+    Raises
+    ------
+    AudioError
+        When it is truncated.
+    EmptyError
+        When it has no samples.
+    """
     declared = _SIZE_IN_HEADER.search(recording.extra_info)
     if declared and int(declared[2]) < int(declared[1]) < SIZE_UNKNOWN:
         raise AudioError(f"truncated ({declared[2]} of {declared[1]} bytes); copy it again")

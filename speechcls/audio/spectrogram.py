@@ -9,7 +9,7 @@ from speechcls.audio.samples import Samples
 from speechcls.config import FeatureConfig
 
 SPECTROGRAM_DB = 80.0
-"""How far below its loudest point a spectrogram goes."""
+"""Dynamic range of a spectrogram, dB."""
 
 Array = npt.NDArray[np.floating[Any]]
 

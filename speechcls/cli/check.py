@@ -87,12 +87,12 @@ def check(
     Example: speechcls check data/ --fix-list good.csv
     """
     from speechcls.data.layouts import load_dataset
-    from speechcls.data.manifest import check_manifest_name
+    from speechcls.data.manifest import manifest_suffix
     from speechcls.data_quality.check import check as check_data
 
     messages = Messages(quiet, verbose)
     if fix_list:
-        check_manifest_name(fix_list)
+        manifest_suffix(fix_list)  # refuses any other ending
     for place in (findings, html, fix_list):
         if place:
             check_file_place(place)

@@ -78,7 +78,7 @@ def load_corpus(
 
     Parameters
     ----------
-    duration_s : length of the window, seconds; None: the usual length of the clips
+    duration_s : length of the window, seconds; None: chosen by the lengths of the clips
     commands : labels to recognise; without them every label of the data
     test_speakers : speakers whose clips are the test split
     max_bad : largest fraction of clips that may be unusable
@@ -99,7 +99,7 @@ def load_corpus(
     bad = dataset.problems + store.bad + bad_noise
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     require_clips(dataset, labels, {example.label for example in store.examples}, bad)
-    features = dataclasses.replace(features, duration_s=duration_s or store.usual_duration_s())
+    features = dataclasses.replace(features, duration_s=duration_s or store.default_window_s())
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
@@ -159,6 +159,11 @@ def require_clips(
     labels : of the model
     readable : words of the clips that can be read
     bad : a line for each other clip
+
+    Raises
+    ------
+    DatasetError
+        Naming the label, or the data set where it is ``_unknown_``.
     """
     for label in labels:
         if label not in readable and label not in (UNKNOWN, SILENCE):
@@ -180,7 +185,7 @@ def _check_bad(bad: Sequence[str], n_clips: int, max_bad: float) -> None:
     if ratio <= max_bad or math.isclose(ratio, max_bad):
         return
     raise DatasetError(
-        f"{len(bad)} of {n_clips} clips are bad, more than the {max_bad:g} allowed; mend or"
+        f"{len(bad)} of {n_clips} clips are bad, more than the {max_bad:g} allowed; fix or"
         f" delete them, or allow {math.ceil(1e3 * ratio) / 1e3:g}",
         _shorten(bad),
         field="max_bad",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechcls.audio.decode import SUFFIXES
-from speechcls.errors import DatasetError
+from speechcls.errors import DatasetError, reason_of
 from speechcls.labels import NOISE_FOLDER
 
 SPLITS = ("train", "validation", "test")
@@ -88,7 +88,7 @@ def find_recordings(
     """
 
     def report(error: OSError) -> None:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         on_problem(
             DatasetError(f"{error.filename}: {reason}; change its permissions or leave it out")
         )
@@ -112,5 +112,8 @@ def find_recordings(
 
 
 def may_hold_clips(name: str) -> bool:
-    """Return whether a file or folder of this name is searched: no hidden one, no background."""
+    """Return whether files and folders of this name are searched.
+
+    They are if neither hidden nor background noise.
+    """
     return not name.startswith(".") and name not in (NOISE_FOLDER, "__MACOSX")

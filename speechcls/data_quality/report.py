@@ -9,7 +9,7 @@ from speechcls import files
 from speechcls.audio.wav import wav_bytes
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
-from speechcls.data.manifest import check_manifest_name, write_manifest
+from speechcls.data.manifest import manifest_suffix, write_manifest
 from speechcls.data_quality.findings import KINDS, LEFT_OUT, Checkup, Finding
 from speechcls.errors import AudioError, DatasetError
 from speechcls.render.html import data_uri, render
@@ -123,7 +123,7 @@ def write_fix_list(checkup: Checkup, path: Path) -> int:
     DatasetError
         When no clip is left, or a name cannot be written in this format.
     """
-    check_manifest_name(path)
+    manifest_suffix(path)  # refuses any other ending
     clips = checkup.good_clips()
     if not clips:
         raise DatasetError(f"{path}: no clip would be left in it; see what check says of them")

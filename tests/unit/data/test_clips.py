@@ -132,4 +132,4 @@ def test_an_example_that_cannot_be_read(tmp_path):
     ],
 )
 def test_the_usual_duration_by_hand(lengths, rate, duration_s):
-    assert store_of(lengths, rate).usual_duration_s() == duration_s
+    assert store_of(lengths, rate).default_window_s() == duration_s

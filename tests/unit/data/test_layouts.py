@@ -11,7 +11,7 @@ import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
 from speechcls.data.examples import Dataset, Example, find_recordings
-from speechcls.data.layouts import LAYOUTS, Layout, Source, load_dataset
+from speechcls.data.layouts import LAYOUTS, DatasetRequest, Layout, load_dataset
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, load_dataset)
@@ -310,7 +310,7 @@ def test_the_part_of_speech_commands_is_as_its_readme_counts_it(speech_commands)
 )
 def test_each_source_is_recognised_by_its_layout(names, source, pattern, layout, root):
     touch(root, *names)
-    asked = Source(root / source, pattern)
+    asked = DatasetRequest(root / source, pattern)
     assert next((each.name for each in LAYOUTS if each.recognises(asked)), None) == layout
 
 
