@@ -20,11 +20,11 @@ class FeatureKind:
     """What there is to know of a kind of features without computing it."""
 
     title: str
-    row: str
+    value_name: str
     """What each of the values in a frame is."""
     unit: str
     """Unit of the values; empty for none."""
-    size: str
+    size_field: str
     """Field of ``FeatureConfig`` with the number of values in a frame."""
     has_bands: bool
     """Whether they are bands of frequency in order, which training may mask."""
@@ -35,17 +35,17 @@ class FeatureKind:
 FEATURE_KINDS = {
     "mfcc": FeatureKind(
         "mel-frequency cepstral coefficients (MFCC)",
-        row="coefficient",
+        value_name="coefficient",
         unit="",
-        size="n_mfcc",
+        size_field="n_mfcc",
         has_bands=False,
         is_signed=True,
     ),
     "log-mel": FeatureKind(
         "log-mel energies",
-        row="mel band",
+        value_name="mel band",
         unit="dB",
-        size="n_mels",
+        size_field="n_mels",
         has_bands=True,
         is_signed=False,
     ),
@@ -193,7 +193,7 @@ class FeatureConfig(Config):
         self._require_positive("sample_rate", "duration_s", "n_fft", "win_length", "hop_length")
         self._require_positive("n_mels", "n_mfcc", "range_db", "power_floor")
         self._require("win_length", self.win_length <= self.n_fft, f"at most n_fft ({self.n_fft})")
-        if FEATURE_KINDS[self.kind].size == "n_mfcc":
+        if FEATURE_KINDS[self.kind].size_field == "n_mfcc":
             self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n_mels ({self.n_mels})")
         nyquist = self.sample_rate / 2
         self._require(
@@ -218,7 +218,7 @@ class FeatureConfig(Config):
     @property
     def n_features(self) -> int:
         """Values in a frame."""
-        return int(getattr(self, FEATURE_KINDS[self.kind].size))
+        return int(getattr(self, FEATURE_KINDS[self.kind].size_field))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def map_label(word: str, labels: Sequence[str]) -> str | None:
     return UNKNOWN if UNKNOWN in labels else None
 
 
-def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
+def choose_outputs(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
     """Return the outputs of a network for ``labels``, in their order.
 
     Each word that counts as ``_unknown_`` has an output of its own, since a network that learns to
@@ -81,6 +81,6 @@ def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]
     return (*(label for label in labels if label != UNKNOWN), *sorted(others))
 
 
-def label_of_words(words: Sequence[str], labels: Sequence[str]) -> list[int]:
+def label_indices(words: Sequence[str], labels: Sequence[str]) -> list[int]:
     """Return the index of the label that each word counts as."""
     return [labels.index(str(map_label(word, labels))) for word in words]

@@ -62,7 +62,7 @@ def save_artifact(
     """
     from safetensors.numpy import save
 
-    check_place(artifact.path, force)
+    check_can_save(artifact.path, force)
     contents = {
         CONFIG: json_bytes(_config_of(artifact) | dict(settings or {})),
         # safetensors writes arrays that are not contiguous scrambled (its issue 825).
@@ -79,8 +79,9 @@ def save_artifact(
         write_folder_atomic(artifact.path, contents)
     except OSError as error:
         advice = "free some space" if error.errno == errno.ENOSPC else "choose another place"
-        reason = error.strerror or str(error)
-        raise ArtifactError(f"{artifact.path}: not written ({reason}); {advice}") from error
+        raise ArtifactError(
+            f"{artifact.path}: not written ({reason_of(error)}); {advice}"
+        ) from error
 
 
 def _config_of(artifact: Artifact) -> dict[str, Any]:
@@ -93,8 +94,8 @@ def _config_of(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def check_place(path: Path, force: bool) -> None:
-    """Refuse a place where no model can be written, before the hours that make one.
+def check_can_save(path: Path, force: bool) -> None:
+    """Refuse a place where no model can be written; called before training.
 
     Parameters
     ----------
@@ -129,19 +130,19 @@ def load_artifact(path: Path) -> Artifact:
     Raises
     ------
     ArtifactError
-        When it is missing, damaged, foreign, or written by a newer speechcls.
+        When it is missing, damaged, not of speechcls, or written by a newer speechcls.
     """
     path = locate(path)
     if not path.is_dir():
         kind = "a file, not a model folder" if path.exists() else "no such model"
         raise ArtifactError(
-            f"{path}: {kind}; name a folder that speechcls train wrote, or {BUNDLED}, which comes"
-            " with speechcls"
+            f"{path}: {kind}; name the folder of a trained model, or {BUNDLED}, which"
+            " comes with speechcls"
         )
     if missing := [name for name in (CONFIG, ONNX) if not (path / name).is_file()]:
         raise ArtifactError(
-            f"{path}: not a speechcls model (no {' and no '.join(missing)}); name a folder that"
-            " speechcls train wrote"
+            f"{path}: not a speechcls model (no {' and no '.join(missing)}); name the"
+            " folder of a trained model"
         )
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
@@ -251,7 +252,7 @@ def read_metrics(path: Path, required: bool = False) -> dict[str, Any]:
     Parameters
     ----------
     path : the model's folder
-    required : refuse a model without metrics, which runs all the same; else return ``{}`` then
+    required : raise if metrics are missing; otherwise return ``{}``
 
     Raises
     ------

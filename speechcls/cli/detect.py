@@ -171,7 +171,7 @@ def _detect(
 
 
 def _check_usage(ctx: typer.Context, recordings: list[str], format: str, out: Path | None) -> None:
-    if choose_format(EVENT_FORMATS, format).holds_one and len(recordings) > 1:
+    if choose_format(EVENT_FORMATS, format).single_recording and len(recordings) > 1:
         raise ConfigError(f"{format} describes one recording; name only one", field="format")
     if recordings.count("-") > 1:
         raise typer.BadParameter("stdin is one recording; name - once")

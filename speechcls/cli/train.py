@@ -51,7 +51,11 @@ _FEATURES = OptionGroup(
     defaults={"kind": "what suits the network", "duration_s": "the clips' usual length"},
 )
 _NETWORK = OptionGroup(
-    NetworkConfig, "Network", tuple(NetworkConfig.__dataclass_fields__), shown=("arch",)
+    NetworkConfig,
+    "Network",
+    tuple(NetworkConfig.__dataclass_fields__),
+    shown=("arch",),
+    texts={"arch": "Architecture; speechcls archs lists them."},
 )
 _FIRST_AUGMENTATION = tuple(TrainConfig.__dataclass_fields__).index("speed_max")
 _TRAINING = OptionGroup(

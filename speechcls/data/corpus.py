@@ -20,7 +20,7 @@ from speechcls.data.examples import SPLITS, Dataset, Example
 from speechcls.data.packing import cut_windows, open_store
 from speechcls.data.splits import assign_splits
 from speechcls.errors import AudioError, DatasetError
-from speechcls.labels import SILENCE, UNKNOWN, choose_labels, choose_words, map_label
+from speechcls.labels import SILENCE, UNKNOWN, choose_labels, choose_outputs, map_label
 
 _N_LISTED = 20  # bad clips named in an error
 
@@ -107,7 +107,7 @@ def load_corpus(
     examples = store.examples + silent.examples
     names = mapped + [example.label for example in silent.examples]
     split = splits.names + [str(example.split) for example in silent.examples]
-    outputs = choose_words([example.label for example in store.examples], labels)
+    outputs = choose_outputs([example.label for example in store.examples], labels)
     return Corpus(
         labels=tuple(labels),
         features=features,

@@ -53,7 +53,7 @@ def _features(about: Explanation) -> Image:
     most = float(np.quantile(np.abs(about.features), COLOUR_QUANTILE)) or 1.0
     return Image(
         title=f"input of the network: {kind.title}, in standard deviations",
-        unit=kind.row,
+        unit=kind.value_name,
         height=1.5,
         times_s=about.frame_times_s,
         values=about.features.T[::-1],

@@ -153,7 +153,7 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
     with torch.no_grad():
         features = recogniser.extract_features(torch.from_numpy(samples)[None])
         trace = trace_network(network, features)
-    by_label = softmax(trace.logits, axis=-1) @ recogniser.members.numpy()
+    by_label = softmax(trace.logits, axis=-1) @ recogniser.label_of_word.numpy()
     best = by_label[:, :-1].max(axis=1).argmax() if network.is_streaming else 0
     rows = apply_temperature(np.atleast_2d(by_label).astype(np.float32), classifier.temperature)
     probabilities = rows[best]

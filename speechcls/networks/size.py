@@ -50,7 +50,7 @@ def fit_size(
         chosen = width
     if chosen is None:
         raise ConfigError(
-            f"{network.arch} with {n_outputs} outputs has no {size} form below"
+            f"{network.arch} with {n_outputs} outputs does not fit below"
             f" {SIZES[size]:,} parameters; choose a larger one",
             field="size",
         )
@@ -73,7 +73,7 @@ def count_multiply_adds(network: nn.Module, features: Tensor) -> int:
         nonlocal total
         n_weights = sum(p.numel() for p in layer.parameters(recurse=False) if p.dim() > 1)
         if isinstance(layer, nn.RNNBase | RecurrentLayer):
-            n_uses = inputs[0].shape[1]  # once a frame
+            n_uses = inputs[0].shape[1]  # once per frame
         elif isinstance(layer, nn.Linear):
             n_uses = output.numel() // layer.out_features
         else:

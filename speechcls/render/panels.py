@@ -128,7 +128,7 @@ def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
         # The first coefficient is much larger than the others.
         most = float(np.quantile(np.abs(values[:, 1:]), COLOUR_QUANTILE)) or 1.0
         colours, limits = SIGNED, (-most, most)
-    return _features_over_time(title, about.row, values, config, colours, limits, edges)
+    return _features_over_time(title, about.value_name, values, config, colours, limits, edges)
 
 
 def _features_over_time(

@@ -35,17 +35,27 @@ C = TypeVar("C", bound=Clip | SpeechclsError)
 def as_classifier(
     model: "Classifier | str | os.PathLike[str]", jobs: int | None = None
 ) -> "Classifier":
-    """Return a classifier as it is, or the one that runs the model in a folder."""
+    """Return a classifier as it is, or the one that runs the model in a folder.
+
+    Parameters
+    ----------
+    jobs : threads of a classifier that is loaded (default: one for each core)
+
+    Raises
+    ------
+    ArtifactError
+        When the model is missing, damaged, not of speechcls, or written by a newer speechcls.
+    """
     return model if isinstance(model, Classifier) else Classifier.load(model, jobs)
 
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """The answer of a model to one clip."""
+    """Prediction of a model for one clip."""
 
     label: str
     probability: float
-    """Of ``label``; of the likeliest label where the answer is ``_uncertain_``."""
+    """Of ``label``; of the likeliest label where ``label`` is ``_uncertain_``."""
     probabilities: dict[str, float]
     """Of every label, likeliest first."""
     start_s: float = 0.0
@@ -120,8 +130,8 @@ class Classifier:
         if not fits:
             raise ArtifactError(
                 f"{self.artifact.path / ONNX}: does not fit config.json ({n_samples} samples in,"
-                f" {n_labels} probabilities out, same labels): parts of two models; copy the model"
-                " again"
+                f" {n_labels} probabilities out, same labels): files of different models are mixed;"
+                " copy the model again"
             )
 
     @classmethod
@@ -139,7 +149,7 @@ class Classifier:
         Raises
         ------
         ArtifactError
-            When the model is missing, damaged, foreign, or written by a newer speechcls.
+            When the model is missing, damaged, not of speechcls, or written by a newer speechcls.
         ConfigError
             When the device is not available.
         """

@@ -24,22 +24,22 @@ WriteEvent = Callable[[str, "Event"], None]
 """Writes an event in the recording at a path."""
 WriteLive = Callable[["Event", float], None]
 """Writes an event of a live stream, and the time at which it was reported, seconds."""
-Open = TypeVar("Open")
+Opener = TypeVar("Opener")
 
 
 @dataclass(frozen=True)
-class Format(Generic[Open]):
+class Format(Generic[Opener]):
     """One way to write predictions or events."""
 
-    open: Open
+    open: Opener
     """Returns a function that writes one of them to a stream."""
     about: str = ""
     """What the name does not say, for help texts."""
-    holds_one: bool = False
+    single_recording: bool = False
     """Whether it has no place for the name of a recording, and so describes only one."""
 
 
-def choose_format(formats: Mapping[str, Format[Open]], name: str) -> Format[Open]:
+def choose_format(formats: Mapping[str, Format[Opener]], name: str) -> Format[Opener]:
     """Return the format of a name.
 
     Raises
@@ -52,7 +52,7 @@ def choose_format(formats: Mapping[str, Format[Open]], name: str) -> Format[Open
     return formats[name]
 
 
-def describe_formats(formats: Mapping[str, Format[Open]]) -> str:
+def describe_formats(formats: Mapping[str, Format[Opener]]) -> str:
     """Return the names of all formats and what they are, for a help text."""
     texts = [f"{name} ({f.about})" if f.about else name for name, f in formats.items()]
     return f"{', '.join(texts[:-1])} or {texts[-1]}" if texts[1:] else "".join(texts)
@@ -186,12 +186,12 @@ EVENT_FORMATS: dict[str, Format[Callable[[TextIO], WriteEvent]]] = {
     "tsv": Format(_events_as_tsv),
     "csv": Format(_events_as_csv),
     "jsonl": Format(_events_as_jsonl, "one JSON object per line"),
-    "audacity": Format(_events_as_labels, "a label track", holds_one=True),
-    "srt": Format(_events_as_srt, "subtitles", holds_one=True),
+    "audacity": Format(_events_as_labels, "a label track", single_recording=True),
+    "srt": Format(_events_as_srt, "subtitles", single_recording=True),
 }
 """Path, start and end in seconds, label, probability."""
 LIVE_FORMATS: dict[str, Format[Callable[[TextIO], WriteLive]]] = {
     "tsv": Format(_live_as_tsv),
     "jsonl": Format(_live_as_json, "one JSON object per line"),
 }
-"""Seconds to the middle of the word, label, probability; in JSON more."""
+"""Seconds to the centre of the word, label, probability; in JSON more."""

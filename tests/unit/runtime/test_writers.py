@@ -126,7 +126,7 @@ def test_a_name_that_would_break_a_row_of_csv_is_read_back() -> None:
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
-    assert choose_format(EVENT_FORMATS, "srt").holds_one
+    assert choose_format(EVENT_FORMATS, "srt").single_recording
     with pytest.raises(ConfigError) as error:
         choose_format(LIVE_FORMATS, "srt")
     assert str(error.value) == "format: no 'srt'; there are tsv, jsonl"
