@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from speechcls.errors import ConfigError
@@ -62,15 +63,19 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "tru
 class Config:
     """Base of the configurations: JSON in and out, with unknown and missing keys refused."""
 
+    ADDED = MappingProxyType[str, Any]({})  # without annotation: it is no field
+    """Fields that older files lack, with the value that they had then."""
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the configuration that ``to_dict`` wrote; every field has to be there.
+        """Return the configuration that ``to_dict`` wrote; only ``ADDED`` may be missing.
 
         Raises
         ------
         ConfigError
             When a key is unknown or missing, or a value has the wrong type or is impossible.
         """
+        values = {**cls.ADDED, **values}
         valid = [field.name for field in dataclasses.fields(cls)]
         unknown, missing = sorted(values.keys() - valid), sorted(valid - values.keys())
         if unknown or missing:
@@ -157,6 +162,8 @@ def describe_fields(config: type[Config]) -> dict[str, str]:
 class FeatureConfig(Config):
     """How samples become features."""
 
+    ADDED = MappingProxyType({"running_s": 0.0})
+
     kind: str = "mfcc"
     """``mfcc`` (mel-frequency cepstral coefficients) or ``log-mel`` (mel energies in dB)."""
     sample_rate: int = 16_000
@@ -235,6 +242,11 @@ class NetworkConfig(Config):
     """Dropout probability between layers and before the output."""
     readout: str = "attention"
     """Pooling over time: ``last``, ``mean`` or ``attention``; ``stream``: an output per step."""
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether there is an output for each step of a stream, not one for each clip."""
+        return self.readout == "stream"
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

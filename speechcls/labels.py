@@ -1,5 +1,6 @@
 """Reserved labels, which word counts as which label, and how the files of clips are named."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from speechcls.errors import DatasetError
@@ -84,3 +85,11 @@ def choose_outputs(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ..
 def label_indices(words: Sequence[str], labels: Sequence[str]) -> list[int]:
     """Return the index of the label that each word counts as."""
     return [labels.index(str(map_label(word, labels))) for word in words]
+
+
+def mean_command_count(labels: Iterable[str]) -> int:
+    """Return how many of ``labels`` a command has on average; without commands ``_unknown_``."""
+    found = Counter(labels)
+    counts = {label: n for label, n in found.items() if label not in (UNKNOWN, SILENCE)}
+    counts = counts or {label: n for label, n in found.items() if label == UNKNOWN}
+    return round(sum(counts.values()) / len(counts)) if counts else 0

@@ -27,6 +27,7 @@ from speechcls.artifact.format import (
     Artifact,
     SplitRow,
     Weights,
+    check_format_version,
 )
 from speechcls.artifact.lookup import BUNDLED, locate
 from speechcls.config import FeatureConfig, NetworkConfig
@@ -146,26 +147,16 @@ def load_artifact(path: Path) -> Artifact:
         )
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        version = config["format_version"]
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ArtifactError(
-                f"{path}: format version {version} is newer than this speechcls understands"
-                f" ({FORMAT_VERSION}); upgrade speechcls"
-            )
+        check_format_version(path, config["format_version"], FORMAT_VERSION, ArtifactError)
         labels = config["labels"]
         words = config["words"]
-        features = config["features"]
-        if version == 1:  # from before streaming, without the time constant of a running mean
-            features = {"running_s": 0.0} | features
-        elif version != FORMAT_VERSION:
-            raise ValueError("impossible format_version")
         if len(set(labels)) != len(labels) or len(labels) < 2:
             raise ValueError("impossible labels")
         if len(set(words)) != len(words) or len(words) < len(labels):
             raise ValueError("impossible words")
         return Artifact(
             path,
-            FeatureConfig.from_dict(features),
+            FeatureConfig.from_dict(config["features"]),
             NetworkConfig.from_dict(config["network"]),
             tuple(str(label) for label in labels),
             tuple(str(word) for word in words),
@@ -192,9 +183,11 @@ def load_weights(artifact: Artifact) -> Weights:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ArtifactError(
-            f"{path}: missing or damaged ({error}); copy the model again"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(f"{path}: missing or damaged ({reason_of(error)}); copy the model again")
 
 
 def load_split(artifact: Artifact) -> list[SplitRow]:
@@ -222,9 +215,7 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
             for row in csv.DictReader(io.StringIO(text, newline=""))
         ]
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        raise ArtifactError(
-            f"{path}: missing or damaged ({error}); copy the model again"
-        ) from error
+        raise _damaged(path, error) from error
 
 
 _RENAMED = {
@@ -265,9 +256,7 @@ def read_metrics(path: Path, required: bool = False) -> dict[str, Any]:
             raise ValueError("not a JSON object")
     except (OSError, ValueError) as error:
         if required:
-            raise ArtifactError(
-                f"{path / METRICS}: missing or damaged ({reason_of(error)}); copy the model again"
-            ) from error
+            raise _damaged(path / METRICS, error) from error
         return {}
     training = metrics.get("training")
     if isinstance(training, dict):

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import soundfile
 
-from speechcls.audio.decode import check_size, name_of, naming_errors, open_file, read_frames
+from speechcls.audio.decode import check_size, display_name, naming_errors, open_file, read_frames
 from speechcls.audio.samples import Samples, open_resampler, to_mono
 from speechcls.audio.wav import (
     SampleFormat,
@@ -116,7 +116,7 @@ def open_recording(
     AudioError
         When the recording is missing or unreadable.
     """
-    name = name or name_of(source)
+    name = name or display_name(source)
     with ExitStack() as stack:
         with naming_errors(name):
             file = source

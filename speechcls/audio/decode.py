@@ -38,7 +38,7 @@ def read_clip(
     ----------
     source : a file, or an open binary stream that can seek
     start_s, end_s : seconds; only this part of the recording is read (None: to its end)
-    name : what messages call the recording (default: see ``name_of``)
+    name : what messages call the recording (default: see ``display_name``)
 
     Returns
     -------
@@ -49,7 +49,7 @@ def read_clip(
     AudioError
         When the recording is missing, unreadable, truncated, empty or not finite.
     """
-    with naming_errors(name or name_of(source)):
+    with naming_errors(name or display_name(source)):
         frames, rate = _open_and_decode(source, start_s, end_s)
         samples = resample(to_mono(frames), rate, sample_rate)
         if len(samples) == 0:
@@ -71,7 +71,7 @@ def read_native(
     AudioError
         As ``read_clip`` does, but for samples that are not finite, which are returned.
     """
-    with naming_errors(name_of(source)):
+    with naming_errors(display_name(source)):
         return _open_and_decode(source, start_s, end_s)
 
 
@@ -85,7 +85,7 @@ def _open_and_decode(
         return _decode(file, file.fileno(), start_s, end_s)
 
 
-def name_of(source: str | os.PathLike[str] | BinaryIO) -> str:
+def display_name(source: str | os.PathLike[str] | BinaryIO) -> str:
     """Return what messages call a recording: its path, or the ``name`` of an open stream."""
     if isinstance(source, str | os.PathLike):
         return str(source)

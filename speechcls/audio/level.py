@@ -9,7 +9,8 @@ FLOOR_DB = -96.0
 """Level of digital silence, dBFS: the smallest that 16 bits can express."""
 CLIPPED_RATIO = 0.001
 """From this ratio of clipped samples on (16 in a second at 16 kHz) clipping is audible."""
-_SILENCE = 1e-10  # power of what rounding to 16 bits adds
+POWER_FLOOR = 1e-10
+"""Power of what rounding to 16 bits adds."""
 _FULL_SCALE = 0.9999
 _FLAT_LEVEL, _FLAT_STEP = 0.99, 1e-4  # of the clip's own peak
 _MIN_PEAK = 0.05  # below it, equal samples are the few steps of the format, not clipping
@@ -54,7 +55,7 @@ def snr_db(samples: Samples, sample_rate: int) -> float:
     powers = np.sort(frame_powers(samples, n_frame))
     last = len(powers) - 1
     noise, speech = float(powers[int(0.15 * last)]), float(powers[round(0.95 * last)])
-    return 10 * float(np.log10(max(speech, _SILENCE) / max(noise, _SILENCE)))
+    return 10 * float(np.log10(max(speech, POWER_FLOOR) / max(noise, POWER_FLOOR)))
 
 
 def clipped_ratio(samples: Samples) -> float:

@@ -10,6 +10,9 @@ from speechcls.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
 PCM = npt.NDArray[np.int16]
+FloatArray = npt.NDArray[np.floating[Any]]
+PCM_SCALE = 32_768.0
+"""16-bit integers per full scale."""
 T = TypeVar("T", Samples, PCM)
 
 
@@ -84,14 +87,14 @@ def to_pcm(samples: Samples) -> PCM:
 
     Values outside are clipped.
     """
-    scaled = np.rint(samples * np.float32(32_768.0))
-    pcm: PCM = np.clip(scaled, -32_768, 32_767, out=scaled).astype(np.int16)
+    scaled = np.rint(samples * np.float32(PCM_SCALE))
+    pcm: PCM = np.clip(scaled, -PCM_SCALE, PCM_SCALE - 1, out=scaled).astype(np.int16)
     return pcm
 
 
 def to_float(samples: PCM | Samples) -> Samples:
     """Return 16-bit integers (...) as float32 in [-1, 1), and float32 as it is."""
-    scale = 32_768.0 if samples.dtype == np.int16 else 1.0
+    scale = PCM_SCALE if samples.dtype == np.int16 else 1.0
     floats: Samples = np.multiply(samples, np.float32(1 / scale), dtype=np.float32)
     return floats
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.audio.level import FLOOR_DB, frame_powers, level_db
+from speechcls.audio.level import FLOOR_DB, POWER_FLOOR, frame_powers, level_db
 from speechcls.audio.samples import Samples
 
 _STEP_S = 0.01
@@ -17,7 +17,6 @@ _SPEECH_LEVEL = 0.4
 """Level from which on a frame counts as speech, from 0 (as the quiet ones) to 1 (the loud ones)."""
 _MIN_CONTRAST_DB = 1.0
 """A clip whose loud and quiet frames differ less than this is of one level."""
-_SILENCE = np.float32(1e-10)
 
 
 def find_speech(
@@ -41,12 +40,12 @@ def find_speech(
     n_samples = samples.shape[-1]
     hop = max(1, round(_STEP_S * sample_rate))
     n_frame = min(2 * hop, n_samples)
-    level = 10 * np.log10(np.maximum(frame_powers(samples, n_frame, hop), _SILENCE))
+    level = 10 * np.log10(np.maximum(frame_powers(samples, n_frame, hop), POWER_FLOOR))
     loud, quiet = np.quantile(level, np.array([0.95, 0.1], dtype=level.dtype), axis=-1)
     quiet = np.maximum(quiet, loud - np.float32(_RANGE_DB))
     limit = quiet + np.float32(_SPEECH_LEVEL) * (loud - quiet)
     before = np.cumsum(np.maximum(level - limit[..., None], 0), axis=-1)  # (..., n_frames)
-    before /= np.maximum(before[..., -1:], _SILENCE)
+    before /= np.maximum(before[..., -1:], POWER_FLOOR)
     low, high = (before < 0.1).sum(axis=-1), (before < 0.9).sum(axis=-1)
     beyond = (high - low) / 8  # the ends are as long as if they were as loud as the middle
     first = np.rint((low - beyond) * hop).astype(np.int64).clip(min=0)

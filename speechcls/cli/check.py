@@ -215,7 +215,7 @@ def _print_label_errors(checkup: "Checkup") -> None:
         ("probable label error", "margin", "label", "likely label"),
         (
             (
-                checkup.dataset.name_of(examples[finding.clip].path),
+                checkup.dataset.relative_name(examples[finding.clip].path),
                 f"{finding.value:.2f}",
                 examples[finding.clip].label,
                 finding.likely or "",

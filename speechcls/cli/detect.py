@@ -113,7 +113,7 @@ def detect(
     messages = Messages(quiet, verbose)
     settings = EventSettings(smoothing_s, min_s, refractory_s)
     artifact = load_artifact(find_model(model, messages))
-    if artifact.network.readout == "stream":
+    if artifact.network.is_streaming:
         refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
     names = split_names("labels", labels) or None
     choose_thresholds(artifact, threshold, names)  # which refuses them before anything is read

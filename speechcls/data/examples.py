@@ -65,7 +65,7 @@ class Dataset:
         """Name of the manifest without its ending, else of the folder."""
         return self.manifest.stem if self.manifest else self.root.resolve().name
 
-    def name_of(self, path: Path) -> str:
+    def relative_name(self, path: Path) -> str:
         """Return ``path`` relative to the root with forward slashes, in full if it is elsewhere."""
         if path.is_relative_to(self.root):
             path = path.relative_to(self.root)
@@ -85,6 +85,11 @@ def find_recordings(
     ----------
     on_problem : called for a folder that cannot be listed and for a pipe; by default that ends the
         search
+
+    Raises
+    ------
+    DatasetError
+        By the default of ``on_problem``.
     """
 
     def report(error: OSError) -> None:

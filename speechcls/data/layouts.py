@@ -1,6 +1,6 @@
 """The layouts of a data set on disk, each of which becomes the same list of examples.
 
-A new layout is a function that recognises it, a function that reads it, and a line in ``LAYOUTS``:
+A new layout is a function that recognises it, a function that reads it, and a line in ``LAYOUTS``
 before "a folder per label", which accepts every folder.
 """
 
@@ -109,12 +109,18 @@ def load_dataset(
         first = reserved[0]
         raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
     if noise is not None:
-        dataset.noise += _find_noise(Path(noise))
+        dataset.noise += find_noise(Path(noise))
     return dataset
 
 
-def _find_noise(folder: Path) -> list[Path]:
-    """Return the recordings of background noise in a folder of its own."""
+def find_noise(folder: Path) -> list[Path]:
+    """Return the recordings of background noise in a folder of its own.
+
+    Raises
+    ------
+    DatasetError
+        When there are none.
+    """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder of background noise")
     if not (found := list(find_recordings(folder))):

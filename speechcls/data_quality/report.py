@@ -74,7 +74,7 @@ def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
     other = None if finding.other is None else dataset.examples[finding.other]
     return {
         "kind": finding.kind,
-        "path": dataset.name_of(example.path),
+        "path": dataset.relative_name(example.path),
         "label": example.label,
         "speaker": example.speaker,
         "split": example.split,
@@ -82,7 +82,7 @@ def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
         "end_s": example.end_s,
         "value": round(finding.value, 6),
         "detail": finding.detail,
-        "copy_of": None if other is None else dataset.name_of(other.path),
+        "copy_of": None if other is None else dataset.relative_name(other.path),
         "likely_label": finding.likely,
         "is_left_out": finding.kind in LEFT_OUT,
     }

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from speechcls.artifact.format import ONNX, WEIGHTS
+from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.samples import Samples
-from speechcls.audio.spectrogram import Array
 from speechcls.config import FeatureConfig
 from speechcls.errors import ArtifactError, ConfigError
 from speechcls.explain.recurrence import EQUATIONS

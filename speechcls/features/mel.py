@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speechcls.audio.samples import Samples
-from speechcls.audio.spectrogram import Array, spectrogram
+from speechcls.audio.samples import FloatArray, Samples
+from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
 from speechcls.features.onnx_fft import PowerSpectrum
@@ -192,7 +192,7 @@ FEATURES = {"mfcc": MFCC, "log-mel": LogMel}
 """The feature module of each ``FeatureConfig.kind``."""
 
 
-def clip_features(samples: Samples, kind: str, config: FeatureConfig) -> Array:
+def clip_features(samples: Samples, kind: str, config: FeatureConfig) -> FloatArray:
     """Return one kind of features of a whole clip.
 
     Parameters
@@ -207,5 +207,5 @@ def clip_features(samples: Samples, kind: str, config: FeatureConfig) -> Array:
     if kind == "spectrogram":
         return spectrogram(samples, config)
     config = dataclasses.replace(config, kind=kind)
-    features: Array = FEATURES[kind](config)(torch.from_numpy(samples)[None])[0].numpy()
+    features: FloatArray = FEATURES[kind](config)(torch.from_numpy(samples)[None])[0].numpy()
     return features

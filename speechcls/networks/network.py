@@ -39,7 +39,7 @@ class Network(nn.Module):
 
     def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
         super().__init__()
-        self.is_streaming = config.readout == "stream"
+        self.is_streaming = config.is_streaming
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (batch, n_outputs) of ``features`` (batch, n_frames, n_features).

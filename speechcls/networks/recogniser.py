@@ -27,7 +27,7 @@ class Recogniser(nn.Module):
         self, features: FeatureConfig, network: NetworkConfig, label_of_output: Sequence[int]
     ) -> None:
         super().__init__()
-        if network.readout == "stream" and not features.running_s:
+        if network.is_streaming and not features.running_s:
             raise ConfigError(
                 "a stream has no mean of the whole clip; set running_s, for example to 1",
                 field="readout",

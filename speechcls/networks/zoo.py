@@ -82,7 +82,7 @@ def build_network(config: NetworkConfig, n_features: int, n_outputs: int) -> Net
         When there is no such architecture, or it cannot be built with these settings.
     """
     network = find_network(config.arch)
-    if config.readout == "stream" and not network.can_stream:
+    if config.is_streaming and not network.can_stream:
         able = ", ".join(name for name, each in NETWORKS.items() if each.can_stream)
         raise ConfigError(f"{config.arch} cannot run on a stream; {able} can", field="arch")
     return network(config, n_features, n_outputs)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechcls.audio.spectrogram import SPECTROGRAM_DB, Array
+from speechcls.audio.samples import FloatArray as Array
+from speechcls.audio.spectrogram import SPECTROGRAM_DB
 from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.render.figures import GREY, LEVELS, PALETTE, SIGNED, as_text, new_figure
 

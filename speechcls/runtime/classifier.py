@@ -65,6 +65,20 @@ class Prediction:
     is_part: bool = False
     """Whether the clip is longer than the window: then it was run on its loudest part."""
 
+    def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
+        """Return label and probabilities, rounded to six decimals, as JSON-ready values.
+
+        Parameters
+        ----------
+        top_k : number of labels among the probabilities; None: all
+        """
+        ranked = list(self.probabilities.items())[:top_k]
+        return {
+            "label": self.label,
+            "probability": round(self.probability, 6),
+            "probabilities": {label: round(probability, 6) for label, probability in ranked},
+        }
+
     def __repr__(self) -> str:
         part = f", start_s={self.start_s:.2f}" if self.is_part else ""
         return f"Prediction(label={self.label!r}, probability={self.probability:.4f}{part})"

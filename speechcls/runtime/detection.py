@@ -46,6 +46,15 @@ class Event:
         """The centre of the word."""
         return (self.start_s + self.end_s) / 2
 
+    def to_dict(self) -> dict[str, str | float]:
+        """Return the fields, rounded to milliseconds and six decimals, as JSON-ready values."""
+        return {
+            "start_s": round(self.start_s, 3),
+            "end_s": round(self.end_s, 3),
+            "label": self.label,
+            "probability": round(self.probability, 6),
+        }
+
 
 class Detector:
     """Turns the posteriors of one stream into events, in order of time.

@@ -53,7 +53,7 @@ class PosteriorStream:
         self.artifact = artifact
         self.labels = artifact.labels
         self.sample_rate = artifact.features.sample_rate
-        self.is_causal = artifact.network.readout == "stream"
+        self.is_causal = artifact.network.is_streaming
         self.temperature = temperature_of(artifact)
         self._session = open_session(path)
         step = int(self._session.get_modelmeta().custom_metadata_map["step"])

@@ -80,14 +80,7 @@ def _predictions_as_csv(stream: TextIO, top_k: int | None) -> WritePrediction:
 
 def _predictions_as_json(stream: TextIO, top_k: int | None) -> WritePrediction:
     def write(path: str, prediction: "Prediction") -> None:
-        ranked = list(prediction.probabilities.items())[:top_k]
-        line = {
-            "path": path,
-            "label": prediction.label,
-            "probability": round(prediction.probability, 6),
-            "probabilities": {label: round(probability, 6) for label, probability in ranked},
-        }
-        print(json.dumps(line), file=stream)
+        print(json.dumps({"path": path} | prediction.to_dict(top_k)), file=stream)
 
     return write
 
@@ -122,7 +115,7 @@ def _events_as_csv(stream: TextIO) -> WriteEvent:
 
 def _events_as_jsonl(stream: TextIO) -> WriteEvent:
     def write(path: str, event: "Event") -> None:
-        print(json.dumps({"path": path} | _event_object(event)), file=stream)
+        print(json.dumps({"path": path} | event.to_dict()), file=stream)
 
     return write
 
@@ -145,15 +138,6 @@ def _event_columns(event: "Event") -> list[str]:
     return [*times, event.label, f"{event.probability:.4f}"]
 
 
-def _event_object(event: "Event") -> dict[str, str | float]:
-    return {
-        "start_s": round(event.start_s, 3),
-        "end_s": round(event.end_s, 3),
-        "label": event.label,
-        "probability": round(event.probability, 6),
-    }
-
-
 def _srt_time(seconds: float) -> str:
     whole, ms = divmod(round(1e3 * seconds), 1_000)
     return f"{whole // 3_600:02}:{whole // 60 % 60:02}:{whole % 60:02},{ms:03}"
@@ -167,7 +151,7 @@ def _live_as_tsv(stream: TextIO) -> WriteLive:
 
 def _live_as_json(stream: TextIO) -> WriteLive:
     def write(event: "Event", reported_s: float) -> None:
-        line = {"time_s": round(event.centre_s, 3)} | _event_object(event)
+        line = {"time_s": round(event.centre_s, 3)} | event.to_dict()
         print(json.dumps(line | {"heard_s": round(reported_s, 3)}), file=stream)
 
     return write

@@ -181,7 +181,7 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
         When a streaming network has no background sound.
     """
     network = settings.network
-    if network.readout == "stream" and corpus.labels[-1] != SILENCE:
+    if network.is_streaming and corpus.labels[-1] != SILENCE:
         raise DatasetError(
             "no background sound, which a streaming model needs; name a folder of it", field="noise"
         )

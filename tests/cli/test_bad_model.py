@@ -208,7 +208,7 @@ def test_a_full_disk_leaves_no_half_model(home, tmp_path, run):
     assert (result.code, result.stdout) == (1, "")
     assert "Traceback" not in result.stderr
     assert "epoch 1/1" in result.stderr
-    assert result.errors[0].startswith("models/tones-gru: not written (File too large)")
+    assert result.errors[0].startswith("models/tones-gru: not written (file too large)")
     assert list((tmp_path / "work").rglob("*")) in ([], [tmp_path / "work" / "models"])
     assert list((tmp_path / "tmp").glob("speechcls*")) == []
 
@@ -236,7 +236,7 @@ def test_a_failure_to_save_says_what_to_do(home, tmp_path, train, monkeypatch):
     result = train(home.data, tmp_path / "model", "--arch", "rnn", "--epochs", "1")
     assert result.code == 1
     for error in result.errors:
-        assert "not written (Input/output error); " in error
+        assert "not written (input/output error); " in error
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def full_once(monkeypatch, tmp_path):
 def test_from_a_full_disk_the_training_is_rescued(home, tmp_path, train, call, full_once):
     place = tmp_path / "models" / "model"
     result = train(home.data, place, "--arch", "gru", "--epochs", "4")
-    assert result.errors[0] == (f"{place}: not written (No space left on device); free some space")
+    assert result.errors[0] == (f"{place}: not written (no space left on device); free some space")
     assert list(place.parent.iterdir()) == []
     [rescued] = (tmp_path / "tmp").glob("*/model")
     assert result.stdout == f"{rescued}\n"

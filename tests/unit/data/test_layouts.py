@@ -217,8 +217,8 @@ def test_a_locked_folder_is_a_problem_and_the_rest_is_found(root, monkeypatch):
 
 def test_names_are_relative_to_the_root_if_they_lie_in_it(root):
     dataset = Dataset(root)
-    assert dataset.name_of(root / "yes" / "1.wav") == "yes/1.wav"
-    assert dataset.name_of(Path("/elsewhere/1.wav")) == "/elsewhere/1.wav"
+    assert dataset.relative_name(root / "yes" / "1.wav") == "yes/1.wav"
+    assert dataset.relative_name(Path("/elsewhere/1.wav")) == "/elsewhere/1.wav"
 
 
 # Speech Commands

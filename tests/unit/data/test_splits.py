@@ -82,7 +82,7 @@ def test_the_official_validation_list_comes_out(speech_commands):
     listed = (speech_commands / "validation_list.txt").read_text().split()
     ours = assign(untold).names
     validation = {
-        dataset.name_of(example.path)
+        dataset.relative_name(example.path)
         for example, name in zip(untold, ours, strict=True)
         if name == "validation"
     }
