@@ -35,7 +35,7 @@ def frame_powers(samples: Samples, n_frame: int, hop: int | None = None) -> npt.
 
 
 def level_db(samples: Samples) -> float:
-    """Return the mean level of ``samples`` (n,) in dBFS, at most 0 and at least ``FLOOR_DB``."""
+    """Return the mean level of ``samples`` (n,) in dBFS, at least ``FLOOR_DB``."""
     if len(samples) == 0:
         return FLOOR_DB
     power = float(np.mean(np.square(samples, dtype=np.float64)))
