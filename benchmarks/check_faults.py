@@ -119,7 +119,7 @@ def found(checkup: Checkup, kinds: frozenset[str] | set[str]) -> set[str]:
     """Return the names of the files with one of ``kinds``, without their endings."""
     dataset = checkup.dataset
     return {
-        str(Path(dataset.name_of(dataset.examples[i].path)).with_suffix(""))
+        str(Path(dataset.relative_name(dataset.examples[i].path)).with_suffix(""))
         for i in checkup.clips_with(frozenset(kinds))
     }
 
@@ -141,7 +141,7 @@ def likely_right(checkup: Checkup, examples: Sequence[Example], planted: Planted
     is_old = [
         finding.likely == old[clips[finding.clip].path.resolve()]
         for finding in checkup.of_kind("doubtful")
-        if str(Path(checkup.dataset.name_of(clips[finding.clip].path)).with_suffix(""))
+        if str(Path(checkup.dataset.relative_name(clips[finding.clip].path)).with_suffix(""))
         in planted.faults["mislabelled"]
     ]
     return sum(is_old) / max(1, len(is_old))

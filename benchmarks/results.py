@@ -30,7 +30,7 @@ from speechcls.artifact.store import load_split, read_metrics
 from speechcls.audio.decode import read_clip
 from speechcls.data.examples import Dataset, Example
 from speechcls.data.layouts import load_dataset
-from speechcls.data.splits import percentage
+from speechcls.data.splits import hash_percentage
 from speechcls.evaluation.score import evaluate
 from speechcls.files import write_atomic
 from speechcls.labels import NOISE_FOLDER, SILENCE, UNKNOWN, map_label
@@ -267,7 +267,7 @@ def write_manifest(name: str, dataset: Dataset, places: Places) -> Path:
     """List the clips of one of the parts that ``Run.data`` names, with speakers and splits."""
     rare, path = rare_words(dataset), places.models / f"{name}.jsonl"
     lines, counts = [], Counter[str]()
-    for example in sorted(dataset.examples, key=lambda e: percentage(str(e.speaker))):
+    for example in sorted(dataset.examples, key=lambda e: hash_percentage(str(e.speaker))):
         is_train = example.split in (None, "train")
         counts[example.label] += is_train
         is_wanted = {

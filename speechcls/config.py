@@ -8,12 +8,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from speechcls.errors import ConfigError
 
 MODELS = Path("models")
-"""Where ``train`` puts models and ``predict`` looks for them, in the current folder."""
+"""Folder of trained models, relative to the working directory."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class FeatureKind:
     """What there is to know of a kind of features without computing it."""
 
     title: str
-    row: str
+    value_name: str
     """What each of the values in a frame is."""
     unit: str
     """Unit of the values; empty for none."""
-    size: str
+    size_field: str
     """Field of ``FeatureConfig`` with the number of values in a frame."""
     has_bands: bool
     """Whether they are bands of frequency in order, which training may mask."""
@@ -36,17 +37,17 @@ class FeatureKind:
 FEATURE_KINDS = {
     "mfcc": FeatureKind(
         "mel-frequency cepstral coefficients (MFCC)",
-        row="coefficient",
+        value_name="coefficient",
         unit="",
-        size="n_mfcc",
+        size_field="n_mfcc",
         has_bands=False,
         is_signed=True,
     ),
     "log-mel": FeatureKind(
         "log-mel energies",
-        row="mel band",
+        value_name="mel band",
         unit="dB",
-        size="n_mels",
+        size_field="n_mels",
         has_bands=True,
         is_signed=False,
     ),
@@ -63,15 +64,19 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "tru
 class Config:
     """Base of the configurations: JSON in and out, with unknown and missing keys refused."""
 
+    ADDED = MappingProxyType[str, Any]({})  # without annotation: it is no field
+    """Fields that older files lack, with the value that they had then."""
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the configuration that ``to_dict`` wrote; every field has to be there.
+        """Return the configuration that ``to_dict`` wrote; only ``ADDED`` may be missing.
 
         Raises
         ------
         ConfigError
             When a key is unknown or missing, or a value has the wrong type or is impossible.
         """
+        values = {**cls.ADDED, **values}
         valid = [field.name for field in dataclasses.fields(cls)]
         unknown, missing = sorted(values.keys() - valid), sorted(valid - values.keys())
         if unknown or missing:
@@ -164,6 +169,8 @@ def _read_classes(path: str) -> dict[str, ast.ClassDef]:
 class FeatureConfig(Config):
     """How samples become features."""
 
+    ADDED = MappingProxyType({"running_s": 0.0})
+
     kind: str = "mfcc"
     """``mfcc`` (mel-frequency cepstral coefficients) or ``log-mel`` (mel energies in dB)."""
     sample_rate: int = 16_000
@@ -200,7 +207,7 @@ class FeatureConfig(Config):
         self._require_positive("sample_rate", "duration_s", "n_fft", "win_length", "hop_length")
         self._require_positive("n_mels", "n_mfcc", "range_db", "power_floor")
         self._require("win_length", self.win_length <= self.n_fft, f"at most n_fft ({self.n_fft})")
-        if FEATURE_KINDS[self.kind].size == "n_mfcc":
+        if FEATURE_KINDS[self.kind].size_field == "n_mfcc":
             self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n_mels ({self.n_mels})")
         nyquist = self.sample_rate / 2
         self._require(
@@ -225,7 +232,7 @@ class FeatureConfig(Config):
     @property
     def n_features(self) -> int:
         """Values in a frame."""
-        return int(getattr(self, FEATURE_KINDS[self.kind].size))
+        return int(getattr(self, FEATURE_KINDS[self.kind].size_field))
 
 
 @dataclass(frozen=True)
@@ -233,7 +240,7 @@ class NetworkConfig(Config):
     """Which network of the zoo, and how large."""
 
     arch: str = "att-bigru"
-    """Architecture; ``speechcls archs`` lists them."""
+    """Architecture; see ``networks.zoo.NETWORKS``."""
     hidden_size: int = 96
     """Units per recurrent layer and direction."""
     num_layers: int = 2
@@ -242,6 +249,11 @@ class NetworkConfig(Config):
     """Dropout probability between layers and before the output."""
     readout: str = "attention"
     """Pooling over time: ``last``, ``mean`` or ``attention``; ``stream``: an output per step."""
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether there is an output for each step of a stream, not one for each clip."""
+        return self.readout == "stream"
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -255,7 +267,7 @@ class TrainConfig(Config):
     """How a network is trained; the defaults are the recipe ``standard``."""
 
     recipe: str = "standard"
-    """Settings to start from: ``fast``, ``standard``, ``best``, or ``stream`` for running sound."""
+    """Settings to start from: ``fast``, ``standard``, ``best``; ``stream`` for streaming audio."""
     epochs: int = 40
     """Largest number of epochs."""
     batch_size: int = 64
@@ -333,7 +345,7 @@ class DataConfig(Config):
     """How a training reads, labels and splits its data set."""
 
     commands: tuple[str, ...] = ()
-    """Labels to tell apart; every other word is ``_unknown_``. Empty: each word is a label."""
+    """Labels to recognise; every other word is ``_unknown_``. Empty: each word is a label."""
     test_speakers: tuple[str, ...] = ()
     """Speakers who are held out for the test, besides those whom the data itself holds out."""
     pattern: str | None = None
@@ -350,7 +362,7 @@ class DataConfig(Config):
 
 RECIPE_NAMES = ("fast", "standard", "stream", "best")
 STREAM = "stream"
-"""Name of the recipe for running sound."""
+"""Name of the recipe for streaming audio."""
 STREAM_FEATURES: dict[str, Any] = {"running_s": 1.0}
 STREAM_NETWORK: dict[str, Any] = {"arch": "crnn", "readout": "stream"}
 """Defaults of a streaming model, where nothing else is given."""
@@ -363,7 +375,7 @@ RECIPES = {
 """Training settings by name: for a first look, for every day, for a night."""
 
 DEFAULT_EVERY_S = 0.1
-"""Hop of a sliding window over running sound, seconds."""
+"""Hop of a sliding window over streaming audio, seconds."""
 
 
 @dataclass(frozen=True)
@@ -375,7 +387,7 @@ class EventSettings(Config):
     min_s: float = 0.1
     """Shortest time that a posterior has to stay above its threshold, seconds."""
     refractory_s: float = 0.8
-    """Shortest distance of two detections, seconds; of closer ones the likeliest remains."""
+    """Shortest distance of detections, seconds; of closer ones only the most probable is kept."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class SpeechclsError(Exception):
-    """Something the user can correct; its text can be shown as it is.
+    """Base of all errors that a user can fix; its text can be shown unchanged.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class ConfigError(SpeechclsError):
 
 
 class ArtifactError(SpeechclsError):
-    """A trained model is missing, damaged, foreign or from a newer version."""
+    """A trained model is missing, damaged, not of speechcls or from a newer version."""
 
 
 def reason_of(error: Exception) -> str:

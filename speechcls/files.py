@@ -22,7 +22,7 @@ class _Writable(Protocol):
 
 @contextmanager
 def open_atomic(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """Give a file to write to, whose content takes the place of ``path`` when the block ends.
+    """Yield a file to write to, whose content takes the place of ``path`` when the block ends.
 
     If the block raises, ``path`` stays what it was. Readers see the old content or the new one,
     never a part. Missing folders are made; a pipe or a device is written to directly.
@@ -34,35 +34,35 @@ def open_atomic(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
     OSError
         Naming ``path``, not the temporary file beside it.
     """
-    is_ours = True  # an error of the block is not about this file
+    is_file_error = True  # an error of the block is not about this file
     try:
         if overwrite and path.exists() and not path.is_file() and not path.is_dir():
             with path.open("wb") as file:
-                is_ours = False
+                is_file_error = False
                 yield file
-                is_ours = True
+                is_file_error = True
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speechcls-") as scratch:
             whole = Path(scratch, "whole")
             with whole.open("wb") as file:
-                is_ours = False
+                is_file_error = False
                 yield file
-                is_ours = True
+                is_file_error = True
                 _sync(file)
             if overwrite:
                 whole.replace(path)
             else:
                 path.hardlink_to(whole)
     except OSError as error:
-        if is_ours:
-            raise _name(error, path) from error
+        if is_file_error:
+            raise _with_path(error, path) from error
         raise
 
 
 @contextmanager
 def open_text_atomic(path: Path) -> Iterator[TextIO]:
-    """Give a UTF-8 text file to write to line by line; otherwise as ``open_atomic``.
+    """Yield a UTF-8 text file to write to line by line; otherwise as ``open_atomic``.
 
     A name that is not UTF-8, as the system gives it, is written as the bytes that it is made of.
     """
@@ -72,7 +72,7 @@ def open_text_atomic(path: Path) -> Iterator[TextIO]:
         try:
             text.flush()
         except OSError as error:
-            raise _name(error, path) from error
+            raise _with_path(error, path) from error
 
 
 def write_atomic(path: Path, content: bytes, overwrite: bool = True) -> None:
@@ -81,7 +81,7 @@ def write_atomic(path: Path, content: bytes, overwrite: bool = True) -> None:
         try:
             file.write(content)
         except OSError as error:
-            raise _name(error, path) from error
+            raise _with_path(error, path) from error
 
 
 def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
@@ -156,7 +156,7 @@ def is_file_name(text: str) -> bool:
     return is_safe and len(text.encode()) <= _LONGEST_NAME
 
 
-def _name(error: OSError, path: Path) -> OSError:
+def _with_path(error: OSError, path: Path) -> OSError:
     """Return an error of the system that names ``path``, not a temporary file."""
     return OSError(error.errno, error.strerror or str(error), str(path))
 

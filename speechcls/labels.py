@@ -1,5 +1,6 @@
 """Reserved labels, which word counts as which label, and how the files of clips are named."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from speechcls.errors import DatasetError
@@ -11,11 +12,11 @@ SCRAMBLED = "_scrambled_"
 SILENCE = "_silence_"
 """Label of clips without speech."""
 UNCERTAIN = "_uncertain_"
-"""The answer below the decision threshold; never a label of a model."""
+"""Prediction below the decision threshold; never a label of a model."""
 NOISE_FOLDER = "_background_noise_"
 """Folder of background recordings, and their label in a manifest; they are no clips."""
 SPEAKER_END = "_nohash_"
-"""Stands between speaker and take in the name of a clip, as in Speech Commands."""
+"""Separator of speaker and take in the name of a clip, as in Speech Commands."""
 
 
 def name_take(speaker: str, take: int) -> str:
@@ -69,7 +70,7 @@ def map_label(word: str, labels: Sequence[str]) -> str | None:
     return UNKNOWN if UNKNOWN in labels else None
 
 
-def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
+def choose_outputs(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]:
     """Return the outputs of a network for ``labels``, in their order.
 
     Each word that counts as ``_unknown_`` has an output of its own, since a network that learns to
@@ -81,6 +82,14 @@ def choose_words(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ...]
     return (*(label for label in labels if label != UNKNOWN), *sorted(others))
 
 
-def label_of_words(words: Sequence[str], labels: Sequence[str]) -> list[int]:
+def label_indices(words: Sequence[str], labels: Sequence[str]) -> list[int]:
     """Return the index of the label that each word counts as."""
     return [labels.index(str(map_label(word, labels))) for word in words]
+
+
+def mean_command_count(labels: Iterable[str]) -> int:
+    """Return how many of ``labels`` a command has on average; without commands ``_unknown_``."""
+    found = Counter(labels)
+    counts = {label: n for label, n in found.items() if label not in (UNKNOWN, SILENCE)}
+    counts = counts or {label: n for label, n in found.items() if label == UNKNOWN}
+    return round(sum(counts.values()) / len(counts)) if counts else 0

@@ -19,7 +19,7 @@ R = TypeVar("R")
 Entry = TypeVar("Entry")
 
 N_AHEAD = 256
-"""Items that wait for a thread: enough for every core, and constant memory."""
+"""Capacity of the queue of waiting items."""
 POLL_S = 0.1
 """How often a waiting thread checks whether the results are still wanted."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.config import FeatureConfig, NetworkConfig
+from speechcls.errors import SpeechclsError
 
 FORMAT_VERSION = 2
 
@@ -47,3 +48,30 @@ class SplitRow:
     gain: float
     digest: str
     """Hash of the clip's samples at the model's rate."""
+
+
+def check_format_version(
+    path: Path, version: object, newest: int, error: type[SpeechclsError]
+) -> None:
+    """Refuse a file of a format that only a newer speechcls knows.
+
+    Parameters
+    ----------
+    version : as the file has it
+    newest : the latest version that can be read
+    error : raised, with ``path`` as its subject
+
+    Raises
+    ------
+    SpeechclsError
+        When ``version`` is newer, of the class ``error``.
+    ValueError
+        When it is no version at all.
+    """
+    if not isinstance(version, int) or version < 1:
+        raise ValueError("impossible format_version")
+    if version > newest:
+        raise error(
+            f"{path}: format version {version} is newer than this speechcls understands"
+            f" ({newest}); upgrade speechcls"
+        )

@@ -1,4 +1,4 @@
-"""Which model to use: the one named, of the environment, the newest, or the bundled one."""
+"""Find the model to use."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from speechcls.artifact.format import CARD, CONFIG, ONNX
 from speechcls.config import MODELS
 from speechcls.errors import ArtifactError, reason_of
 
-ENVIRONMENT = "SPEECHCLS_MODEL"
+MODEL_VARIABLE = "SPEECHCLS_MODEL"
 BUNDLED = "commands"
 """Name of the model that comes with speechcls."""
 
@@ -25,8 +25,8 @@ def find_artifact(named: Path | None) -> tuple[Path, str]:
     """
     if named is not None:
         return locate(named), "named"
-    if from_environment := os.environ.get(ENVIRONMENT):
-        return Path(from_environment), f"${ENVIRONMENT}"
+    if from_environment := os.environ.get(MODEL_VARIABLE):
+        return Path(from_environment), f"${MODEL_VARIABLE}"
     found = [path.parent for path in MODELS.glob(f"*/{CONFIG}") if (path.parent / ONNX).is_file()]
     # In a source tree those with a model card came with speechcls and are not the user's.
     found = [path for path in found if not (path / CARD).is_file()]
@@ -34,8 +34,8 @@ def find_artifact(named: Path | None) -> tuple[Path, str]:
         return bundled, "comes with speechcls"
     if not found:
         raise ArtifactError(
-            f"none is named, here or by ${ENVIRONMENT}, and there is none in ./{MODELS}/; make one"
-            " with: speechcls train DATA",
+            f"no model is named, here or by ${MODEL_VARIABLE}, and none is in ./{MODELS}/;"
+            " train one",
             field="model",
         )
     newest = max(found, key=lambda path: (path / CONFIG).stat().st_mtime_ns)
@@ -64,9 +64,7 @@ def find_artifacts(folder: Path) -> list[Path]:
             f"{folder}: {reason_of(error)}; fix that or name another folder"
         ) from error
     if not found:
-        raise ArtifactError(
-            f"{folder}: neither a model nor a folder of models; name one that speechcls train wrote"
-        )
+        raise ArtifactError(f"{folder}: neither a model nor a folder of models; name one")
     return found
 
 

@@ -27,6 +27,7 @@ from speechcls.artifact.format import (
     Artifact,
     SplitRow,
     Weights,
+    check_format_version,
 )
 from speechcls.artifact.lookup import BUNDLED, locate
 from speechcls.config import FeatureConfig, NetworkConfig
@@ -62,7 +63,7 @@ def save_artifact(
     """
     from safetensors.numpy import save
 
-    check_place(artifact.path, force)
+    check_can_save(artifact.path, force)
     contents = {
         CONFIG: json_bytes(_config_of(artifact) | dict(settings or {})),
         # safetensors writes arrays that are not contiguous scrambled (its issue 825).
@@ -79,8 +80,9 @@ def save_artifact(
         write_folder_atomic(artifact.path, contents)
     except OSError as error:
         advice = "free some space" if error.errno == errno.ENOSPC else "choose another place"
-        reason = error.strerror or str(error)
-        raise ArtifactError(f"{artifact.path}: not written ({reason}); {advice}") from error
+        raise ArtifactError(
+            f"{artifact.path}: not written ({reason_of(error)}); {advice}"
+        ) from error
 
 
 def _config_of(artifact: Artifact) -> dict[str, Any]:
@@ -93,8 +95,8 @@ def _config_of(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def check_place(path: Path, force: bool) -> None:
-    """Refuse a place where no model can be written, before the hours that make one.
+def check_can_save(path: Path, force: bool) -> None:
+    """Refuse a place where no model can be written; called before training.
 
     Parameters
     ----------
@@ -129,42 +131,32 @@ def load_artifact(path: Path) -> Artifact:
     Raises
     ------
     ArtifactError
-        When it is missing, damaged, foreign, or written by a newer speechcls.
+        When it is missing, damaged, not of speechcls, or written by a newer speechcls.
     """
     path = locate(path)
     if not path.is_dir():
         kind = "a file, not a model folder" if path.exists() else "no such model"
         raise ArtifactError(
-            f"{path}: {kind}; name a folder that speechcls train wrote, or {BUNDLED}, which comes"
-            " with speechcls"
+            f"{path}: {kind}; name the folder of a trained model, or {BUNDLED}, which"
+            " comes with speechcls"
         )
     if missing := [name for name in (CONFIG, ONNX) if not (path / name).is_file()]:
         raise ArtifactError(
-            f"{path}: not a speechcls model (no {' and no '.join(missing)}); name a folder that"
-            " speechcls train wrote"
+            f"{path}: not a speechcls model (no {' and no '.join(missing)}); name the"
+            " folder of a trained model"
         )
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        version = config["format_version"]
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ArtifactError(
-                f"{path}: format version {version} is newer than this speechcls understands"
-                f" ({FORMAT_VERSION}); upgrade speechcls"
-            )
+        check_format_version(path, config["format_version"], FORMAT_VERSION, ArtifactError)
         labels = config["labels"]
         words = config["words"]
-        features = config["features"]
-        if version == 1:  # from before streaming, without the time constant of a running mean
-            features = {"running_s": 0.0} | features
-        elif version != FORMAT_VERSION:
-            raise ValueError("impossible format_version")
         if len(set(labels)) != len(labels) or len(labels) < 2:
             raise ValueError("impossible labels")
         if len(set(words)) != len(words) or len(words) < len(labels):
             raise ValueError("impossible words")
         return Artifact(
             path,
-            FeatureConfig.from_dict(features),
+            FeatureConfig.from_dict(config["features"]),
             NetworkConfig.from_dict(config["network"]),
             tuple(str(label) for label in labels),
             tuple(str(word) for word in words),
@@ -191,9 +183,11 @@ def load_weights(artifact: Artifact) -> Weights:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ArtifactError(
-            f"{path}: missing or damaged ({error}); copy the model again"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(f"{path}: missing or damaged ({reason_of(error)}); copy the model again")
 
 
 def load_split(artifact: Artifact) -> list[SplitRow]:
@@ -221,9 +215,7 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
             for row in csv.DictReader(io.StringIO(text, newline=""))
         ]
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        raise ArtifactError(
-            f"{path}: missing or damaged ({error}); copy the model again"
-        ) from error
+        raise _damaged(path, error) from error
 
 
 _RENAMED = {
@@ -251,7 +243,7 @@ def read_metrics(path: Path, required: bool = False) -> dict[str, Any]:
     Parameters
     ----------
     path : the model's folder
-    required : refuse a model without metrics, which runs all the same; else return ``{}`` then
+    required : raise if metrics are missing; otherwise return ``{}``
 
     Raises
     ------
@@ -264,9 +256,7 @@ def read_metrics(path: Path, required: bool = False) -> dict[str, Any]:
             raise ValueError("not a JSON object")
     except (OSError, ValueError) as error:
         if required:
-            raise ArtifactError(
-                f"{path / METRICS}: missing or damaged ({reason_of(error)}); copy the model again"
-            ) from error
+            raise _damaged(path / METRICS, error) from error
         return {}
     training = metrics.get("training")
     if isinstance(training, dict):

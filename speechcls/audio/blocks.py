@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import soundfile
 
-from speechcls.audio.decode import check_size, name_of, naming_errors, open_file, read_frames
+from speechcls.audio.decode import check_size, display_name, naming_errors, open_file, read_frames
 from speechcls.audio.samples import Samples, open_resampler, to_mono
 from speechcls.audio.wav import (
     SampleFormat,
@@ -30,12 +30,23 @@ _ReadFrames = Callable[[int], Samples]
 
 
 class BlockReader:
-    """A recording that is read block by block, in constant memory."""
+    """A recording that is read block by block, in constant memory.
+
+    Parameters
+    ----------
+    name : what messages call the recording
+    native_rate : its own sample rate, Hz
+    n_frames : its length in frames; None where it is not known before the end
+    read : returns the next (n_frames, n_channels), fewer at the end
+    sample_rate : Hz of the blocks
+    channel : which one to read, from 1 on; None: the mean of all
+    fault : raised after the last block
+    """
 
     def __init__(
         self,
         name: str,
-        rate: int,
+        native_rate: int,
         n_frames: int | None,
         read: _ReadFrames,
         sample_rate: int,
@@ -43,9 +54,9 @@ class BlockReader:
         fault: AudioError | None = None,
     ) -> None:
         self.name = name
-        self.duration_s = None if n_frames is None else n_frames / rate
+        self.duration_s = None if n_frames is None else n_frames / native_rate
         """None where it is not known before the end."""
-        self._rate, self._n_frames, self._read = rate, n_frames, read
+        self._native_rate, self._n_frames, self._read = native_rate, n_frames, read
         self._sample_rate, self._channel, self._fault = sample_rate, channel, fault
 
     def blocks(self, block_s: float = BLOCK_S) -> Iterator[Samples]:
@@ -60,8 +71,8 @@ class BlockReader:
             When the recording ends too early, has no samples, or some that are not finite.
         """
         with naming_errors(self.name):
-            resample = open_resampler(self._rate, self._sample_rate)
-            n_block, n_read = max(1, round(block_s * self._rate)), 0
+            resample = open_resampler(self._native_rate, self._sample_rate)
+            n_block, n_read = max(1, round(block_s * self._native_rate)), 0
             while True:
                 frames = self._read(n_block)
                 n_read += len(frames)
@@ -87,7 +98,7 @@ def open_recording(
     raw_rate: int | None = None,
     name: str | None = None,
 ) -> Iterator[BlockReader]:
-    """Give a recording that is read block by block.
+    """Yield a recording that is read block by block.
 
     A WAV, and sound without a header, is read as it comes even through a pipe; any other format
     that comes through one is first read to its end, into a temporary file.
@@ -105,7 +116,7 @@ def open_recording(
     AudioError
         When the recording is missing or unreadable.
     """
-    name = name or name_of(source)
+    name = name or display_name(source)
     with ExitStack() as stack:
         with naming_errors(name):
             file = source

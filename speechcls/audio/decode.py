@@ -1,4 +1,4 @@
-"""From a recording to mono samples at the model's rate."""
+"""Decode recordings to mono samples at a given rate."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def read_clip(
     ----------
     source : a file, or an open binary stream that can seek
     start_s, end_s : seconds; only this part of the recording is read (None: to its end)
-    name : what messages call the recording (default: see ``name_of``)
+    name : what messages call the recording (default: see ``display_name``)
 
     Returns
     -------
@@ -49,7 +49,7 @@ def read_clip(
     AudioError
         When the recording is missing, unreadable, truncated, empty or not finite.
     """
-    with naming_errors(name or name_of(source)):
+    with naming_errors(name or display_name(source)):
         frames, rate = _open_and_decode(source, start_s, end_s)
         samples = resample(to_mono(frames), rate, sample_rate)
         if len(samples) == 0:
@@ -71,7 +71,7 @@ def read_native(
     AudioError
         As ``read_clip`` does, but for samples that are not finite, which are returned.
     """
-    with naming_errors(name_of(source)):
+    with naming_errors(display_name(source)):
         return _open_and_decode(source, start_s, end_s)
 
 
@@ -85,7 +85,7 @@ def _open_and_decode(
         return _decode(file, file.fileno(), start_s, end_s)
 
 
-def name_of(source: str | os.PathLike[str] | BinaryIO) -> str:
+def display_name(source: str | os.PathLike[str] | BinaryIO) -> str:
     """Return what messages call a recording: its path, or the ``name`` of an open stream."""
     if isinstance(source, str | os.PathLike):
         return str(source)
@@ -98,6 +98,11 @@ def naming_errors(name: str) -> Iterator[None]:
     """Turn errors of the block into an AudioError that names the recording ``name``.
 
     An AudioError raised in the block has no subject yet.
+
+    Raises
+    ------
+    AudioError
+        With ``name`` as its subject, for each error of the block that is about the recording.
     """
     try:
         yield
@@ -145,7 +150,15 @@ def _decode(
 
 
 def open_file(file: BinaryIO, source: BinaryIO | int) -> soundfile.SoundFile:
-    """Return the recording in ``source``, which is ``file`` or its descriptor."""
+    """Return the recording in ``source``, which is ``file`` or its descriptor.
+
+    Raises
+    ------
+    EmptyError
+        When there are no bytes at all.
+    soundfile.SoundFileError
+        When libsndfile cannot read it.
+    """
     try:
         return soundfile.SoundFile(source, closefd=False)
     except soundfile.SoundFileError as error:
@@ -156,7 +169,15 @@ def open_file(file: BinaryIO, source: BinaryIO | int) -> soundfile.SoundFile:
 
 
 def check_size(recording: soundfile.SoundFile) -> None:
-    """Refuse a recording whose header promises more than there is, or that has no samples."""
+    """Refuse a recording whose header promises more than there is, or that has no samples.
+
+    Raises
+    ------
+    AudioError
+        When it is truncated.
+    EmptyError
+        When it has no samples.
+    """
     declared = _SIZE_IN_HEADER.search(recording.extra_info)
     if declared and int(declared[2]) < int(declared[1]) < SIZE_UNKNOWN:
         raise AudioError(f"truncated ({declared[2]} of {declared[1]} bytes); copy it again")

@@ -6,13 +6,14 @@ import numpy.typing as npt
 from speechcls.audio.samples import Samples
 
 FLOOR_DB = -96.0
-"""Level of digital silence: the smallest that 16 bits can express."""
+"""Level of digital silence, dBFS: the smallest that 16 bits can express."""
 CLIPPED_RATIO = 0.001
-"""From this ratio of clipped samples on (16 in a second at 16 kHz) clipping can be heard."""
-_SILENCE = 1e-10  # power of what rounding to 16 bits adds
+"""From this ratio of clipped samples on (16 in a second at 16 kHz) clipping is audible."""
+POWER_FLOOR = 1e-10
+"""Power of what rounding to 16 bits adds."""
 _FULL_SCALE = 0.9999
 _FLAT_LEVEL, _FLAT_STEP = 0.99, 1e-4  # of the clip's own peak
-_LOUD_ENOUGH = 0.05  # below it, equal samples are the few steps of the format, not clipping
+_MIN_PEAK = 0.05  # below it, equal samples are the few steps of the format, not clipping
 
 
 def frame_powers(samples: Samples, n_frame: int, hop: int | None = None) -> npt.NDArray[np.float32]:
@@ -34,7 +35,7 @@ def frame_powers(samples: Samples, n_frame: int, hop: int | None = None) -> npt.
 
 
 def level_db(samples: Samples) -> float:
-    """Return the mean level of ``samples`` (n,) in dB of full scale, at least ``FLOOR_DB``."""
+    """Return the mean level of ``samples`` (n,) in dBFS, at least ``FLOOR_DB``."""
     if len(samples) == 0:
         return FLOOR_DB
     power = float(np.mean(np.square(samples, dtype=np.float64)))
@@ -45,8 +46,8 @@ def snr_db(samples: Samples, sample_rate: int) -> float:
     """Return an estimate of the signal-to-noise ratio of ``samples`` (n,), dB.
 
     It is the power of the loud frames of 20 ms (percentile 95) over that of the quiet ones
-    (percentile 15), which in a clip with pauses are speech and noise. Good enough to sort clips by,
-    not to quote; about 0 in steady sound, be it noise or tone.
+    (percentile 15), which in a clip with pauses are speech and noise. Only accurate enough to
+    rank clips; about 0 in steady sound, be it noise or tone.
     """
     n_frame = max(round(0.02 * sample_rate), 1)
     if len(samples) < n_frame:
@@ -54,7 +55,7 @@ def snr_db(samples: Samples, sample_rate: int) -> float:
     powers = np.sort(frame_powers(samples, n_frame))
     last = len(powers) - 1
     noise, speech = float(powers[int(0.15 * last)]), float(powers[round(0.95 * last)])
-    return 10 * float(np.log10(max(speech, _SILENCE) / max(noise, _SILENCE)))
+    return 10 * float(np.log10(max(speech, POWER_FLOOR) / max(noise, POWER_FLOOR)))
 
 
 def clipped_ratio(samples: Samples) -> float:
@@ -65,7 +66,7 @@ def clipped_ratio(samples: Samples) -> float:
     """
     size = np.abs(samples)
     peak = float(size.max(initial=0.0))
-    if peak < _LOUD_ENOUGH or len(samples) < 3:
+    if peak < _MIN_PEAK or len(samples) < 3:
         return 0.0
     same_side = samples[1:] * samples[:-1] > 0
     full = (size[1:] >= _FULL_SCALE) & (size[:-1] >= _FULL_SCALE) & same_side

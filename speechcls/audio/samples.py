@@ -10,6 +10,9 @@ from speechcls.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
 PCM = npt.NDArray[np.int16]
+FloatArray = npt.NDArray[np.floating[Any]]
+PCM_SCALE = 32_768.0
+"""16-bit integers per full scale."""
 T = TypeVar("T", Samples, PCM)
 
 
@@ -80,21 +83,27 @@ def check_samples(array: npt.NDArray[Any]) -> Samples:
 
 
 def to_pcm(samples: Samples) -> PCM:
-    """Return ``samples`` in [-1, 1] as 16-bit integers, as a WAV stores them; beyond they clip."""
-    scaled = np.rint(samples * np.float32(32_768.0))
-    pcm: PCM = np.clip(scaled, -32_768, 32_767, out=scaled).astype(np.int16)
+    """Return ``samples`` (...) in [-1, 1] as 16-bit integers, as a WAV stores them.
+
+    Values outside are clipped.
+    """
+    scaled = np.rint(samples * np.float32(PCM_SCALE))
+    pcm: PCM = np.clip(scaled, -PCM_SCALE, PCM_SCALE - 1, out=scaled).astype(np.int16)
     return pcm
 
 
 def to_float(samples: PCM | Samples) -> Samples:
-    """Return 16-bit integers as float32 in [-1, 1), and float32 as it is."""
-    scale = 32_768.0 if samples.dtype == np.int16 else 1.0
+    """Return 16-bit integers (...) as float32 in [-1, 1), and float32 as it is."""
+    scale = PCM_SCALE if samples.dtype == np.int16 else 1.0
     floats: Samples = np.multiply(samples, np.float32(1 / scale), dtype=np.float32)
     return floats
 
 
 def loudest_start(samples: Samples | PCM, n_samples: int) -> int:
-    """Return the start of the window of ``n_samples`` with the most energy; 0 in a short clip."""
+    """Return where in ``samples`` (n,) the window of ``n_samples`` with the most energy starts.
+
+    In a clip that is not longer than the window it is 0.
+    """
     if len(samples) <= n_samples:
         return 0
     energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
@@ -102,7 +111,10 @@ def loudest_start(samples: Samples | PCM, n_samples: int) -> int:
 
 
 def fit_length(samples: T, n_samples: int) -> T:
-    """Return exactly ``n_samples``: the loudest window of a long clip, a short one zero-padded."""
+    """Return (n_samples,) of ``samples`` (n,): the loudest window of a long clip.
+
+    A short one is padded with zeros on both sides.
+    """
     missing = n_samples - len(samples)
     if missing > 0:
         return np.pad(samples, (missing // 2, missing - missing // 2))
@@ -111,6 +123,6 @@ def fit_length(samples: T, n_samples: int) -> T:
 
 
 def unpad(window: T, n_samples: int) -> T:
-    """Return ``window`` without the zeros that ``fit_length`` padded ``n_samples`` with."""
+    """Return ``window`` (n,) without the zeros that ``fit_length`` padded ``n_samples`` with."""
     before = max(len(window) - n_samples, 0) // 2
     return window[before : before + n_samples]

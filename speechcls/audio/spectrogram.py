@@ -1,20 +1,15 @@
 """Power spectrogram in NumPy."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from speechcls.audio.samples import Samples
+from speechcls.audio.samples import FloatArray, Samples
 from speechcls.config import FeatureConfig
 
 SPECTROGRAM_DB = 80.0
-"""How far below its loudest point a spectrogram goes."""
-
-Array = npt.NDArray[np.floating[Any]]
+"""Dynamic range of a spectrogram, dB."""
 
 
-def spectrogram(samples: Samples, config: FeatureConfig) -> Array:
+def spectrogram(samples: Samples, config: FeatureConfig) -> FloatArray:
     """Return the power of each frequency in dB below the loudest point.
 
     Parameters
@@ -34,5 +29,5 @@ def spectrogram(samples: Samples, config: FeatureConfig) -> Array:
     power = np.abs(np.fft.rfft(frames * window)) ** 2
     loudest = max(power.max(), config.power_floor)
     floor = loudest * 10 ** (-SPECTROGRAM_DB / 10)
-    decibels: Array = 10 * np.log10(np.maximum(power, floor) / loudest)
+    decibels: FloatArray = 10 * np.log10(np.maximum(power, floor) / loudest)
     return decibels

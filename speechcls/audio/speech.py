@@ -1,4 +1,4 @@
-"""Where somebody speaks: the word in a clip, and the utterances in a stream."""
+"""Energy-based speech detection: the word in a clip, utterances in a stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.audio.level import FLOOR_DB, frame_powers, level_db
+from speechcls.audio.level import FLOOR_DB, POWER_FLOOR, frame_powers, level_db
 from speechcls.audio.samples import Samples
 
 _STEP_S = 0.01
@@ -15,9 +15,8 @@ _RANGE_DB = 40.0
 """How far below the loud frames of a clip levels count at all."""
 _SPEECH_LEVEL = 0.4
 """Level from which on a frame counts as speech, from 0 (as the quiet ones) to 1 (the loud ones)."""
-_ONE_LEVEL_DB = 1.0
+_MIN_CONTRAST_DB = 1.0
 """A clip whose loud and quiet frames differ less than this is of one level."""
-_SILENCE = np.float32(1e-10)
 
 
 def find_speech(
@@ -41,17 +40,17 @@ def find_speech(
     n_samples = samples.shape[-1]
     hop = max(1, round(_STEP_S * sample_rate))
     n_frame = min(2 * hop, n_samples)
-    level = 10 * np.log10(np.maximum(frame_powers(samples, n_frame, hop), _SILENCE))
+    level = 10 * np.log10(np.maximum(frame_powers(samples, n_frame, hop), POWER_FLOOR))
     loud, quiet = np.quantile(level, np.array([0.95, 0.1], dtype=level.dtype), axis=-1)
     quiet = np.maximum(quiet, loud - np.float32(_RANGE_DB))
     limit = quiet + np.float32(_SPEECH_LEVEL) * (loud - quiet)
     before = np.cumsum(np.maximum(level - limit[..., None], 0), axis=-1)  # (..., n_frames)
-    before /= np.maximum(before[..., -1:], _SILENCE)
+    before /= np.maximum(before[..., -1:], POWER_FLOOR)
     low, high = (before < 0.1).sum(axis=-1), (before < 0.9).sum(axis=-1)
     beyond = (high - low) / 8  # the ends are as long as if they were as loud as the middle
     first = np.rint((low - beyond) * hop).astype(np.int64).clip(min=0)
     last = np.rint((high + beyond) * hop).astype(np.int64) + n_frame
-    has_pause = loud - quiet >= _ONE_LEVEL_DB
+    has_pause = loud - quiet >= _MIN_CONTRAST_DB
     return (
         np.where(has_pause, first, 0),
         np.where(has_pause, last.clip(max=n_samples), n_samples),
@@ -61,7 +60,7 @@ def find_speech(
 _SPEECH_OVER_NOISE_DB = 12.0
 _FAINTEST_SPEECH_DB = -55.0
 _NOISE_MEMORY_S = 3.0
-"""The noise level is that of the quiet frames of so many seconds before."""
+"""Time over which the noise level is estimated."""
 _PAUSE_S = 0.3
 """Quiet after which an utterance has ended."""
 _SHORTEST_S = 0.08
@@ -126,7 +125,7 @@ class UtteranceFinder:
 
     @property
     def noise_db(self) -> float:
-        """Noise level: that of the quiet frames of the last seconds, dB."""
+        """Noise level: that of the quiet frames of the last seconds, dBFS."""
         if not self._levels:
             return FLOOR_DB
         noise_db = float(np.quantile(self._levels, 0.1))
@@ -134,7 +133,7 @@ class UtteranceFinder:
         return min(noise_db, _FIRST_NOISE_DB) if is_first else noise_db
 
     def _step(self, level: float) -> Utterance | None:
-        """Take in the ``level`` of one frame, dB; return the utterance that it ends."""
+        """Process the ``level`` of one frame, dBFS; return the utterance that it ends."""
         self._levels = [*self._levels[1 - round(_NOISE_MEMORY_S / _STEP_S) :], level]
         limit = max(self.noise_db + _SPEECH_OVER_NOISE_DB, _FAINTEST_SPEECH_DB)
         start = self._n_framed
@@ -149,7 +148,7 @@ class UtteranceFinder:
         return self._close() if is_over or is_endless else None
 
     def _close(self) -> Utterance | None:
-        """End the open utterance; return it unless it is but a click."""
+        """End the open utterance; return it unless it is shorter than ``_SHORTEST_S``."""
         first, self._first = self._first, None
         if first is None or self._end - first < _SHORTEST_S * self._rate:
             return None

@@ -1,4 +1,4 @@
-"""WAV without a file: the header of one that comes through a pipe, and one in memory."""
+"""WAV headers and samples from pipes and in memory."""
 
 import io
 import struct

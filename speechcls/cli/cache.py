@@ -71,7 +71,7 @@ def _as_object(store: "StoreInfo") -> dict[str, object]:
         "sample_rate": store.sample_rate,
         "clips": store.n_clips,
         "bytes": store.n_bytes,
-        "used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(store.used)),
+        "used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(store.last_used)),
         "path": str(store.path),
     }
 
@@ -85,7 +85,7 @@ def _print_table(stores: list["StoreInfo"]) -> None:
                 str(store.sample_rate),
                 f"{store.n_clips:,}",
                 f"{store.n_bytes / 1e6:,.1f}",
-                f"{(time.time() - store.used) / _DAY_S:.1f}",
+                f"{(time.time() - store.last_used) / _DAY_S:.1f}",
             )
             for store in stores
         ),

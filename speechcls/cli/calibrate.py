@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechcls.cli.common import refuse, reports_errors
-from speechcls.cli.inputs import find_model, find_noise, read_store
+from speechcls.cli.inputs import find_model, read_store
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DATA,
@@ -58,7 +58,7 @@ def calibrate(
     """
     from speechcls.artifact.calibration import save_calibration
     from speechcls.artifact.store import load_artifact
-    from speechcls.data.layouts import load_dataset
+    from speechcls.data.layouts import find_noise, load_dataset
     from speechcls.evaluation.calibration import calibrate as calibrate_model
     from speechcls.evaluation.calibration import validation_clips
     from speechcls.runtime.detection import choose_thresholds

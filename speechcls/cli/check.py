@@ -87,12 +87,12 @@ def check(
     Example: speechcls check data/ --fix-list good.csv
     """
     from speechcls.data.layouts import load_dataset
-    from speechcls.data.manifest import check_manifest_name
+    from speechcls.data.manifest import manifest_suffix
     from speechcls.data_quality.check import check as check_data
 
     messages = Messages(quiet, verbose)
     if fix_list:
-        check_manifest_name(fix_list)
+        manifest_suffix(fix_list)  # refuses any other ending
     for place in (findings, html, fix_list):
         if place:
             check_file_place(place)
@@ -215,7 +215,7 @@ def _print_label_errors(checkup: "Checkup") -> None:
         ("probable label error", "margin", "label", "likely label"),
         (
             (
-                checkup.dataset.name_of(examples[finding.clip].path),
+                checkup.dataset.relative_name(examples[finding.clip].path),
                 f"{finding.value:.2f}",
                 examples[finding.clip].label,
                 finding.likely or "",

@@ -12,7 +12,7 @@ from typer.models import ArgumentInfo
 
 from speechcls.cli.messages import Messages
 from speechcls.cli.usage import argument_name
-from speechcls.errors import ConfigError, SpeechclsError
+from speechcls.errors import ConfigError, SpeechclsError, reason_of
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes, beside 0: ``speechcls help exit-codes``."""
@@ -56,7 +56,7 @@ def _describe(error: BaseException, command: Callable[..., Any]) -> str:
     if isinstance(error, SpeechclsError) and error.field:
         return f"{option_of(command, error.field)}: {error.message}"
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {(error.strerror or str(error)).lower()}"
+        return f"{error.filename}: {reason_of(error)}"
     return str(error) or type(error).__name__
 
 

@@ -99,7 +99,7 @@ def _write_differences(
         answers.examples, answers.truth, answers.predicted.T, strict=True
     ):
         if len(set(predicted.tolist())) > 1:
-            place = dataset.name_of(example.path), example.start_s, example.end_s
+            place = dataset.relative_name(example.path), example.start_s, example.end_s
             labels = [answers.labels[i] for i in (truth, *predicted)]
             rows.append([*place, example.speaker or "", *labels])
     header = ["path", "start_s", "end_s", "speaker", "label", *map(str, models)]

@@ -20,6 +20,8 @@ class OptionGroup(NamedTuple):
     """Fields that ``--help`` shows; the others are in ``--help-all`` only."""
     names: Mapping[str, str] = {}
     """Options whose name does not follow from that of the field."""
+    texts: Mapping[str, str] = {}
+    """Help that is not the docstring of the field, which names no command."""
     defaults: Mapping[str, str] = {}
     """Defaults that are not those of the configuration, as help shows them."""
 
@@ -49,9 +51,10 @@ def _parameters(group: OptionGroup) -> list[inspect.Parameter]:
     for field in group.fields:
         default = group.defaults.get(field, _shown(getattr(group.config, field)))
         name, unit = name_of(field)
+        text = group.texts.get(field, about[field])
         made = option(
             group.names.get(field, name),
-            help=f"{about[field].removesuffix('.')}. [default: {default}]",
+            help=f"{text.removesuffix('.')}. [default: {default}]",
             panel=group.panel,
             metavar=unit,
             show_default=False,

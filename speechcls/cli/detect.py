@@ -113,7 +113,7 @@ def detect(
     messages = Messages(quiet, verbose)
     settings = EventSettings(smoothing_s, min_s, refractory_s)
     artifact = load_artifact(find_model(model, messages))
-    if artifact.network.readout == "stream":
+    if artifact.network.is_streaming:
         refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
     names = split_names("labels", labels) or None
     choose_thresholds(artifact, threshold, names)  # which refuses them before anything is read
@@ -171,7 +171,7 @@ def _detect(
 
 
 def _check_usage(ctx: typer.Context, recordings: list[str], format: str, out: Path | None) -> None:
-    if choose_format(EVENT_FORMATS, format).holds_one and len(recordings) > 1:
+    if choose_format(EVENT_FORMATS, format).single_recording and len(recordings) > 1:
         raise ConfigError(f"{format} describes one recording; name only one", field="format")
     if recordings.count("-") > 1:
         raise typer.BadParameter("stdin is one recording; name - once")

@@ -1,4 +1,4 @@
-"""What commands read: stdin, the model, a data set, background noise."""
+"""What commands read: stdin, the model, a data set."""
 
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -32,23 +32,6 @@ def find_model(named: Path | None, messages: Messages) -> Path:
     path, how = find_artifact(named)
     messages.note(f"model {path} ({how})")
     return path
-
-
-def find_noise(folder: Path) -> list[Path]:
-    """Return the recordings of background noise in a folder.
-
-    Raises
-    ------
-    DatasetError
-        When there are none.
-    """
-    from speechcls.data.examples import find_recordings
-    from speechcls.errors import DatasetError
-
-    found = list(find_recordings(folder)) if folder.is_dir() else []
-    if not found:
-        raise DatasetError(f"{folder}: no folder with recordings; name one")
-    return found
 
 
 def read_store(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from speechcls.cli.common import reports_errors
-from speechcls.cli.inputs import find_noise, read_store
+from speechcls.cli.inputs import read_store
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DATA,
@@ -65,7 +65,7 @@ def mix(
     Example: speechcls mix data/ --noise noise/ --minutes 2 --out stream/
     """
     from speechcls.artifact.store import load_artifact, load_split
-    from speechcls.data.layouts import load_dataset
+    from speechcls.data.layouts import find_noise, load_dataset
     from speechcls.synthesis.mixing import RECORDING, MixSettings, choose_clips, write_mix
 
     messages = Messages(quiet, verbose)

@@ -51,7 +51,11 @@ _FEATURES = OptionGroup(
     defaults={"kind": "what suits the network", "duration_s": "the clips' usual length"},
 )
 _NETWORK = OptionGroup(
-    NetworkConfig, "Network", tuple(NetworkConfig.__dataclass_fields__), shown=("arch",)
+    NetworkConfig,
+    "Network",
+    tuple(NetworkConfig.__dataclass_fields__),
+    shown=("arch",),
+    texts={"arch": "Architecture; speechcls archs lists them."},
 )
 _AUGMENTATION_FIELDS = (
     *("speed_max", "shift_max", "equaliser_prob", "equaliser_db", "reverb_prob", "noise_prob"),

@@ -1,4 +1,4 @@
-"""What is said in a recording and when, as Audacity labels or CSV."""
+"""Annotated words of a recording, as Audacity labels or CSV."""
 
 import csv
 import math
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechcls.errors import DatasetError
+from speechcls.errors import DatasetError, reason_of
 from speechcls.files import write_atomic, write_csv
 
 LABELS, TABLE = "truth.txt", "truth.csv"
@@ -27,7 +27,7 @@ class Word:
 
     @property
     def centre_s(self) -> float:
-        """The middle of the word."""
+        """The centre of the word."""
         return (self.start_s + self.end_s) / 2
 
 
@@ -47,12 +47,12 @@ def read_truth(path: Path) -> list[Word]:
             rows = _table_rows(path, file) if path.suffix.lower() == ".csv" else _label_rows(file)
             words = [_as_word(f"{path}:{number}", row) for number, row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise DatasetError(
-            f"{path}: no readable truth ({reason.lower()}); give Audacity's labels or a CSV"
+            f"{path}: cannot read the annotations ({reason_of(error)}); give Audacity's labels"
+            " or a CSV"
         ) from error
     if not words:
-        raise DatasetError(f"{path}: names no word; give a line for each: start, end, label")
+        raise DatasetError(f"{path}: contains no words; give a line for each: start, end, label")
     return sorted(words, key=lambda word: word.start_s)
 
 
@@ -80,7 +80,9 @@ def _as_word(where: str, row: list[str]) -> Word:
     except (ValueError, IndexError):
         start_s, end_s, label = math.nan, math.nan, ""
     if not (0 <= start_s <= end_s < math.inf and label):
-        raise DatasetError(f"{where}: not start, end (seconds) and label of a word; mend the line")
+        raise DatasetError(
+            f"{where}: not start, end (seconds) and label of a word; correct the line"
+        )
     return Word(start_s, end_s, label, *row[3:])
 
 

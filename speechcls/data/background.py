@@ -2,11 +2,15 @@
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from speechcls.data.examples import Example
+from speechcls.errors import AudioError
 from speechcls.labels import SILENCE
+
+T = TypeVar("T")
 
 QUIETEST_DB = -30.0
 """Lowest gain of a cut, dB; the highest is 0, the level as recorded."""
@@ -15,6 +19,24 @@ SILENT_PROB = 0.1
 
 # The recordings are few and long, so each of them is divided in time.
 _PARTS = {"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0), None: (0.0, 1.0)}
+
+
+def read_recordings(
+    paths: Iterable[Path], read: Callable[[Path], T]
+) -> tuple[dict[Path, T], list[str]]:
+    """Return what ``read`` returns for each recording, and a line for each unreadable one.
+
+    Parameters
+    ----------
+    read : raises an ``AudioError`` when a recording cannot be used
+    """
+    results, bad = {}, []
+    for path in paths:
+        try:
+            results[path] = read(path)
+        except AudioError as error:
+            bad.append(str(error))
+    return results, bad
 
 
 def split_range(duration_s: float, split: str | None) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechcls.errors import DatasetError
+from speechcls.errors import DatasetError, reason_of
 
 CACHE_VARIABLE = "SPEECHCLS_CACHE"
 INDEX, SAMPLES, LOCK = "index.jsonl", "samples.pcm", "lock"
@@ -22,12 +22,12 @@ class StoreInfo:
 
     path: Path
     source: str
-    """The data set's folder."""
+    """The data set's folder; ``damaged`` if the index cannot be read."""
     sample_rate: int
     n_clips: int
     n_bytes: int
-    used: float
-    """When it was last used, seconds since 1970."""
+    last_used: float
+    """Seconds since 1970."""
 
 
 def cache_folder() -> Path:
@@ -55,7 +55,7 @@ def find_stores() -> list[StoreInfo]:
         When it cannot be listed.
     """
     stores = []
-    with explain_failure(cache_folder()):
+    with reporting_os_errors(cache_folder()):
         for index in cache_folder().glob(f"*/{INDEX}"):
             header, *lines = index.read_bytes().split(b"\n")
             try:
@@ -64,11 +64,13 @@ def find_stores() -> list[StoreInfo]:
             except (ValueError, TypeError, KeyError):
                 source, sample_rate = "damaged", 0
             n_bytes = sum(file.stat().st_size for file in index.parent.iterdir())
-            used = index.stat().st_mtime
+            last_used = index.stat().st_mtime
             stores.append(
-                StoreInfo(index.parent, source, sample_rate, max(0, len(lines) - 1), n_bytes, used)
+                StoreInfo(
+                    index.parent, source, sample_rate, max(0, len(lines) - 1), n_bytes, last_used
+                )
             )
-    return sorted(stores, key=lambda store: -store.used)
+    return sorted(stores, key=lambda store: -store.last_used)
 
 
 def remove_store(store: StoreInfo) -> None:
@@ -81,7 +83,7 @@ def remove_store(store: StoreInfo) -> None:
     """
     import filelock
 
-    with explain_failure(store.path):
+    with reporting_os_errors(store.path):
         try:
             with filelock.FileLock(store.path / LOCK, timeout=0):
                 (store.path / INDEX).unlink()
@@ -94,13 +96,18 @@ def remove_store(store: StoreInfo) -> None:
 
 
 @contextmanager
-def explain_failure(folder: Path) -> Iterator[None]:
-    """Turn an error of the system into one that says what to do."""
+def reporting_os_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an error that says what to do.
+
+    Raises
+    ------
+    DatasetError
+        Naming ``folder``.
+    """
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise DatasetError(
-            f"{folder}: {reason}; make room with 'speechcls cache clear', or name another folder"
-            f" in ${CACHE_VARIABLE}"
+            f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
+            " folder"
         ) from error

@@ -36,14 +36,14 @@ class ClipStore:
         for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
             yield self.samples[start : start + length]
 
-    def usual_duration_s(self) -> float:
+    def default_window_s(self) -> float:
         """Return the 95th percentile of the clips' lengths, rounded up to 0.1 s, in 0.5 .. 4 s."""
         longest = float(np.percentile(self.lengths, 95)) / self.sample_rate
         return min(4.0, max(0.5, math.ceil(round(longest * 10, 3)) / 10))
 
 
 def digest_of(samples: PCM) -> str:
-    """Return a hash of 16-bit samples, the same for the same sound in any lossless format."""
+    """Return a hash of ``samples`` (n,), the same for one sound in every lossless format."""
     return hashlib.blake2b(samples.tobytes(), digest_size=10).hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,20 @@ from speechcls.artifact.format import SplitRow
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import PCM, to_pcm
 from speechcls.config import FeatureConfig
-from speechcls.data.background import sample_background, split_range
+from speechcls.data.background import read_recordings, sample_background, split_range
 from speechcls.data.clips import ClipStore, read_clips
 from speechcls.data.examples import SPLITS, Dataset, Example
 from speechcls.data.packing import cut_windows, open_store
 from speechcls.data.splits import assign_splits
-from speechcls.errors import AudioError, DatasetError
-from speechcls.labels import SILENCE, UNKNOWN, choose_labels, choose_words, map_label
+from speechcls.errors import DatasetError
+from speechcls.labels import (
+    SILENCE,
+    UNKNOWN,
+    choose_labels,
+    choose_outputs,
+    map_label,
+    mean_command_count,
+)
 
 _N_LISTED = 20  # bad clips named in an error
 
@@ -78,7 +84,7 @@ def load_corpus(
 
     Parameters
     ----------
-    duration_s : length of the window, seconds; None: the usual length of the clips
+    duration_s : length of the window, seconds; None: chosen by the lengths of the clips
     commands : labels to recognise; without them every label of the data
     test_speakers : speakers whose clips are the test split
     max_bad : largest fraction of clips that may be unusable
@@ -91,15 +97,16 @@ def load_corpus(
     DatasetError
         When too many clips are bad, a label has none, or they cannot be split.
     """
-    noise, bad_noise = _read_noise(dataset.noise, features.sample_rate)
+    rate = features.sample_rate
+    noise, bad_noise = read_recordings(dataset.noise, lambda path: to_pcm(read_clip(path, rate)))
     wanted = {name for name in dataset.empty_labels if name in commands or not commands}
     words = {example.label for example in dataset.examples} | wanted
     labels = choose_labels(words, commands, bool(noise))
-    store = open_store(dataset.root, dataset.examples, features.sample_rate, jobs, on_clip, verify)
+    store = open_store(dataset.root, dataset.examples, rate, jobs, on_clip, verify)
     bad = dataset.problems + store.bad + bad_noise
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     require_clips(dataset, labels, {example.label for example in store.examples}, bad)
-    features = dataclasses.replace(features, duration_s=duration_s or store.usual_duration_s())
+    features = dataclasses.replace(features, duration_s=duration_s or store.default_window_s())
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
@@ -107,7 +114,7 @@ def load_corpus(
     examples = store.examples + silent.examples
     names = mapped + [example.label for example in silent.examples]
     split = splits.names + [str(example.split) for example in silent.examples]
-    outputs = choose_words([example.label for example in store.examples], labels)
+    outputs = choose_outputs([example.label for example in store.examples], labels)
     return Corpus(
         labels=tuple(labels),
         features=features,
@@ -116,7 +123,7 @@ def load_corpus(
         words=outputs,
         word_index=np.array([outputs.index(example.label) for example in examples], dtype=np.int64),
         split=np.array(split),
-        noise=_training_noise(noise, features.sample_rate),
+        noise=_training_noise(noise, rate),
         rows=_split_rows(dataset, examples, split, store.digests + silent.digests),
         warnings=_warn_of_empty(dataset) + splits.warnings,
         bad=bad,
@@ -129,7 +136,7 @@ def _split_rows(
     """Return what the artifact keeps of each clip."""
     return [
         SplitRow(
-            dataset.name_of(example.path),
+            dataset.relative_name(example.path),
             example.label,
             example.speaker or "",
             name,
@@ -159,6 +166,11 @@ def require_clips(
     labels : of the model
     readable : words of the clips that can be read
     bad : a line for each other clip
+
+    Raises
+    ------
+    DatasetError
+        Naming the label, or the data set where it is ``_unknown_``.
     """
     for label in labels:
         if label not in readable and label not in (UNKNOWN, SILENCE):
@@ -180,7 +192,7 @@ def _check_bad(bad: Sequence[str], n_clips: int, max_bad: float) -> None:
     if ratio <= max_bad or math.isclose(ratio, max_bad):
         return
     raise DatasetError(
-        f"{len(bad)} of {n_clips} clips are bad, more than the {max_bad:g} allowed; mend or"
+        f"{len(bad)} of {n_clips} clips are bad, more than the {max_bad:g} allowed; fix or"
         f" delete them, or allow {math.ceil(1e3 * ratio) / 1e3:g}",
         _shorten(bad),
         field="max_bad",
@@ -190,17 +202,6 @@ def _check_bad(bad: Sequence[str], n_clips: int, max_bad: float) -> None:
 def _shorten(lines: Sequence[str]) -> list[str]:
     n_more = len(lines) - _N_LISTED
     return [*lines[:_N_LISTED], *([f"and {n_more} more"] if n_more > 0 else [])]
-
-
-def _read_noise(paths: list[Path], sample_rate: int) -> tuple[dict[Path, PCM], list[str]]:
-    """Return the samples (n,) of each readable noise recording, and a line for each other one."""
-    noise, bad = {}, []
-    for path in paths:
-        try:
-            noise[path] = to_pcm(read_clip(path, sample_rate))
-        except AudioError as error:
-            bad.append(str(error))
-    return noise, bad
 
 
 def _training_noise(noise: dict[Path, PCM], sample_rate: int) -> PCM:
@@ -224,10 +225,3 @@ def _held_out_silence(
         )
         examples += sample_background(durations_s, split, n_cuts, features.duration_s)
     return read_clips(examples, rate)
-
-
-def mean_command_count(labels: Sequence[str]) -> int:
-    """Return how many of ``labels`` a command has on average; without commands ``_unknown_``."""
-    counts = Counter(label for label in labels if label not in (UNKNOWN, SILENCE))
-    counts = counts or Counter(label for label in labels if label == UNKNOWN)
-    return round(counts.total() / len(counts)) if counts else 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechcls.audio.decode import SUFFIXES
-from speechcls.errors import DatasetError
+from speechcls.errors import DatasetError, reason_of
 from speechcls.labels import NOISE_FOLDER
 
 SPLITS = ("train", "validation", "test")
@@ -65,7 +65,7 @@ class Dataset:
         """Name of the manifest without its ending, else of the folder."""
         return self.manifest.stem if self.manifest else self.root.resolve().name
 
-    def name_of(self, path: Path) -> str:
+    def relative_name(self, path: Path) -> str:
         """Return ``path`` relative to the root with forward slashes, in full if it is elsewhere."""
         if path.is_relative_to(self.root):
             path = path.relative_to(self.root)
@@ -85,10 +85,15 @@ def find_recordings(
     ----------
     on_problem : called for a folder that cannot be listed and for a pipe; by default that ends the
         search
+
+    Raises
+    ------
+    DatasetError
+        By the default of ``on_problem``.
     """
 
     def report(error: OSError) -> None:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         on_problem(
             DatasetError(f"{error.filename}: {reason}; change its permissions or leave it out")
         )
@@ -112,5 +117,8 @@ def find_recordings(
 
 
 def may_hold_clips(name: str) -> bool:
-    """Return whether a file or folder of this name is searched: no hidden one, no background."""
+    """Return whether files and folders of this name are searched.
+
+    They are if neither hidden nor background noise.
+    """
     return not name.startswith(".") and name not in (NOISE_FOLDER, "__MACOSX")

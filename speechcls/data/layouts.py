@@ -1,6 +1,7 @@
 """The layouts of a data set on disk, each of which becomes the same list of examples.
 
-A new layout is a function that recognises it, a function that reads it, and a line in ``LAYOUTS``.
+A new layout is a function that recognises it, a function that reads it, and a line in ``LAYOUTS``
+before "a folder per label", which accepts every folder.
 """
 
 import codecs
@@ -30,7 +31,7 @@ or why it is no clip."""
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetRequest:
     """The arguments of ``load_dataset`` that decide how it reads."""
 
     path: Path
@@ -40,15 +41,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which the clips of a data set lie on disk."""
+    """One supported layout of a data set on disk."""
 
     name: str
-    recognises: Callable[[Source], bool]
-    read: Callable[[Source], Dataset]
+    recognises: Callable[[DatasetRequest], bool]
+    read: Callable[[DatasetRequest], Dataset]
 
 
 def as_dataset(data: Dataset | str | os.PathLike[str]) -> Dataset:
-    """Return a data set as it is, or the one in a folder or manifest."""
+    """Return a data set as it is, or the one in a folder or manifest.
+
+    Raises
+    ------
+    DatasetError
+        When nothing is found, or a manifest cannot be understood.
+    """
     return data if isinstance(data, Dataset) else load_dataset(data)
 
 
@@ -86,15 +93,15 @@ def load_dataset(
     >>> folder.cleanup()
     """
     source = Path(path)
-    asked = Source(source, pattern)
-    layout = next((layout for layout in LAYOUTS if layout.recognises(asked)), None)
+    request = DatasetRequest(source, pattern)
+    layout = next((layout for layout in LAYOUTS if layout.recognises(request)), None)
     if layout is None:
         raise DatasetError(
             f"{source}: neither a folder nor a manifest; name one that ends in .csv, .tsv or .jsonl"
             if source.exists()
             else f"{source}: no such folder or manifest; check the path"
         )
-    dataset = layout.read(asked)
+    dataset = layout.read(request)
     if not dataset.examples:
         help_ = "" if dataset.problems else _LAYOUT_HELP
         raise DatasetError(f"{source}: no clip found{help_}", dataset.problems[:5])
@@ -102,61 +109,67 @@ def load_dataset(
         first = reserved[0]
         raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
     if noise is not None:
-        dataset.noise += _find_noise(Path(noise))
+        dataset.noise += find_noise(Path(noise))
     return dataset
 
 
-def _find_noise(folder: Path) -> list[Path]:
-    """Return the recordings of background noise in a folder of its own."""
+def find_noise(folder: Path) -> list[Path]:
+    """Return the recordings of background noise in a folder of its own.
+
+    Raises
+    ------
+    DatasetError
+        When there are none.
+    """
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder of background noise")
+        raise DatasetError(f"{folder}: no such folder of background noise; check the path")
     if not (found := list(find_recordings(folder))):
-        raise DatasetError(f"{folder}: no recording of background noise in it")
+        raise DatasetError(f"{folder}: no recording of background noise in it; name another")
     return found
 
 
-def _is_manifest(source: Source) -> bool:
-    return source.path.suffix.lower() in MANIFEST_SUFFIXES and source.path.is_file()
+def _is_manifest(request: DatasetRequest) -> bool:
+    return request.path.suffix.lower() in MANIFEST_SUFFIXES and request.path.is_file()
 
 
-def _is_patterned(source: Source) -> bool:
-    return bool(source.pattern) and source.path.is_dir()
+def _is_patterned(request: DatasetRequest) -> bool:
+    return bool(request.pattern) and request.path.is_dir()
 
 
-def _is_speech_commands(source: Source) -> bool:
-    return any((source.path / name).is_file() for name in _SPLIT_LISTS)
+def _is_speech_commands(request: DatasetRequest) -> bool:
+    return any((request.path / name).is_file() for name in _SPLIT_LISTS)
 
 
-def _is_folder(source: Source) -> bool:
-    return source.path.is_dir()
+def _is_folder(request: DatasetRequest) -> bool:
+    return request.path.is_dir()
 
 
-def _read_manifest(source: Source) -> Dataset:
-    return read_manifest(source.path)
+def _read_manifest(request: DatasetRequest) -> Dataset:
+    return read_manifest(request.path)
 
 
-def _read_patterned(source: Source) -> Dataset:
+def _read_patterned(request: DatasetRequest) -> Dataset:
     """Return the clips whose names match the pattern; a label folder serves where it has none."""
-    match_name = _NameMatcher(str(source.pattern))
+    match_name = _NameMatcher(str(request.pattern))
 
     def describe(path: Path, parts: tuple[str, ...]) -> Example | str:
         if not (match := match_name(parts)):
-            return f"does not match the pattern {source.pattern}"
+            return f"does not match the pattern {request.pattern}"
         folder = parts[0] if len(parts) > 1 else None
         label, speaker = match.get("label", folder), match.get("speaker", speaker_of(path.name))
         if label is None:
             return _NOT_IN_A_FOLDER
         return Example(path, label, speaker)
 
-    return _apply_split_lists(_read_folder(source.path, describe))
+    return _apply_split_lists(_read_folder(request.path, describe))
 
 
-def _read_speech_commands(source: Source) -> Dataset:
+def _read_speech_commands(request: DatasetRequest) -> Dataset:
     """Return the clips of label folders, split as the official lists beside them say."""
-    return _apply_split_lists(_read_label_folders(source))
+    return _apply_split_lists(_read_label_folders(request))
 
 
-def _read_label_folders(source: Source) -> Dataset:
+def _read_label_folders(request: DatasetRequest) -> Dataset:
     """Return the clips below a folder for each label; a name may hold the speaker."""
 
     def describe(path: Path, parts: tuple[str, ...]) -> Example | str:
@@ -164,7 +177,7 @@ def _read_label_folders(source: Source) -> Dataset:
             return _NOT_IN_A_FOLDER
         return Example(path, parts[0], speaker_of(path.name))
 
-    root, dataset = source.path, _read_folder(source.path, describe)
+    root, dataset = request.path, _read_folder(request.path, describe)
     folders = {p.name for p in root.iterdir() if p.is_dir() and may_hold_clips(p.name)}
     empty_labels = sorted(folders - {example.label for example in dataset.examples})
     return dataclasses.replace(dataset, empty_labels=empty_labels)
@@ -217,7 +230,7 @@ class _NameMatcher:
         twice = sorted({n for n in names if n != "_" and names.count(n) > 1})
         if wrong or twice or not {"label", "speaker"} & set(names):
             fault = f"unknown {{{wrong[0]}}}" if wrong else "names neither label nor speaker"
-            fault = f"{{{twice[0]}}} stands twice" if twice else fault
+            fault = f"{{{twice[0]}}} occurs twice" if twice else fault
             raise DatasetError(
                 f"{pattern!r}: {fault}; fields are"
                 f" {', '.join(f'{{{name}}}' for name in _FIELDS)}, with {{label}} or {{speaker}}",
@@ -243,4 +256,4 @@ LAYOUTS = (
     Layout("Speech Commands", _is_speech_commands, _read_speech_commands),
     Layout("a folder per label", _is_folder, _read_label_folders),
 )
-"""Every layout; the first that recognises a source reads it."""
+"""Every layout; the first that recognises a request reads it."""

@@ -20,14 +20,17 @@ COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest; all but the first two may be left out."""
 _NEEDED = COLUMNS[:2]
 DIALECTS: tuple[Mapping[str, str], ...] = ({name: name for name in COLUMNS},)
-"""What manifests call our columns; the first that a row fits is taken, else the first of all."""
+"""What manifests call the standard columns.
+
+The first that a row fits is taken, else the first of all.
+"""
 
 Row = dict[str, Any]
 Rows = Iterator[tuple[int, Row]]
 """Line number and columns of each clip."""
 
 
-class Format(NamedTuple):
+class ManifestFormat(NamedTuple):
     """How the rows of a kind of file are read and written."""
 
     read: Callable[[Path, TextIO], Rows]
@@ -60,7 +63,7 @@ def read_manifest(manifest: Path) -> Dataset:
 
 
 def _translate(row: Row) -> Row:
-    """Return a row under our names for its columns."""
+    """Return a row under the standard column names."""
     fits = (names for names in DIALECTS if all(names[name] in row for name in _NEEDED))
     names = next(fits, DIALECTS[0])
     return {ours: row.get(theirs) for ours, theirs in names.items()}
@@ -127,12 +130,12 @@ def _write_separated(rows: Iterable[Row], delimiter: str) -> str:
 
 
 FORMATS = {
-    ending: Format(
+    ending: ManifestFormat(
         partial(_read_separated, delimiter=delimiter),
         partial(_write_separated, delimiter=delimiter),
     )
     for ending, delimiter in ((".csv", ","), (".tsv", "\t"))
-} | {".jsonl": Format(_read_json_lines, _write_json_lines)}
+} | {".jsonl": ManifestFormat(_read_json_lines, _write_json_lines)}
 """By the ending of a manifest's name."""
 MANIFEST_SUFFIXES = tuple(FORMATS)
 
@@ -162,8 +165,8 @@ def _seconds(row: Row, column: str, where: str) -> float | None:
     return value
 
 
-def check_manifest_name(path: Path) -> str:
-    """Return the ending of a manifest's name.
+def manifest_suffix(path: Path) -> str:
+    """Return the ending of a manifest's name, in lower case.
 
     Raises
     ------
@@ -186,7 +189,7 @@ def write_manifest(path: Path, examples: Sequence[Example], noise: Sequence[Path
     DatasetError
         When the name of a recording cannot be written in this format.
     """
-    suffix = check_manifest_name(path)
+    suffix = manifest_suffix(path)
     folder = path.parent.resolve()  # a way up from a linked folder leads elsewhere
 
     def row_of(example: Example) -> Row:

@@ -17,18 +17,18 @@ from typing import NamedTuple
 import numpy as np
 
 from speechcls.audio.samples import PCM, fit_length
-from speechcls.data.cache import INDEX, LOCK, SAMPLES, cache_folder, explain_failure, store_path
+from speechcls.data.cache import INDEX, LOCK, SAMPLES, cache_folder, reporting_os_errors, store_path
 from speechcls.data.clips import ClipStore, digest_of, read_example
 from speechcls.data.examples import Example
 from speechcls.errors import AudioError, DatasetError
 
 _FORMAT_VERSION = 1
-_PART = 64
+_CLIPS_PER_TASK = 64
 """Clips that a process reads at a time."""
-_N_PARTS = 8
-"""Parts that each process reads between two writes to disk."""
-_FEW = 2_000
-"""Up to so many clips, starting other processes takes longer than to read them."""
+_TASKS_PER_COMMIT = 8
+"""Tasks of each process between two writes to disk."""
+_MIN_CLIPS_FOR_PROCESSES = 2_000
+"""With fewer clips, starting other processes takes longer than to read them."""
 
 _Stamp = tuple[int, int]
 """Size of a file in bytes and when it was last written, ns; both -1 where there is none."""
@@ -72,7 +72,7 @@ def open_store(
     """Return the clips of a data set, decoding only those that are new or have changed.
 
     A file has changed when its size or its time of writing has. A process that opens a store which
-    another one is packing waits. A packing that was interrupted goes on where it was.
+    another one is packing waits. A packing that was interrupted is resumed.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def open_store(
     import filelock
 
     folder = store_path(source, sample_rate)
-    with explain_failure(folder):
+    with reporting_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / LOCK):
             store = _Store(folder, source, sample_rate)
@@ -123,7 +123,7 @@ def cut_windows(stores: Sequence[ClipStore], n_samples: int) -> PCM:
     if not n_clips:
         return np.empty((0, n_samples), dtype=np.int16)
     folder = cache_folder()
-    with explain_failure(folder):
+    with reporting_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             for store in stores:
@@ -145,18 +145,20 @@ def _stamp_of(path: str | Path) -> _Stamp:
     return found.st_size, found.st_mtime_ns
 
 
-class _Read(NamedTuple):
-    """What came of one clip."""
+class _ReadResult(NamedTuple):
+    """What reading one clip gave."""
 
     stamp: _Stamp
     """Of the file before it was read."""
     length: int
     """Samples; 0 if it cannot be used."""
-    text: str
-    """A hash of the samples, or an error."""
+    digest: str = ""
+    """A hash of the samples."""
+    error: str = ""
+    """Why it cannot be used."""
 
 
-def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list[_Read]]:
+def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list[_ReadResult]]:
     """Return the samples (total,) of clips, concatenated, and what is known of each.
 
     It runs in a process of its own.
@@ -167,10 +169,10 @@ def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list
         try:
             samples = read_example(example, sample_rate)
         except AudioError as error:
-            read.append(_Read(stamp, 0, str(error)))
+            read.append(_ReadResult(stamp, 0, error=str(error)))
         else:
             parts.append(samples)
-            read.append(_Read(stamp, len(samples), digest_of(samples)))
+            read.append(_ReadResult(stamp, len(samples), digest_of(samples)))
     return np.concatenate(parts), read  # many small arrays would be slow to hand over
 
 
@@ -194,7 +196,7 @@ class _Store:
         content = self._index.read_bytes() if self._index.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if whole.partition(b"\n")[0] != self._header.encode():  # none, or of another release
-            self._start_afresh()
+            self._reset()
             return
         if whole != content:  # interrupted in the middle of a line
             os.truncate(self._index, len(whole))
@@ -211,9 +213,9 @@ class _Store:
 
     def _damaged(self, fact: str) -> DatasetError:
         folder = self._index.parent
-        return DatasetError(f"{folder}: damaged ({fact}); delete this folder, it will be made anew")
+        return DatasetError(f"{folder}: damaged ({fact}); delete this folder, it will be recreated")
 
-    def _start_afresh(self) -> None:
+    def _reset(self) -> None:
         """Empty the store; a process that has mapped the old samples keeps them."""
         self.entries, self._end = {}, 0
         self._index.unlink(missing_ok=True)
@@ -233,7 +235,7 @@ class _Store:
             if key not in stale and (key in wanted or _stamp_of(entry.path)[0] >= 0)
         )
         if self._end > 2 * live and not verify:
-            self._start_afresh()
+            self._reset()
             stale = wanted
         for _ in range(len(examples) - len(stale)):
             on_clip()
@@ -257,19 +259,19 @@ class _Store:
     ) -> dict[_Key, str]:
         import joblib
 
-        parts = [stale[i : i + _PART] for i in range(0, len(stale), _PART)]
+        parts = [stale[i : i + _CLIPS_PER_TASK] for i in range(0, len(stale), _CLIPS_PER_TASK)]
         bad: dict[_Key, str] = {}
-        n_processes = jobs if len(stale) > _FEW else 1
+        n_processes = jobs if len(stale) >= _MIN_CLIPS_FOR_PROCESSES else 1
         # Threads would wait for each other: much of the reading of a short file is Python.
         with joblib.Parallel(n_jobs=n_processes, return_as="generator") as pool:
-            for i in range(0, len(parts), n_processes * _N_PARTS):
-                group = parts[i : i + n_processes * _N_PARTS]
-                answers = pool(
+            for i in range(0, len(parts), n_processes * _TASKS_PER_COMMIT):
+                group = parts[i : i + n_processes * _TASKS_PER_COMMIT]
+                results = pool(
                     joblib.delayed(_read_part)([e for _, e in part], self._sample_rate)
                     for part in group
                 )
                 self._commit()  # the group before, while this one is being read
-                for part, (samples, read) in zip(group, answers, strict=True):
+                for part, (samples, read) in zip(group, results, strict=True):
                     keys = [key for key, _ in part]
                     bad |= self._append(keys, samples, read, verify)
                     for _ in read:
@@ -278,22 +280,22 @@ class _Store:
         return bad
 
     def _append(
-        self, keys: list[_Key], samples: PCM, read: list[_Read], verify: bool
+        self, keys: list[_Key], samples: PCM, read: list[_ReadResult], verify: bool
     ) -> dict[_Key, str]:
         """Queue clips for writing; return the error of each bad one."""
         bad, end = {}, 0
-        for key, (stamp, length, text) in zip(keys, read, strict=True):
+        for key, (stamp, length, digest, error) in zip(keys, read, strict=True):
             if not length:
-                bad[key] = text
+                bad[key] = error
                 continue
             clip, end = samples[end : end + length], end + length
             start, old = self._end, self.entries.get(key)
-            if old and old.digest == text and not (verify and self._is_damaged(old)):
+            if old and old.digest == digest and not (verify and self._is_damaged(old)):
                 start = old.start  # only touched
             else:
                 self._pending.append(clip)
                 self._end += length
-            self._lines.append(_Entry(*key, *stamp, start, length, text))
+            self._lines.append(_Entry(*key, *stamp, start, length, digest))
         return bad
 
     def _is_damaged(self, entry: _Entry) -> bool:

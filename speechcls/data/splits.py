@@ -17,7 +17,7 @@ _VALIDATION_BELOW, _TEST_BELOW = 10.0, 20.0  # per cent, as in Speech Commands
 
 @dataclass
 class Splits:
-    """The split of every clip, and warnings about how it came about."""
+    """The split of every clip, and warnings about how it was made."""
 
     names: list[str]
     """``train``, ``validation``, ``test`` or ``unused``, one for each clip."""
@@ -38,7 +38,7 @@ def trained_speakers(rows: Iterable[SplitRow]) -> set[str]:
     return {row.speaker for row in rows if row.split == "train"} - {""}
 
 
-def percentage(key: str) -> float:
+def hash_percentage(key: str) -> float:
     """Return where ``key`` falls in [0, 100], by the official rule of Speech Commands.
 
     Source
@@ -130,10 +130,10 @@ class _SplitAssigner:
 
     def _assign(self, chosen: list[int], keys: list[str], held_out: list[str]) -> None:
         """Assign the clips ``chosen``, those of one key together."""
-        order = sorted(set(keys), key=percentage)
+        order = sorted(set(keys), key=hash_percentage)
         limits = {"validation": _VALIDATION_BELOW, "test": _TEST_BELOW}
         split_of = {
-            key: next((name for name in held_out if percentage(key) < limits[name]), "train")
+            key: next((name for name in held_out if hash_percentage(key) < limits[name]), "train")
             for key in order
         }
         # With few keys the hash may leave a split empty: it gets a key of the fullest one.
@@ -181,5 +181,7 @@ def _check_labels(splits: Splits, labels: Sequence[str], is_given: bool) -> None
         )
     if "test" not in splits.names and not is_given:
         splits.warnings.append("too few clips to hold some back for a test: record more")
-    if bare := [label for label in sorted(totals) if not counts[label, "validation"]]:
-        splits.warnings.append(f"no validation clip of {', '.join(bare)}: record more of it")
+    if without_validation := [label for label in sorted(totals) if not counts[label, "validation"]]:
+        splits.warnings.append(
+            f"no validation clip of {', '.join(without_validation)}: record more of it"
+        )

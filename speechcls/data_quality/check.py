@@ -11,6 +11,7 @@ from speechcls.artifact.store import load_split
 from speechcls.audio.decode import naming_errors, read_native
 from speechcls.audio.samples import Samples, resample, to_float, to_mono, to_pcm
 from speechcls.config import FeatureConfig
+from speechcls.data.background import read_recordings
 from speechcls.data.clips import digest_of
 from speechcls.data.corpus import require_clips
 from speechcls.data.examples import Dataset, Example
@@ -149,13 +150,7 @@ def _measure_all(
 
 def _check_noise(dataset: Dataset) -> list[str]:
     """Return a line for each recording of background noise that cannot be read."""
-    bad = []
-    for path in dataset.noise:
-        try:
-            read_native(path)
-        except AudioError as error:
-            bad.append(str(error))
-    return bad
+    return read_recordings(dataset.noise, lambda path: len(read_native(path)[0]))[1]
 
 
 def _by_level(examples: Sequence[Example], measured: Mapping[int, _Measured]) -> list[Finding]:

@@ -114,7 +114,7 @@ def _describe(
     dataset: Dataset, sounds: Mapping[int, Sound], clip: int, other: int, sample_rate: int
 ) -> str:
     example = dataset.examples[other]
-    name = dataset.name_of(example.path)
+    name = dataset.relative_name(example.path)
     if example.start_s or example.end_s is not None:
         name += f" from {example.start_s:g} s"
     if sounds[clip].digest == sounds[other].digest:

@@ -111,7 +111,7 @@ class Checkup:
             )
         for kind in sorted(LEAKS):
             if found := self.of_kind(kind):
-                first = self.dataset.name_of(self.dataset.examples[found[0].clip].path)
+                first = self.dataset.relative_name(self.dataset.examples[found[0].clip].path)
                 reasons.append(
                     f"{len(found)} clips, {first} first: {KINDS[kind]}, so that scores would be"
                     " optimistically biased; leave them out, as a fix list does"

@@ -9,7 +9,7 @@ from speechcls import files
 from speechcls.audio.wav import wav_bytes
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
-from speechcls.data.manifest import check_manifest_name, write_manifest
+from speechcls.data.manifest import manifest_suffix, write_manifest
 from speechcls.data_quality.findings import KINDS, LEFT_OUT, Checkup, Finding
 from speechcls.errors import AudioError, DatasetError
 from speechcls.render.html import data_uri, render
@@ -74,7 +74,7 @@ def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
     other = None if finding.other is None else dataset.examples[finding.other]
     return {
         "kind": finding.kind,
-        "path": dataset.name_of(example.path),
+        "path": dataset.relative_name(example.path),
         "label": example.label,
         "speaker": example.speaker,
         "split": example.split,
@@ -82,7 +82,7 @@ def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
         "end_s": example.end_s,
         "value": round(finding.value, 6),
         "detail": finding.detail,
-        "copy_of": None if other is None else dataset.name_of(other.path),
+        "copy_of": None if other is None else dataset.relative_name(other.path),
         "likely_label": finding.likely,
         "is_left_out": finding.kind in LEFT_OUT,
     }
@@ -123,7 +123,7 @@ def write_fix_list(checkup: Checkup, path: Path) -> int:
     DatasetError
         When no clip is left, or a name cannot be written in this format.
     """
-    check_manifest_name(path)
+    manifest_suffix(path)  # refuses any other ending
     clips = checkup.good_clips()
     if not clips:
         raise DatasetError(f"{path}: no clip would be left in it; see what check says of them")

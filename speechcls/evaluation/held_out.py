@@ -13,13 +13,12 @@ from speechcls.artifact.format import SplitRow
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import PCM, Samples
-from speechcls.data.background import sample_background
+from speechcls.data.background import read_recordings, sample_background
 from speechcls.data.clips import digest_of, read_example
-from speechcls.data.corpus import mean_command_count
 from speechcls.data.examples import Dataset, Example
 from speechcls.errors import AudioError, DatasetError
 from speechcls.evaluation.metrics import has_single_speaker
-from speechcls.labels import SILENCE, map_label
+from speechcls.labels import SILENCE, map_label, mean_command_count
 from speechcls.parallel import map_batches
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import Probabilities
@@ -151,16 +150,11 @@ def silent_examples(classifier: Classifier, dataset: Dataset) -> SilentExamples:
         for row in rows
         if row.path in paths
     ]
-    durations_s, bad = {}, []
-    for path in dataset.noise:
-        if path in paths.values():
-            continue
-        try:
-            samples = read_clip(path, classifier.sample_rate)
-        except AudioError as error:
-            bad.append(str(error))
-        else:
-            durations_s[path] = len(samples) / classifier.sample_rate
+    rate, known = classifier.sample_rate, set(paths.values())
+    durations_s, bad = read_recordings(
+        [path for path in dataset.noise if path not in known],
+        lambda path: len(read_clip(path, rate)) / rate,
+    )
     if durations_s:
         n_cuts = mean_command_count(
             [str(map_label(example.label, classifier.labels)) for example in dataset.examples]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import speechcls
-from speechcls.artifact.format import CARD
+from speechcls.artifact.format import CARD, check_format_version
 from speechcls.artifact.store import read_metrics
 from speechcls.audio.samples import to_float, to_pcm
 from speechcls.config import FeatureConfig
@@ -150,7 +150,7 @@ def _as_clip(clip: ScoredClip, dataset: Dataset, labels: tuple[str, ...]) -> Cli
     if clip.levels is None:
         raise ConfigError("a report needs the levels of the clips", field="measure_levels")
     return ClipRecord(
-        dataset.name_of(clip.example.path),
+        dataset.relative_name(clip.example.path),
         clip.example.label,
         labels[clip.truth],
         clip.example.speaker or "",
@@ -218,12 +218,7 @@ def load_predictions(path: Path) -> Predictions:
     """
     try:
         content = json.loads(path.read_bytes())
-        version = content["format_version"]
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise DatasetError(
-                f"{path}: format version {version} is newer than this speechcls understands"
-                f" ({FORMAT_VERSION}); upgrade speechcls"
-            )
+        check_format_version(path, content["format_version"], FORMAT_VERSION, DatasetError)
         names = [field.name for field in fields(ClipRecord)]
         labels = tuple(str(label) for label in content["labels"])
         clips = tuple(ClipRecord(**{name: row[name] for name in names}) for row in content["clips"])

@@ -14,7 +14,6 @@ from speechcls.artifact.store import load_split
 from speechcls.audio.level import level_db, snr_db
 from speechcls.audio.samples import Samples, to_float, unpad
 from speechcls.data.clips import read_example
-from speechcls.data.corpus import mean_command_count
 from speechcls.data.examples import SPLITS, Dataset, Example
 from speechcls.data.layouts import as_dataset
 from speechcls.data.splits import split_of_digests
@@ -29,7 +28,7 @@ from speechcls.evaluation.held_out import (
     split_in_training,
 )
 from speechcls.evaluation.metrics import Scores, score
-from speechcls.labels import SILENCE, map_label
+from speechcls.labels import SILENCE, map_label, mean_command_count
 from speechcls.runtime.classifier import Classifier, Window, as_classifier
 
 SPLIT_CHOICES = ("auto", *SPLITS, "all")

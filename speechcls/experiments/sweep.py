@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from speechcls.artifact.format import METRICS
-from speechcls.artifact.store import check_place, load_artifact, load_split, read_metrics
+from speechcls.artifact.store import check_can_save, load_artifact, load_split, read_metrics
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.examples import Dataset
@@ -154,7 +154,7 @@ def _plan(
 def _is_done(run: SweepRun) -> bool:
     """Whether the model is in its place; one of other settings or data is refused."""
     if not os.path.lexists(run.place):
-        check_place(run.place, force=False)
+        check_can_save(run.place, force=False)
         return False
     artifact, settings, corpus = load_artifact(run.place), run.plan.settings, run.plan.corpus
     metrics = read_metrics(run.place)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speechcls.audio.spectrogram import Array
+from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.wav import wav_bytes
 from speechcls.explain.panels import GateImage, input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation

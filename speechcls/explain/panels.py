@@ -65,7 +65,7 @@ def _features(explanation: Explanation) -> Image:
     most = float(np.quantile(np.abs(explanation.features), COLOUR_QUANTILE)) or 1.0
     return Image(
         title=f"input of the network: {kind.title}, in standard deviations",
-        unit=kind.row,
+        unit=kind.value_name,
         height=1.5,
         times_s=explanation.frame_times_s,
         values=explanation.features.T[::-1],

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from speechcls.artifact.format import ONNX, WEIGHTS
+from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.samples import Samples
-from speechcls.audio.spectrogram import Array
 from speechcls.config import FeatureConfig
 from speechcls.errors import ArtifactError, ConfigError
 from speechcls.explain.recurrence import EQUATIONS
@@ -152,7 +152,7 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
     with torch.no_grad():
         features = recogniser.extract_features(torch.from_numpy(samples)[None])
         trace = trace_network(network, features)
-    by_label = softmax(trace.logits, axis=-1) @ recogniser.members.numpy()
+    by_label = softmax(trace.logits, axis=-1) @ recogniser.label_of_word.numpy()
     best = by_label[:, :-1].max(axis=1).argmax() if network.is_streaming else 0
     rows = apply_temperature(np.atleast_2d(by_label).astype(np.float32), classifier.temperature)
     probabilities = rows[best]

@@ -41,7 +41,7 @@ class CausalStreamingModule(nn.Module):
         if self.config.relative:
             level, new_sums = features.running_level(energy, states[0])
             states, sums = states[1:], [new_sums]
-        normalised = self.recogniser.normalise(features.decibels(energy, level))
+        normalised = self.recogniser.normalise(features.from_energies(energy, level))
         logits, states_after = self.recogniser.network.step(normalised, list(states))
         probabilities = self.recogniser.merge_word_logits(logits).softmax(dim=2).squeeze(0)
         return probabilities, extended[:, -tail.shape[1] :], *sums, *states_after
@@ -90,5 +90,5 @@ class SlidingWindowModule(nn.Module):
         missing = self.after_inner + n_tail - config.n_samples
         tail = functional.pad(window[:, self.after_inner :], (0, missing))
         parts = [features.energies(head), inner, features.energies(tail)]
-        normalised = self.recogniser.normalise(features.decibels(torch.cat(parts, dim=1)))
+        normalised = self.recogniser.normalise(features.from_energies(torch.cat(parts, dim=1)))
         return self.recogniser.logits_of(normalised).softmax(dim=1), window, inner

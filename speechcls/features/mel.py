@@ -1,7 +1,7 @@
 """Samples to features: batched torch modules on any device, equal to librosa's.
 
-A new kind of features is a subclass of ``LogMel``, most simply with a ``decibels`` of its own, a
-line in ``FEATURES``, and an entry in ``speechcls.config.FEATURE_KINDS``.
+A new kind of features is a subclass of ``LogMel``, most simply with a ``from_energies`` of its own,
+a line in ``FEATURES``, and an entry in ``speechcls.config.FEATURE_KINDS``.
 """
 
 import dataclasses
@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speechcls.audio.samples import Samples
-from speechcls.audio.spectrogram import Array, spectrogram
+from speechcls.audio.samples import FloatArray, Samples
+from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
 from speechcls.features.onnx_fft import PowerSpectrum
 
 _DECIBELS = 10.0 / math.log(10.0)
 _BLOCK = 4
-"""Clips transformed at once on the processor: more of them leave its cache."""
+"""Clips per block on the CPU; larger blocks exceed its cache."""
 
 
 class LogMel(nn.Module):
@@ -74,7 +74,7 @@ class LogMel(nn.Module):
         self.filters = filters
 
     def forward(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
-        """Mel energies of a batch of clips.
+        """Return features of a batch of clips.
 
         Parameters
         ----------
@@ -83,24 +83,26 @@ class LogMel(nn.Module):
 
         Returns
         -------
-        (batch, n_frames, n_mels) float32 dB, above the clip's mean energy if
-        ``config.relative``, earliest frame first; the middle of frame ``i`` is at sample
+        (batch, n_frames, n_features) float32, of mel energies in dB, above the clip's mean energy
+        if ``config.relative``, earliest frame first; the middle of frame ``i`` is at sample
         ``i * hop_length``, with a running mean its end at ``(i + 1) * hop_length``
         """
         padded = functional.pad(samples, self._margins)
         if self.onnx_power:
-            return self.decibels(self.energies(padded))
+            return self.from_energies(self.energies(padded))
         n_block = _BLOCK if samples.device.type == "cpu" else len(samples)
         blocks = torch.split(padded, n_block)
-        return torch.cat([self.decibels(self.energies(block, precision)) for block in blocks])
+        return torch.cat([self.from_energies(self.energies(block, precision)) for block in blocks])
 
     def energies(self, samples: Tensor, precision: torch.dtype = torch.float64) -> Tensor:
         """Return mel energies (batch, n_frames, n_mels) of every whole frame in ``samples``."""
         power = self.onnx_power(samples) if self.onnx_power else self._power(samples, precision)
         return functional.linear(power, self.filters).clamp(min=self.config.power_floor)
 
-    def decibels(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
-        """Return mel energies (batch, n_frames, n_mels) in dB, relative ones if so configured.
+    def from_energies(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return features of mel energies (batch, n_frames, n_mels): here the same in dB.
+
+        They are relative if so configured.
 
         Parameters
         ----------
@@ -118,7 +120,7 @@ class LogMel(nn.Module):
         return (_DECIBELS * torch.log(energy / level)).clamp(min=-self.config.range_db)
 
     def running_level(self, energy: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Exponentially weighted mean energy up to each frame.
+        """Return the exponentially weighted mean energy up to each frame.
 
         Parameters
         ----------
@@ -127,7 +129,8 @@ class LogMel(nn.Module):
 
         Returns
         -------
-        (batch, n_frames, 1) levels, and sums to go on from: of energies and of their weights
+        (batch, n_frames, 1) levels, and accumulated sums to continue from: of energies and of their
+        weights
         """
         config = self.config
         keep = math.exp(-config.hop_length / (config.sample_rate * config.running_s))
@@ -180,16 +183,16 @@ class MFCC(LogMel):
         dct = librosa.feature.mfcc(S=np.eye(config.n_mels), n_mfcc=config.n_mfcc)
         self.register_buffer("dct", torch.from_numpy(dct).float(), persistent=False)
 
-    def decibels(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
-        """Return cepstral coefficients (batch, n_frames, n_mfcc) of mel energies."""
-        return functional.linear(super().decibels(energy, level), self.dct)
+    def from_energies(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return cepstral coefficients (batch, n_frames, n_mfcc) of ``energy``, as ``LogMel``."""
+        return functional.linear(super().from_energies(energy, level), self.dct)
 
 
 FEATURES = {"mfcc": MFCC, "log-mel": LogMel}
 """The feature module of each ``FeatureConfig.kind``."""
 
 
-def clip_features(samples: Samples, kind: str, config: FeatureConfig) -> Array:
+def clip_features(samples: Samples, kind: str, config: FeatureConfig) -> FloatArray:
     """Return one kind of features of a whole clip.
 
     Parameters
@@ -204,5 +207,5 @@ def clip_features(samples: Samples, kind: str, config: FeatureConfig) -> Array:
     if kind == "spectrogram":
         return spectrogram(samples, config)
     config = dataclasses.replace(config, kind=kind)
-    features: Array = FEATURES[kind](config)(torch.from_numpy(samples)[None])[0].numpy()
+    features: FloatArray = FEATURES[kind](config)(torch.from_numpy(samples)[None])[0].numpy()
     return features

@@ -7,11 +7,12 @@ import numpy as np
 from speechcls.audio.level import CLIPPED_RATIO, clipped_ratio
 from speechcls.audio.samples import Samples, to_float, to_pcm
 from speechcls.audio.wav import wav_bytes
+from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError, DatasetError, reason_of
 from speechcls.files import is_file_name, write_atomic
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, SPEAKER_END, UNCERTAIN, name_take
 
-SAMPLE_RATE = 16_000
+SAMPLE_RATE = FeatureConfig.sample_rate
 """Hz, of the written clips."""
 _FAINT_DB = -40.0
 _RESERVED = (SCRAMBLED, UNCERTAIN, NOISE_FOLDER)

@@ -1,4 +1,4 @@
-"""What comes before the recurrence: layers that leave a quarter of the frames."""
+"""Front ends: layers before the recurrence that reduce the frame rate by four."""
 
 import math
 from typing import ClassVar
@@ -100,10 +100,10 @@ class ConvFrontEnd(FrontEnd):
         first, second = 4 * unit, 8 * unit  # channels; processors like multiples of four
         self.stages = nn.ModuleList(
             [
-                _Convolution(1, first, 5, 2, self.is_causal),
-                _Convolution(first, first, 3, 1, self.is_causal),
-                _Convolution(first, second, 3, 2, self.is_causal),
-                _Convolution(second, second, 3, 1, self.is_causal),
+                _ConvBlock(1, first, 5, 2, self.is_causal),
+                _ConvBlock(first, first, 3, 1, self.is_causal),
+                _ConvBlock(first, second, 3, 2, self.is_causal),
+                _ConvBlock(second, second, 3, 1, self.is_causal),
             ]
         )
         n_bands = math.ceil(n_features / 4)
@@ -126,7 +126,7 @@ class CausalConvFrontEnd(ConvFrontEnd):
     def states(self, batch: int) -> States:
         """Return frames of zeros, those that the kernel of each convolution begins with."""
         states, bands = [], self.n_features
-        for stage in self._in_order():
+        for stage in self._stages():
             states.append(torch.zeros(batch, stage.n_inputs, stage.width - 1, bands))
             bands = math.ceil(bands / stage.stride)
         return states
@@ -134,17 +134,17 @@ class CausalConvFrontEnd(ConvFrontEnd):
     def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
         """Return the steps (batch, n_frames / 4, size) that end in ``features``, and new states."""
         maps, after = features.unsqueeze(1), []
-        for stage, state in zip(self._in_order(), states, strict=True):
+        for stage, state in zip(self._stages(), states, strict=True):
             maps, state = stage.step(maps, state)
             after.append(state)
         projected: Tensor = self.project(maps.transpose(1, 2).flatten(2))
         return projected, after
 
-    def _in_order(self) -> "list[_Convolution]":
+    def _stages(self) -> "list[_ConvBlock]":
         return list(self.stages)  # type: ignore[arg-type]
 
 
-class _Convolution(nn.Module):
+class _ConvBlock(nn.Module):
     """One convolution with batch norm and ReLU, around which a map of equal shape is added."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Recurrent cells: the layers that torch does not have, and the facts about every cell.
+"""Recurrent cells: the layers that torch does not have, and the registry of cells.
 
 A new cell is a ``RecurrentLayer`` and an entry in ``CELLS`` here, and its equations in
 ``speechcls.explain.recurrence``. Layers that ONNX cannot express have ``prepare_for_export``, which
@@ -24,7 +24,7 @@ _N_EXPORT_DOUBLINGS = 13
 class RecurrentLayer(nn.Module):
     """One layer of one direction with one state, which is its output.
 
-    Its own weight matrices are multiplied once a frame; ``size.count_multiply_adds`` adds to that
+    Its own weight matrices are multiplied once per frame; ``size.count_multiply_adds`` adds to that
     the linear layers inside it. A cell that can stream takes a second argument, the state
     (batch, hidden_size) before the first frame.
     """
@@ -72,10 +72,10 @@ class StackedLayers(nn.Module):
 
 
 class FastRNNLayer(RecurrentLayer):
-    """h = beta h + alpha tanh(W x + U h + b): a simple cell whose state leaks but slowly.
+    """h = beta h + alpha tanh(W x + U h + b): a simple cell with a leaky state.
 
     alpha and beta are learnt, one of each a layer, and start at 0.27 and 0.88, so that the gradient
-    neither dies nor grows over the 26 blocks of frames in a second.
+    neither vanishes nor explodes over the 26 blocks of frames in a second.
 
     Source
     ------
@@ -91,21 +91,21 @@ class FastRNNLayer(RecurrentLayer):
         nn.init.orthogonal_(self.weight_hh)
         self.alpha_logit = nn.Parameter(torch.tensor(-1.0))
         self.beta_logit = nn.Parameter(torch.tensor(2.0))
-        self._leak: Callable[..., Tensor] = _leak
+        self._scan_leaky: Callable[..., Tensor] = _scan_leaky
 
     def prepare_for_export(self) -> None:
         """Script the loop, so that it goes into the graph as a loop, for clips of any length."""
-        self._leak = torch.jit.script(_leak)
+        self._scan_leaky = torch.jit.script(_scan_leaky)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return h (batch, n_frames, hidden_size) of ``inputs`` (batch, n_frames, n_inputs)."""
         alpha, beta = torch.sigmoid(self.alpha_logit), torch.sigmoid(self.beta_logit)
         driven = self.from_input(inputs).to(self.weight_hh.dtype)
-        with torch.autocast(inputs.device.type, enabled=False):  # a state needs all its digits
-            return self._leak(driven, self.weight_hh, alpha, beta)
+        with torch.autocast(inputs.device.type, enabled=False):  # a state needs full precision
+            return self._scan_leaky(driven, self.weight_hh, alpha, beta)
 
 
-def _leak(driven: Tensor, weight_hh: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+def _scan_leaky(driven: Tensor, weight_hh: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Carry a state of zeros over ``driven`` (batch, n_frames, hidden_size), frame by frame."""
     hidden = torch.zeros_like(driven[:, 0])
     outputs: list[Tensor] = []
@@ -140,7 +140,7 @@ class MinGRULayer(RecurrentLayer):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return h (batch, n_frames, hidden_size) of ``inputs`` (batch, n_frames, n_inputs)."""
-        # Not in bfloat16, as products may be: a state needs all its digits.
+        # Not in bfloat16, as products may be: a state needs full precision.
         precision = self.update.weight.dtype
         update = torch.sigmoid(self.update(inputs).to(precision))
         candidate = self.candidate(inputs).to(precision)
@@ -148,11 +148,16 @@ class MinGRULayer(RecurrentLayer):
 
 
 def scan(keep: Tensor, take: Tensor, n_doublings: int | None = None) -> Tensor:
-    """Return h (batch, n_frames, size) with ``h[t] = keep[t] * h[t - 1] + take[t]`` from zero.
+    """Return every h, ``h[t] = keep[t] * h[t - 1] + take[t]``, from a state of zeros.
 
     Parameters
     ----------
+    keep, take : (batch, n_frames, size)
     n_doublings : the sums reach back 2**n_doublings frames; None: to the first one
+
+    Returns
+    -------
+    (batch, n_frames, size)
     """
     if n_doublings is None:
         n_doublings = math.ceil(math.log2(max(2, keep.shape[1])))
@@ -183,7 +188,7 @@ class ProjectedLSTM(nn.LSTM):
     def __init__(self, n_inputs: int, hidden_size: int, num_layers: int, **settings: Any) -> None:
         if hidden_size < 2:
             raise ConfigError(
-                f"{hidden_size} is not possible; lstmp halves it", field="hidden_size"
+                f"{hidden_size} is not possible; it must be at least 2", field="hidden_size"
             )
         super().__init__(n_inputs, hidden_size, num_layers, proj_size=hidden_size // 2, **settings)
         self._is_unfolded = False
@@ -200,7 +205,7 @@ class ProjectedLSTM(nn.LSTM):
         if self._is_unfolded:
             return self._forward_unfolded(inputs)
         with warnings.catch_warnings():
-            # Torch says once that it could be faster, which nobody can change.
+            # Torch warns once of its speed, which is inherent to projections.
             warnings.filterwarnings("ignore", "LSTM with projections is not supported")
             return super().forward(inputs)
 
@@ -226,16 +231,16 @@ class Cell:
     """Makes the layers, from ``n_inputs, hidden_size, num_layers, dropout=...`` and, for both
     directions, ``bidirectional=True``; they are called as ``torch.nn.RNN`` with ``batch_first``."""
     about: str
-    """Line of its architecture in the list of all: who published it."""
-    about_both: str = ""
+    """One-line description with reference."""
+    about_bidirectional: str = ""
     """The same of the architecture of both directions; empty where there is none."""
     can_stream: bool = False
     """Whether the layers can start from states, as ``torch.nn.RNN`` does."""
     n_states: int = 1
-    """Tensors (num_layers, batch, hidden_size) in these states; more than one are a tuple."""
+    """Number of states (num_layers, batch, hidden_size), if it can stream; several are a tuple."""
     output_divisor: int = 1
     """Outputs of a direction have ``hidden_size // output_divisor`` values."""
-    is_frame_by_frame: bool = False
+    without_front_end: bool = False
     """Whether its own architectures have no front end, as in the textbooks."""
 
 
@@ -248,7 +253,7 @@ CELLS: dict[str, Cell] = {
             "Elman 1990, frame by frame.",
             "Both directions, Schuster & Paliwal 1997.",
             can_stream=True,
-            is_frame_by_frame=True,
+            without_front_end=True,
         ),
         Cell(
             "fastrnn",

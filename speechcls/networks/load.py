@@ -5,7 +5,7 @@ import torch
 from speechcls.artifact.format import WEIGHTS, Artifact
 from speechcls.artifact.store import load_weights
 from speechcls.errors import ArtifactError
-from speechcls.labels import label_of_words
+from speechcls.labels import label_indices
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 
 
@@ -21,11 +21,11 @@ def load_backbone(recogniser: Recogniser, source: Artifact) -> None:
     state = recogniser.state_dict()
     output_layer = f"network.{recogniser.network.output_layer}."
     backbone = {name for name in state if not name.startswith(output_layer)}
-    if misfits := sorted(
+    if mismatched := sorted(
         name for name in backbone if name not in weights or weights[name].shape != state[name].shape
     ):
         raise ArtifactError(
-            f"{source.path / WEIGHTS}: does not fit config.json ({', '.join(misfits[:3])});"
+            f"{source.path / WEIGHTS}: does not fit config.json ({', '.join(mismatched[:3])});"
             " copy the model again"
         )
     recogniser.load_state_dict(
@@ -44,7 +44,7 @@ def load_recogniser(artifact: Artifact) -> Recogniser:
     ArtifactError
         When the model's weights are missing, damaged or of another network.
     """
-    label_of_output = label_of_words(artifact.words, artifact.labels)
+    label_of_output = label_indices(artifact.words, artifact.labels)
     recogniser = build_recogniser(artifact.features, artifact.network, label_of_output, seed=0)
     weights = {name: torch.from_numpy(array) for name, array in load_weights(artifact).items()}
     try:

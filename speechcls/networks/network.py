@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from speechcls.config import NetworkConfig
 
 States = list[Tensor]
-"""What a network that streams keeps from one step to the next; all zeros at the start."""
+"""States of a streaming network between steps; zeros at the start."""
 
 
 class Network(nn.Module):
@@ -21,7 +21,7 @@ class Network(nn.Module):
 
     Parameters
     ----------
-    config : what the user chose; a network may ignore what makes no sense for it
+    config : what the user chose; fields that do not apply are ignored
     n_features : values in a frame
     n_outputs : number of words
     """
@@ -31,7 +31,7 @@ class Network(nn.Module):
     can_stream: ClassVar[bool] = False
     """Whether it can be built with the readout ``stream``."""
     output_layer: ClassVar[str] = "output"
-    """Attribute of its last layer, which training from another model draws anew."""
+    """Attribute of its last layer, which training from another model reinitialises."""
     frames_per_step: int = 1
     """Frames for which ``step`` returns one row of logits."""
     is_streaming: bool = False
@@ -39,13 +39,13 @@ class Network(nn.Module):
 
     def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
         super().__init__()
-        self.is_streaming = config.readout == "stream"
+        self.is_streaming = config.is_streaming
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (batch, n_outputs) of ``features`` (batch, n_frames, n_features).
 
         Batch and frames may be any number, in the exported graph too: take them from
-        ``features.shape``, not from ``len(features)``, which the exporter writes down as it is.
+        ``features.shape``, not from ``len(features)``, which the exporter stores as a constant.
         """
         raise NotImplementedError
 

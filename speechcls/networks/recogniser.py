@@ -20,27 +20,34 @@ class Recogniser(nn.Module):
 
     feature_mean: Tensor
     feature_std: Tensor
-    members: Tensor
+    label_of_word: Tensor
+    """(n_outputs, n_labels), 1 where the word counts as the label."""
 
     def __init__(
         self, features: FeatureConfig, network: NetworkConfig, label_of_output: Sequence[int]
     ) -> None:
         super().__init__()
-        if network.readout == "stream" and not features.running_s:
+        if network.is_streaming and not features.running_s:
             raise ConfigError(
-                "a stream has no mean of the whole clip; set running_s to 1, say", field="readout"
+                "a stream has no mean of the whole clip; set running_s, for example to 1",
+                field="readout",
             )
         self.features = FEATURES[features.kind](features)
         n_outputs = len(label_of_output)
         self.network = build_network(network, features.n_features, n_outputs)
         self.register_buffer("feature_mean", torch.zeros(features.n_features))
         self.register_buffer("feature_std", torch.ones(features.n_features))
-        self.sums = list(label_of_output) != list(range(n_outputs))
-        members = nn.functional.one_hot(torch.tensor(label_of_output)).float()
-        self.register_buffer("members", members, persistent=False)  # (n_outputs, n_labels)
+        self.merges_words = list(label_of_output) != list(range(n_outputs))
+        label_of_word = nn.functional.one_hot(torch.tensor(label_of_output)).float()
+        self.register_buffer("label_of_word", label_of_word, persistent=False)
 
     def extract_features(self, samples: Tensor) -> Tensor:
-        """Return standardised features of ``samples`` (batch, n_samples)."""
+        """Return standardised features (batch, n_frames, n_features) of ``samples``.
+
+        Parameters
+        ----------
+        samples : (batch, n_samples)
+        """
         return self.normalise(self.features(samples))
 
     def normalise(self, features: Tensor) -> Tensor:
@@ -49,17 +56,22 @@ class Recogniser(nn.Module):
 
     def merge_word_logits(self, logits: Tensor) -> Tensor:
         """Return logits (..., n_labels) of the network's logits (..., n_outputs)."""
-        if not self.sums:
+        if not self.merges_words:
             return logits
         # The logarithm of a probability is a logit of it.
-        return (logits.softmax(dim=-1) @ self.members).clamp(min=1e-30).log()
+        return (logits.softmax(dim=-1) @ self.label_of_word).clamp(min=1e-30).log()
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return logits (batch, n_labels) of ``samples`` (batch, n_samples)."""
         return self.logits_of(self.extract_features(samples))
 
     def logits_of(self, features: Tensor) -> Tensor:
-        """Return logits (batch, n_labels) of standardised features."""
+        """Return logits (batch, n_labels) of standardised ``features``.
+
+        Parameters
+        ----------
+        features : (batch, n_frames, n_features)
+        """
         logits = self.merge_word_logits(self.network(features))
         return select_peak_step(logits) if logits.dim() == 3 else logits
 

@@ -13,7 +13,7 @@ from speechcls.networks.network import Network, States
 
 
 class Readout(nn.Module):
-    """Makes one vector of all frames.
+    """Pools all frames into one vector.
 
     ``last`` takes the state after the whole clip: of the forward direction at the last frame, of
     the backward direction at the first. ``mean`` averages the frames. ``attention`` averages them
@@ -47,7 +47,7 @@ class Readout(nn.Module):
 
 
 class Recurrent(Network):
-    """Recurrent layers, a readout and one linear layer; subclasses choose what is in them."""
+    """Recurrent layers, a readout and one linear layer; subclasses choose cell, front and heads."""
 
     cell: ClassVar[Cell]
     bidirectional: ClassVar[bool] = False
@@ -140,12 +140,14 @@ def plain_network(
     cell: Cell, bidirectional: bool = False, front: type[FrontEnd] | None = BlockFrontEnd
 ) -> type[Recurrent]:
     """Return the class of networks that have one kind of cell and nothing of their own."""
-    is_both, of_cell, before = bidirectional, cell, front
+    is_bidirectional, of_cell, before = bidirectional, cell, front
 
     class PlainNetwork(Recurrent):
-        __doc__ = of_cell.about_both if is_both else of_cell.about
-        cell, bidirectional, front = of_cell, is_both, before
+        __doc__ = of_cell.about_bidirectional if is_bidirectional else of_cell.about
+        cell, bidirectional, front = of_cell, is_bidirectional, before
         feature_kind = "log-mel" if before else "mfcc"
-        can_stream = of_cell.can_stream and not is_both and (before is None or before.is_causal)
+        can_stream = (
+            of_cell.can_stream and not is_bidirectional and (before is None or before.is_causal)
+        )
 
     return PlainNetwork

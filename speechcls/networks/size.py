@@ -50,7 +50,7 @@ def fit_size(
         chosen = width
     if chosen is None:
         raise ConfigError(
-            f"{network.arch} with {n_outputs} outputs has no {size} form below"
+            f"{network.arch} with {n_outputs} outputs does not fit below"
             f" {SIZES[size]:,} parameters; choose a larger one",
             field="size",
         )
@@ -65,22 +65,30 @@ def count_parameters(network: nn.Module) -> int:
 def count_multiply_adds(network: nn.Module, features: Tensor) -> int:
     """Return the multiply-adds of one pass over ``features`` (1, n_frames, n_features).
 
-    Counted are the products by weight matrices in recurrent, linear and convolutional layers.
+    Counted are the products by weight matrices in recurrent, linear, convolutional and (self-)
+    attention layers.
     """
     total = 0
 
     def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
-        n_weights = sum(p.numel() for p in layer.parameters(recurse=False) if p.dim() > 1)
-        if isinstance(layer, nn.RNNBase | RecurrentLayer):
-            n_uses = inputs[0].shape[1]  # once a frame
+        # An attention layer does not call the linear layer inside it.
+        is_attention = isinstance(layer, nn.MultiheadAttention)
+        n_weights = sum(p.numel() for p in layer.parameters(recurse=is_attention) if p.dim() > 1)
+        if isinstance(layer, nn.MultiheadAttention):
+            n_uses = inputs[0].numel() // layer.embed_dim  # once per step
+        elif isinstance(layer, nn.RNNBase | RecurrentLayer):
+            n_uses = inputs[0].shape[1]  # once per frame
         elif isinstance(layer, nn.Linear):
             n_uses = output.numel() // layer.out_features
         else:
             n_uses = output.numel() // output.shape[1]  # once at each place of the map
         total += n_weights * n_uses
 
-    counted = (nn.RNNBase, RecurrentLayer, nn.Linear, nn.Conv1d, nn.Conv2d)
+    counted = (
+        *(nn.RNNBase, RecurrentLayer, nn.MultiheadAttention),
+        *(nn.Linear, nn.Conv1d, nn.Conv2d),
+    )
     hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, counted)]
     try:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Every network by its name: those of each recurrent cell, those with convolutions, and your own.
+"""Registry of all network architectures by name.
 
 A new architecture is a subclass of ``network.Network`` and a line in ``NETWORKS``.
 """
@@ -42,11 +42,13 @@ class AttBiLSTM(Recurrent):
 def _plain_networks() -> Iterator[tuple[str, type[Recurrent]]]:
     """Yield name and class of the networks of each cell: first of one direction, then of both."""
 
-    def of(cell: Cell, is_both: bool) -> type[Recurrent]:
-        return plain_network(cell, is_both, None if cell.is_frame_by_frame else BlockFrontEnd)
+    def of(cell: Cell, bidirectional: bool) -> type[Recurrent]:
+        return plain_network(cell, bidirectional, None if cell.without_front_end else BlockFrontEnd)
 
     yield from ((cell.name, of(cell, False)) for cell in CELLS.values())
-    yield from ((f"bi{cell.name}", of(cell, True)) for cell in CELLS.values() if cell.about_both)
+    yield from (
+        (f"bi{cell.name}", of(cell, True)) for cell in CELLS.values() if cell.about_bidirectional
+    )
 
 
 NETWORKS: dict[str, type[Network]] = {
@@ -55,7 +57,7 @@ NETWORKS: dict[str, type[Network]] = {
     "att-bigru": AttBiGRU,
     "att-bilstm": AttBiLSTM,
 }
-"""Every architecture by its name on the command line."""
+"""Every architecture by its name."""
 
 
 def find_network(arch: str) -> type[Network]:
@@ -80,14 +82,14 @@ def build_network(config: NetworkConfig, n_features: int, n_outputs: int) -> Net
         When there is no such architecture, or it cannot be built with these settings.
     """
     network = find_network(config.arch)
-    if config.readout == "stream" and not network.can_stream:
+    if config.is_streaming and not network.can_stream:
         able = ", ".join(name for name, each in NETWORKS.items() if each.can_stream)
         raise ConfigError(f"{config.arch} cannot run on a stream; {able} can", field="arch")
     return network(config, n_features, n_outputs)
 
 
 def feature_kind(arch: str) -> str:
-    """Return the kind of features that suits an architecture.
+    """Return the network's default kind of features.
 
     A front end learns its own way from bands to what the recurrence needs; without one, cepstral
     coefficients do it.

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechcls.audio.spectrogram import SPECTROGRAM_DB, Array
+from speechcls.audio.samples import FloatArray as Array
+from speechcls.audio.spectrogram import SPECTROGRAM_DB
 from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.render.figures import DIVERGING, GREY, LEVELS, PALETTE, as_text, new_figure
 
@@ -124,7 +125,7 @@ def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
         # The first coefficient is much larger than the others.
         most = float(np.quantile(np.abs(values[:, 1:]), COLOUR_QUANTILE)) or 1.0
         colours, limits = DIVERGING, (-most, most)
-    return _features_over_time(title, about.row, values, config, colours, limits, edges)
+    return _features_over_time(title, about.value_name, values, config, colours, limits, edges)
 
 
 def _features_over_time(

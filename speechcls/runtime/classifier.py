@@ -35,17 +35,27 @@ C = TypeVar("C", bound=Clip | SpeechclsError)
 def as_classifier(
     model: "Classifier | str | os.PathLike[str]", jobs: int | None = None
 ) -> "Classifier":
-    """Return a classifier as it is, or the one that runs the model in a folder."""
+    """Return a classifier as it is, or the one that runs the model in a folder.
+
+    Parameters
+    ----------
+    jobs : threads of a classifier that is loaded (default: one for each core)
+
+    Raises
+    ------
+    ArtifactError
+        When the model is missing, damaged, not of speechcls, or written by a newer speechcls.
+    """
     return model if isinstance(model, Classifier) else Classifier.load(model, jobs)
 
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """The answer of a model to one clip."""
+    """Prediction of a model for one clip."""
 
     label: str
     probability: float
-    """Of ``label``; of the likeliest label where the answer is ``_uncertain_``."""
+    """Of ``label``; of the likeliest label where ``label`` is ``_uncertain_``."""
     probabilities: dict[str, float]
     """Of every label, likeliest first."""
     start_s: float = 0.0
@@ -54,6 +64,20 @@ class Prediction:
     """None where the probabilities did not come from a clip."""
     is_part: bool = False
     """Whether the clip is longer than the window: then it was run on its loudest part."""
+
+    def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
+        """Return label and probabilities, rounded to six decimals, as JSON-ready values.
+
+        Parameters
+        ----------
+        top_k : number of labels among the probabilities; None: all
+        """
+        ranked = list(self.probabilities.items())[:top_k]
+        return {
+            "label": self.label,
+            "probability": round(self.probability, 6),
+            "probabilities": {label: round(probability, 6) for label, probability in ranked},
+        }
 
     def __repr__(self) -> str:
         part = f", start_s={self.start_s:.2f}" if self.is_part else ""
@@ -120,8 +144,8 @@ class Classifier:
         if not fits:
             raise ArtifactError(
                 f"{self.artifact.path / ONNX}: does not fit config.json ({n_samples} samples in,"
-                f" {n_labels} probabilities out, same labels): parts of two models; copy the model"
-                " again"
+                f" {n_labels} probabilities out, same labels): files of different models are mixed;"
+                " copy the model again"
             )
 
     @classmethod
@@ -139,7 +163,7 @@ class Classifier:
         Raises
         ------
         ArtifactError
-            When the model is missing, damaged, foreign, or written by a newer speechcls.
+            When the model is missing, damaged, not of speechcls, or written by a newer speechcls.
         ConfigError
             When the device is not available.
         """

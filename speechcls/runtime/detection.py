@@ -24,10 +24,10 @@ _WORD_S = 0.34
 """Length of a word where it is not known."""
 _SHORTEST_S, _LONGEST_S = 0.2, 0.8
 """Of a word."""
-_CAUSAL_FIRST_S, _CAUSAL_MIDDLE_S = 0.10, 0.35
-"""From a word's middle until a causal network's posterior opens a segment, and is highest."""
+_CAUSAL_FIRST_S, _CAUSAL_PEAK_S = 0.10, 0.35
+"""From a word's centre until a causal network's posterior opens a segment, and is highest."""
 _WINDOW_BIAS_S = 0.02
-"""How much earlier than at a word's middle the posterior of windows is highest."""
+"""How much earlier than at a word's centre the posterior of windows is highest."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,17 @@ class Event:
 
     @property
     def centre_s(self) -> float:
-        """The middle of the word."""
+        """The centre of the word."""
         return (self.start_s + self.end_s) / 2
+
+    def to_dict(self) -> dict[str, str | float]:
+        """Return the fields, rounded to milliseconds and six decimals, as JSON-ready values."""
+        return {
+            "start_s": round(self.start_s, 3),
+            "end_s": round(self.end_s, 3),
+            "label": self.label,
+            "probability": round(self.probability, 6),
+        }
 
 
 class Detector:
@@ -52,7 +61,7 @@ class Detector:
 
     The segment in which a label's smoothed posterior is above a low level is one word if it reaches
     the label's detection threshold. With a model of windows the posterior is high for as long as
-    the window holds all of the word, so that the word's middle is that of the segment, half a
+    the window holds all of the word, so that the word's centre is that of the segment, half a
     window earlier, and its length is what the segment is shorter than the window. With a causal
     model it is high just after the word's end.
 
@@ -82,7 +91,7 @@ class Detector:
         n_smoothed = max(1, round(settings.smoothing_s / stream.every_s))
         self._recent: deque[Probabilities] = deque(maxlen=n_smoothed)
         self._delay_s = stream.every_s * (n_smoothed - 1) / 2
-        self._n_least = max(1, round(settings.min_s / stream.every_s))
+        self._min_steps = max(1, round(settings.min_s / stream.every_s))
         self._open: list[_Segment | None] = [None] * len(self._labels)
         self._waiting: list[Event] = []
         self._last: Event | None = None
@@ -102,7 +111,7 @@ class Detector:
         return self._release(np.inf)
 
     def _step(self, time_s: float, row: Probabilities) -> list[Event]:
-        """Take in the posteriors (n_labels,) of one time; return the events that they complete."""
+        """Process the posteriors (n_labels,) of one time; return the events that they complete."""
         self._recent.append(row)
         smooth = np.mean(self._recent, axis=0)
         now_s = time_s - self._delay_s
@@ -112,7 +121,7 @@ class Detector:
                 if segment is None:
                     segment = self._open[i] = _Segment(now_s)
                 segment.add(now_s, probability)
-                if self._eager and segment.n_times == self._n_least:
+                if self._eager and segment.n_times == self._min_steps:
                     self._waiting.append(self._event(i, segment))
             elif segment is not None:
                 self._close(i, segment)
@@ -120,7 +129,7 @@ class Detector:
 
     def _close(self, i: int, segment: "_Segment") -> None:
         self._open[i] = None
-        is_word = segment.highest >= self._thresholds[i] and segment.n_times >= self._n_least
+        is_word = segment.highest >= self._thresholds[i] and segment.n_times >= self._min_steps
         if not self._eager and is_word:
             self._waiting.append(self._event(i, segment))
 
@@ -128,19 +137,19 @@ class Detector:
         """Return the word that a segment stands for."""
         half_s = _WORD_S / 2
         if self._is_causal:
-            middle_s = (
+            centre_s = (
                 segment.first_s - _CAUSAL_FIRST_S
                 if self._eager
-                else segment.centre_s - _CAUSAL_MIDDLE_S
+                else segment.centre_s - _CAUSAL_PEAK_S
             )
         elif self._eager:  # the window has just come to hold the end of the word
-            middle_s = segment.first_s - half_s
+            centre_s = segment.first_s - half_s
         else:
-            middle_s = segment.centre_s - self._window_s / 2 + _WINDOW_BIAS_S
+            centre_s = segment.centre_s - self._window_s / 2 + _WINDOW_BIAS_S
             width_s = segment.last_s - segment.first_s + self._every_s
             half_s = min(max(self._window_s - width_s, _SHORTEST_S), _LONGEST_S) / 2
-        start_s = max(0.0, middle_s - half_s)
-        return Event(start_s, max(start_s, middle_s + half_s), self._labels[i], segment.highest)
+        start_s = max(0.0, centre_s - half_s)
+        return Event(start_s, max(start_s, centre_s + half_s), self._labels[i], segment.highest)
 
     def _release(self, now_s: float) -> list[Event]:
         """Return the waiting events that no later one can suppress."""
@@ -155,16 +164,16 @@ class Detector:
         for event in sorted(ready, key=lambda event: event.centre_s):
             if event not in self._waiting:
                 continue
-            rivals = [
+            overlapping = [
                 other
                 for other in self._waiting
                 if abs(other.centre_s - event.centre_s) < self._refractory_s
             ]
-            best = max(rivals, key=lambda other: other.probability)
-            for rival in rivals:
-                self._waiting.remove(rival)
-            is_echo = self._last and best.centre_s - self._last.centre_s < self._refractory_s
-            if not is_echo:
+            best = max(overlapping, key=lambda other: other.probability)
+            for other in overlapping:
+                self._waiting.remove(other)
+            is_repeat = self._last and best.centre_s - self._last.centre_s < self._refractory_s
+            if not is_repeat:
                 self._last = best
                 found.append(best)
         return found
@@ -180,7 +189,7 @@ class _Segment:
         self._moment = self._weight = 0.0
 
     def add(self, time_s: float, probability: float) -> None:
-        """Take in one more posterior."""
+        """Process one more posterior."""
         self.last_s = time_s
         self.highest = max(self.highest, probability)
         self.n_times += 1
@@ -189,7 +198,7 @@ class _Segment:
 
     @property
     def centre_s(self) -> float:
-        """The middle, weighted by probability."""
+        """The centre, weighted by probability."""
         return self._moment / self._weight
 
 
@@ -225,17 +234,19 @@ def choose_thresholds(
     Raises
     ------
     ConfigError
-        When the model does not know a label, or the threshold is not in 0 .. 1.
+        When the model has no such label, or the threshold is not in 0 .. 1.
+    ArtifactError
+        When the model's calibration is damaged.
     """
-    asked = labels or [label for label in artifact.labels if label not in (UNKNOWN, SILENCE)]
-    if unknown := [label for label in asked if label not in artifact.labels]:
+    chosen = labels or [label for label in artifact.labels if label not in (UNKNOWN, SILENCE)]
+    if unknown := [label for label in chosen if label not in artifact.labels]:
         raise ConfigError(
-            f"the model does not know {', '.join(unknown)}; it has {', '.join(artifact.labels)}",
+            f"the model has no label {', '.join(unknown)}; it has {', '.join(artifact.labels)}",
             field="labels",
         )
     check_threshold(threshold)
     if threshold is not None:
-        return dict.fromkeys(asked, threshold)
+        return dict.fromkeys(chosen, threshold)
     calibration = load_calibration(artifact)
     own = calibration.thresholds if calibration else {}
-    return {label: own.get(label, DEFAULT_THRESHOLD) for label in asked}
+    return {label: own.get(label, DEFAULT_THRESHOLD) for label in chosen}

@@ -32,7 +32,7 @@ def open_session(
 
     Parameters
     ----------
-    n_threads : that share one run; several runs at once, on one thread each, do more work
+    n_threads : threads per run; for throughput run several sessions of one thread
 
     Raises
     ------
@@ -107,7 +107,13 @@ def run_windows(
 
 
 def temperature_of(artifact: Artifact) -> float:
-    """Return the temperature of the model's calibration; 1 where it has none."""
+    """Return the temperature of the model's calibration; 1 where it has none.
+
+    Raises
+    ------
+    ArtifactError
+        When the calibration is damaged.
+    """
     calibration = load_calibration(artifact)
     return 1.0 if calibration is None else calibration.temperature
 

@@ -39,7 +39,7 @@ class PosteriorStream:
     Raises
     ------
     ArtifactError
-        When the model is of a speechcls that knew no streams, or damaged.
+        When the model is damaged, or written before streaming was supported.
     ConfigError
         When ``every_s`` is impossible.
     """
@@ -48,13 +48,12 @@ class PosteriorStream:
         path = artifact.path / STREAM
         if not path.is_file():
             raise ArtifactError(
-                f"{path}: no such file; this model was made by a speechcls that knew clips only,"
-                " train it again"
+                f"{path}: no such file; the model predates streaming; train it again"
             )
         self.artifact = artifact
         self.labels = artifact.labels
         self.sample_rate = artifact.features.sample_rate
-        self.is_causal = artifact.network.readout == "stream"
+        self.is_causal = artifact.network.is_streaming
         self.temperature = temperature_of(artifact)
         self._session = open_session(path)
         step = int(self._session.get_modelmeta().custom_metadata_map["step"])

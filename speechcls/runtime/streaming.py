@@ -38,9 +38,9 @@ class StreamingClassifier:
     Raises
     ------
     ArtifactError
-        When the model is damaged, or of a speechcls that knew no streams.
+        When the model is damaged, or written before streaming was supported.
     ConfigError
-        When the model does not know a label, or a setting is impossible.
+        When the model has no such label, or a setting is impossible.
 
     Examples
     --------
@@ -103,9 +103,10 @@ class StreamingClassifier:
         Raises
         ------
         ArtifactError
-            When the model is missing, damaged, foreign, or of a speechcls that knew no streams.
+            When the model is missing, damaged, not of speechcls, or written before streaming was
+            supported.
         ConfigError
-            When the model does not know a label, or a setting is impossible.
+            When the model has no such label, or a setting is impossible.
         """
         artifact = load_artifact(Path(path))
         return cls(artifact, threshold, labels, settings, every_s, eager, sample_rate)

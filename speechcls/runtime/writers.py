@@ -23,22 +23,22 @@ WriteEvent = Callable[[str, "Event"], None]
 """Writes an event in the recording at a path."""
 WriteLive = Callable[["Event", float], None]
 """Writes an event of a live stream, and the time at which it was reported, seconds."""
-Open = TypeVar("Open")
+Opener = TypeVar("Opener")
 
 
 @dataclass(frozen=True)
-class Format(Generic[Open]):
+class Format(Generic[Opener]):
     """One way to write predictions or events."""
 
-    open: Open
+    open: Opener
     """Returns a function that writes one of them to a stream."""
     about: str = ""
     """What the name does not say, for help texts."""
-    holds_one: bool = False
+    single_recording: bool = False
     """Whether it has no place for the name of a recording, and so describes only one."""
 
 
-def choose_format(formats: Mapping[str, Format[Open]], name: str) -> Format[Open]:
+def choose_format(formats: Mapping[str, Format[Opener]], name: str) -> Format[Opener]:
     """Return the format of a name.
 
     Raises
@@ -51,7 +51,7 @@ def choose_format(formats: Mapping[str, Format[Open]], name: str) -> Format[Open
     return formats[name]
 
 
-def describe_formats(formats: Mapping[str, Format[Open]]) -> str:
+def describe_formats(formats: Mapping[str, Format[Opener]]) -> str:
     """Return the names of all formats and what they are, for a help text."""
     texts = [f"{name} ({f.about})" if f.about else name for name, f in formats.items()]
     return f"{', '.join(texts[:-1])} or {texts[-1]}" if texts[1:] else "".join(texts)
@@ -81,14 +81,7 @@ def _predictions_as_csv(stream: TextIO, top_k: int | None) -> WritePrediction:
 
 def _predictions_as_json(stream: TextIO, top_k: int | None) -> WritePrediction:
     def write(path: str, prediction: "Prediction") -> None:
-        ranked = list(prediction.probabilities.items())[:top_k]
-        line = {
-            "path": path,
-            "label": prediction.label,
-            "probability": round(prediction.probability, 6),
-            "probabilities": {label: round(probability, 6) for label, probability in ranked},
-        }
-        print(json.dumps(line), file=stream)
+        print(json.dumps({"path": path} | prediction.to_dict(top_k)), file=stream)
 
     return write
 
@@ -125,7 +118,7 @@ def _events_as_csv(stream: TextIO) -> WriteEvent:
 
 def _events_as_jsonl(stream: TextIO) -> WriteEvent:
     def write(path: str, event: "Event") -> None:
-        print(json.dumps({"path": path} | _event_object(event)), file=stream)
+        print(json.dumps({"path": path} | event.to_dict()), file=stream)
 
     return write
 
@@ -148,15 +141,6 @@ def _event_columns(event: "Event") -> list[str]:
     return [*times, event.label, f"{event.probability:.4f}"]
 
 
-def _event_object(event: "Event") -> dict[str, str | float]:
-    return {
-        "start_s": round(event.start_s, 3),
-        "end_s": round(event.end_s, 3),
-        "label": event.label,
-        "probability": round(event.probability, 6),
-    }
-
-
 def _srt_time(seconds: float) -> str:
     whole, ms = divmod(round(1e3 * seconds), 1_000)
     return f"{whole // 3_600:02}:{whole // 60 % 60:02}:{whole % 60:02},{ms:03}"
@@ -170,7 +154,7 @@ def _live_as_tsv(stream: TextIO) -> WriteLive:
 
 def _live_as_json(stream: TextIO) -> WriteLive:
     def write(event: "Event", reported_s: float) -> None:
-        line = {"time_s": round(event.centre_s, 3)} | _event_object(event)
+        line = {"time_s": round(event.centre_s, 3)} | event.to_dict()
         print(json.dumps(line | {"heard_s": round(reported_s, 3)}), file=stream)
 
     return write
@@ -189,12 +173,12 @@ EVENT_FORMATS: dict[str, Format[Callable[[TextIO], WriteEvent]]] = {
     "tsv": Format(_events_as_tsv),
     "csv": Format(_events_as_csv),
     "jsonl": Format(_events_as_jsonl, "one JSON object per line"),
-    "audacity": Format(_events_as_labels, "a label track", holds_one=True),
-    "srt": Format(_events_as_srt, "subtitles", holds_one=True),
+    "audacity": Format(_events_as_labels, "a label track", single_recording=True),
+    "srt": Format(_events_as_srt, "subtitles", single_recording=True),
 }
 """Path, start and end in seconds, label, probability."""
 LIVE_FORMATS: dict[str, Format[Callable[[TextIO], WriteLive]]] = {
     "tsv": Format(_live_as_tsv),
     "jsonl": Format(_live_as_json, "one JSON object per line"),
 }
-"""Seconds to the middle of the word, label, probability; in JSON more."""
+"""Seconds to the centre of the word, label, probability; in JSON more."""

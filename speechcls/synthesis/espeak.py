@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from speechcls.audio.samples import PCM, Samples
+from speechcls.audio.samples import PCM, PCM_SCALE, Samples
 from speechcls.audio.wav import wav_bytes
+from speechcls.config import FeatureConfig
 from speechcls.errors import AudioError, ConfigError, DatasetError, reason_of
 from speechcls.files import is_file_name, write_atomic
 from speechcls.labels import name_take
 
-SAMPLE_RATE = 16_000  # Hz, of the written clips
+SAMPLE_RATE = FeatureConfig.sample_rate  # Hz, of the written clips
 
 # Of 104 variants, measured on 20 words in 8 English accents, we leave out those without voice
 # (whisper, whisperf, caleb: periodicity 0.26-0.41, else 0.48-0.99), those that a classifier trained
@@ -137,7 +138,7 @@ class Speaker:
             self._libc.srand(0)  # and for the noise of the klatt voices
             if engine.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, 1, None, None):  # 1: UTF-8
                 raise AudioError(f"{name}: espeak-ng fails at {text!r}; use another voice")
-        return np.frombuffer(b"".join(chunks), np.int16).astype(np.float32) / np.float32(32768)
+        return np.frombuffer(b"".join(chunks), np.int16).astype(np.float32) / np.float32(PCM_SCALE)
 
 
 def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:

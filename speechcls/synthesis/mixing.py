@@ -287,7 +287,7 @@ def _word(store: ClipStore, index: int, start: int, dataset: Dataset) -> Word:
         (start + first) / store.sample_rate,
         (start + last) / store.sample_rate,
         example.label,
-        dataset.name_of(example.path),
+        dataset.relative_name(example.path),
         example.speaker or "",
     )
 

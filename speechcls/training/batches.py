@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from speechcls.audio.samples import PCM_SCALE
 from speechcls.config import TrainConfig
-from speechcls.data.corpus import Corpus, mean_command_count
+from speechcls.data.corpus import Corpus
 from speechcls.features.mel import FEATURES
-from speechcls.labels import SCRAMBLED, SILENCE, UNKNOWN
+from speechcls.labels import SCRAMBLED, SILENCE, UNKNOWN, mean_command_count
 from speechcls.training.augment import AugmentationContext, augment, is_augmenting, make_non_words
 from speechcls.training.noise import babble, coloured_noise, cut_noise, random_gain_noise
 
@@ -80,7 +81,7 @@ class Batches:
         self._words = torch.from_numpy(corpus.word_index).to(device)
         generator = torch.Generator().manual_seed(config.seed)
         coloured = coloured_noise(_COLOURED_S * self._sample_rate, generator)
-        recorded = torch.from_numpy(corpus.noise).float() / 32_768.0
+        recorded = torch.from_numpy(corpus.noise).float() / PCM_SCALE
         training = np.flatnonzero(corpus.split == "train")
         self._validation = torch.from_numpy(np.flatnonzero(corpus.split == "validation"))
         names = np.array(corpus.labels)[corpus.label_index[training]]
@@ -256,4 +257,4 @@ class Batches:
 
 def _amplitudes(windows: Tensor) -> Tensor:
     """Return int16 ``windows`` (batch, n_samples) as float32 in [-1, 1]."""
-    return windows * (1 / 32_768)
+    return windows * (1 / PCM_SCALE)

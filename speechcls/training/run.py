@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 
 from speechcls.artifact.format import Artifact
-from speechcls.artifact.store import check_place, load_artifact
+from speechcls.artifact.store import check_can_save, load_artifact
 from speechcls.config import MODELS
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.examples import Dataset
 from speechcls.data.layouts import load_dataset
 from speechcls.errors import ArtifactError, DatasetError
 from speechcls.evaluation.metrics import Scores
-from speechcls.labels import SILENCE, label_of_words
+from speechcls.labels import SILENCE, label_indices
 from speechcls.networks.load import load_backbone
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.size import count_parameters, fit_size
@@ -132,7 +132,7 @@ def train(
     if not isinstance(data, Dataset):
         data = load_dataset(data, settings.data.pattern, settings.data.noise)
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
-    check_place(place, force)
+    check_can_save(place, force)
     on, settings = choose_device(device), _choose_kind(settings)
     corpus = _read_corpus(data, settings, jobs or default_jobs(), verify, callbacks)
     return train_on_corpus(plan_training(corpus, settings, on), place, force, callbacks)
@@ -181,13 +181,13 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
         When a streaming network has no background sound.
     """
     network = settings.network
-    if network.readout == "stream" and corpus.labels[-1] != SILENCE:
+    if network.is_streaming and corpus.labels[-1] != SILENCE:
         raise DatasetError(
             "no background sound, which a streaming model needs; name a folder of it", field="noise"
         )
     if settings.size:
         network = fit_size(settings.size, corpus.features, network, len(corpus.words))
-    label_of_output = label_of_words(corpus.words, corpus.labels)
+    label_of_output = label_indices(corpus.words, corpus.labels)
     seed = settings.training.seed
     recogniser = build_recogniser(corpus.features, network, label_of_output, seed)
     if settings.from_model:

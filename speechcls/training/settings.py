@@ -30,7 +30,7 @@ from speechcls.config import (
     TrainConfig,
     describe_fields,
 )
-from speechcls.errors import ConfigError
+from speechcls.errors import ConfigError, reason_of
 
 Sections = Mapping[str, Mapping[str, Any]]
 """Given settings, by section and field."""
@@ -123,7 +123,7 @@ class TrainSettings:
                 f"is fixed by the model to start from ({self.from_model}); leave it out",
                 field=changed[0],
             )
-        if self.training.recipe == STREAM and source.network.readout != "stream":
+        if self.training.recipe == STREAM and not source.network.is_streaming:
             raise ConfigError(f"{self.from_model}: is not a streaming model", field="from_model")
         return dataclasses.replace(
             self,
@@ -212,8 +212,7 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ConfigError(f"{path}: {reason}; name a config file") from error
+        raise ConfigError(f"{path}: {reason_of(error)}; name a config file") from error
     except ValueError as error:  # of both parsers, and of text that is not UTF-8
         raise ConfigError(f"{path}: neither TOML nor JSON ({error}); correct the file") from error
     if not isinstance(content, dict):

@@ -103,7 +103,7 @@ SPOILT = {
     "version of text": (change_config(format_version="one"), ["MODEL/config.json: damaged", AGAIN]),
     "graph missing": (
         remove("model.onnx"),
-        ["MODEL: not a speechcls model (no model.onnx); name a folder that speechcls train wrote"],
+        ["MODEL: not a speechcls model (no model.onnx); name the folder of a trained model"],
     ),
     "graph cut": (cut("model.onnx"), ["MODEL/model.onnx: damaged (", "; copy the model again"]),
     "graph empty": (
@@ -118,7 +118,10 @@ SPOILT = {
     ),
     "graph of other words": (
         change_config(labels=["high", "low", "fall"]),
-        ["MODEL/model.onnx: does not fit config.json", "parts of two models; copy the model"],
+        [
+            "MODEL/model.onnx: does not fit config.json",
+            "files of different models are mixed; copy the model",
+        ],
     ),
     "graph of another program": (
         write_graph(3, 3, input_name="audio"),
@@ -134,15 +137,15 @@ SPOILT = {
     ),
     "foreign folder": (
         remove(*FILES),
-        ["MODEL: not a speechcls model (no config.json and no model.onnx); name a folder"],
+        ["MODEL: not a speechcls model (no config.json and no model.onnx); name the folder"],
     ),
     "a file": (
         lambda model: (shutil.rmtree(model), model.write_text("no folder")),
-        ["MODEL: a file, not a model folder; name a folder that speechcls train wrote"],
+        ["MODEL: a file, not a model folder; name the folder of a trained model"],
     ),
     "nothing": (
         shutil.rmtree,
-        ["MODEL: no such model; name a folder that speechcls train wrote"],
+        ["MODEL: no such model; name the folder of a trained model"],
     ),
 }
 
@@ -185,8 +188,8 @@ def test_no_model_at_all(home, tmp_path, call, monkeypatch):
     result = call("predict", home.clip("low"))
     assert (result.code, result.stdout) == (1, "")
     [error] = result.errors
-    assert error.startswith("--model: none is named, here or by $SPEECHCLS_MODEL")
-    assert error.endswith("make one with: speechcls train DATA")
+    assert error.startswith("--model: no model is named, here or by $SPEECHCLS_MODEL")
+    assert error.endswith("; train one")
 
 
 def no_file_above_4_mib():
@@ -205,7 +208,7 @@ def test_a_full_disk_leaves_no_half_model(home, tmp_path, run):
     assert (result.code, result.stdout) == (1, "")
     assert "Traceback" not in result.stderr
     assert "epoch 1/1" in result.stderr
-    assert result.errors[0].startswith("models/tones-gru: not written (File too large)")
+    assert result.errors[0].startswith("models/tones-gru: not written (file too large)")
     assert list((tmp_path / "work").rglob("*")) in ([], [tmp_path / "work" / "models"])
     assert list((tmp_path / "tmp").glob("speechcls*")) == []
 
@@ -233,7 +236,7 @@ def test_a_failure_to_save_says_what_to_do(home, tmp_path, train, monkeypatch):
     result = train(home.data, tmp_path / "model", "--arch", "rnn", "--epochs", "1")
     assert result.code == 1
     for error in result.errors:
-        assert "not written (Input/output error); " in error
+        assert "not written (input/output error); " in error
 
 
 @pytest.fixture
@@ -254,7 +257,7 @@ def full_once(monkeypatch, tmp_path):
 def test_from_a_full_disk_the_training_is_rescued(home, tmp_path, train, call, full_once):
     place = tmp_path / "models" / "model"
     result = train(home.data, place, "--arch", "gru", "--epochs", "4")
-    assert result.errors[0] == (f"{place}: not written (No space left on device); free some space")
+    assert result.errors[0] == (f"{place}: not written (no space left on device); free some space")
     assert list(place.parent.iterdir()) == []
     [rescued] = (tmp_path / "tmp").glob("*/model")
     assert result.stdout == f"{rescued}\n"

@@ -88,7 +88,7 @@ def test_parts_of_two_models_are_refused(models, run):
     (models / "first" / "config.json").write_text(json.dumps(config))
     result = run("bench", models / "first")
     assert (result.code, result.stdout) == (1, "")
-    assert "parts of two models" in result.errors[0]
+    assert "files of different models are mixed" in result.errors[0]
 
 
 def test_without_a_name_it_is_the_model_that_predict_takes(at_home, run, models):

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from speechcls.artifact.store import load_artifact
-from speechcls.data.splits import percentage
+from speechcls.data.splits import hash_percentage
 from speechcls.networks.recogniser import build_recogniser
 from speechcls.networks.zoo import NETWORKS
 from speechcls.runtime.classifier import Classifier
@@ -95,7 +95,7 @@ def test_each_speaker_is_in_the_split_that_the_official_rule_says(home):
         path.relative_to(home.data).as_posix() for path in home.data.rglob("*.wav")
     }
     for row in rows:
-        place = percentage(row["speaker"])
+        place = hash_percentage(row["speaker"])
         expected = "validation" if place < 10 else "test" if place < 20 else "train"
         assert row["split"] == expected, row
 

@@ -24,7 +24,7 @@ def bare(stream):
     return lambda event, reported_s: print(event.label, file=stream)
 
 writers.PREDICTION_FORMATS["shout"] = writers.Format(shout, "in capitals")
-writers.EVENT_FORMATS["markdown"] = writers.Format(markdown, "a list", holds_one=True)
+writers.EVENT_FORMATS["markdown"] = writers.Format(markdown, "a list", single_recording=True)
 writers.LIVE_FORMATS["bare"] = writers.Format(bare)
 """
 RUN = "import sys, added; from speechcls.cli.app import main; sys.exit(main())"

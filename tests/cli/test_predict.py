@@ -299,7 +299,7 @@ class TestModel:
         result = call("predict", home.clip("low"))
         assert (result.code, result.stdout) == (1, "")
         assert result.errors == [
-            "nowhere: no such model; name a folder that speechcls train wrote, or commands, which"
+            "nowhere: no such model; name the folder of a trained model, or commands, which"
             " comes with speechcls"
         ]
 

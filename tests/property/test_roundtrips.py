@@ -24,7 +24,7 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
-from speechcls.data.splits import percentage
+from speechcls.data.splits import hash_percentage
 
 few = settings(max_examples=30, deadline=None)
 many = settings(max_examples=100, deadline=None)
@@ -256,7 +256,7 @@ def test_weights_come_back_bit_for_bit_whatever_their_layout(weights, layout):
 @example("")
 @example("\udcff")
 def test_a_percentage_is_one(key):
-    assert 0.0 <= percentage(key) <= 100.0
+    assert 0.0 <= hash_percentage(key) <= 100.0
 
 
 @many

@@ -38,7 +38,7 @@ def touch(root, *names):
 
 def found(dataset):
     """Name, label and speaker of each example."""
-    return [(dataset.name_of(e.path), e.label, e.speaker) for e in dataset.examples]
+    return [(dataset.relative_name(e.path), e.label, e.speaker) for e in dataset.examples]
 
 
 def clips(speakers, labels=("no", "yes"), n=1, split=None):

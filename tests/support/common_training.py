@@ -6,7 +6,7 @@ import torch
 from speechcls.artifact.format import SplitRow
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.data.corpus import Corpus
-from speechcls.labels import SILENCE, label_of_words
+from speechcls.labels import SILENCE, label_indices
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.training.loop import Epoch, fit
 
@@ -57,7 +57,7 @@ def make_corpus(
         labels=labels,
         features=FEATURES,
         windows=windows,
-        label_index=np.array(label_of_words(words, labels))[word_index],
+        label_index=np.array(label_indices(words, labels))[word_index],
         words=words,
         word_index=word_index,
         split=split,
@@ -70,7 +70,7 @@ def make_corpus(
 
 def build(corpus: Corpus, network: NetworkConfig = NETWORK, seed: int = 0) -> Recogniser:
     """Return an untrained recogniser of the corpus' words."""
-    label_of_output = label_of_words(corpus.words, corpus.labels)
+    label_of_output = label_indices(corpus.words, corpus.labels)
     return build_recogniser(corpus.features, network, label_of_output, seed)
 
 

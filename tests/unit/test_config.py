@@ -164,6 +164,20 @@ def test_an_unknown_key_is_named_with_the_valid_ones():
     )
 
 
+def test_a_field_that_older_files_lack_has_the_value_of_then():
+    values = FeatureConfig(running_s=1.0, kind="log-mel").to_dict()
+    del values["running_s"]
+    assert FeatureConfig.from_dict(values) == FeatureConfig(running_s=0.0, kind="log-mel")
+    del values["fmin"]
+    assert message_of(FeatureConfig.from_dict, values).startswith("FeatureConfig: missing fmin;")
+
+
+@every_config
+def test_what_is_no_field_is_neither_described_nor_a_setting(config):
+    assert list(describe_fields(config)) == [field.name for field in fields(config)]
+    assert "ADDED: no such setting" in message_of(config().replaced, {"ADDED": {}})
+
+
 def test_a_missing_key_is_named():
     values = NetworkConfig().to_dict()
     del values["dropout"], values["arch"]

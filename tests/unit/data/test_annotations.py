@@ -33,7 +33,7 @@ def test_what_audacity_adds_is_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("t.txt", "", "t.txt: names no word"),
+        ("t.txt", "", "t.txt: contains no words"),
         ("t.txt", "1.0\t2.0\tyes\n3.0\tno\n", "t.txt:2: not start, end"),
         ("t.txt", "2.0\t1.0\tyes\n", "t.txt:1: not start, end"),
         ("t.txt", "nan\t1.0\tyes\n", "t.txt:1: not start, end"),
@@ -48,5 +48,5 @@ def test_what_is_no_truth_is_refused(tmp_path, name, text, message):
 
 
 def test_a_missing_truth_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match="no readable truth"):
+    with pytest.raises(DatasetError, match="cannot read the annotations"):
         read_truth(tmp_path / "none.txt")

@@ -131,5 +131,5 @@ def test_an_example_that_cannot_be_read(tmp_path):
         ([8_000] * 95 + [32_000] * 5, 16_000, 0.6),
     ],
 )
-def test_the_usual_duration_by_hand(lengths, rate, duration_s):
-    assert store_of(lengths, rate).usual_duration_s() == duration_s
+def test_the_default_window_by_hand(lengths, rate, duration_s):
+    assert store_of(lengths, rate).default_window_s() == duration_s

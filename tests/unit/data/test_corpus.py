@@ -217,7 +217,7 @@ def test_more_bad_clips_than_allowed(n_bad, max_bad, root, make_data):
     )
     message = message_of(root, max_bad=max_bad)
     assert message.startswith(
-        f"max_bad: {n_bad} of 16 clips are bad, more than the {max_bad:g} allowed; mend or delete"
+        f"max_bad: {n_bad} of 16 clips are bad, more than the {max_bad:g} allowed; fix or delete"
         " them, or allow 0."
     )
     assert message.endswith(listed)

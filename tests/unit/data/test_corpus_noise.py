@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from common import labels_of, load, refusal
 
-from speechcls.data.corpus import mean_command_count
 from speechcls.errors import DatasetError
+from speechcls.labels import mean_command_count
 
 message_of = partial(refusal, DatasetError, load)
 RATE = 16_000

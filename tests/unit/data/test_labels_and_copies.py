@@ -4,7 +4,7 @@ import pytest
 from common import assign, clips, refusal
 
 from speechcls.errors import DatasetError
-from speechcls.labels import choose_labels, choose_words, label_of_words, map_label
+from speechcls.labels import choose_labels, choose_outputs, label_indices, map_label
 
 TOO_FEW = "; it has too few clips or speakers to split, record more (30 or more clips per word"
 
@@ -194,8 +194,8 @@ def test_a_word_counts_as_itself_or_as_unknown(word, labels, expected):
     ],
 )
 def test_the_classes_of_a_network_by_hand(found, labels, words):
-    assert choose_words(found, labels) == tuple(words)
-    assert choose_words(found[::-1], labels) == tuple(words)
+    assert choose_outputs(found, labels) == tuple(words)
+    assert choose_outputs(found[::-1], labels) == tuple(words)
 
 
 @pytest.mark.parametrize(
@@ -209,4 +209,4 @@ def test_the_classes_of_a_network_by_hand(found, labels, words):
     ],
 )  # fmt: skip
 def test_the_label_of_every_word_by_hand(words, labels, index):
-    assert label_of_words(words, labels) == index
+    assert label_indices(words, labels) == index

@@ -11,7 +11,7 @@ import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
 from speechcls.data.examples import Dataset, Example, find_recordings
-from speechcls.data.layouts import LAYOUTS, Layout, Source, load_dataset
+from speechcls.data.layouts import LAYOUTS, DatasetRequest, Layout, load_dataset
 from speechcls.errors import DatasetError
 
 message_of = partial(refusal, DatasetError, load_dataset)
@@ -155,9 +155,9 @@ def test_a_noise_folder_must_hold_noise(root, tmp_path):
     touch(root, "yes/1.wav")
     missing, empty = tmp_path / "missing", tmp_path / "empty"
     empty.mkdir()
-    expected = f"{missing}: no such folder of background noise"
+    expected = f"{missing}: no such folder of background noise; check the path"
     assert message_of(root, noise=missing) == expected
-    expected = f"{empty}: no recording of background noise in it"
+    expected = f"{empty}: no recording of background noise in it; name another"
     assert message_of(root, noise=empty) == expected
 
 
@@ -217,8 +217,8 @@ def test_a_locked_folder_is_a_problem_and_the_rest_is_found(root, monkeypatch):
 
 def test_names_are_relative_to_the_root_if_they_lie_in_it(root):
     dataset = Dataset(root)
-    assert dataset.name_of(root / "yes" / "1.wav") == "yes/1.wav"
-    assert dataset.name_of(Path("/elsewhere/1.wav")) == "/elsewhere/1.wav"
+    assert dataset.relative_name(root / "yes" / "1.wav") == "yes/1.wav"
+    assert dataset.relative_name(Path("/elsewhere/1.wav")) == "/elsewhere/1.wav"
 
 
 # Speech Commands
@@ -310,7 +310,7 @@ def test_the_part_of_speech_commands_is_as_its_readme_counts_it(speech_commands)
 )
 def test_each_source_is_recognised_by_its_layout(names, source, pattern, layout, root):
     touch(root, *names)
-    asked = Source(root / source, pattern)
+    asked = DatasetRequest(root / source, pattern)
     assert next((each.name for each in LAYOUTS if each.recognises(asked)), None) == layout
 
 

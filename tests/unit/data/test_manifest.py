@@ -118,7 +118,7 @@ def test_whole_paths_may_point_anywhere(root, tmp_path):
     manifest = write_manifest(root, "m.csv", f"path,label\n{path},yes\n../elsewhere/1.wav,no\n")
     dataset = load_dataset(manifest)
     assert [e.label for e in dataset.examples] == ["yes", "no"]
-    assert dataset.name_of(dataset.examples[0].path) == path.as_posix()
+    assert dataset.relative_name(dataset.examples[0].path) == path.as_posix()
 
 
 def test_numbers_of_json_are_names(root):

@@ -94,8 +94,8 @@ def test_the_store_holds_what_reading_gives(root, decoded):
 
 def test_several_processes_pack_the_same(root, monkeypatch):
     one = pack(root)
-    monkeypatch.setattr(packing, "_FEW", 0)
-    monkeypatch.setattr(packing, "_PART", 2)
+    monkeypatch.setattr(packing, "_MIN_CLIPS_FOR_PROCESSES", 0)
+    monkeypatch.setattr(packing, "_CLIPS_PER_TASK", 2)
     shutil.rmtree(store_path(root, RATE))
     two = pack(root, jobs=2)
     assert np.array_equal(one.samples, two.samples)
@@ -259,7 +259,7 @@ def test_a_full_disk_says_what_to_do_and_leaves_a_good_store(root, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(packing.os, "fsync", fail)
-        with pytest.raises(DatasetError, match=r"no space left on device.*speechcls cache clear"):
+        with pytest.raises(DatasetError, match=r"no space left on device.*free disk space, or set"):
             pack(root)
     assert_is_what_reading_gives(pack(root))
 

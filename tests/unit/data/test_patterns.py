@@ -85,8 +85,8 @@ def test_a_pattern_that_gives_the_speaker_only_needs_label_folders(root):
     [
         ("{word}_{speaker}", "unknown {word}"),
         ("{Label}", "unknown {Label}"),
-        ("{label}_{label}", "{label} stands twice"),
-        ("{speaker}/{speaker}_{label}", "{speaker} stands twice"),
+        ("{label}_{label}", "{label} occurs twice"),
+        ("{speaker}/{speaker}_{label}", "{speaker} occurs twice"),
         ("{take}_{_}", "names neither label nor speaker"),
         ("yes", "names neither label nor speaker"),
         ("{label", "names neither label nor speaker"),

@@ -16,7 +16,7 @@ from common import assign, clips, refusal
 from speechcls.artifact.format import SplitRow
 from speechcls.data.examples import Example
 from speechcls.data.layouts import load_dataset
-from speechcls.data.splits import percentage, split_of_digests, trained_speakers
+from speechcls.data.splits import hash_percentage, split_of_digests, trained_speakers
 from speechcls.errors import DatasetError
 
 ALL_SPLITS = {"train", "validation", "test"}
@@ -59,12 +59,12 @@ def by_speaker(examples, names):
     ],
 )
 def test_percentage_of_known_hashes(key, place):
-    assert percentage(key) == pytest.approx(place, rel=1e-14)
+    assert hash_percentage(key) == pytest.approx(place, rel=1e-14)
 
 
 def test_percentage_takes_names_that_are_no_text():
     # sha1sum of the lone byte ff ends dc580b0b; the low 27 bits of that are 4580b0b.
-    assert percentage("\udcff") == pytest.approx(0x4580B0B * 100 / 0x7FFFFFF, rel=1e-14)
+    assert hash_percentage("\udcff") == pytest.approx(0x4580B0B * 100 / 0x7FFFFFF, rel=1e-14)
 
 
 def test_the_rule_is_that_of_speech_commands():
@@ -82,7 +82,7 @@ def test_the_official_validation_list_comes_out(speech_commands):
     listed = (speech_commands / "validation_list.txt").read_text().split()
     ours = assign(untold).names
     validation = {
-        dataset.name_of(example.path)
+        dataset.relative_name(example.path)
         for example, name in zip(untold, ours, strict=True)
         if name == "validation"
     }

@@ -41,7 +41,9 @@ def found(source, **options):
     """Kind and name of each finding, and the check-up."""
     checkup = check(load_dataset(source), jobs=1, **options)
     examples = checkup.dataset.examples
-    rows = [(f.kind, checkup.dataset.name_of(examples[f.clip].path)) for f in checkup.findings]
+    rows = [
+        (f.kind, checkup.dataset.relative_name(examples[f.clip].path)) for f in checkup.findings
+    ]
     return rows, checkup
 
 

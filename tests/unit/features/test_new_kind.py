@@ -22,7 +22,7 @@ from speechcls.training.loop import fit
 class PowerLaw(LogMel):
     """Mel energies to the power of a tenth."""
 
-    def decibels(self, energy, level=None):
+    def from_energies(self, energy, level=None):
         return energy**0.1
 
 
@@ -30,9 +30,9 @@ class PowerLaw(LogMel):
 def _registered(monkeypatch):
     kind = FeatureKind(
         "compressed mel energies",
-        row="mel band",
+        value_name="mel band",
         unit="",
-        size="n_mels",
+        size_field="n_mels",
         has_bands=True,
         is_signed=False,
     )

@@ -230,6 +230,22 @@ def test_bc_resnet_trains_in_the_benchmarks(data, tmp_path):
     assert (tmp_path / "model" / "stream.onnx").is_file()
 
 
+class SelfAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, features):
+        return self.attention(features, features, features)[0]
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_attention_is_counted_by_hand(is_training):
+    network = SelfAttention().train(is_training)
+    # Query, key and value of each step, and the projection of what the heads return.
+    assert count_multiply_adds(network, torch.zeros(1, 51, 8)) == 51 * (3 * 8 * 8 + 8 * 8)
+
+
 def test_a_network_is_counted_where_it_is_used():
     network = build_network(NetworkConfig(arch="delta"), n_features=40, n_outputs=3).eval()
     assert count_parameters(network) == 81 * 3

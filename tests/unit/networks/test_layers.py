@@ -156,7 +156,7 @@ def test_every_cell_is_what_it_says():
         if cell.can_stream:
             states = states if cell.n_states > 1 else (states,)
             assert [state.shape for state in states] == [(2, 2, 4)] * cell.n_states, name
-        if cell.about_both:
+        if cell.about_bidirectional:
             both = cell.layers(3, 4, 2, dropout=0.0, bidirectional=True)
             assert both(torch.randn(2, 5, 3))[0].shape == (2, 5, 8), name
 
@@ -198,7 +198,7 @@ def test_projected_lstm_has_no_warning_for_people():
 
 
 def test_projected_lstm_needs_something_to_project():
-    with pytest.raises(ConfigError, match="hidden_size: 1 is not possible; lstmp halves it"):
+    with pytest.raises(ConfigError, match="hidden_size: 1 is not possible; it must be at least 2"):
         ProjectedLSTM(3, 1, 1)
 
 

@@ -227,7 +227,7 @@ def test_a_size_that_even_the_smallest_network_exceeds() -> None:
     with pytest.raises(ConfigError) as error:
         fit_size("tiny", FEATURES, NetworkConfig(arch="gru"), n_outputs=10_000)
     assert str(error.value) == (
-        "size: gru with 10000 outputs has no tiny form below 30,000 parameters; choose a larger one"
+        "size: gru with 10000 outputs does not fit below 30,000 parameters; choose a larger one"
     )
 
 

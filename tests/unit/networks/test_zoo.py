@@ -290,7 +290,7 @@ def test_the_smallest_network_there_is(arch: str) -> None:
 def test_one_unit_cannot_be_halved() -> None:
     with pytest.raises(ConfigError) as error:
         build("lstmp", hidden_size=1)
-    assert str(error.value) == "hidden_size: 1 is not possible; lstmp halves it"
+    assert str(error.value) == "hidden_size: 1 is not possible; it must be at least 2"
 
 
 def test_features_that_suit() -> None:

@@ -167,7 +167,7 @@ def test_thresholds_are_those_asked_for(tmp_path):
     assert choose_thresholds(artifact) == {"yes": DEFAULT_THRESHOLD, "no": DEFAULT_THRESHOLD}
     assert choose_thresholds(artifact, 0.3, ["no", "_silence_"]) == {"no": 0.3, "_silence_": 0.3}
     message = refusal(ConfigError, choose_thresholds, artifact, 0.3, ["maybe"])
-    assert message == "labels: the model does not know maybe; it has yes, no, _unknown_, _silence_"
+    assert message == "labels: the model has no label maybe; it has yes, no, _unknown_, _silence_"
     message = refusal(ConfigError, choose_thresholds, artifact, 1.5)
     assert message == "threshold: 1.5 is not possible; it must be in 0 .. 1"
 

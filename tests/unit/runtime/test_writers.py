@@ -126,7 +126,7 @@ def test_a_name_that_would_break_a_row_of_csv_is_read_back() -> None:
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
-    assert choose_format(EVENT_FORMATS, "srt").holds_one
+    assert choose_format(EVENT_FORMATS, "srt").single_recording
     with pytest.raises(ConfigError) as error:
         choose_format(LIVE_FORMATS, "srt")
     assert str(error.value) == "format: no 'srt'; there are tsv, jsonl"
@@ -137,3 +137,22 @@ def test_help_is_made_of_the_formats() -> None:
         "tsv, csv, jsonl (one JSON object per line), audacity (a label track) or srt (subtitles)"
     )
     assert describe_formats({"one": Format(print, "alone")}) == "one (alone)"
+
+
+def test_results_as_json_values_by_hand() -> None:
+    assert Prediction("yes", 0.9123456, {"yes": 0.9123456, "no": 0.0876544}).to_dict() == {
+        "label": "yes",
+        "probability": 0.912346,
+        "probabilities": {"yes": 0.912346, "no": 0.087654},
+    }
+    assert UNSURE.to_dict(top_k=2) == {
+        "label": "_uncertain_",
+        "probability": 0.5,
+        "probabilities": {"yes": 0.5, "no": 0.4},
+    }
+    assert Event(1.23456, 2.0, "yes", 0.9123456).to_dict() == {
+        "start_s": 1.235,
+        "end_s": 2.0,
+        "label": "yes",
+        "probability": 0.912346,
+    }
