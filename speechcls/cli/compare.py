@@ -42,7 +42,7 @@ OPTIONS_OF = {
     "--archs": _TRAINED
     | {"archs", "seeds", "epochs", "size", "commands", "test_speakers", "device"}
     | {"differences", "speed", "jobs"},
-    "--memory": _TRAINED | {"archs", "seeds", "commands", "memory", "longest_s", "steps"},
+    "--memory": _TRAINED | {"archs", "seeds", "commands", "memory", "max_gap_s", "steps"},
 }
 """Options that each way of comparing uses, beside --quiet and --verbose."""
 
@@ -70,8 +70,8 @@ _MEMORY = option(
     help="Measure how long each architecture remembers a word, of DATA or synthetic.",
     panel=MEMORY,
 )
-_LONGEST = option(
-    "--longest",
+_MAX_GAP = option(
+    "--max-gap",
     min=0.5,
     max=20.0,
     help="Longest gap between word and prediction.",
@@ -108,7 +108,7 @@ def compare(
     size: Annotated[str, _SIZE] = "tiny",
     device: TrainDevice = "auto",
     memory: Annotated[bool, _MEMORY] = False,
-    longest_s: Annotated[float, _LONGEST] = 3.0,
+    max_gap_s: Annotated[float, _MAX_GAP] = 3.0,
     steps: Annotated[int, _STEPS] = 1_500,
     out: Annotated[Path | None, _OUT] = None,
     differences: Annotated[Path | None, _DIFFERENCES] = None,
@@ -128,7 +128,7 @@ def compare(
 
     Example: speechcls compare models/a models/b --data data/
     """
-    from speechcls.cli.compare_models import Wanted, compare_models
+    from speechcls.cli.compare_models import CompareOptions, compare_models
     from speechcls.data.layouts import load_dataset
 
     messages = Messages(quiet, verbose)
@@ -138,7 +138,7 @@ def compare(
     if memory:
         places = _places(paths, data, "--memory", at_least=0)
         recordings = load_dataset(places[0], pattern, noise) if places else None
-        _compare_memory(recordings, names, (seeds, steps, longest_s), words, out, as_json, messages)
+        _compare_memory(recordings, names, (seeds, steps, max_gap_s), words, out, as_json, messages)
         return
     if names:
         out = out or Path("comparison")
@@ -150,8 +150,8 @@ def compare(
     else:
         groups, place = _find_models(paths, data)
         dataset = load_dataset(place, pattern, noise)
-    wanted = Wanted(out, differences, speed, as_json, jobs)
-    if bad := compare_models(groups, dataset, wanted, messages):
+    options = CompareOptions(out, differences, speed, as_json, jobs)
+    if bad := compare_models(groups, dataset, options, messages):
         messages.errors(bad)
         raise typer.Exit(FAILED)
 
@@ -164,7 +164,7 @@ def _refuse_others(ctx: typer.Context, way: str) -> None:
 
 
 def _check_places(out: Path | None, differences: Path | None) -> None:
-    """Refuse places that cannot be written, before the hours of training."""
+    """Refuse paths that cannot be written, before the training."""
     if out:
         check_folder_place(out)
     if differences:
@@ -172,11 +172,11 @@ def _check_places(out: Path | None, differences: Path | None) -> None:
 
 
 def _places(paths: list[Path] | None, data: Path | None, option: str, at_least: int) -> list[Path]:
-    """Return the place of recordings that is named, if one is."""
+    """Return the data set that is given, in a list; an empty one where none is."""
     named = [*(paths or ()), *([data] if data else ())]
     if not at_least <= len(named) <= 1:
         raise ConfigError(
-            f"{option}: {len(named)} places of recordings are named; name one folder or manifest"
+            f"{option}: {len(named)} data sets are given; name one folder or manifest"
         )
     return named
 
@@ -261,7 +261,7 @@ def _compare_memory(
     from speechcls.cli.compare_memory import compare_memory
     from speechcls.experiments.delayed_recall import DelayedRecallConfig
 
-    seeds, steps, longest_s = budget
-    config = DelayedRecallConfig(longest_s=longest_s, steps=steps)
+    seeds, steps, max_gap_s = budget
+    config = DelayedRecallConfig(max_gap_s=max_gap_s, steps=steps)
     archs = archs or _MEMORY_ARCHS
     compare_memory(dataset, archs, seeds, config, commands, out, as_json, messages)

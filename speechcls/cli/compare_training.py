@@ -1,4 +1,4 @@
-"""``speechcls compare DATA --archs``: shows how the trainings go."""
+"""``speechcls compare DATA --archs``: training of all models, with progress."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -60,7 +60,7 @@ def train_all(
                 dataset, archs, n_seeds, size, settings, out, device, jobs, callbacks
             )
         except KeyboardInterrupt:
-            messages.note("what is trained is kept; the same command goes on from there")
+            messages.note("finished models are kept; run the same command to resume")
             raise
 
 

@@ -100,8 +100,8 @@ def detect(
 
     Prints path, start and end in seconds, label and probability, separated by tabs, one line per
     word, as soon as it is known. Recordings may have any length, sample rate and number of
-    channels. One that cannot be used, or not to its end, is reported on stderr; the others are done
-    all the same, and the exit code is 1.
+    channels. One that cannot be used, or not to its end, is reported on stderr; the others are
+    still processed, and the exit code is 1.
 
     Example: speechcls detect recording.wav
     """
@@ -116,7 +116,7 @@ def detect(
     if artifact.network.readout == "stream":
         refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
     names = split_names("labels", labels) or None
-    choose_thresholds(artifact, threshold, names)  # which refuses them before anything is read
+    choose_thresholds(artifact, threshold, names)  # refused before anything is read
     reading = channel, rate
     detecting = artifact, threshold, names, settings, every_s
     if _detect(recordings, reading, detecting, format, out, messages):
@@ -159,7 +159,7 @@ def _detect(
                     open_stdin() if name == "-" else nullcontext(name) as source,
                     open_recording(source, classifier.sample_rate, *reading, name) as recording,
                 ):
-                    # In a terminal the words themselves show how far it is.
+                    # In a terminal the printed words show the progress.
                     is_wanted = bool(out) or not sys.stdout.isatty()
                     with recording_bar(messages, name, recording.duration_s, is_wanted) as advance:
                         keep()

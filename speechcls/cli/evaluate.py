@@ -55,7 +55,7 @@ _STREAM = option(
 )
 _TRUTH = option(
     "--truth",
-    help="What is said in it: labels of Audacity, or a CSV with start_s,end_s,label.",
+    help="Its annotations: labels of Audacity, or a CSV with start_s,end_s,label.",
     panel=DETECTION,
     metavar="FILE",
 )
@@ -105,7 +105,7 @@ def evaluate(
 
         refuse(ctx, _ONLY_DATA, "with --stream")
         if truth is None:
-            raise typer.BadParameter("--stream needs --truth, what is said in the recording")
+            raise typer.BadParameter("--stream needs --truth, the annotations of the recording")
         evaluate_stream(stream, truth, model, threshold, as_json, messages)
     elif data is not None:
         refuse(ctx, _ONLY_STREAM, "without --stream")
@@ -154,7 +154,7 @@ def _evaluate(
 
 
 def _judge(evaluation: "Evaluation", min_accuracy: float | None, messages: Messages) -> None:
-    """End with exit code 1 where the model is not good enough, or a clip could not be read."""
+    """Exit with code 1 if the accuracy is below the minimum, or a clip could not be read."""
     accuracy = evaluation.scores.accuracy
     if min_accuracy is not None and not accuracy >= min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
@@ -169,7 +169,7 @@ def _as_object(evaluation: "Evaluation") -> dict[str, object]:
 
 
 def _print_scores(evaluation: "Evaluation") -> None:
-    """Print the figures for people."""
+    """Print the scores as text."""
     typer.echo(f"{evaluation}\n")
     scores, rows = evaluation.scores, []
     answers = scores.confusion.sum(axis=0)

@@ -10,7 +10,7 @@ from speechcls.cli.inputs import find_model, open_clip
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     OUTPUT,
-    Clip,
+    ClipArgument,
     Model,
     Quiet,
     Verbose,
@@ -38,7 +38,7 @@ _LAYER = option("--layer", min=1, help="Recurrent layer to show, 1 is the lowest
 
 @reports_errors
 def explain(
-    clip: Clip,
+    clip: ClipArgument,
     model: Model = None,
     out: Annotated[Path | None, _OUT] = None,
     html: Annotated[Path | None, _HTML] = None,
@@ -52,7 +52,7 @@ def explain(
     One figure: waveform, spectrogram and features; the posterior of each label over time;
     attention, if the network has it; occlusion (the probability lost when 0.1 s is silenced); and
     every gate of a layer over time, in both directions. All is computed from the weights, gate by
-    gate, and checked against the answer of the model. Prints the path of each file that it writes.
+    gate, and checked against the model's output. Prints the path of each file that it writes.
     It needs torch, for features and convolutions.
 
     Example: speechcls explain clip.wav --html explain.html
@@ -78,7 +78,7 @@ def explain(
     elif not explanation.has_gates:
         messages.note(f"{explanation.arch} has no gates; the picture shows its states alone")
     messages.note(f"{clip}: {_summary(explanation)}")
-    _write(explanation, f"{Path(clip).name}: {_answer(explanation)} ({path.name})",
+    _write(explanation, f"{Path(clip).name}: {_prediction(explanation)} ({path.name})",
            layer or len(explanation.layers) or None, (out, html, animate))  # fmt: skip
 
 
@@ -95,14 +95,14 @@ def _check_places(out: Path | None, html: Path | None, animate: Path | None) -> 
             check_file_place(place)
 
 
-def _answer(explanation: "Explanation") -> str:
+def _prediction(explanation: "Explanation") -> str:
     label = explanation.labels[explanation.label_index]
     return f"{label}, {100 * explanation.probabilities.max():.1f} %"
 
 
 def _summary(explanation: "Explanation") -> str:
-    """Return the answer, and the moment that it depends on most."""
-    what = "no tenth of a second decides alone"
+    """Return the prediction, and the time that it depends on most."""
+    what = "no single 0.1 s is decisive"
     if explanation.decisive_s is not None:
         lost = explanation.occlusion.values.max()
         what = f"most depends on {explanation.decisive_s:.2f} s, without which it loses {lost:.2f}"

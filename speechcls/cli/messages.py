@@ -1,4 +1,4 @@
-"""Lines for people, on stderr."""
+"""Messages on stderr: notes, warnings and errors."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from speechcls.errors import printable
 
 
 class Messages:
-    """Lines for people, on stderr.
+    """Messages on stderr: notes, warnings and errors.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def out_option(help: str, metavar: str = "FILE", **settings: Any) -> Any:
 
 Quiet = Annotated[bool, option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[
-    bool, option("--verbose", "-v", help="Print details and, after an error, where it arose.")
+    bool, option("--verbose", "-v", help="Print details and, after an error, the traceback.")
 ]
 Jobs = Annotated[
     int | None,
@@ -51,7 +51,9 @@ DataSource = Annotated[
     Path,
     typer.Argument(help="Folder of recordings, or a manifest (see help data).", metavar="DATA"),
 ]
-Clip = Annotated[str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")]
+ClipArgument = Annotated[
+    str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")
+]
 Pattern = Annotated[
     str | None,
     option(
@@ -105,7 +107,7 @@ def _test_speakers(**settings: Any) -> Any:
 
 
 TestSpeakers = Annotated[str | None, _test_speakers()]
-RareTestSpeakers = Annotated[str | None, _test_speakers(hidden=True)]
+HiddenTestSpeakers = Annotated[str | None, _test_speakers(hidden=True)]
 """For a command in which ``--help`` does not show it."""
 
 _MODEL = ("--model", "-m")

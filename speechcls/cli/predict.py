@@ -49,8 +49,8 @@ _THRESHOLD = option(
     "--threshold",
     min=0.0,
     max=1.0,
-    help="Answer _uncertain_ below this probability. With a model of two labels: answer the second"
-    " label from this probability on, else the first.",
+    help="Predict _uncertain_ below this probability. With a model of two labels: predict the"
+    " second label from this probability on, else the first.",
     panel=MODEL,
 )
 _TOP_K = option(
@@ -83,7 +83,7 @@ def predict(
     """Classify recordings of one word each.
 
     Prints path, label and probability, separated by tabs, one line per recording, in the order
-    given. A recording that cannot be used is reported on stderr; the others are done all the same,
+    given. A recording that cannot be used is reported on stderr; the others are still processed,
     and the exit code is 1.
 
     Example: speechcls predict clip.wav
@@ -91,7 +91,7 @@ def predict(
     if not clips and files_from is None:
         raise typer.BadParameter("name a recording, a folder, - for stdin, or use --files-from")
     format = format_name(ctx, format, as_json, as_csv)
-    choose_format(PREDICTION_FORMATS, format)  # which refuses it before anything is read
+    choose_format(PREDICTION_FORMATS, format)  # refused before anything is read
     if files_from == "-" and "-" in (clips or []):
         raise typer.BadParameter("stdin cannot be both a recording and the list of files")
     if files_from is None:
@@ -103,7 +103,7 @@ def predict(
     messages = Messages(quiet, verbose)
     classifier = Classifier.load(find_model(model, messages), jobs, device)
     sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n")
-    # In a terminal the answers themselves show how far it is.
+    # In a terminal the printed predictions show the progress.
     is_wanted = bool(out) or not sys.stdout.isatty()
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
@@ -129,7 +129,7 @@ def _predict(
     Parameters
     ----------
     output : format, how many labels, and the file
-    is_wanted : whether a bar may show how far it is
+    is_wanted : whether a progress bar may be shown
     """
     format, top_k, out = output
     n_done = n_failed = 0
@@ -159,13 +159,13 @@ def _predict(
 
 
 class _Stdin(io.BytesIO):
-    """What was read from stdin; messages call it so."""
+    """The content of stdin, with its name in messages."""
 
     name = "-"
 
 
 _Source = str | _Stdin | SpeechclsError
-"""Path of a recording or the one on stdin, or an error for what names none."""
+"""A recording by its path or from stdin, or an error for a name without a recording."""
 
 
 def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_Source]:

@@ -1,4 +1,4 @@
-"""Train several architectures and seeds with one budget; what is trained already is kept."""
+"""Training of several architectures and seeds with one budget; finished models are kept."""
 
 import dataclasses
 import os
@@ -56,7 +56,7 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """One more training has ended."""
+    """Progress after a finished training."""
 
     run: SweepRun
     accuracy: float
@@ -74,7 +74,7 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class SweepCallbacks:
-    """What a sweep calls on its way; by default nothing happens."""
+    """Functions that a sweep calls; by default they do nothing."""
 
     on_clip: Callable[[], None] = _ignore
     """After each clip that is read."""
@@ -113,7 +113,7 @@ def train_sweep(
     DatasetError, ArtifactError
         As ``speechcls.training.run.train`` does.
     KeyboardInterrupt
-        On Ctrl-C; the models that are trained stay, and another call goes on from there.
+        On Ctrl-C; finished models are kept; another call resumes.
     """
     callbacks = callbacks or SweepCallbacks()
     if unknown := [arch for arch in archs if arch not in NETWORKS]:
@@ -156,7 +156,7 @@ def _plan(
 
 
 def _is_done(run: SweepRun) -> bool:
-    """Whether the model is in its place; one of other settings or data is refused."""
+    """Return whether the model exists; refuse one of other settings or data."""
     if not os.path.lexists(run.place):
         check_place(run.place, force=False)
         return False

@@ -49,14 +49,14 @@ class Block:
     lost_s: float = 0.0
     """Duration of the sound that was lost before it."""
     warnings: tuple[str, ...] = ()
-    """What went wrong before it, for people."""
+    """Human-readable warnings about what went wrong before it."""
 
 
 class Source(Protocol):
-    """Where sound comes from."""
+    """Protocol of live audio sources."""
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the sound as it comes."""
+        """Yield the sound as it arrives."""
         ...
 
 
