@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -57,6 +57,14 @@ _FIX_LIST = option(
 )
 
 
+class _OutputFiles(NamedTuple):
+    """Files to write; None: not this one."""
+
+    findings: Path | None
+    html: Path | None
+    fix_list: Path | None
+
+
 @reports_errors
 def check(
     data: DataSource,
@@ -93,9 +101,10 @@ def check(
     messages = Messages(quiet, verbose)
     if fix_list:
         check_manifest_name(fix_list)
-    for place in (findings, html, fix_list):
-        if place:
-            check_file_place(place)
+    files = _OutputFiles(findings, html, fix_list)
+    for path in files:
+        if path:
+            check_file_place(path)
     dataset = load_dataset(data, pattern, noise)
     classifier = None
     if model:
@@ -106,7 +115,7 @@ def check(
         result = check_data(dataset, classifier, jobs, on_clip)
     messages.errors(dataset.problems + result.bad_noise)
     with files_first(lambda: _show(result, data, max_bad, as_json, messages)):
-        _write_files(result, data, max_bad, (findings, html, fix_list), messages)
+        _write_files(result, data, max_bad, files, messages)
     if reasons := result.blocking_issues(max_bad):
         messages.errors(reasons)
         raise typer.Exit(FAILED)
@@ -132,20 +141,19 @@ def _write_files(
     result: "CheckResult",
     data: Path,
     max_bad: float,
-    places: tuple[Path | None, Path | None, Path | None],
+    files: _OutputFiles,
     messages: Messages,
 ) -> None:
-    """Write findings, page and manifest, as far as there is a place for them."""
+    """Write findings, page and manifest, those that are asked for."""
     from speechcls.data_quality.report import write_findings, write_fix_list, write_html
 
-    findings, html, fix_list = places
-    if findings:
-        write_findings(result, findings)
-    if html:
-        write_html(result, html, str(data), max_bad)
-    if fix_list:
-        n_clips = write_fix_list(result, fix_list)
-        messages.note(f"{fix_list}: {n_clips} of {len(result.dataset.examples)} clips")
+    if files.findings:
+        write_findings(result, files.findings)
+    if files.html:
+        write_html(result, files.html, str(data), max_bad)
+    if files.fix_list:
+        n_clips = write_fix_list(result, files.fix_list)
+        messages.note(f"{files.fix_list}: {n_clips} of {len(result.dataset.examples)} clips")
 
 
 def _print_summary(result: "CheckResult") -> None:

@@ -8,10 +8,10 @@ from typer.core import TyperCommand, TyperOption
 from speechcls.cli.usage import UsageError
 
 ARGUMENTS, OPTIONS = "Arguments", "Options"
-"""Headings of what is in no panel; the second one comes last."""
+"""Headings of parameters in no panel; ``OPTIONS`` comes last."""
 _FIRST_COLUMN = 30
 _METAVARS = {"int": "N", "float": "X", "str": "TEXT", "integer": "N", "text": "TEXT"}
-"""What stands for a value, by the first word of its type, which Typer has renamed."""
+"""Placeholder of a value in help, by the first word of its type, which Typer has renamed."""
 
 
 class Command(TyperCommand):

@@ -61,7 +61,7 @@ def _describe(error: BaseException, command: Callable[..., Any]) -> str:
 
 
 def option_of(command: Callable[..., Any], field: str) -> str:
-    """Return the option by which a command takes what the library calls ``field``."""
+    """Return the option of a command that sets the library's ``field``."""
     hint = get_type_hints(command, include_extras=True).get(field)
     for about in getattr(hint, "__metadata__", ()):
         if isinstance(about, ArgumentInfo):

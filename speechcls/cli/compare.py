@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -93,6 +93,24 @@ _DIFFERENCES = option(
 _SPEED = option("--speed/--no-speed", help="Measure time and memory too.", panel=OUTPUT)
 
 
+class _TrainOptions(NamedTuple):
+    """Budget and machine of the trainings of ``--archs``."""
+
+    n_seeds: int
+    size: str
+    epochs: int
+    device: str
+    jobs: int | None
+
+
+class _MemoryOptions(NamedTuple):
+    """Budget of the trainings of ``--memory``."""
+
+    n_seeds: int
+    steps: int
+    max_gap_s: float
+
+
 @reports_errors
 def compare(
     ctx: typer.Context,
@@ -134,22 +152,23 @@ def compare(
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)
     _refuse_others(ctx, "--memory" if memory else "--archs" if names else "")
-    _check_places(out, differences)
+    _check_paths(out, differences)
     if memory:
-        places = _places(paths, data, "--memory", at_least=0)
-        recordings = load_dataset(places[0], pattern, noise) if places else None
-        _compare_memory(recordings, names, (seeds, steps, max_gap_s), words, out, as_json, messages)
+        sources = _given_data(paths, data, "--memory", at_least=0)
+        recordings = load_dataset(sources[0], pattern, noise) if sources else None
+        budget = _MemoryOptions(seeds, steps, max_gap_s)
+        _compare_memory(recordings, names, budget, words, out, as_json, messages)
         return
     if names:
         out = out or Path("comparison")
-        [place] = _places(paths, data, "--archs", at_least=1)
-        dataset = load_dataset(place, pattern, noise)
+        [source] = _given_data(paths, data, "--archs", at_least=1)
+        dataset = load_dataset(source, pattern, noise)
         in_data = _data_config(words, test_speakers, pattern, noise)
-        limits, machine = (seeds, size, epochs), (device, jobs)
-        groups = _train(dataset, names, limits, in_data, machine, out, messages)
+        training = _TrainOptions(seeds, size, epochs, device, jobs)
+        groups = _train(dataset, names, training, in_data, out, messages)
     else:
-        groups, place = _find_models(paths, data)
-        dataset = load_dataset(place, pattern, noise)
+        groups, source = _find_models(paths, data)
+        dataset = load_dataset(source, pattern, noise)
     options = CompareOptions(out, differences, speed, as_json, jobs)
     if bad := compare_models(groups, dataset, options, messages):
         messages.errors(bad)
@@ -163,7 +182,7 @@ def _refuse_others(ctx: typer.Context, way: str) -> None:
         refuse(ctx, [name], f"here; it is for {ways} alone")
 
 
-def _check_places(out: Path | None, differences: Path | None) -> None:
+def _check_paths(out: Path | None, differences: Path | None) -> None:
     """Refuse paths that cannot be written, before the training."""
     if out:
         check_folder_place(out)
@@ -171,7 +190,9 @@ def _check_places(out: Path | None, differences: Path | None) -> None:
         check_file_place(differences)
 
 
-def _places(paths: list[Path] | None, data: Path | None, option: str, at_least: int) -> list[Path]:
+def _given_data(
+    paths: list[Path] | None, data: Path | None, option: str, at_least: int
+) -> list[Path]:
     """Return the data set that is given, in a list; an empty one where none is."""
     named = [*(paths or ()), *([data] if data else ())]
     if not at_least <= len(named) <= 1:
@@ -211,34 +232,26 @@ def _data_config(
 def _train(
     dataset: "Dataset",
     archs: list[str],
-    budget: tuple[int, str, int],
+    training: _TrainOptions,
     data: DataConfig,
-    machine: tuple[str, int | None],
     out: Path,
     messages: Messages,
 ) -> dict[str, list[Path]]:
-    """Train what ``out`` does not hold yet; return the models of each architecture.
-
-    Parameters
-    ----------
-    budget : number of seeds, size of the networks, epochs
-    machine : device, and threads that read
-    """
+    """Train the models that ``out`` does not hold yet; return those of each architecture."""
     from speechcls.cli.compare_training import train_all
     from speechcls.parallel import default_jobs
 
-    seeds, size, epochs = budget
-    device, jobs = machine
+    epochs = training.epochs
     return train_all(
         dataset,
         archs,
-        seeds,
-        size,
+        training.n_seeds,
+        training.size,
         dataclasses.replace(RECIPES["fast"], epochs=epochs, patience=epochs),
         data,
         out,
-        device,
-        jobs or default_jobs(),
+        training.device,
+        training.jobs or default_jobs(),
         messages,
     )
 
@@ -246,22 +259,16 @@ def _train(
 def _compare_memory(
     dataset: "Dataset | None",
     archs: list[str],
-    budget: tuple[int, int, float],
+    budget: _MemoryOptions,
     commands: list[str],
     out: Path | None,
     as_json: bool,
     messages: Messages,
 ) -> None:
-    """Run the delayed-recall experiment.
-
-    Parameters
-    ----------
-    budget : number of seeds, training batches, longest gap in seconds
-    """
+    """Run the delayed-recall experiment."""
     from speechcls.cli.compare_memory import compare_memory
     from speechcls.experiments.delayed_recall import DelayedRecallConfig
 
-    seeds, steps, max_gap_s = budget
-    config = DelayedRecallConfig(max_gap_s=max_gap_s, steps=steps)
+    config = DelayedRecallConfig(max_gap_s=budget.max_gap_s, steps=budget.steps)
     archs = archs or _MEMORY_ARCHS
-    compare_memory(dataset, archs, seeds, config, commands, out, as_json, messages)
+    compare_memory(dataset, archs, budget.n_seeds, config, commands, out, as_json, messages)

@@ -27,7 +27,7 @@ def train_all(
     jobs: int,
     messages: Messages,
 ) -> dict[str, list[Path]]:
-    """Train what ``out`` does not hold yet; return the models of each architecture by seed."""
+    """Train the models that ``out`` does not hold yet; return all by architecture and seed."""
     from speechcls.experiments.sweep import SweepCallbacks, train_sweep
     from speechcls.training.settings import TrainSettings
 

@@ -4,7 +4,7 @@ import sys
 from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -56,6 +56,14 @@ _EXEC = option(
 )
 
 
+class _DetectOptions(NamedTuple):
+    """What is detected, with which model."""
+
+    model: Path | None
+    threshold: float | None
+    labels: list[str] | None
+
+
 @reports_errors
 def listen(
     ctx: typer.Context,
@@ -80,7 +88,7 @@ def listen(
     line per word. The sound comes from the microphone (pip install 'speechcls[mic]'), from a pipe
     as of arecord -f S16_LE -r 16000, or from a file. A pipe without a WAV header is 16 kHz unless
     --rate says otherwise. Lost sound and commands that fail are reported on stderr. Ctrl-C is the
-    normal end, with exit code 0; a second one ends what is still being done, with 130.
+    normal end, with exit code 0; a second one ends the remaining work too, with 130.
 
     Example: speechcls listen --from clip.wav
     """
@@ -97,8 +105,8 @@ def listen(
     messages = StatusMessages(quiet, verbose)
     with InterruptHandler() as interrupt, ExitStack() as stack:
         source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
-        wanted = model, threshold, split_names("labels", labels) or None
-        _listen(source, name, wanted, words, open_writer(sys.stdout), interrupt, messages)
+        detection = _DetectOptions(model, threshold, split_names("labels", labels) or None)
+        _listen(source, name, detection, words, open_writer(sys.stdout), interrupt, messages)
 
 
 def _print_microphones() -> None:
@@ -112,25 +120,19 @@ def _print_microphones() -> None:
 def _listen(
     source: "Source",
     name: str,
-    wanted: tuple[Path | None, float | None, list[str] | None],
+    detection: _DetectOptions,
     command: list[str] | None,
     write: "WriteLive",
     interrupt: InterruptHandler,
     messages: StatusMessages,
 ) -> None:
-    """Print words until the source or Ctrl-C ends it.
-
-    Parameters
-    ----------
-    wanted : model, threshold and labels
-    """
+    """Print words until the source ends or Ctrl-C."""
     from speechcls.live.actions import CommandRunner
     from speechcls.live.listen import detect_live
     from speechcls.runtime.streaming import StreamingClassifier
 
-    model, threshold, labels = wanted
-    path = find_model(model, messages)
-    classifier = StreamingClassifier.load(path, threshold, labels, eager=True)
+    path = find_model(detection.model, messages)
+    classifier = StreamingClassifier.load(path, detection.threshold, detection.labels, eager=True)
     messages.note(f"listening to {name}; Ctrl-C ends it")
     runner = None
     if command is not None:

@@ -59,7 +59,7 @@ def open_source(
     rate: int | None,
     speed: float,
 ) -> tuple["Source", str]:
-    """Return the source that the options name, and what to call it; ``stack`` closes it."""
+    """Return the source that the options name, and its name; ``stack`` closes it."""
     if pipe not in (None, "-"):
         raise typer.BadParameter(f"{pipe!r} is no source; give -, or a recording with --from")
     if (pipe is not None) + (file is not None) + (microphone is not None) > 1:
@@ -185,12 +185,12 @@ class StatusMessages(Messages):
             self._live.start()
 
     def note(self, text: str) -> None:
-        """Print what is done, unless quiet."""
+        """Print a note, unless quiet."""
         with self.above():
             super().note(text)
 
     def error(self, text: str, details: Any = ()) -> None:
-        """Print what failed."""
+        """Print an error."""
         with self.above():
             super().error(text, details)
 

@@ -1,8 +1,8 @@
 """Options that several commands share, each declared once, and the rules that all options keep.
 
 * What means the same has one name in every command: ``--out/-o`` for the file or folder that is
-  written, ``--model/-m`` for a trained model, ``--json`` and ``--csv`` for the form of what is
-  printed, ``--device`` for the computing device, ``--microphone`` for a microphone, ``--rate`` for
+  written, ``--model/-m`` for a trained model, ``--json`` and ``--csv`` for the format on
+  stdout, ``--device`` for the computing device, ``--microphone`` for a microphone, ``--rate`` for
   the sample rate of sound without a header.
 * A name has no unit: ``--smoothing``, not ``--smoothing-s``. The unit stands in place of the value
   in the help: ``SECONDS``, ``DB``, ``HZ``.

@@ -18,7 +18,7 @@ from speechcls.files import open_text_atomic
 def files_first(show: Callable[[], None]) -> Iterator[None]:
     """Run what writes files, then ``show`` the figures on stdout, even where the files fail.
 
-    A reader of stdout that goes away, as ``| head`` does, must not cost the files.
+    So a closed pipe on stdout, as of ``| head``, does not cost the files.
     """
     try:
         yield

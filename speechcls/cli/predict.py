@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -62,6 +62,14 @@ _TOP_K = option(
 _OUT = out_option("File to write instead of stdout.")
 
 
+class _OutputOptions(NamedTuple):
+    """What is written about each recording, and where."""
+
+    format: str
+    top_k: int | None
+    out: Path | None
+
+
 @reports_errors
 def predict(
     ctx: typer.Context,
@@ -108,7 +116,7 @@ def predict(
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
-    output = format, top_k, out
+    output = _OutputOptions(format, top_k, out)
     n_done, n_failed = _predict(classifier, sources, threshold, output, is_wanted, messages)
     if not n_done:
         messages.warn(f"{files_from}: names no recording")
@@ -120,7 +128,7 @@ def _predict(
     classifier: "Classifier",
     sources: "Iterable[_Source]",
     threshold: float | None,
-    output: tuple[str, int | None, Path | None],
+    output: _OutputOptions,
     is_wanted: bool,
     messages: Messages,
 ) -> tuple[int, int]:
@@ -128,17 +136,15 @@ def _predict(
 
     Parameters
     ----------
-    output : format, how many labels, and the file
     is_wanted : whether a progress bar may be shown
     """
-    format, top_k, out = output
     n_done = n_failed = 0
     n_clips = len(sources) if isinstance(sources, list) else None
     with (
-        open_output(out) as (stream, keep),
+        open_output(output.out) as (stream, keep),
         item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
     ):
-        write = choose_format(PREDICTION_FORMATS, format).open(stream, top_k)
+        write = choose_format(PREDICTION_FORMATS, output.format).open(stream, output.top_k)
         for clip, outcome in classifier.predict_many(sources, threshold=threshold):
             on_clip()
             n_done += 1

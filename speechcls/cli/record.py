@@ -38,7 +38,7 @@ _SPEAKER = option("--speaker", help="Speaker name. [default: your login name]", 
 _TAKES = option(
     "--takes",
     min=1,
-    help=f"Clips to record. [default: {_N_TAKES}; all that there are in a pipe or file]",
+    help=f"Clips to record. [default: {_N_TAKES}; all in a pipe or file]",
 )
 _DURATION = option("--duration", min=0.1, max=5.0, help="Length of each clip.", metavar="SECONDS")
 
@@ -63,7 +63,7 @@ def record(
 
     Counts down, records the word, cuts it out and writes it to DIR/LABEL/NAME_nohash_0.wav (16 kHz,
     16 bits), or the next free number: train knows the speaker by that name. A take that is clipped,
-    too faint or too long is not written but repeated. From a pipe or a file it takes what is said
+    too faint or too long is not written but repeated. From a pipe or a file it takes each utterance
     between pauses. Prints the path of each clip. The microphone needs
     pip install 'speechcls[mic]'.
 

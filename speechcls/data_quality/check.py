@@ -38,7 +38,7 @@ _BATCH_SIZE = 8
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is kept of a clip that was read: about 1 kB."""
+    """Levels, fingerprint and probabilities of a clip: about 1 kB."""
 
     levels: Levels
     sound: Sound
@@ -70,6 +70,13 @@ def check(
     model : a classifier or a model's folder, to find label errors with
     jobs : threads that read and compute (default: all cores)
     on_clip : called after each clip
+
+    Raises
+    ------
+    DatasetError
+        When there is no such data set, or it has no clips.
+    ArtifactError
+        When the model is damaged or missing.
 
     Examples
     --------
@@ -123,7 +130,7 @@ def _measure_all(
     jobs: int,
     on_clip: Callable[[], None],
 ) -> list[_Measured | AudioError]:
-    """Return what is kept of each clip, or why it cannot be read."""
+    """Return the measurements of each clip, or the error of one that cannot be read."""
     rate = _sample_rate(classifier)
 
     def choose(example: Example) -> tuple[_Measured, list[Samples]]:

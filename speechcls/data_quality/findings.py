@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass
 class CheckResult:
-    """Everything that was found about a data set."""
+    """Findings about a data set, and remarks on it as a whole."""
 
     dataset: Dataset
     levels: list[Levels | None]

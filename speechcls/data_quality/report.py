@@ -131,7 +131,7 @@ def write_fix_list(result: CheckResult, path: Path) -> int:
 
 
 def write_html(result: CheckResult, path: Path, title: str, max_bad: float) -> None:
-    """Write one page with every table and a player for the worst clips; it loads nothing else."""
+    """Write a self-contained page with every table and a player for the worst clips."""
     sections = []
     for kind, meaning in KINDS.items():
         findings = result.of_kind(kind)

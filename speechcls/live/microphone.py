@@ -14,7 +14,7 @@ from speechcls.errors import AudioError, ConfigError
 from speechcls.live.sources import BLOCK_S, Block
 
 WAITING_S = 10.0
-"""Longest sound that may wait to be processed; what comes after that is lost."""
+"""Longest sound that may wait to be processed; further sound is lost."""
 RETRY_S = 1.0
 """From one attempt to open a lost device to the next."""
 SILENT_S = 5.0
@@ -157,7 +157,7 @@ class Microphone:
             read, has_overflowed = self._stream.read(max(1, round(BLOCK_S * self._rate)))
             n_read += len(read)
             warnings = []
-            if has_overflowed:  # PortAudio does not say how much it dropped; the clock does
+            if has_overflowed:  # PortAudio does not tell how much it dropped: the clock does
                 gap_s = max(0.0, self._clock() - began - n_read / self._rate - lost_s)
                 lost_s += gap_s
                 self._lost_s += gap_s

@@ -254,7 +254,7 @@ def synthesise(
 ) -> SynthResult:
     """Write clips of each word to ``out/<word>``; return how many, and which voices failed.
 
-    The same voices say all words, one clip each; after the last voice they begin again with a
+    The same voices speak all words, one clip each; after the last voice they begin again with a
     further take. A voice that fails at a word is replaced there by the next one. The same seed
     gives the same bytes.
 
@@ -266,7 +266,7 @@ def synthesise(
     Raises
     ------
     ConfigError
-        When a word, place or number is unusable, before anything is written.
+        When a word, path or number is unusable, before anything is written.
     DatasetError
         When a clip cannot be written.
     """

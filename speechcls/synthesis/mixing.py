@@ -128,6 +128,11 @@ class Background:
 
     One cut is in memory at a time. Loud ones are attenuated to ``ceiling_db`` of full scale, so
     that there is room for words above them.
+
+    Raises
+    ------
+    AudioError
+        When a recording cannot be read, or is shorter than 0.1 s.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ def test_the_page_stands_alone_and_plays_the_clips(data, tmp_path, call):
     assert len([source for source in sources if source.startswith("data:audio/wav;base64,")]) == 2
     assert "s03_nohash_&lt;b&gt;.wav" in page  # a name is no markup
     assert "<b>" not in page
-    assert "A training on this data would be spoiled" in page
+    assert "This data is not fit for training" in page
     ids = set(re.findall(r'id="([^"]*)"', page))
     assert {source[1:] for source in sources if source.startswith("#")} <= ids
 
