@@ -151,8 +151,7 @@ def compare(
 
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)
-    _refuse_others(ctx, "--memory" if memory else "--archs" if names else "")
-    _check_paths(out, differences)
+    _check_usage(ctx, "--memory" if memory else "--archs" if names else "", out, differences)
     if memory:
         sources = _given_data(paths, data, "--memory", at_least=0)
         recordings = load_dataset(sources[0], pattern, noise) if sources else None
@@ -175,15 +174,11 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-def _refuse_others(ctx: typer.Context, way: str) -> None:
-    """Refuse options that would have no effect in this way of comparing."""
+def _check_usage(ctx: typer.Context, way: str, out: Path | None, differences: Path | None) -> None:
+    """Refuse options without effect in this way of comparing, and paths that cannot be written."""
     for name in sorted(given(ctx) - OPTIONS_OF[way] - {"paths", "quiet", "verbose"}):
         ways = " and ".join(each or "models" for each in OPTIONS_OF if name in OPTIONS_OF[each])
         refuse(ctx, [name], f"here; it is for {ways} alone")
-
-
-def _check_paths(out: Path | None, differences: Path | None) -> None:
-    """Refuse paths that cannot be written, before the training."""
     if out:
         check_folder_place(out)
     if differences:

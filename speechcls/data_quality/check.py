@@ -90,12 +90,7 @@ def check(
     outcomes = _measure_all(dataset.examples, classifier, jobs or default_jobs(), on_clip)
     measured = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, _Measured)}
     examples, bad_noise = dataset.examples, _check_noise(dataset)
-    notes, refusals = list[str](), list[str]()
-    findings = [
-        Finding(i, "empty" if isinstance(outcome, EmptyError) else "unreadable", 0.0, str(outcome))
-        for i, outcome in enumerate(outcomes)
-        if isinstance(outcome, AudioError)
-    ]
+    notes, refusals, findings = list[str](), list[str](), _find_unreadable(outcomes)
     if measured:
         findings += _by_level(examples, measured)
         if classifier:
@@ -151,6 +146,15 @@ def _measure_all(
         else outcome
         for outcome in outcomes
         if outcome is not None
+    ]
+
+
+def _find_unreadable(outcomes: Sequence[_Measured | AudioError]) -> list[Finding]:
+    """Return the clips that are empty or cannot be read."""
+    return [
+        Finding(i, "empty" if isinstance(outcome, EmptyError) else "unreadable", 0.0, str(outcome))
+        for i, outcome in enumerate(outcomes)
+        if isinstance(outcome, AudioError)
     ]
 
 
