@@ -20,7 +20,7 @@ from speechcls.audio.samples import Samples
 from speechcls.data.examples import Dataset, Example
 from speechcls.data.layouts import load_dataset
 from speechcls.data_quality.check import check
-from speechcls.data_quality.findings import LEFT_OUT, Checkup
+from speechcls.data_quality.findings import LEFT_OUT, CheckResult
 from speechcls.runtime.classifier import Classifier
 
 RATE = 16_000
@@ -115,7 +115,7 @@ def _write(path: Path, samples: Samples, ending: str) -> None:
     soundfile.write(path, samples, RATE, subtype=subtype, format=kind)
 
 
-def found(checkup: Checkup, kinds: frozenset[str] | set[str]) -> set[str]:
+def found(checkup: CheckResult, kinds: frozenset[str] | set[str]) -> set[str]:
     """Return the names of the files with one of ``kinds``, without their endings."""
     dataset = checkup.dataset
     return {
@@ -124,7 +124,7 @@ def found(checkup: Checkup, kinds: frozenset[str] | set[str]) -> set[str]:
     }
 
 
-def recall(checkup: Checkup, planted: Planted, kind: str) -> float:
+def recall(checkup: CheckResult, planted: Planted, kind: str) -> float:
     """Return the fraction of the planted faults of a kind that are found; of a copy either clip."""
     hits = found(checkup, KIND_OF[kind])
     names = planted.faults[kind]
@@ -134,7 +134,7 @@ def recall(checkup: Checkup, planted: Planted, kind: str) -> float:
     return sum(name in hits or f"{name}-copy" in hits for name in originals) / len(originals)
 
 
-def likely_right(checkup: Checkup, examples: Sequence[Example], planted: Planted) -> float:
+def likely_right(checkup: CheckResult, examples: Sequence[Example], planted: Planted) -> float:
     """Return the fraction of the found mislabelled clips whose likely label is the old one."""
     old = {example.path.resolve(): example.label for example in examples}
     clips = checkup.dataset.examples

@@ -376,6 +376,8 @@ RECIPES = {
 
 DEFAULT_EVERY_S = 0.1
 """Hop of a sliding window over streaming audio, seconds."""
+DEFAULT_FA_PER_HOUR = 0.5
+"""False alarms per hour that calibration allows."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """The command line: parse, call, print.
 
 ``app`` holds the program and the list of its commands; each command is the function of the same
-name in the module of the same name. ``command`` says how help and wrong usage are shown,
-``options`` declares every option that several commands share, ``common`` turns errors into exit
-codes; ``messages``, ``progress`` and ``tables`` are the words, bars and tables that people see.
+name in the module of the same name. ``command`` formats help, ``usage`` errors of usage;
+``options`` declares the options that several commands share, ``config_options`` makes options from
+the fields of a configuration; ``common`` turns errors into exit codes; ``inputs`` finds the model
+and reads data and stdin, ``outputs`` opens files for results; ``live`` has the source and the
+Ctrl-C of ``listen`` and ``record``; ``messages``, ``progress`` and ``tables`` print.
 """

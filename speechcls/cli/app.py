@@ -34,7 +34,7 @@ GROUPS = {
         "bench": "Measure speed, memory and size of models on this machine.",
         "mix": "Mix held-out words into background noise, to evaluate detection.",
     },
-    "Insight": {
+    "Inspection": {
         "explain": "Visualise a model's internals on one clip: gates, attention, occlusion.",
         "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
     },
@@ -49,7 +49,7 @@ TOPICS = {
     "models": "Which model is used, and what its folder holds.",
     "config": "Every setting of train in one file.",
     "formats": "What predict, detect and listen print.",
-    "exit-codes": "What a script may rely on.",
+    "exit-codes": "Exit codes of all commands.",
 }
 """Name and first line of each page that ``speechcls help TOPIC`` shows."""
 

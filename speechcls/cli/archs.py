@@ -62,7 +62,7 @@ def archs(
 def _describe(
     hidden_size: int, size: str | None, num_layers: int, n_labels: int, messages: Messages
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is printed about each architecture."""
+    """Yield name, size and cost of each architecture."""
     import torch
 
     from speechcls.networks.recogniser import build_recogniser

@@ -74,7 +74,7 @@ def bench(
 
 
 def _find(named: list[Path] | None, messages: Messages) -> Iterator[Path | SpeechclsError]:
-    """Yield each model that is meant, or an error for a name that stands for none."""
+    """Yield each model named, or an error for a name without a model."""
     from speechcls.artifact.lookup import find_artifacts
 
     if not named:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ACTIONS = ("list", "clear")
 _DAY_S = 86_400
-_DATA = typer.Argument(help="Data sets whose stores are meant. [default: all]", metavar="[DATA...]")
+_DATA = typer.Argument(help="Data sets to list or clear. [default: all]", metavar="[DATA...]")
 
 
 @reports_errors

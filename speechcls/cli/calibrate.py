@@ -21,6 +21,7 @@ from speechcls.cli.options import (
     option,
 )
 from speechcls.cli.progress import item_bar
+from speechcls.config import DEFAULT_FA_PER_HOUR
 
 if TYPE_CHECKING:
     from speechcls.artifact.calibration import Calibration
@@ -40,7 +41,7 @@ def calibrate(
     data: Annotated[Path | None, _DATA] = None,
     pattern: Pattern = None,
     model: Model = None,
-    fa_per_hour: Annotated[float, _FA_PER_HOUR] = 0.5,
+    fa_per_hour: Annotated[float, _FA_PER_HOUR] = DEFAULT_FA_PER_HOUR,
     as_json: AsJson = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
@@ -51,8 +52,8 @@ def calibrate(
     Thresholds are written into the model's folder as calibration.json, and with --data the
     temperature that calibrates its probabilities; predict, detect and listen use both. The noise
     must not have been part of the training. False alarms are counted on the noise that the
-    thresholds are chosen on: it takes hours of it, and an upper bound says what the given amount
-    can show. Prints label and threshold, separated by a tab.
+    thresholds are chosen on: several hours are needed; the upper bound tells how far the rate can
+    be trusted. Prints label and threshold, separated by a tab.
 
     Example: speechcls calibrate --noise noise/ --data data/
     """
@@ -85,7 +86,7 @@ def calibrate(
 
 
 def _explain(result: "Calibration", messages: Messages) -> None:
-    """Say what the figures are worth."""
+    """Print the false-alarm rate with its upper bound, and the calibration error."""
     from speechcls.evaluation.detection_metrics import hours_needed
 
     alarms = f"{result.false_alarms} false alarm{'' if result.false_alarms == 1 else 's'}"

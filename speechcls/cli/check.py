@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -25,7 +25,7 @@ from speechcls.cli.progress import item_bar
 from speechcls.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from speechcls.data_quality.findings import Checkup
+    from speechcls.data_quality.findings import CheckResult
     from speechcls.data_quality.report import Tally
 
 N_LISTED = 20
@@ -57,6 +57,14 @@ _FIX_LIST = option(
 )
 
 
+class _OutputFiles(NamedTuple):
+    """Files to write; None: not this one."""
+
+    findings: Path | None
+    html: Path | None
+    fix_list: Path | None
+
+
 @reports_errors
 def check(
     data: DataSource,
@@ -79,7 +87,7 @@ def check(
     splits; and, with --model, probable label errors. Warns of words that are cut off, DC offset,
     uncommon sample rates and imbalance.
 
-    The exit code is 1 where a training would be wasted: train would refuse the data, one recording
+    The exit code is 1 where the data is not fit for training: train would refuse it, one recording
     or one speaker is in two splits, more than --max-bad of the clips are bad (unreadable, empty,
     short, silent, clipped, under two labels, or probably labelled wrongly), or more than 1 % cannot
     be read.
@@ -93,9 +101,10 @@ def check(
     messages = Messages(quiet, verbose)
     if fix_list:
         manifest_suffix(fix_list)  # refuses any other ending
-    for place in (findings, html, fix_list):
-        if place:
-            check_file_place(place)
+    files = _OutputFiles(findings, html, fix_list)
+    for path in files:
+        if path:
+            check_file_place(path)
     dataset = load_dataset(data, pattern, noise)
     classifier = None
     if model:
@@ -103,64 +112,63 @@ def check(
 
         classifier = Classifier.load(model, jobs)
     with item_bar(messages, "checking", len(dataset.examples)) as on_clip:
-        checkup = check_data(dataset, classifier, jobs, on_clip)
-    messages.errors(dataset.problems + checkup.bad_noise)
-    with files_first(lambda: _show(checkup, data, max_bad, as_json, messages)):
-        _write_files(checkup, data, max_bad, (findings, html, fix_list), messages)
-    if reasons := checkup.blocking_issues(max_bad):
+        result = check_data(dataset, classifier, jobs, on_clip)
+    messages.errors(dataset.problems + result.bad_noise)
+    with files_first(lambda: _show(result, data, max_bad, as_json, messages)):
+        _write_files(result, data, max_bad, files, messages)
+    if reasons := result.blocking_issues(max_bad):
         messages.errors(reasons)
         raise typer.Exit(FAILED)
 
 
 def _show(
-    checkup: "Checkup", data: Path, max_bad: float, as_json: bool, messages: Messages
+    result: "CheckResult", data: Path, max_bad: float, as_json: bool, messages: Messages
 ) -> None:
     """Print the result on stdout."""
     from speechcls.data_quality.report import to_dict
 
     if as_json:
-        typer.echo(json.dumps({"data": str(data)} | to_dict(checkup, max_bad)))
+        typer.echo(json.dumps({"data": str(data)} | to_dict(result, max_bad)))
         return
-    _print_summary(checkup)
-    _print_tallies(checkup)
-    _print_label_errors(checkup)
-    for note in checkup.notes:
+    _print_summary(result)
+    _print_tallies(result)
+    _print_label_errors(result)
+    for note in result.notes:
         messages.warn(note)
 
 
 def _write_files(
-    checkup: "Checkup",
+    result: "CheckResult",
     data: Path,
     max_bad: float,
-    places: tuple[Path | None, Path | None, Path | None],
+    files: _OutputFiles,
     messages: Messages,
 ) -> None:
-    """Write findings, page and manifest, as far as there is a place for them."""
-    from speechcls.data_quality.report import write_csv, write_fix_list, write_html
+    """Write findings, page and manifest, those that are asked for."""
+    from speechcls.data_quality.report import write_findings, write_fix_list, write_html
 
-    findings, html, fix_list = places
-    if findings:
-        write_csv(checkup, findings)
-    if html:
-        write_html(checkup, html, str(data), max_bad)
-    if fix_list:
-        n_clips = write_fix_list(checkup, fix_list)
-        messages.note(f"{fix_list}: {n_clips} of {len(checkup.dataset.examples)} clips")
+    if files.findings:
+        write_findings(result, files.findings)
+    if files.html:
+        write_html(result, files.html, str(data), max_bad)
+    if files.fix_list:
+        n_clips = write_fix_list(result, files.fix_list)
+        messages.note(f"{files.fix_list}: {n_clips} of {len(result.dataset.examples)} clips")
 
 
-def _print_summary(checkup: "Checkup") -> None:
+def _print_summary(result: "CheckResult") -> None:
     """Print totals, and how often each kind of finding was made."""
     from speechcls.data_quality.findings import BAD, KINDS, LEAKS, LEFT_OUT
     from speechcls.data_quality.report import formats, tally
 
-    n_clips = len(checkup.dataset.examples)
-    n_labels, n_speakers = len(tally(checkup, "label")), len(tally(checkup, "speaker"))
-    hours = sum(one.duration_s for one in checkup.levels if one) / 3_600
+    n_clips = len(result.dataset.examples)
+    n_labels, n_speakers = len(tally(result, "label")), len(tally(result, "speaker"))
+    hours = sum(one.duration_s for one in result.levels if one) / 3_600
     typer.echo(
         f"clips     {n_clips} of {n_labels} labels by {n_speakers} speakers, {hours:.2f} hours"
     )
-    typer.echo(f"formats   {'; '.join(f'{n} x {name}' for name, n in formats(checkup).items())}")
-    n_left_out = len(checkup.clips_with(LEFT_OUT))
+    typer.echo(f"formats   {'; '.join(f'{n} x {name}' for name, n in formats(result).items())}")
+    n_left_out = len(result.clips_with(LEFT_OUT))
     typer.echo(f"bad       {n_left_out} of them, which --fix-list FILE leaves out\n")
     print_table(
         ("finding", "clips", "per cent", "effect", "what it is"),
@@ -173,19 +181,19 @@ def _print_summary(checkup: "Checkup") -> None:
                 meaning,
             )
             for kind, meaning in KINDS.items()
-            if (n := len(checkup.of_kind(kind)))
+            if (n := len(result.of_kind(kind)))
         ),
         text=("finding", "effect", "what it is"),
     )
     typer.echo()
 
 
-def _print_tallies(checkup: "Checkup") -> None:
+def _print_tallies(result: "CheckResult") -> None:
     """Print the clips by label, and by the speakers who have most."""
     from speechcls.data_quality.report import tally
 
-    speakers = list(tally(checkup, "speaker").items())[:N_LISTED]
-    _print_tally("label", tally(checkup, "label"), "speakers")
+    speakers = list(tally(result, "speaker").items())[:N_LISTED]
+    _print_tally("label", tally(result, "label"), "speakers")
     _print_tally("speaker", dict(speakers), "labels")
 
 
@@ -209,18 +217,18 @@ def _print_tally(heading: str, tallies: "dict[str, Tally]", others: str) -> None
     typer.echo()
 
 
-def _print_label_errors(checkup: "Checkup") -> None:
-    examples = checkup.dataset.examples
+def _print_label_errors(result: "CheckResult") -> None:
+    examples = result.dataset.examples
     print_table(
         ("probable label error", "margin", "label", "likely label"),
         (
             (
-                checkup.dataset.relative_name(examples[finding.clip].path),
+                result.dataset.relative_name(examples[finding.clip].path),
                 f"{finding.value:.2f}",
                 examples[finding.clip].label,
                 finding.likely or "",
             )
-            for finding in checkup.of_kind("doubtful")[:N_LISTED]
+            for finding in result.of_kind("doubtful")[:N_LISTED]
         ),
         text=("probable label error", "label", "likely label"),
     )

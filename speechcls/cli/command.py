@@ -8,17 +8,17 @@ from typer.core import TyperCommand, TyperOption
 from speechcls.cli.usage import UsageError
 
 ARGUMENTS, OPTIONS = "Arguments", "Options"
-"""Headings of what is in no panel; the second one comes last."""
+"""Headings of parameters in no panel; ``OPTIONS`` comes last."""
 _FIRST_COLUMN = 30
 _METAVARS = {"int": "N", "float": "X", "str": "TEXT", "integer": "N", "text": "TEXT"}
-"""What stands for a value, by the first word of its type, which Typer has renamed."""
+"""Placeholder of a value in help, by the first word of its type, which Typer has renamed."""
 
 
 class Command(TyperCommand):
     """A command whose help is plain text, with a heading for each ``rich_help_panel``.
 
-    Options that are declared with ``hidden=True`` are shown by ``--help-all`` alone, an option
-    that exists where there are such.
+    Options that are declared with ``hidden=True`` are shown by ``--help-all`` only, which
+    is added to commands with hidden options.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -31,7 +31,7 @@ class Command(TyperCommand):
             self.params.append(_help_all())
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as Typer does, and have each error know whose arguments they are."""
+        """Attach the context to usage errors."""
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:

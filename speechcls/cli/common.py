@@ -23,13 +23,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 def reports_errors(command: F) -> F:
     """Turn what a command raises into one line on stderr and an exit code.
 
-    ``ConfigError`` ends in 2, other errors of ours and of the system in 1, Ctrl-C in 130;
-    a reader that went away, as ``| head`` does, ends the command in silence.
+    ``ConfigError`` ends in 2, other speechcls and OS errors in 1, Ctrl-C in 130; a closed pipe on
+    stdout, as of ``| head``, in 1 without a message.
     """
 
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> Any:
-        # File names come out as they went in, whatever the terminal can show.
+        # File names are printed byte for byte, whatever the terminal's encoding.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         try:
@@ -61,7 +61,7 @@ def _describe(error: BaseException, command: Callable[..., Any]) -> str:
 
 
 def option_of(command: Callable[..., Any], field: str) -> str:
-    """Return the option by which a command takes what the library calls ``field``."""
+    """Return the option of a command that sets the library's ``field``."""
     hint = get_type_hints(command, include_extras=True).get(field)
     for about in getattr(hint, "__metadata__", ()):
         if isinstance(about, ArgumentInfo):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -42,7 +42,7 @@ OPTIONS_OF = {
     "--archs": _TRAINED
     | {"archs", "seeds", "epochs", "size", "commands", "test_speakers", "device"}
     | {"differences", "speed", "jobs"},
-    "--memory": _TRAINED | {"archs", "seeds", "commands", "memory", "longest_s", "steps"},
+    "--memory": _TRAINED | {"archs", "seeds", "commands", "memory", "max_gap_s", "steps"},
 }
 """Options that each way of comparing uses, beside --quiet and --verbose."""
 
@@ -70,8 +70,8 @@ _MEMORY = option(
     help="Measure how long each architecture remembers a word, of DATA or synthetic.",
     panel=MEMORY,
 )
-_LONGEST = option(
-    "--longest",
+_MAX_GAP = option(
+    "--max-gap",
     min=0.5,
     max=20.0,
     help="Longest gap between word and prediction.",
@@ -93,6 +93,24 @@ _DIFFERENCES = option(
 _SPEED = option("--speed/--no-speed", help="Measure time and memory too.", panel=OUTPUT)
 
 
+class _TrainOptions(NamedTuple):
+    """Budget and machine of the trainings of ``--archs``."""
+
+    n_seeds: int
+    size: str
+    epochs: int
+    device: str
+    jobs: int | None
+
+
+class _MemoryOptions(NamedTuple):
+    """Budget of the trainings of ``--memory``."""
+
+    n_seeds: int
+    steps: int
+    max_gap_s: float
+
+
 @reports_errors
 def compare(
     ctx: typer.Context,
@@ -108,7 +126,7 @@ def compare(
     size: Annotated[str, _SIZE] = "tiny",
     device: TrainDevice = "auto",
     memory: Annotated[bool, _MEMORY] = False,
-    longest_s: Annotated[float, _LONGEST] = 3.0,
+    max_gap_s: Annotated[float, _MAX_GAP] = 3.0,
     steps: Annotated[int, _STEPS] = 1_500,
     out: Annotated[Path | None, _OUT] = None,
     differences: Annotated[Path | None, _DIFFERENCES] = None,
@@ -128,55 +146,53 @@ def compare(
 
     Example: speechcls compare models/a models/b --data data/
     """
-    from speechcls.cli.compare_models import Wanted, compare_models
+    from speechcls.cli.compare_models import CompareOptions, compare_models
     from speechcls.data.layouts import load_dataset
 
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)
-    _refuse_others(ctx, "--memory" if memory else "--archs" if names else "")
-    _check_places(out, differences)
+    _check_usage(ctx, "--memory" if memory else "--archs" if names else "", out, differences)
     if memory:
-        places = _places(paths, data, "--memory", at_least=0)
-        recordings = load_dataset(places[0], pattern, noise) if places else None
-        _compare_memory(recordings, names, (seeds, steps, longest_s), words, out, as_json, messages)
+        sources = _given_data(paths, data, "--memory", at_least=0)
+        recordings = load_dataset(sources[0], pattern, noise) if sources else None
+        budget = _MemoryOptions(seeds, steps, max_gap_s)
+        _compare_memory(recordings, names, budget, words, out, as_json, messages)
         return
     if names:
         out = out or Path("comparison")
-        [place] = _places(paths, data, "--archs", at_least=1)
-        dataset = load_dataset(place, pattern, noise)
+        [source] = _given_data(paths, data, "--archs", at_least=1)
+        dataset = load_dataset(source, pattern, noise)
         in_data = _data_config(words, test_speakers, pattern, noise)
-        limits, machine = (seeds, size, epochs), (device, jobs)
-        groups = _train(dataset, names, limits, in_data, machine, out, messages)
+        training = _TrainOptions(seeds, size, epochs, device, jobs)
+        groups = _train(dataset, names, training, in_data, out, messages)
     else:
-        groups, place = _find_models(paths, data)
-        dataset = load_dataset(place, pattern, noise)
-    wanted = Wanted(out, differences, speed, as_json, jobs)
-    if bad := compare_models(groups, dataset, wanted, messages):
+        groups, source = _find_models(paths, data)
+        dataset = load_dataset(source, pattern, noise)
+    options = CompareOptions(out, differences, speed, as_json, jobs)
+    if bad := compare_models(groups, dataset, options, messages):
         messages.errors(bad)
         raise typer.Exit(FAILED)
 
 
-def _refuse_others(ctx: typer.Context, way: str) -> None:
-    """Refuse options that would have no effect in this way of comparing."""
+def _check_usage(ctx: typer.Context, way: str, out: Path | None, differences: Path | None) -> None:
+    """Refuse options without effect in this way of comparing, and paths that cannot be written."""
     for name in sorted(given(ctx) - OPTIONS_OF[way] - {"paths", "quiet", "verbose"}):
         ways = " and ".join(each or "models" for each in OPTIONS_OF if name in OPTIONS_OF[each])
         refuse(ctx, [name], f"here; it is for {ways} alone")
-
-
-def _check_places(out: Path | None, differences: Path | None) -> None:
-    """Refuse places that cannot be written, before the hours of training."""
     if out:
         check_folder_place(out)
     if differences:
         check_file_place(differences)
 
 
-def _places(paths: list[Path] | None, data: Path | None, option: str, at_least: int) -> list[Path]:
-    """Return the place of recordings that is named, if one is."""
+def _given_data(
+    paths: list[Path] | None, data: Path | None, option: str, at_least: int
+) -> list[Path]:
+    """Return the data set that is given, in a list; an empty one where none is."""
     named = [*(paths or ()), *([data] if data else ())]
     if not at_least <= len(named) <= 1:
         raise ConfigError(
-            f"{option}: {len(named)} places of recordings are named; name one folder or manifest"
+            f"{option}: {len(named)} data sets are given; name one folder or manifest"
         )
     return named
 
@@ -211,34 +227,26 @@ def _data_config(
 def _train(
     dataset: "Dataset",
     archs: list[str],
-    budget: tuple[int, str, int],
+    training: _TrainOptions,
     data: DataConfig,
-    machine: tuple[str, int | None],
     out: Path,
     messages: Messages,
 ) -> dict[str, list[Path]]:
-    """Train what ``out`` does not hold yet; return the models of each architecture.
-
-    Parameters
-    ----------
-    budget : number of seeds, size of the networks, epochs
-    machine : device, and threads that read
-    """
+    """Train the models that ``out`` does not hold yet; return those of each architecture."""
     from speechcls.cli.compare_training import train_all
     from speechcls.parallel import default_jobs
 
-    seeds, size, epochs = budget
-    device, jobs = machine
+    epochs = training.epochs
     return train_all(
         dataset,
         archs,
-        seeds,
-        size,
+        training.n_seeds,
+        training.size,
         dataclasses.replace(RECIPES["fast"], epochs=epochs, patience=epochs),
         data,
         out,
-        device,
-        jobs or default_jobs(),
+        training.device,
+        training.jobs or default_jobs(),
         messages,
     )
 
@@ -246,22 +254,16 @@ def _train(
 def _compare_memory(
     dataset: "Dataset | None",
     archs: list[str],
-    budget: tuple[int, int, float],
+    budget: _MemoryOptions,
     commands: list[str],
     out: Path | None,
     as_json: bool,
     messages: Messages,
 ) -> None:
-    """Run the delayed-recall experiment.
-
-    Parameters
-    ----------
-    budget : number of seeds, training batches, longest gap in seconds
-    """
+    """Run the delayed-recall experiment."""
     from speechcls.cli.compare_memory import compare_memory
     from speechcls.experiments.delayed_recall import DelayedRecallConfig
 
-    seeds, steps, longest_s = budget
-    config = DelayedRecallConfig(longest_s=longest_s, steps=steps)
+    config = DelayedRecallConfig(max_gap_s=budget.max_gap_s, steps=budget.steps)
     archs = archs or _MEMORY_ARCHS
-    compare_memory(dataset, archs, seeds, config, commands, out, as_json, messages)
+    compare_memory(dataset, archs, budget.n_seeds, config, commands, out, as_json, messages)

@@ -1,6 +1,5 @@
 """``speechcls compare --memory``: how long each architecture remembers a word."""
 
-import dataclasses
 import json
 import tempfile
 from collections.abc import Sequence
@@ -44,7 +43,7 @@ def compare_memory(
     messages.errors(words.bad)
     messages.note(
         f"{len(words.labels)} words, {len(words.training)} clips to train on and"
-        f" {len(words.held_out)} held out; the prediction is made 0 to {config.longest_s:g} s after"
+        f" {len(words.held_out)} held out; the prediction is made 0 to {config.max_gap_s:g} s after"
         " the word"
     )
     runs = _run(words, archs, n_seeds, config, messages)
@@ -76,7 +75,7 @@ def _prepare(
     if dataset is not None:
         return prepare_words(select_words(dataset, commands) if commands else dataset, config)
     with tempfile.TemporaryDirectory(prefix="speechcls-") as scratch:
-        dataset = _synthesise(commands or WORDS, config.per_word, Path(scratch), messages)
+        dataset = _synthesise(commands or WORDS, config.max_per_word, Path(scratch), messages)
         return prepare_words(dataset, config)
 
 
@@ -107,7 +106,7 @@ def _run(
             first, *_, last = (100 * accuracy for accuracy in run.accuracy.values())
             messages.note(
                 f"{run.arch}, {run.step_ms} ms per step, seed {run.seed}: {first:.0f} % at once,"
-                f" {last:.0f} % after {config.longest_s:g} s"
+                f" {last:.0f} % after {config.max_gap_s:g} s"
                 f" ({done.number} of {done.n_runs}, about {done.left_s / 60:.0f} min left)"
             )
     return runs
@@ -138,7 +137,14 @@ def _as_object(
         "n_training": len(words.training),
         "n_held_out": len(words.held_out),
         "chance": words.chance,
-        "budget": dataclasses.asdict(config),
+        "budget": {
+            "longest_s": config.max_gap_s,
+            "parameters": config.max_parameters,
+            "steps": config.steps,
+            "batch_size": config.batch_size,
+            "lr": config.lr,
+            "per_word": config.max_per_word,
+        },
         "runs": [
             {
                 "arch": run.arch,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CompareOptions:
     """What ``compare`` was asked for, beside the models."""
 
     out: Path | None
@@ -37,7 +37,7 @@ class Wanted:
 def compare_models(
     groups: Mapping[str, Sequence[Path]],
     dataset: "Dataset",
-    wanted: Wanted,
+    options: CompareOptions,
     messages: Messages,
 ) -> list[str]:
     """Compare, print and write; return a line for each clip that could not be read.
@@ -51,56 +51,56 @@ def compare_models(
     from speechcls.runtime.classifier import Classifier
 
     models = [model for group in groups.values() for model in group]
-    classifiers = [Classifier.load(model, wanted.jobs) for model in models]
+    classifiers = [Classifier.load(model, options.jobs) for model in models]
     with item_bar(messages, "comparing", len(dataset.examples)) as on_clip:
-        answers = predict_held_out(classifiers, dataset, on_clip)
-    right = iter(answers.right)
+        predictions = predict_held_out(classifiers, dataset, on_clip)
+    right = iter(predictions.right)
     contenders = [
         Contender(name, np.stack([next(right) for _ in group])) for name, group in groups.items()
     ]
-    comparison = compare(contenders, answers.speakers)
-    speeds = _measure([group[0] for group in groups.values()], wanted, messages)
+    comparison = compare(contenders, predictions.speakers)
+    speeds = _measure([group[0] for group in groups.values()], options, messages)
 
     def show() -> None:
-        if wanted.as_json:
-            typer.echo(json.dumps(_as_object(comparison, answers, groups, speeds, dataset)))
+        if options.as_json:
+            typer.echo(json.dumps(_as_object(comparison, predictions, groups, speeds, dataset)))
         else:
-            _print(comparison, answers, groups, speeds)
+            _print(comparison, predictions, groups, speeds)
 
     with files_first(show):
-        if wanted.differences:
-            _write_differences(wanted.differences, answers, dataset, models)
-        if wanted.out:
-            _draw(wanted.out, comparison, groups, messages)
-    return list(answers.bad)
+        if options.differences:
+            _write_differences(options.differences, predictions, dataset, models)
+        if options.out:
+            _draw(options.out, comparison, groups, messages)
+    return list(predictions.bad)
 
 
 def _measure(
-    models: Sequence[Path], wanted: Wanted, messages: Messages
+    models: Sequence[Path], options: CompareOptions, messages: Messages
 ) -> list["BenchmarkResult | None"]:
-    if not wanted.speed:
+    if not options.speed:
         return [None] * len(models)
     from speechcls.evaluation.benchmark import benchmark_in_subprocess
 
     speeds: list[BenchmarkResult | None] = []
     with item_bar(messages, "measuring", len(models)) as on_model:
         for model in models:
-            speeds.append(benchmark_in_subprocess(model, wanted.jobs))
+            speeds.append(benchmark_in_subprocess(model, options.jobs))
             on_model()
     return speeds
 
 
 def _write_differences(
-    path: Path, answers: "JointPredictions", dataset: "Dataset", models: Sequence[Path]
+    path: Path, predictions: "JointPredictions", dataset: "Dataset", models: Sequence[Path]
 ) -> None:
     """Write a line for each clip on which the predictions differ."""
     rows = []
     for example, truth, predicted in zip(
-        answers.examples, answers.truth, answers.predicted.T, strict=True
+        predictions.examples, predictions.truth, predictions.predicted.T, strict=True
     ):
         if len(set(predicted.tolist())) > 1:
             place = dataset.relative_name(example.path), example.start_s, example.end_s
-            labels = [answers.labels[i] for i in (truth, *predicted)]
+            labels = [predictions.labels[i] for i in (truth, *predicted)]
             rows.append([*place, example.speaker or "", *labels])
     header = ["path", "start_s", "end_s", "speaker", "label", *map(str, models)]
     write_csv(path, header, rows)
@@ -139,7 +139,7 @@ def _history(model: Path) -> list[dict[str, Any]]:
 
 def _as_object(
     comparison: "Comparison",
-    answers: "JointPredictions",
+    predictions: "JointPredictions",
     groups: Mapping[str, Sequence[Path]],
     speeds: Sequence["BenchmarkResult | None"],
     dataset: "Dataset",
@@ -147,11 +147,11 @@ def _as_object(
     rows = zip(comparison.contenders, comparison.intervals, groups.values(), speeds, strict=True)
     return {
         "data": str(dataset.source),
-        "scored": answers.scored,
-        "caveat": answers.caveat,
-        "n_clips": len(answers.truth),
-        "n_speakers": len(set(answers.speakers) - {""}),
-        "labels": list(answers.labels),
+        "scored": predictions.scored,
+        "caveat": predictions.caveat,
+        "n_clips": len(predictions.truth),
+        "n_speakers": len(set(predictions.speakers) - {""}),
+        "labels": list(predictions.labels),
         "models": [
             {
                 "name": contender.name,
@@ -169,21 +169,21 @@ def _as_object(
         "pairs": [
             dataclasses.asdict(pair) | {"verdict": pair.verdict} for pair in comparison.pairs
         ],
-        "bad": list(answers.bad),
+        "bad": list(predictions.bad),
     }
 
 
 def _print(
     comparison: "Comparison",
-    answers: "JointPredictions",
+    predictions: "JointPredictions",
     groups: Mapping[str, Sequence[Path]],
     speeds: Sequence["BenchmarkResult | None"],
 ) -> None:
-    """Print the figures for people."""
-    n_speakers = len(set(answers.speakers) - {""})
-    typer.echo(f"scored  {answers.scored}{f' by {n_speakers} speakers' if n_speakers else ''}")
-    if answers.caveat:
-        typer.echo(f"caveat  {answers.caveat}")
+    """Print the comparison as tables."""
+    n_speakers = len(set(predictions.speakers) - {""})
+    typer.echo(f"scored  {predictions.scored}{f' by {n_speakers} speakers' if n_speakers else ''}")
+    if predictions.caveat:
+        typer.echo(f"caveat  {predictions.caveat}")
     typer.echo("")
     _print_models(comparison, groups, speeds)
     if comparison.pairs:

@@ -1,4 +1,4 @@
-"""``speechcls compare DATA --archs``: shows how the trainings go."""
+"""``speechcls compare DATA --archs``: training of all models, with progress."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -27,7 +27,7 @@ def train_all(
     jobs: int,
     messages: Messages,
 ) -> dict[str, list[Path]]:
-    """Train what ``out`` does not hold yet; return the models of each architecture by seed."""
+    """Train the models that ``out`` does not hold yet; return all by architecture and seed."""
     from speechcls.experiments.sweep import SweepCallbacks, train_sweep
     from speechcls.training.settings import TrainSettings
 
@@ -60,7 +60,7 @@ def train_all(
                 dataset, archs, n_seeds, size, settings, out, device, jobs, callbacks
             )
         except KeyboardInterrupt:
-            messages.note("what is trained is kept; the same command goes on from there")
+            messages.note("finished models are kept; run the same command to resume")
             raise
 
 

@@ -1,4 +1,4 @@
-"""Options made from the fields of a configuration: a new field is an option without more ado."""
+"""Options made from the fields of a configuration: a new field gets its option automatically."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -74,5 +74,5 @@ def _shown(value: Any) -> str:
 
 
 def given_fields(group: OptionGroup, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the command line says of the fields of a group."""
+    """Return the fields of a group that the command line sets."""
     return {name: fields[name] for name in group.fields if fields[name] is not None}

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -76,6 +76,24 @@ _CHANNEL = option(
 _OUT = out_option("File to write instead of stdout.")
 
 
+class _ReadOptions(NamedTuple):
+    """How recordings are read."""
+
+    channel: int | None
+    rate: int | None
+    """Of sound without a header, Hz."""
+
+
+class _DetectOptions(NamedTuple):
+    """Arguments of ``StreamingClassifier``, in its order."""
+
+    artifact: "Artifact"
+    threshold: float | None
+    labels: list[str] | None
+    settings: EventSettings
+    every_s: float
+
+
 @reports_errors
 def detect(
     ctx: typer.Context,
@@ -100,8 +118,8 @@ def detect(
 
     Prints path, start and end in seconds, label and probability, separated by tabs, one line per
     word, as soon as it is known. Recordings may have any length, sample rate and number of
-    channels. One that cannot be used, or not to its end, is reported on stderr; the others are done
-    all the same, and the exit code is 1.
+    channels. One that cannot be used, or not to its end, is reported on stderr; the others are
+    still processed, and the exit code is 1.
 
     Example: speechcls detect recording.wav
     """
@@ -116,32 +134,25 @@ def detect(
     if artifact.network.is_streaming:
         refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
     names = split_names("labels", labels) or None
-    choose_thresholds(artifact, threshold, names)  # which refuses them before anything is read
-    reading = channel, rate
-    detecting = artifact, threshold, names, settings, every_s
-    if _detect(recordings, reading, detecting, format, out, messages):
+    choose_thresholds(artifact, threshold, names)  # refused before anything is read
+    reading = _ReadOptions(channel, rate)
+    detection = _DetectOptions(artifact, threshold, names, settings, every_s)
+    if _detect(recordings, reading, detection, format, out, messages):
         raise typer.Exit(FAILED)
 
 
 def _detect(
     recordings: list[str],
-    reading: tuple[int | None, int | None],
-    detecting: "tuple[Artifact, float | None, list[str] | None, EventSettings, float]",
+    reading: _ReadOptions,
+    detection: _DetectOptions,
     format: str,
     out: Path | None,
     messages: Messages,
 ) -> int:
-    """Write the words of each recording; return how many recordings failed.
-
-    Parameters
-    ----------
-    reading : channel, and rate of sound without a header
-    detecting : model, threshold, labels, settings, and seconds from one window to the next
-    """
+    """Write the words of each recording; return how many recordings failed."""
     from speechcls.audio.blocks import open_recording
     from speechcls.runtime.streaming import StreamingClassifier
 
-    artifact, threshold, labels, settings, every_s = detecting
     n_failed = 0
     with open_output(out) as (stream, keep):
         write_event = choose_format(EVENT_FORMATS, format).open(stream)
@@ -153,13 +164,13 @@ def _detect(
                 if events:
                     stream.flush()
 
-            classifier = StreamingClassifier(artifact, threshold, labels, settings, every_s)
+            classifier = StreamingClassifier(*detection)
             try:
                 with (
                     open_stdin() if name == "-" else nullcontext(name) as source,
                     open_recording(source, classifier.sample_rate, *reading, name) as recording,
                 ):
-                    # In a terminal the words themselves show how far it is.
+                    # In a terminal the printed words show the progress.
                     is_wanted = bool(out) or not sys.stdout.isatty()
                     with recording_bar(messages, name, recording.duration_s, is_wanted) as advance:
                         keep()

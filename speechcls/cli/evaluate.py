@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -55,18 +55,26 @@ _STREAM = option(
 )
 _TRUTH = option(
     "--truth",
-    help="What is said in it: labels of Audacity, or a CSV with start_s,end_s,label.",
+    help="Its annotations: labels of Audacity, or a CSV with start_s,end_s,label.",
     panel=DETECTION,
     metavar="FILE",
 )
 _REPORT = option(
     "--report",
-    help="Draw a page of what the model gets right and wrong.",
+    help="Draw a page of scores, confusions and mistakes.",
     panel=OUTPUT,
     metavar="DIR",
 )
 _ONLY_DATA = ("split", "pattern", "noise", "min_accuracy", "report", "device", "jobs")
 _ONLY_STREAM = ("truth", "threshold")
+
+
+class _DataSource(NamedTuple):
+    """Arguments of ``load_dataset``, in its order."""
+
+    data: Path
+    pattern: str | None
+    noise: Path | None
 
 
 @reports_errors
@@ -105,7 +113,7 @@ def evaluate(
 
         refuse(ctx, _ONLY_DATA, "with --stream")
         if truth is None:
-            raise typer.BadParameter("--stream needs --truth, what is said in the recording")
+            raise typer.BadParameter("--stream needs --truth, the annotations of the recording")
         evaluate_stream(stream, truth, model, threshold, as_json, messages)
     elif data is not None:
         refuse(ctx, _ONLY_STREAM, "without --stream")
@@ -113,13 +121,13 @@ def evaluate(
             from speechcls.report.page import check_report_folder
 
             check_report_folder(report)  # before the work is done
-        layout = data, pattern, noise
-        evaluation = _evaluate(layout, split, model, device, as_json, report, jobs, messages)
-        _judge(evaluation, min_accuracy, messages)
+        source = _DataSource(data, pattern, noise)
+        evaluation = _evaluate(source, split, model, device, as_json, report, jobs, messages)
+        _check_result(evaluation, min_accuracy, messages)
 
 
 def _evaluate(
-    layout: tuple[Path, str | None, Path | None],
+    source: _DataSource,
     split: str,
     model: Path | None,
     device: str,
@@ -135,14 +143,14 @@ def _evaluate(
 
     path = find_model(model, messages)
     classifier = Classifier.load(path, jobs, device)
-    dataset = load_dataset(*layout)
+    dataset = load_dataset(*source)
     with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate(classifier, dataset, split, on_clip, report is not None)
     messages.errors(evaluation.bad)
 
     def show() -> None:
         if as_json:
-            head = {"model": str(path), "data": str(layout[0])}
+            head = {"model": str(path), "data": str(source.data)}
             typer.echo(json.dumps(head | _as_object(evaluation)))
         else:
             _print_scores(evaluation)
@@ -153,8 +161,8 @@ def _evaluate(
     return evaluation
 
 
-def _judge(evaluation: "Evaluation", min_accuracy: float | None, messages: Messages) -> None:
-    """End with exit code 1 where the model is not good enough, or a clip could not be read."""
+def _check_result(evaluation: "Evaluation", min_accuracy: float | None, messages: Messages) -> None:
+    """Exit with code 1 if the accuracy is below the minimum, or a clip could not be read."""
     accuracy = evaluation.scores.accuracy
     if min_accuracy is not None and not accuracy >= min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
@@ -169,12 +177,12 @@ def _as_object(evaluation: "Evaluation") -> dict[str, object]:
 
 
 def _print_scores(evaluation: "Evaluation") -> None:
-    """Print the figures for people."""
+    """Print the scores as text."""
     typer.echo(f"{evaluation}\n")
     scores, rows = evaluation.scores, []
-    answers = scores.confusion.sum(axis=0)
-    for label, row, n_answers in zip(scores.labels, scores.per_label, answers, strict=True):
-        ratios = (row.precision, n_answers), (row.recall, row.n_clips), (row.f1, row.n_clips)
+    counts = scores.confusion.sum(axis=0)
+    for label, row, n_predicted in zip(scores.labels, scores.per_label, counts, strict=True):
+        ratios = (row.precision, n_predicted), (row.recall, row.n_clips), (row.f1, row.n_clips)
         cells = (f"{100 * ratio:.1f}" if n else "-" for ratio, n in ratios)
         rows.append((label, *cells, str(row.n_clips)))
     print_table(("label", "precision", "recall", "F1", "clips"), rows, text=("label",))

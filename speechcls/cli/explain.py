@@ -1,7 +1,7 @@
 """``speechcls explain``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -10,7 +10,7 @@ from speechcls.cli.inputs import find_model, open_clip
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     OUTPUT,
-    Clip,
+    ClipArgument,
     Model,
     Quiet,
     Verbose,
@@ -36,9 +36,17 @@ _ANIMATE = option(
 _LAYER = option("--layer", min=1, help="Recurrent layer to show, 1 is the lowest. [default: last]")
 
 
+class _OutputFiles(NamedTuple):
+    """Files to write; None: not this one."""
+
+    picture: Path | None
+    html: Path | None
+    animation: Path | None
+
+
 @reports_errors
 def explain(
-    clip: Clip,
+    clip: ClipArgument,
     model: Model = None,
     out: Annotated[Path | None, _OUT] = None,
     html: Annotated[Path | None, _HTML] = None,
@@ -52,7 +60,7 @@ def explain(
     One figure: waveform, spectrogram and features; the posterior of each label over time;
     attention, if the network has it; occlusion (the probability lost when 0.1 s is silenced); and
     every gate of a layer over time, in both directions. All is computed from the weights, gate by
-    gate, and checked against the answer of the model. Prints the path of each file that it writes.
+    gate, and checked against the model's output. Prints the path of each file that it writes.
     It needs torch, for features and convolutions.
 
     Example: speechcls explain clip.wav --html explain.html
@@ -63,7 +71,8 @@ def explain(
     messages = Messages(quiet, verbose)
     if not (out or html or animate):
         out = Path("explain.png")
-    _check_places(out, html, animate)
+    files = _OutputFiles(out, html, animate)
+    _check_places(files)
     path = find_model(model, messages)
     classifier = Classifier.load(path)
     window = classifier.read_window(open_clip(clip), name=clip)
@@ -78,31 +87,31 @@ def explain(
     elif not explanation.has_gates:
         messages.note(f"{explanation.arch} has no gates; the picture shows its states alone")
     messages.note(f"{clip}: {_summary(explanation)}")
-    _write(explanation, f"{Path(clip).name}: {_answer(explanation)} ({path.name})",
-           layer or len(explanation.layers) or None, (out, html, animate))  # fmt: skip
+    _write(explanation, f"{Path(clip).name}: {_prediction(explanation)} ({path.name})",
+           layer or len(explanation.layers) or None, files)  # fmt: skip
 
 
-def _check_places(out: Path | None, html: Path | None, animate: Path | None) -> None:
-    """Refuse what cannot be written, before the work is done."""
+def _check_places(files: _OutputFiles) -> None:
+    """Refuse files that cannot be written, before the work is done."""
     from speechcls.render.figures import ANIMATION_FORMATS, check_figure_path
 
-    if out:
-        check_figure_path(out)
-    if animate:
-        check_figure_path(animate, ANIMATION_FORMATS)
-    for place in (out, html, animate):
-        if place:
-            check_file_place(place)
+    if files.picture:
+        check_figure_path(files.picture)
+    if files.animation:
+        check_figure_path(files.animation, ANIMATION_FORMATS)
+    for path in files:
+        if path:
+            check_file_place(path)
 
 
-def _answer(explanation: "Explanation") -> str:
+def _prediction(explanation: "Explanation") -> str:
     label = explanation.labels[explanation.label_index]
     return f"{label}, {100 * explanation.probabilities.max():.1f} %"
 
 
 def _summary(explanation: "Explanation") -> str:
-    """Return the answer, and the moment that it depends on most."""
-    what = "no tenth of a second decides alone"
+    """Return the prediction, and the time that it depends on most."""
+    what = "no single 0.1 s is decisive"
     if explanation.decisive_s is not None:
         lost = explanation.occlusion.values.max()
         what = f"most depends on {explanation.decisive_s:.2f} s, without which it loses {lost:.2f}"
@@ -110,26 +119,20 @@ def _summary(explanation: "Explanation") -> str:
     return f"{label} ({explanation.probabilities.max():.4f}); {what}"
 
 
-def _write(
-    explanation: "Explanation",
-    title: str,
-    layer: int | None,
-    places: tuple[Path | None, Path | None, Path | None],
-) -> None:
-    """Write picture, page and animation, as far as there is a place, and print each."""
+def _write(explanation: "Explanation", title: str, layer: int | None, files: _OutputFiles) -> None:
+    """Write picture, page and animation, those that are asked for, and print their paths."""
     from speechcls.explain.figures import MAX_DURATION_S, SLOWDOWN, animate_figure, draw_explanation
     from speechcls.explain.page import write_explanation
     from speechcls.render.figures import save_animation, save_figure
 
-    out, html, animate = places
     figure = draw_explanation(explanation, title, layer)
-    if out:
-        save_figure(figure, out)
-        typer.echo(out)
-    if html:
-        write_explanation(explanation, figure, title, layer, html)
-        typer.echo(html)
-    if animate:
+    if files.picture:
+        save_figure(figure, files.picture)
+        typer.echo(files.picture)
+    if files.html:
+        write_explanation(explanation, figure, title, layer, files.html)
+        typer.echo(files.html)
+    if files.animation:
         frames = animate_figure(figure, explanation.end_s)
-        save_animation(frames, min(MAX_DURATION_S, SLOWDOWN * explanation.end_s), animate)
-        typer.echo(animate)
+        save_animation(frames, min(MAX_DURATION_S, SLOWDOWN * explanation.end_s), files.animation)
+        typer.echo(files.animation)

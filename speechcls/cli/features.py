@@ -9,7 +9,7 @@ import typer
 from speechcls.cli.common import reports_errors
 from speechcls.cli.inputs import open_clip
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import Clip, Quiet, Verbose, option, out_option
+from speechcls.cli.options import ClipArgument, Quiet, Verbose, option, out_option
 from speechcls.cli.outputs import check_file_place
 from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.errors import ConfigError
@@ -24,7 +24,7 @@ _OUT = out_option("Picture to write instead, PNG or SVG by its ending.", show_de
 
 @reports_errors
 def features(
-    clip: Clip,
+    clip: ClipArgument,
     kind: Annotated[str, _KIND] = "log-mel",
     out: Annotated[Path | None, _OUT] = None,
     quiet: Quiet = False,

@@ -1,4 +1,4 @@
-"""What commands read: stdin, the model, a data set."""
+"""Inputs of commands: stdin, the model, a data set."""
 
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ def open_stdin() -> BufferedReader:
 
 
 def open_clip(name: str) -> str | BytesIO:
-    """Return what the name of one recording stands for: a path, or all of stdin for ``-``."""
+    """Return the path of a recording, or all of stdin for ``-``."""
     if name != "-":
         return name
     with open_stdin() as stdin:
@@ -26,7 +26,7 @@ def open_clip(name: str) -> str | BytesIO:
 
 
 def find_model(named: Path | None, messages: Messages) -> Path:
-    """Return the folder of the model to use, having said which one it is and why."""
+    """Return the folder of the model to use; print which one it is and why."""
     from speechcls.artifact.lookup import find_artifact
 
     path, how = find_artifact(named)
@@ -37,7 +37,7 @@ def find_model(named: Path | None, messages: Messages) -> Path:
 def read_store(
     dataset: "Dataset", sample_rate: int, jobs: int | None, messages: Messages
 ) -> "ClipStore":
-    """Return the decoded clips of a data set, having reported those that cannot be read."""
+    """Return the decoded clips of a data set; report those that cannot be read."""
     from speechcls.data.packing import open_store
     from speechcls.parallel import default_jobs
 

@@ -4,19 +4,19 @@ import sys
 from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from speechcls.cli.common import given, refuse, reports_errors
 from speechcls.cli.inputs import find_model
 from speechcls.cli.live import (
-    CtrlC,
     From,
+    InterruptHandler,
     MicrophoneName,
     Pipe,
-    Screen,
     Speed,
+    StatusMessages,
     meter,
     open_source,
 )
@@ -56,6 +56,14 @@ _EXEC = option(
 )
 
 
+class _DetectOptions(NamedTuple):
+    """What is detected, with which model."""
+
+    model: Path | None
+    threshold: float | None
+    labels: list[str] | None
+
+
 @reports_errors
 def listen(
     ctx: typer.Context,
@@ -80,78 +88,74 @@ def listen(
     line per word. The sound comes from the microphone (pip install 'speechcls[mic]'), from a pipe
     as of arecord -f S16_LE -r 16000, or from a file. A pipe without a WAV header is 16 kHz unless
     --rate says otherwise. Lost sound and commands that fail are reported on stderr. Ctrl-C is the
-    normal end, with exit code 0; a second one ends what is still being done, with 130.
+    normal end, with exit code 0; a second one ends the remaining work too, with 130.
 
     Example: speechcls listen --from clip.wav
     """
     if list_microphones:
-        refuse(ctx, given(ctx) - {"list_microphones", "quiet", "verbose"}, "in a list of them")
+        refuse(
+            ctx, given(ctx) - {"list_microphones", "quiet", "verbose"}, "with --list-microphones"
+        )
         _print_microphones()
         return
     from speechcls.live.actions import parse_command
 
     open_writer = choose_format(LIVE_FORMATS, format_name(ctx, format, as_json)).open
     words = None if command is None else parse_command(command)
-    screen = Screen(quiet, verbose)
-    with CtrlC() as ctrl_c, ExitStack() as stack:
+    messages = StatusMessages(quiet, verbose)
+    with InterruptHandler() as interrupt, ExitStack() as stack:
         source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
-        wanted = model, threshold, split_names("labels", labels) or None
-        _listen(source, name, wanted, words, open_writer(sys.stdout), ctrl_c, screen)
+        detection = _DetectOptions(model, threshold, split_names("labels", labels) or None)
+        _listen(source, name, detection, words, open_writer(sys.stdout), interrupt, messages)
 
 
 def _print_microphones() -> None:
     from speechcls.live.microphone import list_devices
 
-    for number, name, n_channels, rate, is_default in list_devices():
-        columns = [number, name, n_channels, rate, *(["default"] if is_default else [])]
+    for device in list_devices():
+        columns = [*device[:-1], *(["default"] if device.is_default else [])]
         typer.echo("\t".join(map(str, columns)))
 
 
 def _listen(
     source: "Source",
     name: str,
-    wanted: tuple[Path | None, float | None, list[str] | None],
+    detection: _DetectOptions,
     command: list[str] | None,
     write: "WriteLive",
-    ctrl_c: CtrlC,
-    screen: Screen,
+    interrupt: InterruptHandler,
+    messages: StatusMessages,
 ) -> None:
-    """Print words until the source or Ctrl-C ends it.
-
-    Parameters
-    ----------
-    wanted : model, threshold and labels
-    """
+    """Print words until the source ends or Ctrl-C."""
     from speechcls.live.actions import CommandRunner
     from speechcls.live.listen import detect_live
     from speechcls.runtime.streaming import StreamingClassifier
 
-    model, threshold, labels = wanted
-    path = find_model(model, screen)
-    classifier = StreamingClassifier.load(path, threshold, labels, eager=True)
-    screen.note(f"listening to {name}; Ctrl-C ends it")
+    path = find_model(detection.model, messages)
+    classifier = StreamingClassifier.load(path, detection.threshold, detection.labels, eager=True)
+    messages.note(f"listening to {name}; Ctrl-C ends it")
     runner = None
     if command is not None:
-        runner = CommandRunner(command, lambda text: screen.error(f"--exec: {text}"))
+        runner = CommandRunner(command, lambda text: messages.error(f"--exec: {text}"))
     last: deque[str] = deque(maxlen=3)
     n_events, time_s = 0, 0.0
-    with screen.watching():
-        for update in detect_live(classifier, ctrl_c.until(source.blocks())):
+    with messages.status_line():
+        for update in detect_live(classifier, interrupt.until(source.blocks())):
             time_s = update.time_s
             for line in update.warnings:
-                screen.warn(line)
+                messages.warn(line)
             for event in update.events:
                 n_events += 1
                 last.append(event.label)
-                with screen.above():
+                with messages.above():
                     write(event, update.time_s)
                     sys.stdout.flush()
                 if runner is not None:
                     runner.start(event)
-            screen.show(_status(update, last))
+            messages.show(_status(update, last))
     if runner is not None:
-        runner.finish(give_up=ctrl_c.came)
-    screen.note(f"listened for {time_s:.1f} s, {n_events} words detected")
+        runner.finish(cancel=interrupt.requested)
+    messages.note(f"listened for {time_s:.1f} s, {n_events} words detected")
 
 
 def _status(update: "LiveUpdate", last: deque[str]) -> str:

@@ -1,4 +1,4 @@
-"""What ``listen`` and ``record`` share: their source, Ctrl-C, and a status line."""
+"""Shared by ``listen`` and ``record``: the source, Ctrl-C, and a status line."""
 
 import io
 import signal
@@ -15,9 +15,12 @@ from speechcls.cli.common import refuse
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import SOURCE, option
 from speechcls.config import FeatureConfig
+from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
     from speechcls.live.sources import Block, Source
+
+_PIPE = "pipe sound in: arecord -f S16_LE -r 16000 | speechcls listen -"
 
 Pipe = Annotated[
     str | None,
@@ -56,7 +59,7 @@ def open_source(
     rate: int | None,
     speed: float,
 ) -> tuple["Source", str]:
-    """Return the source that the options name, and what to call it; ``stack`` closes it."""
+    """Return the source that the options name, and its name; ``stack`` closes it."""
     if pipe not in (None, "-"):
         raise typer.BadParameter(f"{pipe!r} is no source; give -, or a recording with --from")
     if (pipe is not None) + (file is not None) + (microphone is not None) > 1:
@@ -77,14 +80,22 @@ def open_source(
         return PCMPipe(stdin, rate or FeatureConfig.sample_rate), "stdin"
     from speechcls.live.microphone import Microphone
 
-    return stack.enter_context(Microphone(microphone)), "the microphone"
+    try:
+        return stack.enter_context(Microphone(microphone)), "the microphone"
+    except ConfigError as error:
+        raise ConfigError(f"{error.message}, or {_PIPE}", field=error.field) from error
 
 
-class CtrlC:
-    """Ctrl-C ends the wait for the next block, not the work on one; a second one ends all."""
+class InterruptHandler:
+    """Ends the wait for the next block at Ctrl-C, not the work on one; a second one ends both.
+
+    Attributes
+    ----------
+    requested : whether Ctrl-C was pressed
+    """
 
     def __init__(self) -> None:
-        self.came = self._waits = False
+        self.requested = self._waits = False
 
     def __enter__(self) -> Self:
         self._before: Any = None
@@ -103,14 +114,14 @@ class CtrlC:
             signal.signal(signal.SIGINT, self._before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._waits or self.came:
-            self.came = True
+        if self._waits or self.requested:
+            self.requested = True
             raise KeyboardInterrupt
-        self.came = True
+        self.requested = True
 
     def until(self, blocks: Iterator["Block"]) -> Iterator["Block"]:
-        """Yield ``blocks`` until Ctrl-C comes."""
-        while not self.came:
+        """Yield ``blocks`` until Ctrl-C."""
+        while not self.requested:
             try:
                 self._waits = True
                 block = next(blocks, None)
@@ -123,7 +134,7 @@ class CtrlC:
             yield block
 
 
-class Screen(Messages):
+class StatusMessages(Messages):
     """Messages from any thread, on a terminal above a status line."""
 
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
@@ -132,7 +143,7 @@ class Screen(Messages):
         self._live: Any = None
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def status_line(self) -> Iterator[None]:
         """Show the status line, if stderr is a terminal."""
         if not self.shows_progress:
             yield
@@ -174,12 +185,12 @@ class Screen(Messages):
             self._live.start()
 
     def note(self, text: str) -> None:
-        """Print what is done, unless quiet."""
+        """Print a note, unless quiet."""
         with self.above():
             super().note(text)
 
     def error(self, text: str, details: Any = ()) -> None:
-        """Print what failed."""
+        """Print an error."""
         with self.above():
             super().error(text, details)
 

@@ -1,4 +1,4 @@
-"""Lines for people, on stderr."""
+"""Messages on stderr: notes, warnings and errors."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from speechcls.errors import printable
 
 
 class Messages:
-    """Lines for people, on stderr.
+    """Messages on stderr: notes, warnings and errors.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Messages:
         self._quiet, self._verbose = quiet, verbose
 
     def note(self, text: str) -> None:
-        """Print what is done, unless quiet."""
+        """Print a note, unless quiet."""
         if not self._quiet:
             _print(text)
 
@@ -31,15 +31,15 @@ class Messages:
             _print(text)
 
     def warn(self, text: str) -> None:
-        """Print what may be wrong, unless quiet."""
+        """Print a warning, unless quiet."""
         self.note(f"warning: {text}")
 
     def error(self, text: str, details: Sequence[str] = ()) -> None:
-        """Print what failed, with a further line for each of ``details``."""
+        """Print an error, with a further line for each of ``details``."""
         _print(f"error: {text}", details)
 
     def errors(self, texts: Iterable[str]) -> None:
-        """Print each thing that failed."""
+        """Print each text as an error."""
         for text in texts:
             self.error(text)
 

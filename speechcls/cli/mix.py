@@ -32,9 +32,9 @@ _MODEL = option(
 )
 _MINUTES = option("--minutes", help="Length of the recording.", metavar="MINUTES")
 _SNR = option("--snr", help="Power of each word over that of the noise under it.", metavar="DB")
-_RATE = option("--words-per-minute", help="Words per minute.")
+_WORDS = option("--words-per-minute", help="Words per minute.")
 _DISTRACTORS = option(
-    "--distractors", help="Clips per minute of other words, which the truth does not name."
+    "--distractors", help="Clips per minute of other words, which are not in the truth."
 )
 
 
@@ -48,8 +48,8 @@ def mix(
     out: Annotated[Path, out_option("Folder to write to.", "DIR")] = Path("stream"),
     minutes: Annotated[float, _MINUTES] = 30.0,
     snr_db: Annotated[float, _SNR] = 10.0,
-    rate: Annotated[float, _RATE] = 10.0,
-    distractors: Annotated[float, _DISTRACTORS] = 0.0,
+    words_per_minute: Annotated[float, _WORDS] = 10.0,
+    distractors_per_minute: Annotated[float, _DISTRACTORS] = 0.0,
     seed: Seed = 0,
     jobs: Jobs = None,
     quiet: Quiet = False,
@@ -69,7 +69,7 @@ def mix(
     from speechcls.synthesis.mixing import RECORDING, MixSettings, choose_clips, write_mix
 
     messages = Messages(quiet, verbose)
-    settings = MixSettings(minutes, snr_db, rate, distractors, seed)
+    settings = MixSettings(minutes, snr_db, words_per_minute, distractors_per_minute, seed)
     names = split_names("commands", commands)
     artifact = load_artifact(model) if model else None
     sample_rate = artifact.features.sample_rate if artifact else FeatureConfig.sample_rate

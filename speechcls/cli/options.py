@@ -1,8 +1,8 @@
 """Options that several commands share, each declared once, and the rules that all options keep.
 
 * What means the same has one name in every command: ``--out/-o`` for the file or folder that is
-  written, ``--model/-m`` for a trained model, ``--json`` and ``--csv`` for the form of what is
-  printed, ``--device`` for the computing device, ``--microphone`` for a microphone, ``--rate`` for
+  written, ``--model/-m`` for a trained model, ``--json`` and ``--csv`` for the format on
+  stdout, ``--device`` for the computing device, ``--microphone`` for a microphone, ``--rate`` for
   the sample rate of sound without a header.
 * A name has no unit: ``--smoothing``, not ``--smoothing-s``. The unit stands in place of the value
   in the help: ``SECONDS``, ``DB``, ``HZ``.
@@ -42,7 +42,7 @@ def out_option(help: str, metavar: str = "FILE", **settings: Any) -> Any:
 
 Quiet = Annotated[bool, option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[
-    bool, option("--verbose", "-v", help="Print details and, after an error, where it arose.")
+    bool, option("--verbose", "-v", help="Print details and, after an error, the traceback.")
 ]
 Jobs = Annotated[
     int | None,
@@ -53,7 +53,9 @@ DataSource = Annotated[
     Path,
     typer.Argument(help="Folder of recordings, or a manifest (see help data).", metavar="DATA"),
 ]
-Clip = Annotated[str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")]
+ClipArgument = Annotated[
+    str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")
+]
 Pattern = Annotated[
     str | None,
     option(
@@ -107,7 +109,7 @@ def _test_speakers(**settings: Any) -> Any:
 
 
 TestSpeakers = Annotated[str | None, _test_speakers()]
-RareTestSpeakers = Annotated[str | None, _test_speakers(hidden=True)]
+HiddenTestSpeakers = Annotated[str | None, _test_speakers(hidden=True)]
 """For a command in which ``--help`` does not show it."""
 
 _MODEL = ("--model", "-m")

@@ -1,4 +1,4 @@
-"""Where results go: stdout, or files that are complete or not there at all."""
+"""Outputs: stdout, or files that are written completely or not at all."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from speechcls.errors import ConfigError
 def files_first(show: Callable[[], None]) -> Iterator[None]:
     """Run what writes files, then ``show`` the figures on stdout, even where the files fail.
 
-    A reader of stdout that goes away, as ``| head`` does, must not cost the files.
+    So a closed pipe on stdout, as of ``| head``, does not cost the files.
     """
     try:
         yield
@@ -26,32 +26,32 @@ def files_first(show: Callable[[], None]) -> Iterator[None]:
 
 
 def check_file_place(path: Path) -> None:
-    """Refuse a place where no file can be written, before the work is done."""
+    """Refuse a path where no file can be written, before the work is done."""
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder; name a file")
     check_folder_place(path.parent)
 
 
 def check_folder_place(path: Path) -> None:
-    """Refuse a place where no folder can be, before the work is done."""
+    """Refuse a path where no folder can be, before the work is done."""
     there = next(place for place in (path, *path.parents) if place.exists())
     if not there.is_dir():
-        raise ConfigError(f"{there}: is a file, not a folder; name another place")
+        raise ConfigError(f"{there}: is a file, not a folder; choose another path")
     if not os.access(there, os.W_OK):
-        raise ConfigError(f"{there}: may not be written in; name another place")
+        raise ConfigError(f"{there}: may not be written in; choose another path")
 
 
-class _NothingToKeep(Exception):
-    """Nothing was written that is worth a file."""
+class _NoOutput(Exception):
+    """No result was written."""
 
 
 @contextmanager
 def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]:
-    """Give where results go, and what to call once there is something worth keeping.
+    """Yield a stream for the results, and a function to call once there is a result to keep.
 
-    A file gets its name at the end, also at that of Ctrl-C or an error, with what was written until
-    then; where nothing was worth keeping, what bore the name before is left alone. A pipe or
-    device is written to directly.
+    A file gets its name at the end, also after Ctrl-C or an error, with what was written until
+    then; without a result to keep, an existing file stays as it is. A pipe or device is written to
+    directly.
     """
     if out is None:
         yield sys.stdout, lambda: None
@@ -59,11 +59,11 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
     from speechcls.files import open_text_atomic
 
     ended_by: BaseException | None = None
-    is_worth = False
+    has_output = False
 
     def keep() -> None:
-        nonlocal is_worth
-        is_worth = True
+        nonlocal has_output
+        has_output = True
 
     try:
         with open_text_atomic(out) as file:
@@ -71,18 +71,18 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
                 yield file, keep
             except BaseException as error:
                 ended_by = error
-            if not is_worth:
-                raise _NothingToKeep
-    except _NothingToKeep:
+            if not has_output:
+                raise _NoOutput
+    except _NoOutput:
         pass
-    except OSError as error:  # of a full disk: what ended the work comes first
+    except OSError as error:  # a full disk, say: what ended the work is raised first
         raise ended_by or error from None
     if ended_by is not None:
         raise ended_by
 
 
 def format_name(ctx: typer.Context, format: str, as_json: bool, as_csv: bool = False) -> str:
-    """Return the format that is meant by --format, --json or --csv."""
+    """Return the format chosen by --format, --json or --csv."""
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
     if as_json or as_csv:
@@ -92,7 +92,7 @@ def format_name(ctx: typer.Context, format: str, as_json: bool, as_csv: bool = F
 
 
 def check_output(out: Path | None, inputs: Iterable[str]) -> None:
-    """Refuse a place of results that is a folder or one of the inputs."""
+    """Refuse an output that is a folder or one of the inputs."""
     if out is None:
         return
     check_file_place(out)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -49,8 +49,8 @@ _THRESHOLD = option(
     "--threshold",
     min=0.0,
     max=1.0,
-    help="Answer _uncertain_ below this probability. With a model of two labels: answer the second"
-    " label from this probability on, else the first.",
+    help="Predict _uncertain_ below this probability. With a model of two labels: predict the"
+    " second label from this probability on, else the first.",
     panel=MODEL,
 )
 _TOP_K = option(
@@ -60,6 +60,14 @@ _TOP_K = option(
     panel=OUTPUT,
 )
 _OUT = out_option("File to write instead of stdout.")
+
+
+class _OutputOptions(NamedTuple):
+    """What is written about each recording, and where."""
+
+    format: str
+    top_k: int | None
+    out: Path | None
 
 
 @reports_errors
@@ -83,7 +91,7 @@ def predict(
     """Classify recordings of one word each.
 
     Prints path, label and probability, separated by tabs, one line per recording, in the order
-    given. A recording that cannot be used is reported on stderr; the others are done all the same,
+    given. A recording that cannot be used is reported on stderr; the others are still processed,
     and the exit code is 1.
 
     Example: speechcls predict clip.wav
@@ -91,7 +99,7 @@ def predict(
     if not clips and files_from is None:
         raise typer.BadParameter("name a recording, a folder, - for stdin, or use --files-from")
     format = format_name(ctx, format, as_json, as_csv)
-    choose_format(PREDICTION_FORMATS, format)  # which refuses it before anything is read
+    choose_format(PREDICTION_FORMATS, format)  # refused before anything is read
     if files_from == "-" and "-" in (clips or []):
         raise typer.BadParameter("stdin cannot be both a recording and the list of files")
     if files_from is None:
@@ -103,12 +111,12 @@ def predict(
     messages = Messages(quiet, verbose)
     classifier = Classifier.load(find_model(model, messages), jobs, device)
     sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n")
-    # In a terminal the answers themselves show how far it is.
+    # In a terminal the printed predictions show the progress.
     is_wanted = bool(out) or not sys.stdout.isatty()
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
-    output = format, top_k, out
+    output = _OutputOptions(format, top_k, out)
     n_done, n_failed = _predict(classifier, sources, threshold, output, is_wanted, messages)
     if not n_done:
         messages.warn(f"{files_from}: names no recording")
@@ -120,7 +128,7 @@ def _predict(
     classifier: "Classifier",
     sources: "Iterable[_Source]",
     threshold: float | None,
-    output: tuple[str, int | None, Path | None],
+    output: _OutputOptions,
     is_wanted: bool,
     messages: Messages,
 ) -> tuple[int, int]:
@@ -128,17 +136,15 @@ def _predict(
 
     Parameters
     ----------
-    output : format, how many labels, and the file
-    is_wanted : whether a bar may show how far it is
+    is_wanted : whether a progress bar may be shown
     """
-    format, top_k, out = output
     n_done = n_failed = 0
     n_clips = len(sources) if isinstance(sources, list) else None
     with (
-        open_output(out) as (stream, keep),
+        open_output(output.out) as (stream, keep),
         item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
     ):
-        write = choose_format(PREDICTION_FORMATS, format).open(stream, top_k)
+        write = choose_format(PREDICTION_FORMATS, output.format).open(stream, output.top_k)
         for clip, outcome in classifier.predict_many(sources, threshold=threshold):
             on_clip()
             n_done += 1
@@ -159,13 +165,13 @@ def _predict(
 
 
 class _Stdin(io.BytesIO):
-    """What was read from stdin; messages call it so."""
+    """The content of stdin, with its name in messages."""
 
     name = "-"
 
 
 _Source = str | _Stdin | SpeechclsError
-"""Path of a recording or the one on stdin, or an error for what names none."""
+"""A recording by its path or from stdin, or an error for a name without a recording."""
 
 
 def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_Source]:

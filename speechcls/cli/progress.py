@@ -1,4 +1,4 @@
-"""A bar on stderr where somebody watches, and nothing elsewhere."""
+"""Progress bars on stderr, on a terminal only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def _bar(*columns: "ProgressColumn") -> "Progress":
 def item_bar(
     messages: Messages, text: str, n_items: int | None, is_wanted: bool = True
 ) -> Iterator[Callable[[], None]]:
-    """Give a function to call after each of ``n_items`` (None: not known)."""
+    """Yield a function to call after each of ``n_items`` (None: not known)."""
     if not (messages.shows_progress and is_wanted):
         yield lambda: None
         return
@@ -46,7 +46,7 @@ def item_bar(
 
 @contextmanager
 def work_bar(messages: Messages, text: str, total: float) -> Iterator[Callable[[float], None]]:
-    """Give a function to call with how much of ``total`` is done."""
+    """Yield a function to call with how much of ``total`` is done."""
     if not messages.shows_progress:
         yield lambda done: None
         return
@@ -59,7 +59,7 @@ def work_bar(messages: Messages, text: str, total: float) -> Iterator[Callable[[
 def recording_bar(
     messages: Messages, name: str, duration_s: float | None, is_wanted: bool = True
 ) -> Iterator[Callable[[float], None]]:
-    """Give a function to call with the seconds of each further block of a recording.
+    """Yield a function to call with the seconds of each further block of a recording.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def _clock(seconds: float) -> str:
 def training_display(
     messages: Messages, n_epochs: int, log: Callable[["Epoch"], None]
 ) -> Iterator[tuple[Callable[["Epoch"], None], Callable[[float], None]]]:
-    """Give ``on_epoch`` and ``on_step`` of a training: a line per epoch, under it a live bar.
+    """Yield ``on_epoch`` and ``on_step`` of a training: a line per epoch, with a bar below.
 
     Parameters
     ----------

@@ -11,12 +11,12 @@ import typer
 
 from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
 from speechcls.cli.live import (
-    CtrlC,
     From,
+    InterruptHandler,
     MicrophoneName,
     Pipe,
-    Screen,
     Speed,
+    StatusMessages,
     meter,
     open_source,
 )
@@ -34,11 +34,11 @@ _COUNT_S, _COUNTS = 0.6, ("3", "2", "1")
 _WAIT_S = 4.0
 
 _LABEL = typer.Argument(help="The word to record.", metavar="LABEL")
-_SPEAKER = option("--speaker", help="Who speaks. [default: your login name]", metavar="NAME")
+_SPEAKER = option("--speaker", help="Speaker name. [default: your login name]", metavar="NAME")
 _TAKES = option(
     "--takes",
     min=1,
-    help=f"Clips to record. [default: {_N_TAKES}; all that there are in a pipe or file]",
+    help=f"Clips to record. [default: {_N_TAKES}; all in a pipe or file]",
 )
 _DURATION = option("--duration", min=0.1, max=5.0, help="Length of each clip.", metavar="SECONDS")
 
@@ -63,7 +63,7 @@ def record(
 
     Counts down, records the word, cuts it out and writes it to DIR/LABEL/NAME_nohash_0.wav (16 kHz,
     16 bits), or the next free number: train knows the speaker by that name. A take that is clipped,
-    too faint or too long is not written but repeated. From a pipe or a file it takes what is said
+    too faint or too long is not written but repeated. From a pipe or a file it takes each utterance
     between pauses. Prints the path of each clip. The microphone needs
     pip install 'speechcls[mic]'.
 
@@ -72,26 +72,26 @@ def record(
     from speechcls.live.sources import at_rate
     from speechcls.live.takes import SAMPLE_RATE, Takes
 
-    screen = Screen(quiet, verbose)
+    messages = StatusMessages(quiet, verbose)
     place = Takes(out, label, speaker or _login_name())
     is_live = pipe is None and file is None
     n_wanted = _N_TAKES if takes is None and is_live else takes
-    with CtrlC() as ctrl_c, ExitStack() as stack:
+    with InterruptHandler() as interrupt, ExitStack() as stack:
         source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
-        blocks = at_rate(ctrl_c.until(source.blocks()), SAMPLE_RATE)
-        with screen.watching():
+        blocks = at_rate(interrupt.until(source.blocks()), SAMPLE_RATE)
+        with messages.status_line():
             if is_live:
-                utterances = _prompted(blocks, label, SAMPLE_RATE, duration_s, screen)
+                utterances = _prompted(blocks, label, SAMPLE_RATE, duration_s, messages)
             else:
-                utterances = _spoken(blocks, SAMPLE_RATE, duration_s, screen)
-            counts = _write(utterances, place, duration_s, n_wanted, screen)
-    screen.note(f"wrote {counts.written} clips of {label} to {place.folder}")
-    if ctrl_c.came:
-        screen.error("interrupted")
+                utterances = _spoken(blocks, SAMPLE_RATE, duration_s, messages)
+            counts = _write(utterances, place, duration_s, n_wanted, messages)
+    messages.note(f"wrote {counts.written} clips of {label} to {place.folder}")
+    if interrupt.requested:
+        messages.error("interrupted")
         raise typer.Exit(INTERRUPTED)
     if counts.written == 0 or counts.written < (n_wanted or 0):
         wanted = f"{n_wanted} clips were asked for" if n_wanted else "no clip was written"
-        screen.error(f"{name}: {wanted}, {counts.found} utterances were found; record more")
+        messages.error(f"{name}: {wanted}, {counts.found} utterances were found; record more")
         raise typer.Exit(FAILED)
 
 
@@ -108,7 +108,7 @@ def _write(
     place: "Takes",
     duration_s: float,
     n_wanted: int | None,
-    screen: Screen,
+    messages: StatusMessages,
 ) -> _Counts:
     """Write each good utterance until there are as many as wanted."""
     from speechcls.live.takes import reject_reason
@@ -117,11 +117,11 @@ def _write(
     for utterance in utterances:
         counts.found += 1
         if fault := reject_reason(utterance.samples, utterance.speech_s, duration_s):
-            screen.warn(f"the word at {utterance.start_s:.1f} s is {fault}; not written")
+            messages.warn(f"the word at {utterance.start_s:.1f} s is {fault}; not written")
             continue
         path = place.write(utterance.samples)
         counts.written += 1
-        with screen.above():
+        with messages.above():
             typer.echo(path)
         if counts.written == n_wanted:
             break
@@ -136,34 +136,34 @@ def _login_name() -> str:
 
 
 def _spoken(
-    blocks: Iterator["Block"], rate: int, duration_s: float, screen: Screen
+    blocks: Iterator["Block"], rate: int, duration_s: float, messages: StatusMessages
 ) -> Iterator["Utterance"]:
-    """Yield all that is said."""
+    """Yield each utterance."""
     from speechcls.audio.speech import UtteranceFinder
 
     finder = UtteranceFinder(rate, duration_s)
-    for block in _reported(blocks, screen):
+    for block in _reported(blocks, messages):
         yield from finder.push(block.samples)
     yield from finder.finish()
 
 
 def _prompted(
-    blocks: Iterator["Block"], label: str, rate: int, duration_s: float, screen: Screen
+    blocks: Iterator["Block"], label: str, rate: int, duration_s: float, messages: StatusMessages
 ) -> Iterator["Utterance"]:
-    """Ask for the word again and again; yield what is said after each count-down."""
+    """Ask for the word repeatedly; yield the utterance after each count-down."""
     from speechcls.audio.speech import UtteranceFinder
 
     finder = UtteranceFinder(rate, duration_s)
-    blocks = _reported(blocks, screen)
-    _measure_room(blocks, rate, finder, screen)
+    blocks = _reported(blocks, messages)
+    _measure_room(blocks, rate, finder, messages)
     while True:
         for count in _COUNTS:
-            screen.note(f"{label} in {count}")
-            for _ in _for_seconds(blocks, _COUNT_S, rate, finder, screen):
-                pass  # what is said too early
-        screen.note(f"say {label} now")
+            messages.note(f"{label} in {count}")
+            for _ in _for_seconds(blocks, _COUNT_S, rate, finder, messages):
+                pass  # utterances before the prompt
+        messages.note(f"say {label} now")
         n_blocks, utterance = 0, None
-        for utterance in _for_seconds(blocks, _WAIT_S, rate, finder, screen):
+        for utterance in _for_seconds(blocks, _WAIT_S, rate, finder, messages):
             n_blocks += 1
             if utterance is not None:
                 yield utterance
@@ -171,39 +171,43 @@ def _prompted(
         if n_blocks == 0:
             return  # the microphone, or its user, has ended
         if utterance is None:
-            screen.warn("no word was found; once more")
+            messages.warn("no word was found; once more")
 
 
 def _measure_room(
-    blocks: Iterator["Block"], rate: int, finder: "UtteranceFinder", screen: Screen
+    blocks: Iterator["Block"], rate: int, finder: "UtteranceFinder", messages: StatusMessages
 ) -> None:
     """Let the finder learn the level of the background noise."""
-    screen.note("measuring background noise; be quiet for a moment")
-    for _ in _for_seconds(blocks, _ROOM_S, rate, finder, screen):
+    messages.note("measuring background noise; be quiet for a moment")
+    for _ in _for_seconds(blocks, _ROOM_S, rate, finder, messages):
         pass
     level = f"background noise: {finder.noise_db:.0f} dB"
     if finder.noise_db > _LOUD_ROOM_DB:
-        screen.warn(f"{level}; a quieter room is better")
+        messages.warn(f"{level}; a quieter room is better")
     else:
-        screen.note(level)
+        messages.note(level)
 
 
 def _for_seconds(
-    blocks: Iterator["Block"], seconds: float, rate: int, finder: "UtteranceFinder", screen: Screen
+    blocks: Iterator["Block"],
+    seconds: float,
+    rate: int,
+    finder: "UtteranceFinder",
+    messages: StatusMessages,
 ) -> Iterator["Utterance | None"]:
-    """Yield, for each block of so many seconds of sound, what was said by its end."""
+    """Yield, for each block of so many seconds of sound, an utterance that ended in it, or None."""
     from speechcls.audio.level import level_db
 
     n_left = round(seconds * rate)
     while n_left > 0 and (block := next(blocks, None)) is not None:
         n_left -= len(block.samples)
-        screen.show(f"{meter(level_db(block.samples))} {level_db(block.samples):4.0f} dB")
+        messages.show(f"{meter(level_db(block.samples))} {level_db(block.samples):4.0f} dB")
         yield next(finder.push(block.samples), None)
 
 
-def _reported(blocks: Iterator["Block"], screen: Screen) -> Iterator["Block"]:
-    """Yield ``blocks``, having reported what went wrong before each."""
+def _reported(blocks: Iterator["Block"], messages: StatusMessages) -> Iterator["Block"]:
+    """Yield ``blocks``, printing the warnings of each."""
     for block in blocks:
         for line in block.warnings:
-            screen.warn(line)
+            messages.warn(line)
         yield block

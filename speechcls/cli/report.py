@@ -1,4 +1,4 @@
-"""``speechcls report``, and what ``evaluate --report`` calls."""
+"""``speechcls report``, and the report of ``evaluate --report``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

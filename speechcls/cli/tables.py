@@ -1,4 +1,4 @@
-"""Tables for people on stdout, as wide as their longest name: a pipe has no width to fit into."""
+"""Tables on stdout, as wide as their longest name: a pipe has no width to fit into."""
 
 import sys
 from collections.abc import Collection, Iterable, Sequence

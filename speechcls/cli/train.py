@@ -16,11 +16,11 @@ from speechcls.cli.options import (
     OUTPUT,
     TRAINING,
     Commands,
+    HiddenTestSpeakers,
     Jobs,
     Noise,
     Pattern,
     Quiet,
-    RareTestSpeakers,
     TrainDevice,
     Verbose,
     option,
@@ -144,7 +144,7 @@ ConfigFile = Annotated[
     option(
         "--config",
         help="Settings: a .toml file, or config.json of a model to repeat its training; options"
-        " win over it (see help config).",
+        " override it (see help config).",
         metavar="FILE",
     ),
 ]
@@ -161,7 +161,7 @@ def train(
     commands: Commands = None,
     pattern: Pattern = None,
     noise: Noise = None,
-    test_speakers: RareTestSpeakers = None,
+    test_speakers: HiddenTestSpeakers = None,
     max_bad: MaxBad = None,
     verify: Verify = False,
     size: Size = None,
@@ -193,7 +193,7 @@ def train(
         "max_bad": max_bad,
     }
     choices = {"size": size, "from_model": str(from_model) if from_model else None}
-    settings = _settle(config, fields, choices, in_data, streaming)
+    settings = _merge_settings(config, fields, choices, in_data, streaming)
     if show_config:
         typer.echo(settings.to_toml(), nl=False)
         return
@@ -216,14 +216,14 @@ def train(
     _report(result, data, settings, messages)
 
 
-def _settle(
+def _merge_settings(
     config: Path | None,
     fields: dict[str, Any],
     choices: dict[str, str | None],
     in_data: dict[str, Any],
     streaming: bool,
 ) -> "TrainSettings":
-    """Return the settings that file and options give; options win."""
+    """Return the settings that file and options give; options override the file."""
     from speechcls.training.settings import TrainSettings, merge_sections, read_config
 
     features, network = given_fields(_FEATURES, fields), given_fields(_NETWORK, fields)
@@ -251,7 +251,7 @@ def _settle(
 def _showing(
     messages: Messages, settings: "TrainSettings", tensorboard: Path | None
 ) -> Iterator["Callbacks"]:
-    """Give the callbacks that show a training: bars where somebody watches, lines elsewhere."""
+    """Yield the callbacks that show a training: bars on a terminal, lines elsewhere."""
     from speechcls.training.run import Callbacks
     from speechcls.training.tensorboard import import_summary_writer, logging_to
 
@@ -282,7 +282,7 @@ def _showing(
 
 
 def _announce(plan: "TrainPlan", messages: Messages) -> None:
-    """Say what is trained on what."""
+    """Print the data, the network and the device of a training."""
     messages.errors(plan.corpus.bad)
     for warning in plan.corpus.warnings:
         messages.warn(warning)
@@ -296,7 +296,7 @@ def _announce(plan: "TrainPlan", messages: Messages) -> None:
 def _report(
     result: "TrainResult", data: Path, settings: "TrainSettings", messages: Messages
 ) -> None:
-    """Say where the model is and what to do next; end with what became of the training."""
+    """Print the model's folder and the next commands; exit with a code other than 0 on failure."""
     if result.save_error:
         messages.error(str(result.save_error))
     if result.fit.interrupted:

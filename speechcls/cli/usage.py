@@ -1,4 +1,4 @@
-"""Wrong usage, as Typer finds it, in the words and the form of every other error."""
+"""Usage errors of Typer, printed in the form of all other errors."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,7 @@ def report_usage_error(error: Any) -> None:
 
 
 def no_such(kind: str, name: str, names: Iterable[str]) -> str:
-    """Return what to say of a name that there is not, with those that it may stand for."""
+    """Return the message for an unknown name, with the similar or the valid ones."""
     from difflib import get_close_matches
 
     names = list(names)
@@ -29,7 +29,7 @@ def no_such(kind: str, name: str, names: Iterable[str]) -> str:
 
 
 def argument_name(metavar: str) -> str:
-    """Return what messages call an argument that usage shows as ``[CLIP...]``, say."""
+    """Return the name of an argument in messages: ``CLIP`` for the metavar ``[CLIP...]``."""
     return metavar.strip("[]").removesuffix("...")
 
 

@@ -18,7 +18,7 @@ from speechcls.data.examples import Dataset, Example
 from speechcls.data.layouts import as_dataset
 from speechcls.data.splits import assign_splits, split_of_digests
 from speechcls.data_quality.duplicates import Sound, find_copies
-from speechcls.data_quality.findings import BAD, KINDS, Checkup, Finding
+from speechcls.data_quality.findings import BAD, KINDS, CheckResult, Finding
 from speechcls.data_quality.fingerprint import fingerprint
 from speechcls.data_quality.label_errors import find_label_errors
 from speechcls.data_quality.signal import Levels, faults_of, measure
@@ -33,13 +33,13 @@ IMBALANCE_RATIO = 10
 """How many times as many clips one label may have as another."""
 FEW_CLIPS = 10
 MAX_SPEAKER_RATIO = 0.5
-"""Fraction of the clips that one speaker of several may have spoken."""
+"""Fraction of the clips that one speaker of several may have."""
 _BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is kept of a clip that was read: about 1 kB."""
+    """Levels, fingerprint and probabilities of a clip: about 1 kB."""
 
     levels: Levels
     sound: Sound
@@ -60,7 +60,7 @@ def check(
     model: Classifier | str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     on_clip: Callable[[], None] = lambda: None,
-) -> Checkup:
+) -> CheckResult:
     """Return the faults of the clips of a data set and of the set as a whole.
 
     Clips are read once, those that may be copies a second time; none is kept or changed.
@@ -72,29 +72,31 @@ def check(
     jobs : threads that read and compute (default: all cores)
     on_clip : called after each clip
 
+    Raises
+    ------
+    DatasetError
+        When there is no such data set, or it has no clips.
+    ArtifactError
+        When the model is damaged or missing.
+
     Examples
     --------
     >>> from speechcls import check
-    >>> checkup = check(folder)
-    >>> [finding.detail for finding in checkup.of_kind("copy")]
-    ['the samples of no/s00_nohash_0.wav']
+    >>> result = check(folder)
+    >>> [finding.detail for finding in result.of_kind("copy")]
+    ['identical to no/s00_nohash_0.wav']
     """
     dataset = as_dataset(data)
     classifier = None if model is None else as_classifier(model, jobs)
     outcomes = _measure_all(dataset.examples, classifier, jobs or default_jobs(), on_clip)
     measured = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, _Measured)}
     examples, bad_noise = dataset.examples, _check_noise(dataset)
-    notes, refusals = list[str](), list[str]()
-    findings = [
-        Finding(i, "empty" if isinstance(outcome, EmptyError) else "unreadable", 0.0, str(outcome))
-        for i, outcome in enumerate(outcomes)
-        if isinstance(outcome, AudioError)
-    ]
+    notes, refusals, findings = list[str](), list[str](), _find_unreadable(outcomes)
     if measured:
         findings += _by_level(examples, measured)
         if classifier:
-            judged = _find_label_errors(examples, measured, classifier)
-            findings, notes = findings + judged.findings, notes + judged.notes
+            label_errors = _find_label_errors(examples, measured, classifier)
+            findings, notes = findings + label_errors.findings, notes + label_errors.notes
         split = _split(dataset, measured, has_noise=len(bad_noise) < len(dataset.noise))
         notes, refusals = notes + split.notes, split.refusals
         bad = {finding.clip for finding in findings if finding.kind in BAD}
@@ -104,13 +106,13 @@ def check(
             if one.sound.fingerprint.any() and examples[i].label != SILENCE
         }
         findings += find_copies(dataset, sounds, _sample_rate(classifier), split.names, bad)
-    findings += _straddling_speakers(examples)
+    findings += _speakers_in_two_splits(examples)
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: worst first within each
     levels = [measured[i].levels if i in measured else None for i in range(len(outcomes))]
-    checkup = Checkup(dataset, levels, findings, notes, refusals, bad_noise)
-    checkup.notes += _note_balance(checkup)
-    return checkup
+    result = CheckResult(dataset, levels, findings, notes, refusals, bad_noise)
+    result.notes += _note_balance(result)
+    return result
 
 
 def _sample_rate(classifier: Classifier | None) -> int:
@@ -124,7 +126,7 @@ def _measure_all(
     jobs: int,
     on_clip: Callable[[], None],
 ) -> list[_Measured | AudioError]:
-    """Return what is kept of each clip, or why it cannot be read."""
+    """Return the measurements of each clip, or the error of one that cannot be read."""
     rate = _sample_rate(classifier)
 
     def choose(example: Example) -> tuple[_Measured, list[Samples]]:
@@ -148,13 +150,22 @@ def _measure_all(
     ]
 
 
+def _find_unreadable(outcomes: Sequence[_Measured | AudioError]) -> list[Finding]:
+    """Return the clips that are empty or cannot be read."""
+    return [
+        Finding(i, "empty" if isinstance(outcome, EmptyError) else "unreadable", 0.0, str(outcome))
+        for i, outcome in enumerate(outcomes)
+        if isinstance(outcome, AudioError)
+    ]
+
+
 def _check_noise(dataset: Dataset) -> list[str]:
     """Return a line for each recording of background noise that cannot be read."""
     return read_recordings(dataset.noise, lambda path: len(read_native(path)[0]))[1]
 
 
 def _by_level(examples: Sequence[Example], measured: Mapping[int, _Measured]) -> list[Finding]:
-    """Return the faults that the levels of each clip show, worst first."""
+    """Return the findings from the levels of each clip, worst first."""
     usual_s = float(np.median([one.levels.duration_s for one in measured.values()]))
     [(usual_rate, _)] = Counter(one.levels.sample_rate for one in measured.values()).most_common(1)
     findings = [
@@ -183,21 +194,22 @@ def _find_label_errors(
             given.append(labels.index(label))
     if strangers:
         result.notes.append(
-            f"the model knows no label {', '.join(sorted(strangers))} and has no _unknown_: it does"
-            " not judge their clips"
+            f"the model knows no label {', '.join(sorted(strangers))} and has no _unknown_:"
+            " their labels are not checked"
         )
     if not clips:
         return result
     if not {examples[i].label for i in clips} & set(labels):
         result.notes.append(
-            f"the model knows none of these labels (it has {', '.join(labels)}): it judges none"
+            f"the model knows none of these labels (it has {', '.join(labels)}): no label"
+            " is checked"
         )
         return result
     known = split_of_digests(load_split(classifier.artifact))
     if n_trained := sum(known.get(measured[i].sound.digest) == "train" for i in clips):
         result.notes.append(
             f"the model was trained on {n_trained} of these clips: where their labels were wrong"
-            " then, it may have learnt the error and not find it"
+            " then, it may have learnt the errors and not report them"
         )
     result.findings = [
         Finding(
@@ -217,18 +229,18 @@ class _Split:
     """The split of each clip in a training."""
 
     names: dict[int, str]
-    """By index of the clip; where ``train`` would refuse the data, only what it says itself."""
+    """By index of the clip; where the data cannot be trained on, only the splits given in it."""
     notes: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
-    """Why ``train`` would refuse the data."""
+    """Why the data cannot be trained on."""
 
 
 def _split(dataset: Dataset, measured: Mapping[int, _Measured], has_noise: bool) -> _Split:
-    """Return the split that ``train`` would make of the clips."""
+    """Return the split that training would make of the clips."""
     examples, clips = dataset.examples, list(measured)
     given = {i: split for i in clips if (split := examples[i].split)}
     if {example.split for example in examples} <= {"validation", "test"}:
-        return _Split(given, ["the data has no training split: it is judged as held-out data"])
+        return _Split(given, ["the data has no training split: it is treated as held-out data"])
     try:
         words = {example.label for example in examples} | set(dataset.empty_labels)
         labels = choose_labels(words, (), has_noise)
@@ -243,7 +255,7 @@ def _split(dataset: Dataset, measured: Mapping[int, _Measured], has_noise: bool)
     return _Split(dict(zip(clips, splits.names, strict=True)), splits.warnings)
 
 
-def _straddling_speakers(examples: Sequence[Example]) -> list[Finding]:
+def _speakers_in_two_splits(examples: Sequence[Example]) -> list[Finding]:
     """Return the clips of speakers in two splits that are not in the split where most are."""
     splits: dict[str, Counter[str]] = defaultdict(Counter)
     for example in examples:
@@ -262,11 +274,11 @@ def _straddling_speakers(examples: Sequence[Example]) -> list[Finding]:
     return findings
 
 
-def _note_balance(checkup: Checkup) -> list[str]:
+def _note_balance(result: CheckResult) -> list[str]:
     """Return notes on labels with too few clips, too many, or none, and on dominant speakers."""
-    dataset = checkup.dataset
+    dataset = result.dataset
     notes = [f"{label}: a label folder without a recording" for label in dataset.empty_labels]
-    good = [dataset.examples[i] for i in checkup.good_clips()]
+    good = [dataset.examples[i] for i in result.good_clips()]
     counts = Counter({example.label: 0 for example in dataset.examples})
     counts.update(example.label for example in good)
     ranked = counts.most_common()
@@ -276,11 +288,11 @@ def _note_balance(checkup: Checkup) -> list[str]:
     if n_most > IMBALANCE_RATIO * n_least:
         notes.append(
             f"unbalanced: {n_most} good clips of {most}, {n_least} of {least};"
-            " train on the words that matter alone, or record more of the rare ones"
+            " train on the required words only, or record more of the rare ones"
         )
     speakers = Counter(example.speaker for example in good if example.speaker)
     if len(speakers) > 1:
         [(speaker, n_clips)] = speakers.most_common(1)
         if n_clips > MAX_SPEAKER_RATIO * len(good):
-            notes.append(f"speaker {speaker} speaks {n_clips} of {len(good)} clips")
+            notes.append(f"speaker {speaker} has {n_clips} of {len(good)} clips")
     return notes

@@ -59,7 +59,7 @@ def find_copies(
         kept = max(group, key=lambda i: (i not in bad, rank.get(splits.get(i, ""), -1), -i))
         for i in group:
             if i != kept:
-                # A copy that train leaves out itself is no leak, unless the data has it in a split.
+                # A copy that training leaves out is no leak, unless the data has it in a split.
                 given = {examples[i].split, examples[kept].split}
                 assigned = {splits.get(i), splits.get(kept)}
                 is_leak = any(len(of) == 2 and of <= set(SPLITS) for of in (given, assigned))
@@ -73,17 +73,17 @@ def _group(
     examples: list[Example], sounds: Mapping[int, Sound], sample_rate: int
 ) -> list[list[int]]:
     """Return the clips that are the same sound, in groups of two or more."""
-    head = {i: i for i in sounds}  # disjoint sets: another clip of the same sound, or itself
+    parent = {i: i for i in sounds}  # disjoint sets: another clip of the same sound, or itself
 
     def find(i: int) -> int:
-        while head[i] != i:
-            head[i] = head[head[i]]
-            i = head[i]
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
         return i
 
     first_with: dict[str, int] = {}
     for i, sound in sounds.items():
-        head[i] = first_with.setdefault(sound.digest, i)
+        parent[i] = first_with.setdefault(sound.digest, i)
     # One of each digest is enough: a clip copied a hundred times would crowd out other copies.
     clips = list(first_with.values())
     if clips:
@@ -94,7 +94,7 @@ def _group(
                 continue
             limit = SAME_SOUND if examples[a].label == examples[b].label else SAME_WORD
             if _correlate(examples, a, b, sample_rate)[0] >= limit:
-                head[max(find(a), find(b))] = min(find(a), find(b))
+                parent[max(find(a), find(b))] = min(find(a), find(b))
     groups = defaultdict(list)
     for i in sounds:
         groups[find(i)].append(i)
@@ -118,6 +118,6 @@ def _describe(
     if example.start_s or example.end_s is not None:
         name += f" from {example.start_s:g} s"
     if sounds[clip].digest == sounds[other].digest:
-        return f"the samples of {name}"
+        return f"identical to {name}"
     likeness, gain_db = _correlate(dataset.examples, other, clip, sample_rate)
-    return f"the sound of {name}, {gain_db:+.1f} dB, correlation {likeness:.3f}"
+    return f"same sound as {name}, {gain_db:+.1f} dB, correlation {likeness:.3f}"

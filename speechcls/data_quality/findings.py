@@ -1,4 +1,4 @@
-"""Kinds of findings of ``check``, and which of them would spoil a training run."""
+"""Kinds of findings of ``check``, and which of them make the data unfit for training."""
 
 from dataclasses import dataclass, field
 
@@ -29,7 +29,7 @@ LEFT_OUT = BAD | LEAKS | {"copy"}
 """Findings that exclude a clip from the fix list."""
 
 MAX_UNREADABLE = 0.01
-"""Fraction of clips that cannot be read above which ``train`` refuses."""
+"""Fraction of clips that cannot be read above which training is refused."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Finding:
 
 
 @dataclass
-class Checkup:
-    """Everything that was found about a data set."""
+class CheckResult:
+    """Findings about a data set, and remarks on it as a whole."""
 
     dataset: Dataset
     levels: list[Levels | None]
@@ -60,7 +60,7 @@ class Checkup:
     notes: list[str] = field(default_factory=list)
     """Remarks on the data set as a whole."""
     refusals: list[str] = field(default_factory=list)
-    """Why ``train`` would refuse the data set."""
+    """Why the data set cannot be trained on."""
     bad_noise: list[str] = field(default_factory=list)
     """One line for each recording of background noise that cannot be read."""
 
@@ -84,7 +84,7 @@ class Checkup:
         return [i for i in range(len(self.dataset.examples)) if i not in left_out]
 
     def blocking_issues(self, max_bad: float) -> list[str]:
-        """Return why a training on this data would be spoiled, a line per reason.
+        """Return why the data is not fit for training, a line per reason.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class Checkup:
         n_problems, n_clips = len(self.dataset.problems), len(self.dataset.examples)
         n_clips += n_problems
         reasons = [
-            f"train would refuse it: {refusal}; or train on the words that matter alone"
+            f"cannot be trained on: {refusal}; or train on the required words only"
             for refusal in self.refusals
         ]
         n_unreadable = len(self.clips_with(frozenset({"unreadable", "empty"}))) + n_problems
@@ -101,7 +101,7 @@ class Checkup:
         if n_unreadable > MAX_UNREADABLE * n_clips:
             reasons.append(
                 f"{n_unreadable} of {n_clips} clips cannot be read, more than the"
-                f" {100 * MAX_UNREADABLE:g} % that train allows; mend or delete them"
+                f" {100 * MAX_UNREADABLE:g} % allowed in training; fix or delete them"
             )
         n_bad = len(self.clips_with(BAD)) + n_problems
         if not n_bad <= max_bad * n_clips:

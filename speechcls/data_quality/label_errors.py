@@ -33,8 +33,8 @@ def find_label_errors(
     """Return the clips that the model confidently predicts as another label, largest margin first.
 
     The model is confident of a label where its probability reaches the mean over the clips given
-    that label, times ``threshold_scale``. So labels with low probabilities throughout are judged by
-    their own measure.
+    that label, times ``threshold_scale``. So a label with low probabilities throughout has a
+    low threshold.
 
     Parameters
     ----------

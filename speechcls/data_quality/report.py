@@ -10,7 +10,7 @@ from speechcls.audio.wav import wav_bytes
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
 from speechcls.data.manifest import manifest_suffix, write_manifest
-from speechcls.data_quality.findings import KINDS, LEFT_OUT, Checkup, Finding
+from speechcls.data_quality.findings import KINDS, LEFT_OUT, CheckResult, Finding
 from speechcls.errors import AudioError, DatasetError
 from speechcls.render.html import data_uri, render
 
@@ -33,17 +33,15 @@ class Tally:
     """Speakers of a label, labels of a speaker."""
 
 
-def tally(checkup: Checkup, by: str) -> dict[str, Tally]:
+def tally(result: CheckResult, by: str) -> dict[str, Tally]:
     """Return clips and duration by ``label`` or ``speaker``, most clips first.
 
     Clips without a speaker do not count by speaker; the duration is of the clips that can be read.
     """
-    left_out = checkup.clips_with(LEFT_OUT)
+    left_out = result.clips_with(LEFT_OUT)
     tallies: dict[str, Tally] = defaultdict(Tally)
     others: dict[str, set[str | None]] = defaultdict(set)
-    for i, (example, levels) in enumerate(
-        zip(checkup.dataset.examples, checkup.levels, strict=True)
-    ):
+    for i, (example, levels) in enumerate(zip(result.dataset.examples, result.levels, strict=True)):
         name, other = example.label, example.speaker
         if by == "speaker":
             if example.speaker is None:
@@ -58,18 +56,18 @@ def tally(checkup: Checkup, by: str) -> dict[str, Tally]:
     return dict(sorted(tallies.items(), key=lambda item: (-item[1].n_clips, item[0])))
 
 
-def formats(checkup: Checkup) -> dict[str, int]:
+def formats(result: CheckResult) -> dict[str, int]:
     """Return how many clips there are of each rate and number of channels, most first."""
     counts: dict[str, int] = defaultdict(int)
-    for levels in checkup.levels:
+    for levels in result.levels:
         if levels:
             counts[f"{levels.sample_rate} Hz, {levels.n_channels} ch"] += 1
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
+def row_of(result: CheckResult, finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON-ready values."""
-    dataset = checkup.dataset
+    dataset = result.dataset
     example = dataset.examples[finding.clip]
     other = None if finding.other is None else dataset.examples[finding.other]
     return {
@@ -88,33 +86,33 @@ def row_of(checkup: Checkup, finding: Finding) -> dict[str, Any]:
     }
 
 
-def to_dict(checkup: Checkup, max_bad: float) -> dict[str, Any]:
+def to_dict(result: CheckResult, max_bad: float) -> dict[str, Any]:
     """Return all findings as JSON-ready values."""
     return {
-        "n_clips": len(checkup.dataset.examples),
-        "duration_s": round(sum(one.duration_s for one in checkup.levels if one), 3),
-        "formats": formats(checkup),
-        "labels": {name: asdict(one) for name, one in tally(checkup, "label").items()},
-        "speakers": {name: asdict(one) for name, one in tally(checkup, "speaker").items()},
-        "counts": {kind: len(checkup.of_kind(kind)) for kind in KINDS},
-        "findings": [row_of(checkup, finding) for finding in checkup.findings],
-        "problems": checkup.dataset.problems + checkup.bad_noise,
-        "notes": checkup.notes,
-        "spoiled_by": checkup.blocking_issues(max_bad),
+        "n_clips": len(result.dataset.examples),
+        "duration_s": round(sum(one.duration_s for one in result.levels if one), 3),
+        "formats": formats(result),
+        "labels": {name: asdict(one) for name, one in tally(result, "label").items()},
+        "speakers": {name: asdict(one) for name, one in tally(result, "speaker").items()},
+        "counts": {kind: len(result.of_kind(kind)) for kind in KINDS},
+        "findings": [row_of(result, finding) for finding in result.findings],
+        "problems": result.dataset.problems + result.bad_noise,
+        "notes": result.notes,
+        "spoiled_by": result.blocking_issues(max_bad),
     }
 
 
-def write_csv(checkup: Checkup, path: Path) -> None:
+def write_findings(result: CheckResult, path: Path) -> None:
     """Write a row for each finding."""
-    rows = [row_of(checkup, finding) for finding in checkup.findings]
+    rows = [row_of(result, finding) for finding in result.findings]
     columns = list(rows[0]) if rows else ["kind", "path"]
     files.write_csv(path, columns, [[row[name] for name in columns] for row in rows])
 
 
-def write_fix_list(checkup: Checkup, path: Path) -> int:
-    """Write the good clips as a manifest that ``train`` reads; return how many there are.
+def write_fix_list(result: CheckResult, path: Path) -> int:
+    """Write the good clips as a manifest to train on; return how many there are.
 
-    Recordings of background noise follow, so that the training has its silence.
+    Recordings of background noise follow, for the label ``_silence_``.
 
     Raises
     ------
@@ -124,40 +122,40 @@ def write_fix_list(checkup: Checkup, path: Path) -> int:
         When no clip is left, or a name cannot be written in this format.
     """
     manifest_suffix(path)  # refuses any other ending
-    clips = checkup.good_clips()
+    clips = result.good_clips()
     if not clips:
-        raise DatasetError(f"{path}: no clip would be left in it; see what check says of them")
-    examples = checkup.dataset.examples
-    write_manifest(path, [examples[i] for i in clips], checkup.dataset.noise)
+        raise DatasetError(f"{path}: no clip would be left in it; see the findings")
+    examples = result.dataset.examples
+    write_manifest(path, [examples[i] for i in clips], result.dataset.noise)
     return len(clips)
 
 
-def write_html(checkup: Checkup, path: Path, title: str, max_bad: float) -> None:
-    """Write one page with every table and a player for the worst clips; it loads nothing else."""
+def write_html(result: CheckResult, path: Path, title: str, max_bad: float) -> None:
+    """Write a self-contained page with every table and a player for the worst clips."""
     sections = []
     for kind, meaning in KINDS.items():
-        findings = checkup.of_kind(kind)
-        rows = [row_of(checkup, finding) for finding in findings]
+        findings = result.of_kind(kind)
+        rows = [row_of(result, finding) for finding in findings]
         for place, (row, finding) in enumerate(zip(rows, findings, strict=True)):
-            row["player"] = _player(checkup, finding) if place < N_PLAYED else None
+            row["player"] = _player(result, finding) if place < N_PLAYED else None
         if rows:
             sections.append({"kind": kind, "meaning": meaning, "rows": rows})
     page = render(
         "check.html",
         title=title,
-        result=to_dict(checkup, max_bad),
+        result=to_dict(result, max_bad),
         sections=sections,
         n_printed=N_PRINTED,
-        n_bad=len(checkup.clips_with(LEFT_OUT)),
+        n_bad=len(result.clips_with(LEFT_OUT)),
     )
     files.write_atomic(path, page)
 
 
-def _player(checkup: Checkup, finding: Finding) -> str | None:
+def _player(result: CheckResult, finding: Finding) -> str | None:
     """Return a clip as a data URI with a WAV in it; None for one that cannot be read."""
     rate = FeatureConfig().sample_rate
     try:
-        samples = read_example(checkup.dataset.examples[finding.clip], rate)
+        samples = read_example(result.dataset.examples[finding.clip], rate)
     except AudioError:
         return None
     return data_uri("audio/wav", wav_bytes(samples[: round(_LONGEST_S * rate)], rate))

@@ -14,9 +14,12 @@ SHORTEST_RATIO = 0.25
 """Of the data set's usual length: a shorter clip is no whole word."""
 SILENT_DB = -50.0
 """Level of the loudest frame, dB of full scale, below which a clip has no audible sound."""
-FAINT_DB, STANDS_OUT_DB = -30.0, 7.0
-"""Where the loudest frame is below the first, and not the second above the background, there is no
-word: noise alone varies by 3 to 6 dB, and even a word that fills its clip has fainter ends."""
+FAINT_DB = -30.0
+"""Level of the loudest frame below which a word must exceed the background by
+``MIN_CONTRAST_DB``."""
+MIN_CONTRAST_DB = 7.0
+"""Level of a faint word above the background: noise alone varies by 3 to 6 dB, and even a word that
+fills its clip has fainter ends."""
 CUT_DB = -6.0
 """Level of the first or last frame against the loudest, above which the word is cut off."""
 ABOVE_BACKGROUND_DB = 10.0
@@ -39,7 +42,7 @@ class Levels:
     """The 10th percentile of the frames."""
     start_db: float
     end_db: float
-    clipped: float
+    clipped_ratio: float
     """Fraction of samples in flat tops, of the channel that has most."""
     offset: float
     """Mean amplitude of the channel where it is furthest from 0."""
@@ -48,7 +51,7 @@ class Levels:
     def is_silent(self) -> bool:
         """Whether there is no audible word."""
         return self.loudest_db < SILENT_DB or (
-            self.loudest_db < FAINT_DB and self.loudest_db - self.background_db < STANDS_OUT_DB
+            self.loudest_db < FAINT_DB and self.loudest_db - self.background_db < MIN_CONTRAST_DB
         )
 
 
@@ -85,7 +88,7 @@ def measure(frames: Samples, sample_rate: int) -> Levels:
         background_db=float(np.percentile(level_db, 10)),
         start_db=float(level_db[0]),
         end_db=float(level_db[-1]),
-        clipped=max(clipped_ratio(channel) for channel in frames.T),
+        clipped_ratio=max(clipped_ratio(channel) for channel in frames.T),
         offset=float(offsets[np.abs(offsets).argmax()]),
     )
 
@@ -103,17 +106,17 @@ def faults_of(levels: Levels, usual_s: float, usual_rate: int) -> list[Fault]:
         faults.append(Fault("short", levels.duration_s, f"{levels.duration_s:.3f} s long"))
     if levels.is_silent:
         above_db = levels.loudest_db - levels.background_db
-        faint = f"loudest place {levels.loudest_db:.0f} dB, {above_db:.0f} above its background"
+        faint = f"loudest frame {levels.loudest_db:.0f} dB, {above_db:.0f} above its background"
         detail = "digital silence" if levels.peak == 0 else faint
         faults.append(Fault("silent", levels.loudest_db, detail))
-    if levels.clipped >= CLIPPED_RATIO:
-        detail = f"{100 * levels.clipped:.1f} % of samples in flat tops"
-        faults.append(Fault("clipped", levels.clipped, detail))
+    if levels.clipped_ratio >= CLIPPED_RATIO:
+        detail = f"{100 * levels.clipped_ratio:.1f} % of samples in flat tops"
+        faults.append(Fault("clipped", levels.clipped_ratio, detail))
     if not levels.is_silent:
         for name, level_db in (("start", levels.start_db), ("end", levels.end_db)):
             below = level_db - levels.loudest_db
             if below >= CUT_DB and level_db - levels.background_db >= ABOVE_BACKGROUND_DB:
-                detail = f"{name} {abs(below):.0f} dB below the loudest place"
+                detail = f"{name} {abs(below):.0f} dB below the loudest frame"
                 faults.append(Fault("cut", below, detail))
     if abs(levels.offset) >= OFFSET:
         faults.append(Fault("offset", levels.offset, f"mean amplitude {levels.offset:+.3f}"))

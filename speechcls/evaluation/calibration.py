@@ -14,6 +14,7 @@ from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_split
 from speechcls.audio.blocks import open_recording
 from speechcls.audio.samples import PCM, Samples, to_float
+from speechcls.config import DEFAULT_FA_PER_HOUR
 from speechcls.data.clips import ClipStore
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import DatasetError
@@ -55,7 +56,6 @@ def fit_temperature(
     return float(np.exp(found.x))
 
 
-DEFAULT_FA_PER_HOUR = 0.5
 LOWEST_THRESHOLD = 0.1
 """Threshold at which words are detected in the validation clips."""
 THRESHOLD_WITHOUT_CLIPS = 0.5

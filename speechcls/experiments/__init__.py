@@ -1,6 +1,7 @@
 """Trainings that compare architectures, and the figures of comparisons.
 
 ``sweep`` trains several architectures and seeds on one budget (``train_sweep``), ``delayed_recall``
-measures how long after a word a network can still classify it (``run_delayed_recall``), and
-``figures`` draws what comparisons find.
+measures how long after a word a network can still classify it (``run_delayed_recall``),
+``recall_grid`` does so for several architectures, step lengths and seeds (``run_grid``), and
+``figures`` draws the results.
 """

@@ -1,4 +1,4 @@
-"""How long a recurrent network remembers a word: it predicts it seconds after the word's end."""
+"""Delayed recall: classify a word seconds after its end."""
 
 import math
 import statistics
@@ -19,7 +19,7 @@ from speechcls.errors import ConfigError, DatasetError
 from speechcls.features.mel import MFCC
 from speechcls.networks.frontends import BlockFrontEnd, FrontEnd
 from speechcls.networks.recurrent import Recurrent, plain_network
-from speechcls.networks.size import count_parameters
+from speechcls.networks.size import count_parameters, widest_below
 from speechcls.networks.zoo import NETWORKS
 from speechcls.training.loop import learning_rate_factor
 
@@ -39,26 +39,26 @@ _TEST_BATCH = 512
 
 @dataclass(frozen=True)
 class DelayedRecallConfig:
-    """The budget of each network, the same for all."""
+    """Budget of each network, the same for all."""
 
-    longest_s: float = 3.0
+    max_gap_s: float = 3.0
     """Longest gap between the end of the word and the prediction, in training and in the test."""
-    parameters: int = 20_000
-    """Upper limit of the trainable values of a network."""
+    max_parameters: int = 20_000
+    """Number of trainable parameters that each network stays below."""
     steps: int = 1_500
     """Batches in training."""
     batch_size: int = 32
     """Words in a batch, all with the same random gap."""
     lr: float = 3e-3
     """Highest learning rate of AdamW; it falls as a cosine."""
-    per_word: int = 120
+    max_per_word: int = 120
     """Largest number of clips per word."""
 
     @property
     def gaps_s(self) -> list[float]:
         """Gaps that are tested, seconds."""
         ratios = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
-        return [round(ratio * self.longest_s, 2) for ratio in ratios]
+        return [round(ratio * self.max_gap_s, 2) for ratio in ratios]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def prepare_words(dataset: Dataset, config: DelayedRecallConfig, seed: int = 0) 
     DatasetError
         When there are fewer than two labels, or nothing to hold out.
     """
-    examples = _choose(dataset.examples, config.per_word)
+    examples = _choose(dataset.examples, config.max_per_word)
     labels = tuple(sorted({example.label for example in examples}))
     if len(labels) < 2:
         raise DatasetError(f"{dataset.source}: {len(labels)} label; there must be two or more")
@@ -116,7 +116,7 @@ def prepare_words(dataset: Dataset, config: DelayedRecallConfig, seed: int = 0) 
     generator = torch.Generator().manual_seed(seed)
     extract = MFCC(_FEATURES)
     words = extract(_align(store) + _white_noise(len(names), WORD_S, generator))
-    gaps = extract(_white_noise(_N_GAPS, config.longest_s + 1.0, generator))
+    gaps = extract(_white_noise(_N_GAPS, config.max_gap_s + 1.0, generator))
     mean = words[is_training].mean(dim=(0, 1))
     # A coefficient that never changes must not be divided by zero.
     deviation = words[is_training].std(dim=(0, 1)).clamp(min=1e-3)
@@ -133,11 +133,11 @@ def prepare_words(dataset: Dataset, config: DelayedRecallConfig, seed: int = 0) 
     )
 
 
-def _choose(examples: Sequence[Example], per_word: int) -> list[Example]:
-    """Return the first ``per_word`` clips of each word, speaker after speaker."""
+def _choose(examples: Sequence[Example], max_per_word: int) -> list[Example]:
+    """Return the first ``max_per_word`` clips of each word, speaker after speaker."""
     chosen: list[Example] = []
     for label in sorted({example.label for example in examples}):
-        chosen += [example for example in examples if example.label == label][:per_word]
+        chosen += [example for example in examples if example.label == label][:max_per_word]
     return chosen
 
 
@@ -160,9 +160,9 @@ def _white_noise(n: int, seconds: float, generator: torch.Generator) -> Tensor:
 
 
 def build_network(
-    arch: str, step_ms: int, n_features: int, n_labels: int, most: int, seed: int = 0
+    arch: str, step_ms: int, n_features: int, n_labels: int, max_parameters: int, seed: int = 0
 ) -> Recurrent:
-    """Return the widest network of one layer below ``most`` parameters, readout ``last``.
+    """Return the widest network of one layer below ``max_parameters``, with readout ``last``.
 
     Parameters
     ----------
@@ -172,7 +172,8 @@ def build_network(
     Raises
     ------
     ConfigError
-        When there is no such architecture, or it is more than the network of one cell.
+        When there is no such architecture, it has more than one recurrent cell or a front end of
+        its own, or its smallest network has ``max_parameters`` or more.
     """
     able = {
         name: network
@@ -182,18 +183,19 @@ def build_network(
     if arch not in able:
         raise ConfigError(f"{arch} is not one of {', '.join(able)}", field="archs")
     kind = plain_network(able[arch].cell, able[arch].bidirectional, FRONTS[step_ms])
-    chosen = None
+
+    def build(width: int) -> Recurrent:
+        config = NetworkConfig(arch, width, num_layers=1, dropout=0.0, readout="last")
+        return kind(config, n_features, n_labels)
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for width in _WIDTHS:
-            config = NetworkConfig(arch, width, num_layers=1, dropout=0.0, readout="last")
-            with torch.device("meta"):
-                if count_parameters(kind(config, n_features, n_labels)) >= most:
-                    break
-            chosen = config
-        if chosen is None:
-            raise ConfigError(f"{arch} has no form below {most:,} parameters", field="archs")
-        return kind(chosen, n_features, n_labels)
+        width = widest_below(build, max_parameters, _WIDTHS)
+        if width is None:
+            raise ConfigError(
+                f"{arch} has no form below {max_parameters:,} parameters", field="archs"
+            )
+        return build(width)
 
 
 def run_delayed_recall(
@@ -213,7 +215,9 @@ def run_delayed_recall(
     on_step : called after each batch of the training
     """
     n_features = words.training.shape[2]
-    network = build_network(arch, step_ms, n_features, len(words.labels), config.parameters, seed)
+    network = build_network(
+        arch, step_ms, n_features, len(words.labels), config.max_parameters, seed
+    )
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -223,8 +227,8 @@ def run_delayed_recall(
     for step in range(config.steps):
         chosen = torch.randint(len(words.training), (config.batch_size,), generator=generator)
         # The gaps grow during training: with long ones from the start, no network learns the words.
-        longest_s = config.longest_s * min(1.0, 2 * step / config.steps)
-        gap_s = longest_s * float(torch.rand(1, generator=generator))
+        max_gap_s = config.max_gap_s * min(1.0, 2 * step / config.steps)
+        gap_s = max_gap_s * float(torch.rand(1, generator=generator))
         features = append_gap(words.training[chosen], words.gaps, gap_s, generator)
         loss = functional.cross_entropy(network(features), words.training_labels[chosen])
         optimizer.zero_grad()

@@ -41,10 +41,11 @@ def check_archs(archs: Sequence[str], config: DelayedRecallConfig) -> None:
     Raises
     ------
     ConfigError
-        When there is no such architecture, or none below the parameters of ``config``.
+        When there is no such architecture, or even its smallest network is too large for
+        ``config``.
     """
     for arch in archs:
-        build_network(arch, min(FRONTS), _N_MFCC, _N_LABELS, config.parameters)
+        build_network(arch, min(FRONTS), _N_MFCC, _N_LABELS, config.max_parameters)
 
 
 def select_words(dataset: Dataset, words: Sequence[str]) -> Dataset:

@@ -1,4 +1,4 @@
-"""Train several architectures and seeds with one budget; what is trained already is kept."""
+"""Training of several architectures and seeds with one budget; finished models are kept."""
 
 import dataclasses
 import os
@@ -30,7 +30,7 @@ _FEATURE_COST = 5_000_000
 class SweepRun:
     """One training of a sweep."""
 
-    place: Path
+    path: Path
     plan: TrainPlan
 
     @property
@@ -56,7 +56,7 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """One more training has ended."""
+    """Progress after a finished training."""
 
     run: SweepRun
     accuracy: float
@@ -95,7 +95,7 @@ def train_sweep(
     jobs: int = 1,
     callbacks: SweepCallbacks | None = None,
 ) -> dict[str, list[Path]]:
-    """Train what ``out`` does not hold yet; return the models of each architecture by seed.
+    """Train the models that ``out`` does not hold yet; return those of each architecture by seed.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def train_sweep(
     DatasetError, ArtifactError
         As ``speechcls.training.run.train`` does.
     KeyboardInterrupt
-        On Ctrl-C; the models that are trained stay, and another call goes on from there.
+        On Ctrl-C; finished models are kept; another call resumes.
     """
     callbacks = callbacks or SweepCallbacks()
     if unknown := [arch for arch in archs if arch not in NETWORKS]:
@@ -134,7 +134,7 @@ def train_sweep(
     missing = [run for run in runs if not _is_done(run)]
     callbacks.on_start(missing, len(runs) - len(missing))
     _train_missing(missing, callbacks)
-    return {arch: [run.place for run in runs if run.arch == arch] for arch in dict.fromkeys(archs)}
+    return {arch: [run.path for run in runs if run.arch == arch] for arch in dict.fromkeys(archs)}
 
 
 def _plan(
@@ -152,17 +152,17 @@ def _plan(
 
 
 def _is_done(run: SweepRun) -> bool:
-    """Whether the model is in its place; one of other settings or data is refused."""
-    if not os.path.lexists(run.place):
-        check_can_save(run.place, force=False)
+    """Return whether the model exists; refuse one of other settings or data."""
+    if not os.path.lexists(run.path):
+        check_can_save(run.path, force=False)
         return False
-    artifact, settings, corpus = load_artifact(run.place), run.plan.settings, run.plan.corpus
-    metrics = read_metrics(run.place)
+    artifact, settings, corpus = load_artifact(run.path), run.plan.settings, run.plan.corpus
+    metrics = read_metrics(run.path)
     try:
         training, data = TrainConfig().replaced(metrics["training"]), metrics["data"]["sha256"]
     except (KeyError, TypeError, ConfigError) as error:
         raise ArtifactError(
-            f"{run.place / METRICS}: missing or damaged; move {run.place} away, to train it again"
+            f"{run.path / METRICS}: missing or damaged; move {run.path} away, to train it again"
         ) from error
     splits = {(row.digest, row.split) for row in load_split(artifact)}
     compared = (
@@ -175,7 +175,7 @@ def _is_done(run: SweepRun) -> bool:
     )
     if other := [name for name, there, wanted in compared if there != wanted]:
         raise ConfigError(
-            f"{run.place}: was made with other {' and '.join(other)}; choose another folder, or"
+            f"{run.path}: was made with other {' and '.join(other)}; choose another folder, or"
             " move it away"
         )
     return True
@@ -207,7 +207,7 @@ def _train(run: SweepRun, on_fraction: Callable[[float], None]) -> float:
         on_fraction((n_done + part) / n_epochs)
 
     callbacks = Callbacks(on_epoch=on_epoch, on_step=on_step)
-    result = train_on_corpus(run.plan, run.place, callbacks=callbacks, saves_interrupted=False)
+    result = train_on_corpus(run.plan, run.path, callbacks=callbacks, saves_interrupted=False)
     if result.save_error:
         raise result.save_error
     return result.validation.accuracy

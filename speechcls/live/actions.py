@@ -1,4 +1,4 @@
-"""Commands of the system that events start, one after the other, in the background."""
+"""External commands run on events, one after another, in the background."""
 
 import queue
 import re
@@ -62,7 +62,7 @@ class CommandRunner:
         self._words, self._on_error = words, on_error
         self._waiting: queue.Queue[Event | None] = queue.Queue()
         self._n_waiting = threading.Semaphore(MAX_WAITING)
-        self._is_given_up = False
+        self._is_cancelled = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="exec")
         self._thread.start()
 
@@ -73,16 +73,16 @@ class CommandRunner:
         else:
             self._skip(event, f"{MAX_WAITING} commands are waiting already")
 
-    def finish(self, give_up: bool = False) -> None:
-        """Wait until the commands have ended; with ``give_up`` only the one that runs."""
-        self._is_given_up = give_up
+    def finish(self, cancel: bool = False) -> None:
+        """Wait until the commands have ended; with ``cancel`` only the one that runs."""
+        self._is_cancelled = cancel
         self._waiting.put(None)
         self._thread.join()
 
     def _work(self) -> None:
         while (event := self._waiting.get()) is not None:
             self._n_waiting.release()
-            if self._is_given_up:
+            if self._is_cancelled:
                 self._skip(event, "listening was ended")
             else:
                 self._run(event)

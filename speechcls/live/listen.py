@@ -1,4 +1,4 @@
-"""Detection in a live source of sound, with its level and the likeliest label meanwhile."""
+"""Detection in live audio, with its level and the currently most probable label."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ class LiveUpdate:
     """Seconds from the start to the end of the block, including what was lost."""
     level_db: float
     label: str | None
-    """The likeliest label now, except ``_silence_`` and ``_unknown_``; None at the beginning."""
+    """The currently most probable label but ``_silence_`` and ``_unknown_``; None at the start."""
     probability: float
     """Of ``label``."""
     events: tuple[Event, ...]
@@ -64,7 +64,7 @@ def detect_live(classifier: StreamingClassifier, blocks: Iterable[Block]) -> Ite
 
 
 def _likeliest_word(classifier: StreamingClassifier) -> tuple[str | None, float]:
-    """Return the likeliest label that is a word, and its latest probability."""
+    """Return the most probable label that is a word, and its latest probability."""
     labels, posterior = classifier.artifact.labels, classifier.posterior
     words = [i for i, label in enumerate(labels) if label not in (SILENCE, UNKNOWN)]
     if posterior is None or not words:

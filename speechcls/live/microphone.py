@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from speechcls.errors import AudioError, ConfigError
 from speechcls.live.sources import BLOCK_S, Block
 
 WAITING_S = 10.0
-"""Longest sound that may wait to be processed; what comes after that is lost."""
+"""Longest sound that may wait to be processed; further sound is lost."""
 RETRY_S = 1.0
 """From one attempt to open a lost device to the next."""
 SILENT_S = 5.0
@@ -34,25 +34,42 @@ def load_sounddevice() -> Any:
         import sounddevice
     except ImportError as error:
         raise ConfigError(
-            "sounddevice is not installed; run pip install 'speechcls[mic]', or pipe sound in:"
-            " arecord -f S16_LE -r 16000 | speechcls listen -",
+            "sounddevice is not installed; run pip install 'speechcls[mic]'",
             field="microphone",
         ) from error
     except OSError as error:  # the wheel for Linux comes without PortAudio
         raise ConfigError(
-            f"{error}; install it (on Debian: apt install libportaudio2), or pipe sound in:"
-            " arecord -f S16_LE -r 16000 | speechcls listen -",
+            f"{error}; install it (on Debian: apt install libportaudio2)",
             field="microphone",
         ) from error
     return sounddevice
 
 
-def list_devices() -> list[tuple[int, str, int, int, bool]]:
-    """Return number, name, channels, rate in Hz of each input device, and if it is the default."""
+class InputDevice(NamedTuple):
+    """An input device of this machine."""
+
+    number: int
+    name: str
+    n_channels: int
+    sample_rate: int
+    """Hz."""
+    is_default: bool
+
+
+def list_devices() -> list[InputDevice]:
+    """Return the input devices of this machine.
+
+    Raises
+    ------
+    ConfigError
+        When sounddevice or PortAudio is not installed.
+    """
     library = load_sounddevice()
     default = library.default.device[0]
     return [
-        (i, d["name"], d["max_input_channels"], round(d["default_samplerate"]), i == default)
+        InputDevice(
+            i, d["name"], d["max_input_channels"], round(d["default_samplerate"]), i == default
+        )
         for i, d in enumerate(library.query_devices())
         if d["max_input_channels"] > 0
     ]
@@ -62,7 +79,7 @@ class Microphone:
     """An input device at its own rate.
 
     A thread reads it, also while a block is processed. When the device is lost, it is opened again,
-    once a second until that succeeds. ``with`` ends the thread.
+    every second until that succeeds. ``with`` ends the thread.
 
     Parameters
     ----------
@@ -89,7 +106,7 @@ class Microphone:
             self._stream, self._rate = self._open()
         except (self._library.PortAudioError, ValueError) as error:
             raise AudioError(
-                f"{error}; choose another of those that speechcls listen can list",
+                f"{error}; choose an input device of this machine",
                 field="microphone",
             ) from error
         self._thread = threading.Thread(target=self._record, daemon=True, name="microphone")
@@ -140,7 +157,7 @@ class Microphone:
             read, has_overflowed = self._stream.read(max(1, round(BLOCK_S * self._rate)))
             n_read += len(read)
             warnings = []
-            if has_overflowed:  # PortAudio does not say how much it dropped; the clock does
+            if has_overflowed:  # PortAudio does not tell how much it dropped: the clock does
                 gap_s = max(0.0, self._clock() - began - n_read / self._rate - lost_s)
                 lost_s += gap_s
                 self._lost_s += gap_s

@@ -40,7 +40,7 @@ _ENCODED = {
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of sound, and what happened before it."""
+    """A piece of sound, with the loss and the warnings before it."""
 
     samples: Samples
     """(n_samples,) mono in [-1, 1] at ``rate``; may be empty."""
@@ -49,14 +49,14 @@ class Block:
     lost_s: float = 0.0
     """Duration of the sound that was lost before it."""
     warnings: tuple[str, ...] = ()
-    """What went wrong before it, for people."""
+    """Human-readable warnings about what went wrong before it."""
 
 
 class Source(Protocol):
-    """Where sound comes from."""
+    """Protocol of live audio sources."""
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the sound as it comes."""
+        """Yield the sound as it arrives."""
         ...
 
 
@@ -114,13 +114,13 @@ class FileSource:
 class Pipe:
     """Sound from an open stream: raw PCM, or a WAV of any kind, as arecord writes them.
 
-    What is not read waits in the pipe, so that nothing is lost here.
+    Unread sound waits in the pipe, so that nothing is lost.
 
     Parameters
     ----------
     file : unbuffered, so that ``read`` returns what is there, in pieces of any size
     rate : Hz of raw PCM, which is 16-bit, little-endian and of one channel
-    name : what messages call it
+    name : its name in messages
 
     Raises
     ------
@@ -151,7 +151,7 @@ class Pipe:
         yield from self._read(format, rest)
 
     def _read(self, format: SampleFormat, rest: bytes) -> Iterator[Block]:
-        """Yield what ``rest`` and the pipe hold, each piece as soon as it is there."""
+        """Yield the sound of ``rest`` and of the pipe, each piece as soon as it is there."""
         frame_bytes = format.frame_bytes
         n_most = frame_bytes * max(1, round(BLOCK_S * format.rate))
         n_left = None if format.n_frames is None else format.n_frames * frame_bytes

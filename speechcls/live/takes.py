@@ -91,5 +91,5 @@ class Takes:
                 return path
         except OSError as error:
             raise DatasetError(
-                f"{self.folder}: take not written ({reason_of(error)}); choose another place"
+                f"{self.folder}: take not written ({reason_of(error)}); choose another path"
             ) from error

@@ -1,6 +1,7 @@
 """Parameters and multiply-adds of a network, and the hidden size for a budget."""
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +30,12 @@ def fit_size(
     if size not in SIZES:
         raise ConfigError(f"no {size!r}; there are {', '.join(SIZES)}", field="size")
 
-    def count_at(width: int) -> int:
+    def build(width: int) -> nn.Module:
         candidate = dataclasses.replace(network, hidden_size=width)
-        with torch.device("meta"):
-            return count_parameters(build_network(candidate, features.n_features, n_outputs))
+        return build_network(candidate, features.n_features, n_outputs)
 
-    smallest = count_at(_WIDTHS[0])
-    if smallest == count_at(_WIDTHS[-1]):
+    smallest = _count_at(build, _WIDTHS[0])
+    if smallest == _count_at(build, _WIDTHS[-1]):
         if smallest < SIZES[size]:
             return network
         raise ConfigError(
@@ -43,18 +43,38 @@ def fit_size(
             f" {SIZES[size]:,}; choose a larger one",
             field="size",
         )
-    chosen = None
-    for width in _WIDTHS:
-        if count_at(width) >= SIZES[size]:
-            break
-        chosen = width
-    if chosen is None:
+    width = widest_below(build, SIZES[size], _WIDTHS)
+    if width is None:
         raise ConfigError(
             f"{network.arch} with {n_outputs} outputs does not fit below"
             f" {SIZES[size]:,} parameters; choose a larger one",
             field="size",
         )
-    return dataclasses.replace(network, hidden_size=chosen)
+    return dataclasses.replace(network, hidden_size=width)
+
+
+def widest_below(
+    build: Callable[[int], nn.Module], max_parameters: int, widths: Iterable[int]
+) -> int | None:
+    """Return the largest width with fewer than ``max_parameters``; None if even the first has more.
+
+    Parameters
+    ----------
+    build : returns the network of a width
+    widths : in increasing order
+    """
+    chosen = None
+    for width in widths:
+        if _count_at(build, width) >= max_parameters:
+            break
+        chosen = width
+    return chosen
+
+
+def _count_at(build: Callable[[int], nn.Module], width: int) -> int:
+    """Return the number of parameters of a width, without memory for them."""
+    with torch.device("meta"):
+        return count_parameters(build(width))
 
 
 def count_parameters(network: nn.Module) -> int:

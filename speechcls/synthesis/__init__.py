@@ -1,5 +1,5 @@
 """Recordings made by the program: spoken clips, and words mixed into background sound.
 
-``espeak``: ``synthesise``, ``make_voices``, ``Speaker``. ``mixing``: ``choose_clips``,
+``espeak``: ``synthesise``, ``make_voices``, ``EspeakSynthesiser``. ``mixing``: ``choose_clips``,
 ``write_mix``, ``MixSettings``.
 """

@@ -27,11 +27,11 @@ from speechcls.labels import name_take
 SAMPLE_RATE = FeatureConfig.sample_rate  # Hz, of the written clips
 
 # Of 104 variants, measured on 20 words in 8 English accents, we leave out those without voice
-# (whisper, whisperf, caleb: periodicity 0.26-0.41, else 0.48-0.99), those that a classifier trained
-# on all others recognises badly (zac, Alicia, kaukovalta: recall 0.79-0.83, mean 0.99), one
-# overdriven at any volume (iven), and jokes (robots, which are echoes, a demon, a test of rates).
+# (whisper, whisperf, caleb: periodicity 0.26-0.41, else 0.48-0.99), those recognised poorly by
+# a classifier trained on the others (zac, Alicia, kaukovalta: recall 0.79-0.83, mean 0.99), one
+# overdriven at any volume (iven), and novelty voices (robots, echoes, a demon, a test of rates).
 _DROPPED = re.compile("whisperf?|caleb|zac|Alicia|kaukovalta|iven|.*[Rr]obo.*|Rici.*|Demonic|fast")
-_VOLUME = 30  # percent of espeak's usual: above it the loud variants clip; `_place` sets levels
+_VOLUME = 30  # percent of espeak's usual: above it the loud variants clip; `_make_clip` sets levels
 _MUTE = ("fo", "kaa", "xex")  # languages listed without their dictionaries
 _unload = getattr(_ctypes, "FreeLibrary" if sys.platform == "win32" else "dlclose")
 # espeak_VOICE begins with its name, its languages (a priority byte, then a tag) and its file
@@ -47,7 +47,7 @@ class Voice:
     variant: str  # its timbre, such as f3, or '' for the accent's own
     pitch: int  # 0 to 99; 50 is the variant's own
     pitch_range: int  # 0 (monotone) to 100; 50 is the variant's own
-    rate_wpm: int  # 80 to 450 words a minute
+    rate_wpm: int  # words per minute, 80 to 450
 
     @property
     def name(self) -> str:
@@ -64,7 +64,7 @@ class SynthResult:
     skipped: list[str]
 
 
-class Speaker:
+class EspeakSynthesiser:
     """The speech synthesiser espeak-ng: its accents (language tag to voice), variants and speech.
 
     It keeps state between clips (pitch flutter, gain control) that only a fresh copy of the library
@@ -103,7 +103,10 @@ class Speaker:
             # 2: synchronous, into the callback; 0x8000: return on errors, do not exit
             self.sample_rate = engine.espeak_Initialize(2, 0, bytes(self._data), 0x8000)
             if self.sample_rate <= 0:
-                raise ConfigError(f"{self._data}: unreadable or over 159 bytes; move speechcls")
+                raise ConfigError(
+                    f"{self._data}: espeak-ng cannot read it, or its path exceeds 159 bytes;"
+                    " install in a shorter path"
+                )
             yield engine
         finally:
             engine.espeak_Terminate()
@@ -155,8 +158,8 @@ def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:
     ConfigError
         When the language is unknown, or has fewer voices.
     """
-    speaker, language = Speaker(), language.lower()
-    known = {tag: accent for tag, accent in speaker.accents.items() if tag not in _MUTE}
+    synthesiser, language = EspeakSynthesiser(), language.lower()
+    known = {tag: accent for tag, accent in synthesiser.accents.items() if tag not in _MUTE}
     tags = [tag for tag in known if f"{tag}-".startswith(f"{language}-")]
     # a part of four letters names a script: the same accent in another spelling (fa-latn)
     accents = [known[tag] for tag in tags if len(tags) == 1 or not re.search(r"-\w{4}\b", tag)]
@@ -165,7 +168,7 @@ def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:
         raise ConfigError(
             f"{language!r} is not one of espeak-ng; choose from {names}", field="language"
         )
-    variants = [variant for variant in speaker.variants if not _DROPPED.fullmatch(variant)]
+    variants = [variant for variant in synthesiser.variants if not _DROPPED.fullmatch(variant)]
     rng = random.Random(f"{language} {seed}")
     rng.shuffle(variants)
     rng.shuffle(accents)
@@ -194,10 +197,10 @@ def _check_words(words: Sequence[str], out: Path) -> None:
         seen[key] = word
         folder = out / word
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"{folder}: exists already; choose another place or delete it")
+            raise ConfigError(f"{folder}: exists already; choose another path or delete it")
 
 
-def _place(samples: Samples, rate: int, rng: random.Random) -> PCM:
+def _make_clip(samples: Samples, rate: int, rng: random.Random) -> PCM:
     """Return a word (n_samples,) at ``rate`` Hz between short silences, at 16 kHz, random level."""
     if np.abs(samples).max(initial=0.0) < 0.002:  # the quietest variant peaks at 0.02
         raise AudioError("silent")
@@ -215,12 +218,12 @@ def _write_clip(path: Path, clip: PCM) -> None:
         write_atomic(path, wav_bytes(clip, SAMPLE_RATE))
     except OSError as error:
         raise DatasetError(
-            f"{path}: cannot be written ({reason_of(error)}); choose another place"
+            f"{path}: cannot be written ({reason_of(error)}); choose another path"
         ) from error
 
 
 def _clips(
-    speaker: Speaker, word: str, voices: list[Voice], seed: int, skipped: list[str]
+    synthesiser: EspeakSynthesiser, word: str, voices: list[Voice], seed: int, skipped: list[str]
 ) -> Iterator[tuple[str, PCM]]:
     """Yield file name and clip (n_samples,) of each voice in turn, then of further takes."""
     submit = ThreadPoolExecutor(1).submit  # in the main thread, espeak's callback swallows Ctrl-C
@@ -233,8 +236,8 @@ def _clips(
             varied = (value + rng.randint(-8, 8) for value in prosody)
             spoken = Voice(voice.accent, voice.variant, *varied)
         try:
-            samples = submit(speaker.speak, unicodedata.normalize("NFC", word), spoken).result()
-            clip = _place(samples, speaker.sample_rate, rng)
+            samples = submit(synthesiser.speak, unicodedata.normalize("NFC", word), spoken).result()
+            clip = _make_clip(samples, synthesiser.sample_rate, rng)
         except AudioError as error:
             skipped.append(f"{word}: {voice.name}: {error}")
             continue
@@ -252,7 +255,7 @@ def synthesise(
 ) -> SynthResult:
     """Write clips of each word to ``out/<word>``; return how many, and which voices failed.
 
-    The same voices say all words, one clip each; after the last voice they begin again with a
+    The same voices speak all words, one clip each; after the last voice they begin again with a
     further take. A voice that fails at a word is replaced there by the next one. The same seed
     gives the same bytes.
 
@@ -264,20 +267,20 @@ def synthesise(
     Raises
     ------
     ConfigError
-        When a word, place or number is unusable, before anything is written.
+        When a word, path or number is unusable, before anything is written.
     DatasetError
         When a clip cannot be written.
     """
     _check_words(words, out)
     if per_word < 1:
         raise ConfigError(f"{per_word} is not possible; ask for at least 1", field="per_word")
-    voices, speaker = make_voices(None, language, seed), Speaker()
+    voices, synthesiser = make_voices(None, language, seed), EspeakSynthesiser()
     for word in words:
-        if next(_clips(speaker, word, voices, seed, []), None) is None:
-            raise ConfigError(f"{word}: no voice of {language} has a sound for it; respell it")
+        if next(_clips(synthesiser, word, voices, seed, []), None) is None:
+            raise ConfigError(f"{word}: no voice of {language} can speak it; change its spelling")
     n_written, skipped = 0, list[str]()
     for word in words:
-        for name, clip in islice(_clips(speaker, word, voices, seed, skipped), per_word):
+        for name, clip in islice(_clips(synthesiser, word, voices, seed, skipped), per_word):
             _write_clip(out / word / name, clip)
             n_written += 1
             if on_clip is not None:

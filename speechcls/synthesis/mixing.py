@@ -30,8 +30,8 @@ _CUT_S, _SHORTEST_CUT_S = 10.0, 0.1
 _CROSS_FADE_S, _CLIP_FADE_S = 0.5, 0.01
 _HEADROOM_DB = 20.0
 """Room that the background leaves for a word's peaks above its mean power."""
-_FAINTEST = 1e-6
-"""Least power that a background counts with: where it is silent a word would be silent too."""
+_MIN_POWER = 1e-6
+"""Lower limit of the background's power, so that words in digital silence are not silent."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,9 @@ class MixSettings(Config):
     """Length of the recording."""
     snr_db: float = 10.0
     """A word's power against that of the background at its place, dB."""
-    rate: float = 10.0
-    """Words per minute."""
-    distractors: float = 0.0
-    """Clips per minute of other words, which the annotations do not name."""
+    words_per_minute: float = 10.0
+    distractors_per_minute: float = 0.0
+    """Clips of other words, which are not in the annotations."""
     seed: int = 0
     """Seed of the order and places of clips and background."""
 
@@ -53,13 +52,14 @@ class MixSettings(Config):
         """Refuse impossible values."""
         self._require("minutes", 0 < self.minutes <= 2_000, "above 0 and at most 2000")
         self._require("snr_db", -60 <= self.snr_db <= 60, "in -60 .. 60")
-        self._require("rate", 0 <= self.rate < math.inf, "zero or more")
-        self._require("distractors", 0 <= self.distractors < math.inf, "zero or more")
+        self._require("words_per_minute", 0 <= self.words_per_minute < math.inf, "zero or more")
+        is_possible = 0 <= self.distractors_per_minute < math.inf
+        self._require("distractors_per_minute", is_possible, "zero or more")
         self._require("seed", self.seed >= 0, "zero or more")
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class MixClips:
     """Clips that may be mixed into a recording, as indices into a store."""
 
     split: str
@@ -72,7 +72,7 @@ class HeldOut:
 
 def choose_clips(
     store: ClipStore, commands: Sequence[str] = (), rows: Sequence[SplitRow] | None = None
-) -> HeldOut:
+) -> MixClips:
     """Return the clips that are held out of training, as are all other clips of their speakers.
 
     Parameters
@@ -116,7 +116,7 @@ def choose_clips(
             distractors = [
                 i for i, label, mine in held_out if mine == split and label not in others
             ]
-            return HeldOut(split, words, distractors, labels)
+            return MixClips(split, words, distractors, labels)
     raise DatasetError(
         f"no clip of {', '.join(labels)} is by a speaker who is held out of training; name other"
         " data, or a model that was trained on other speakers"
@@ -128,6 +128,11 @@ class Background:
 
     One cut is in memory at a time. Loud ones are attenuated to ``ceiling_db`` of full scale, so
     that there is room for words above them.
+
+    Raises
+    ------
+    AudioError
+        When a recording cannot be read, or is shorter than 0.1 s.
     """
 
     def __init__(
@@ -191,7 +196,7 @@ class Mix:
 
 def write_mix(
     store: ClipStore,
-    chosen: HeldOut,
+    chosen: MixClips,
     dataset: Dataset,
     noise: Sequence[Path],
     out: Path,
@@ -212,13 +217,16 @@ def write_mix(
     """
     rate = store.sample_rate
     if (out / RECORDING).exists():
-        raise DatasetError(f"{out / RECORDING}: exists; remove it or choose another place")
+        raise DatasetError(f"{out / RECORDING}: exists; remove it or choose another path")
     generator = np.random.default_rng(settings.seed)
-    clips = _draw(chosen.words, settings.rate * settings.minutes, generator)
+    clips = _draw(chosen.words, settings.words_per_minute * settings.minutes, generator)
     is_word = [True] * len(clips)
-    if settings.distractors and not chosen.distractors:
-        raise ConfigError("the data has no held-out word besides the commands", field="distractors")
-    clips += _draw(chosen.distractors, settings.distractors * settings.minutes, generator)
+    if settings.distractors_per_minute and not chosen.distractors:
+        raise ConfigError(
+            "the data has no held-out word besides the commands", field="distractors_per_minute"
+        )
+    n_distractors = settings.distractors_per_minute * settings.minutes
+    clips += _draw(chosen.distractors, n_distractors, generator)
     is_word += [False] * (len(clips) - len(is_word))
     order = generator.permutation(len(clips)).tolist()
     clips, is_word = [clips[i] for i in order], [is_word[i] for i in order]
@@ -259,8 +267,8 @@ def _draw_starts(
     if free < 0:
         raise ConfigError(
             f"{len(lengths)} clips with pauses of {GAP_S:g} s do not fit into"
-            f" {n_samples / sample_rate / 60:g} minutes; give more minutes or a lower rate",
-            field="rate",
+            f" {n_samples / sample_rate / 60:g} minutes; give more minutes or fewer words",
+            field="words_per_minute",
         )
     offsets = np.sort(generator.integers(free + 1, size=len(lengths)))
     before = np.cumsum([gap, *(length + gap for length in lengths)])[: len(lengths)]
@@ -325,6 +333,6 @@ def add_word(background: Samples, clip: Samples, sample_rate: int, snr_db: float
     )
     if of_word == 0:
         return background
-    power = max(of_background, _FAINTEST) * 10 ** (snr_db / 10)
+    power = max(of_background, _MIN_POWER) * 10 ** (snr_db / 10)
     mixed: Samples = background + clip * np.float32(math.sqrt(power / of_word))
     return mixed

@@ -119,9 +119,9 @@ def test_other_labels_are_refused(models, home, call, tmp_path, make_tones, trai
     [
         (["models/good"], "--data: not given"),
         (["models/good", "--data", "data"], "1 model named; name two or more"),
-        (["--archs", "gru,rnn"], "--archs: 0 places of recordings"),
+        (["--archs", "gru,rnn"], "--archs: 0 data sets"),
         (["data", "--archs", "gru,elman"], "no elman; there are rnn"),
-        (["a", "b", "--memory"], "--memory: 2 places of recordings"),
+        (["a", "b", "--memory"], "--memory: 2 data sets"),
         (["data/x.csv", "models/good"], "data/x.csv: a file, not a model; name recordings with"),
         (["models/good", "--data", "data", "--seeds", "3"], "--seeds: has no effect here; it is"),
         (["data", "--memory", "--epochs", "3"], "--epochs: has no effect here; it is for --archs"),
@@ -181,7 +181,7 @@ def test_architectures_are_trained_once_and_with_one_budget(home, call, tmp_path
 
 
 def test_memory(home, call, tmp_path):
-    options = ("--archs", "gru", "--steps", "3", "--longest", "0.5", "--out", tmp_path / "out")
+    options = ("--archs", "gru", "--steps", "3", "--max-gap", "0.5", "--out", tmp_path / "out")
     result = call("compare", home.data, "--memory", *options, "--commands", "high,low")
     assert result.code == 0, result.stderr
     assert "2 words, " in result.stderr

@@ -46,7 +46,7 @@ def test_the_picture_lies_where_it_is_wanted_and_is_named(home, run, tmp_path):
     assert (tmp_path / "explain.png").read_bytes().startswith(PNG)
     assert [path.name for path in tmp_path.iterdir()] == ["explain.png"]
     assert "low (0." in result.stderr
-    assert "most depends on 0." in result.stderr or "no tenth of a second decides" in result.stderr
+    assert "most depends on 0." in result.stderr or "no single 0.1 s is decisive" in result.stderr
     assert "gates" not in result.stderr
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.cli.live import CtrlC
+from speechcls.cli.live import InterruptHandler
 
 RATE = 16_000
 SAID = [(1.0, "low"), (2.5, "high"), (4.0, "low"), (6.0, "high")]
@@ -137,12 +137,12 @@ def test_ctrl_c_is_the_way_to_end_it(hearer, make_running, start):
 
 
 def test_ctrl_c_lets_be_finished_what_is_being_done():
-    with CtrlC() as ctrl_c:
+    with InterruptHandler() as interrupt:
         done = []
-        for block in ctrl_c.until(iter([1, 2, 3])):
+        for block in interrupt.until(iter([1, 2, 3])):
             signal.raise_signal(signal.SIGINT)
             done.append(block)
-        assert (done, ctrl_c.came) == ([1], True)
+        assert (done, interrupt.requested) == ([1], True)
         with pytest.raises(KeyboardInterrupt):  # the second one waits for nothing
             signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):  # and all is as it was
@@ -152,9 +152,9 @@ def test_ctrl_c_lets_be_finished_what_is_being_done():
 def test_ctrl_c_that_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does with "listen &"
     try:
-        with CtrlC() as ctrl_c:
+        with InterruptHandler() as interrupt:
             signal.raise_signal(signal.SIGINT)
-        assert not ctrl_c.came
+        assert not interrupt.requested
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -84,10 +84,10 @@ def test_one_fault_of_each_kind_is_found(data, write_wav):
         ("rate", "no/rate.wav"),
     ]
     same, fainter = checkup.of_kind("copy")
-    assert same.detail == "the samples of no/s0_nohash_0.wav"
-    assert fainter.detail.startswith("the sound of no/s1_nohash_0.wav, -13.9 dB, correlation")
+    assert same.detail == "identical to no/s0_nohash_0.wav"
+    assert fainter.detail.startswith("same sound as no/s1_nohash_0.wav, -13.9 dB, correlation")
     two = checkup.of_kind("two-labels")[1]
-    assert two.detail == "the sound of no/s2_nohash_0.wav, -6.0 dB, correlation 1.000"
+    assert two.detail == "same sound as no/s2_nohash_0.wav, -6.0 dB, correlation 1.000"
 
 
 def manifest(path, rows):
@@ -142,7 +142,7 @@ def test_too_many_bad_clips_spoil_a_training_and_few_do_not(data, write_wav):
     ]
     (data / "no" / "empty.wav").touch()
     [reason] = found(data)[1].blocking_issues(0.5)
-    assert reason.startswith("1 of 26 clips cannot be read, more than the 1 % that train allows")
+    assert reason.startswith("1 of 26 clips cannot be read, more than the 1 % allowed in training")
 
 
 def test_imbalance_and_few_clips_and_one_voice_are_noted(tmp_path, write_wav):
@@ -155,7 +155,7 @@ def test_imbalance_and_few_clips_and_one_voice_are_noted(tmp_path, write_wav):
     assert "never: a label folder without a recording" in notes
     assert "fewer than 10 good clips of yes" in notes
     assert "unbalanced: 31 good clips of no, 3 of yes" in notes
-    assert "speaker s0 speaks 32 of 34 clips" in notes
+    assert "speaker s0 has 32 of 34 clips" in notes
 
 
 def test_many_exact_copies_do_not_hide_another_one(data, write_wav):
@@ -252,7 +252,7 @@ def test_equal_samples_in_two_told_splits_leak(data, tmp_path):
 def test_what_train_would_refuse_spoils(data):
     shutil.rmtree(data / "yes")
     [reason] = found(data)[1].blocking_issues(1.0)
-    assert reason.startswith("train would refuse it: only one label (no)")
+    assert reason.startswith("cannot be trained on: only one label (no)")
 
 
 def test_a_share_that_is_no_number_bears_nothing(data):
@@ -303,7 +303,7 @@ def test_check_refuses_what_train_refuses(data, write_wav):
     shutil.copytree(data / "yes", data.parent / "yes")
     shutil.rmtree(data / "yes")
     [reason] = found(data)[1].blocking_issues(1.0)
-    assert "only one label (no)" in reason and "or train on the words that matter" in reason
+    assert "only one label (no)" in reason and "or train on the required words" in reason
     write_wav(hum, chirp(9, 3.0))  # with silence there are two
     assert found(data)[1].blocking_issues(1.0) == []
     hum.write_text("no sound")

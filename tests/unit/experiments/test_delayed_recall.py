@@ -18,7 +18,7 @@ from speechcls.experiments.delayed_recall import (
 )
 from speechcls.networks.size import count_parameters
 
-SMALL = DelayedRecallConfig(longest_s=0.5, parameters=3_000, steps=40, batch_size=16, lr=0.01)
+SMALL = DelayedRecallConfig(max_gap_s=0.5, max_parameters=3_000, steps=40, batch_size=16, lr=0.01)
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_giving_up_waits_for_what_runs_and_reports_what_does_not(blocked):
     assert has_begun.wait(20)
     runner.start(event("b"))
     threading.Timer(0.3, go.set).start()
-    runner.finish(give_up=True)
+    runner.finish(cancel=True)
     assert ran == ["a"]
     assert troubles == ["echo b: not run, for listening was ended"]
 

@@ -176,7 +176,7 @@ def test_a_device_is_named_by_number_or_by_a_part_of_its_name(plug):
     for device in ("1", "USB"):
         assert len(record(plug(block(0.1)), 1, device)) == 1
     plug()
-    with pytest.raises(AudioError, match="No input device matching 'nix'; choose another"):
+    with pytest.raises(AudioError, match="No input device matching 'nix'; choose an input device"):
         Microphone("nix")
 
 

@@ -58,7 +58,7 @@ def test_what_fails_leaves_nothing(tmp_path, tone, monkeypatch):
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path, tone):
     (tmp_path / "yes").write_text("")
-    with pytest.raises(DatasetError, match="choose another place"):
+    with pytest.raises(DatasetError, match="choose another path"):
         Takes(tmp_path, "yes", "ann").write(tone(440, 0.1))
 
 

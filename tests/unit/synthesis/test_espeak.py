@@ -12,7 +12,7 @@ import soundfile
 
 from speechcls.data.layouts import load_dataset
 from speechcls.errors import AudioError, ConfigError, DatasetError
-from speechcls.synthesis.espeak import Speaker, Voice, make_voices, synthesise
+from speechcls.synthesis.espeak import EspeakSynthesiser, Voice, make_voices, synthesise
 
 pytest.importorskip(
     "espeakng_loader", reason="espeak-ng is optional: pip install 'speechcls[synth]'"
@@ -21,7 +21,7 @@ pytest.importorskip(
 
 @pytest.fixture(scope="module")
 def speaker():
-    return Speaker()
+    return EspeakSynthesiser()
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +50,14 @@ def differ(one, other):
 
 
 def fail_for(monkeypatch, wrong, outcome):
-    """Let Speaker.speak give outcome(samples) where wrong(text, voice)."""
-    speak = Speaker.speak
+    """Let EspeakSynthesiser.speak give outcome(samples) where wrong(text, voice)."""
+    speak = EspeakSynthesiser.speak
 
     def stand_in(self, text, voice):
         samples = speak(self, text, voice)
         return outcome(samples) if wrong(text, voice) else samples
 
-    monkeypatch.setattr(Speaker, "speak", stand_in)
+    monkeypatch.setattr(EspeakSynthesiser, "speak", stand_in)
 
 
 def silence(samples):
@@ -133,7 +133,7 @@ def test_speech_does_not_depend_on_what_was_said_before(speaker):
     first = [speaker.speak("yes", voice) for voice in voices]
     speaker.speak("something else altogether", Voice("de", "Reed", 10, 90, 300))
     time.sleep(1.1)  # espeak-ng seeds its noise with the second
-    again = [Speaker().speak("yes", voice) for voice in reversed(voices)][::-1]
+    again = [EspeakSynthesiser().speak("yes", voice) for voice in reversed(voices)][::-1]
     for before, after in zip(first, again, strict=True):
         np.testing.assert_array_equal(before, after)
 
@@ -268,7 +268,7 @@ def test_prosody_of_every_take_stays_in_the_range_of_espeak(tmp_path, monkeypatc
         spoken.append(voice)
         return np.ones(4_000, np.float32)
 
-    monkeypatch.setattr(Speaker, "speak", speak)
+    monkeypatch.setattr(EspeakSynthesiser, "speak", speak)
     synthesise(["ja"], tmp_path, per_word=415, language="de")
     assert 0 <= min(voice.pitch for voice in spoken) < 15
     assert 85 < max(voice.pitch for voice in spoken) <= 99
@@ -291,7 +291,7 @@ def test_a_voice_that_fails_is_skipped_counted_and_replaced(tmp_path, monkeypatc
 
 
 def test_a_word_that_no_voice_can_say_is_an_error_before_anything_is_written(tmp_path):
-    with pytest.raises(ConfigError, match=r"^✓: no voice of de has a sound for it; respell it$"):
+    with pytest.raises(ConfigError, match=r"^✓: no voice of de can speak it; change its spelling$"):
         synthesise(["ja", "✓"], tmp_path / "data", per_word=2, language="de")
     assert not (tmp_path / "data").exists()
 
@@ -360,7 +360,7 @@ def test_a_folder_with_clips_is_left_as_it_is(tmp_path):
     (tmp_path / "no" / "mine.wav").write_bytes(b"precious")
     with pytest.raises(ConfigError) as caught:
         synthesise(["yes", "no"], tmp_path, per_word=1)
-    expected = f"{tmp_path / 'no'}: exists already; choose another place or delete it"
+    expected = f"{tmp_path / 'no'}: exists already; choose another path or delete it"
     assert str(caught.value) == expected
     assert read_folder(tmp_path) == {"no/mine.wav": b"precious"}
 
@@ -377,7 +377,7 @@ def test_a_clip_that_cannot_be_written_leaves_no_part_of_it(tmp_path, monkeypatc
 
 def test_out_that_is_a_file(tmp_path):
     (out := tmp_path / "data").write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"cannot be written .*; choose another place$"):
+    with pytest.raises(DatasetError, match=r"cannot be written .*; choose another path$"):
         synthesise(["yes"], out, per_word=1)
 
 
@@ -401,6 +401,6 @@ def test_voices_data_that_espeak_cannot_read(tmp_path, monkeypatch, capfd):
     library.parent.mkdir()
     library.symlink_to(espeakng_loader.get_library_path())
     monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: str(library))
-    with pytest.raises(ConfigError, match=r"espeak-ng-data: unreadable or over 159 bytes; move"):
-        Speaker()
+    with pytest.raises(ConfigError, match=r"espeak-ng-data: espeak-ng cannot read it, or its path"):
+        EspeakSynthesiser()
     capfd.readouterr()  # espeak-ng complains on its own

@@ -14,7 +14,7 @@ from speechcls.synthesis import mixing
 from speechcls.synthesis.mixing import (
     GAP_S,
     Background,
-    HeldOut,
+    MixClips,
     MixSettings,
     add_word,
     choose_clips,
@@ -22,7 +22,7 @@ from speechcls.synthesis.mixing import (
 )
 
 RATE = 16_000
-SETTINGS = MixSettings(minutes=0.5, rate=20.0)
+SETTINGS = MixSettings(minutes=0.5, words_per_minute=20.0)
 
 
 def planted(tone, first_s=0.4, length_s=0.3):
@@ -120,13 +120,13 @@ def test_the_truth_is_where_the_word_is_and_not_its_clip(store, data, noise, tmp
 
 
 def test_clips_keep_apart(store, data, noise, tmp_path):
-    settings = dataclasses.replace(SETTINGS, rate=38.0)  # nearly full
+    settings = dataclasses.replace(SETTINGS, words_per_minute=38.0)  # nearly full
     mix = write_mix(store, choose_clips(store), data, noise, tmp_path / "out", settings)
     starts = np.array([word.start_s for word in mix.words])
     assert len(starts) == 19
     assert (np.diff(starts) >= 1 + GAP_S - 0.02).all()  # a clip of a second, and the pause
     with pytest.raises(ConfigError, match=r"do not fit into 0\.5 minutes"):
-        full = dataclasses.replace(SETTINGS, rate=42.0)
+        full = dataclasses.replace(SETTINGS, words_per_minute=42.0)
         write_mix(store, choose_clips(store), data, noise, tmp_path / "full", full)
 
 
@@ -156,7 +156,7 @@ def test_the_same_seed_makes_the_same_recording(store, data, noise, tmp_path):
 
 def test_distractors_are_mixed_in_and_not_in_the_truth(store, data, noise, tmp_path):
     chosen = choose_clips(store, ["yes"])
-    with_others = dataclasses.replace(SETTINGS, rate=4.0, distractors=10.0)
+    with_others = dataclasses.replace(SETTINGS, words_per_minute=4.0, distractors_per_minute=10.0)
     mix = write_mix(store, chosen, data, noise, tmp_path / "out", with_others)
     assert ({word.label for word in mix.words}, len(mix.words), mix.n_distractors) == (
         {"yes"},
@@ -167,7 +167,7 @@ def test_distractors_are_mixed_in_and_not_in_the_truth(store, data, noise, tmp_p
     energy = np.square(recording).reshape(-1, 1_600).mean(axis=1)
     loud = energy > 3 * np.median(energy)
     assert (np.diff(loud.astype(int)) == 1).sum() == 7
-    with pytest.raises(ConfigError, match="distractors: the data has no held-out word"):
+    with pytest.raises(ConfigError, match="distractors_per_minute: the data has no held-out word"):
         write_mix(store, choose_clips(store), data, noise, tmp_path / "none", with_others)
 
 
@@ -206,7 +206,7 @@ def test_a_loud_background_is_brought_down_and_a_faint_one_left(tmp_path, write_
 
 
 def test_what_cannot_be_mixed_is_refused(store, data, noise, tmp_path, write_wav):
-    chosen = HeldOut("test", [0], [], ("no",))
+    chosen = MixClips("test", [0], [], ("no",))
     out = tmp_path / "out"
     short = write_wav(tmp_path / "short.wav", np.zeros(100, dtype=np.float32))
     with pytest.raises(AudioError, match=r"short\.wav: shorter than 0\.1 s"):
