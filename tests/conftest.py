@@ -4,11 +4,16 @@
 them; ``shared_data`` and ``speech_commands`` are real recordings, where there are some.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A core for each worker: threads of several workers on the same cores wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 RATE = 16_000  # Hz
 NOISE_FOLDER = "_background_noise_"
