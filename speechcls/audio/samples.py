@@ -69,6 +69,9 @@ def check_samples(array: npt.NDArray[Any]) -> Samples:
     AudioError
         When they are neither floats nor 16-bit integers, of another shape, or not finite.
     """
+    if not hasattr(array, "__array__"):
+        raise AudioError(f"{type(array).__name__}: not samples; give an array")
+    array = np.asarray(array)  # of a tensor, too
     if array.dtype.kind != "f" and array.dtype != np.int16:
         raise AudioError(f"array of {array.dtype}: give floats in [-1, 1], or int16")
     if array.ndim != 1:

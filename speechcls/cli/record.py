@@ -26,7 +26,7 @@ from speechcls.errors import ConfigError
 if TYPE_CHECKING:
     from speechcls.audio.speech import Utterance, UtteranceFinder
     from speechcls.live.sources import Block
-    from speechcls.live.takes import Takes
+    from speechcls.live.takes import ClippingMeter, Takes
 
 _N_TAKES = 10
 _ROOM_S, _LOUD_ROOM_DB = 1.0, -40.0
@@ -70,7 +70,7 @@ def record(
     Example: speechcls record yes --speaker ann --from clip.wav
     """
     from speechcls.live.sources import at_rate
-    from speechcls.live.takes import SAMPLE_RATE, Takes
+    from speechcls.live.takes import SAMPLE_RATE, ClippingMeter, Takes
 
     messages = StatusMessages(quiet, verbose)
     place = Takes(out, label, speaker or _login_name())
@@ -78,13 +78,14 @@ def record(
     n_wanted = _N_TAKES if takes is None and is_live else takes
     with InterruptHandler() as interrupt, ExitStack() as stack:
         source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
-        blocks = at_rate(interrupt.until(source.blocks()), SAMPLE_RATE)
+        meter = ClippingMeter()
+        blocks = at_rate(meter.watch(interrupt.until(source.blocks())), SAMPLE_RATE)
         with messages.status_line():
             if is_live:
                 utterances = _prompted(blocks, label, SAMPLE_RATE, duration_s, messages)
             else:
                 utterances = _spoken(blocks, SAMPLE_RATE, duration_s, messages)
-            counts = _write(utterances, place, duration_s, n_wanted, messages)
+            counts = _write(utterances, place, meter, duration_s, n_wanted, messages)
     messages.note(f"wrote {counts.written} clips of {label} to {place.folder}")
     if interrupt.requested:
         messages.error("interrupted")
@@ -106,6 +107,7 @@ class _Counts:
 def _write(
     utterances: Iterator["Utterance"],
     place: "Takes",
+    meter: "ClippingMeter",
     duration_s: float,
     n_wanted: int | None,
     messages: StatusMessages,
@@ -116,7 +118,9 @@ def _write(
     counts = _Counts()
     for utterance in utterances:
         counts.found += 1
-        if fault := reject_reason(utterance.samples, utterance.speech_s, duration_s):
+        first_s = utterance.start_s + (utterance.speech_s - duration_s) / 2
+        clipped = meter.clipped_ratio(first_s, first_s + duration_s)
+        if fault := reject_reason(utterance.samples, utterance.speech_s, duration_s, clipped):
             messages.warn(f"the word at {utterance.start_s:.1f} s is {fault}; not written")
             continue
         path = place.write(utterance.samples)

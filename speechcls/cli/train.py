@@ -1,8 +1,8 @@
 """``speechcls train``."""
 
 import shlex
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -193,7 +193,7 @@ def train(
         "max_bad": max_bad,
     }
     choices = {"size": size, "from_model": str(from_model) if from_model else None}
-    settings = _merge_settings(config, fields, choices, in_data, streaming)
+    settings, naming = _merge_settings(config, fields, choices, in_data, streaming)
     if show_config:
         typer.echo(settings.to_toml(), nl=False)
         return
@@ -202,7 +202,7 @@ def train(
     from speechcls.training.run import train as train_model
 
     messages = Messages(quiet, verbose)
-    with _showing(messages, settings, tensorboard) as callbacks:
+    with naming(), _showing(messages, settings, tensorboard) as callbacks:
         result = train_model(
             data,
             settings,
@@ -222,9 +222,17 @@ def _merge_settings(
     choices: dict[str, str | None],
     in_data: dict[str, Any],
     streaming: bool,
-) -> "TrainSettings":
-    """Return the settings that file and options give; options override the file."""
-    from speechcls.training.settings import TrainSettings, merge_sections, read_config
+) -> "tuple[TrainSettings, Callable[[], AbstractContextManager[None]]]":
+    """Return the settings of file and options, which override it, and what names the file.
+
+    The latter makes a context in which errors about settings of the file name it.
+    """
+    from speechcls.training.settings import (
+        TrainSettings,
+        merge_sections,
+        naming_file,
+        read_config,
+    )
 
     features, network = given_fields(_FEATURES, fields), given_fields(_NETWORK, fields)
     training = given_fields(_TRAINING, fields) | given_fields(_AUGMENTATION, fields)
@@ -233,10 +241,12 @@ def _merge_settings(
     if choices["from_model"]:
         training["from_model"] = choices["from_model"]
     in_file = read_config(config) if config else {}
-    if streaming:
+    is_started = "from_model" in training or "from_model" in in_file.get("training", {})
+    if streaming and not is_started:  # the model to start from decides the network
         arch = in_file.get("network", {}).get("arch", STREAM_NETWORK["arch"])
         features = STREAM_FEATURES | features
         network = STREAM_NETWORK | {"arch": arch} | network
+    if streaming and (is_started or not in_file.get("training")):
         training.setdefault("recipe", STREAM)
     options = {
         "features": features,
@@ -244,7 +254,9 @@ def _merge_settings(
         "training": training,
         "data": {name: value for name, value in in_data.items() if value is not None},
     }
-    return TrainSettings.from_sections(merge_sections(in_file, options))
+    with naming_file(config, in_file, options):
+        settings = TrainSettings.from_sections(merge_sections(in_file, options))
+    return settings, lambda: naming_file(config, in_file, options)
 
 
 @contextmanager

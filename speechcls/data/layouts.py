@@ -122,9 +122,13 @@ def find_noise(folder: Path) -> list[Path]:
         When there are none.
     """
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder of background noise; check the path")
+        raise DatasetError(
+            f"{folder}: no such folder of background noise; check the path", field="noise"
+        )
     if not (found := list(find_recordings(folder))):
-        raise DatasetError(f"{folder}: no recording of background noise in it; name another")
+        raise DatasetError(
+            f"{folder}: no recording of background noise in it; name another", field="noise"
+        )
     return found
 
 

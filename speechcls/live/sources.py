@@ -144,6 +144,8 @@ class Pipe:
                     f"{kind}, which cannot be read from a pipe; name the file, or decode it with"
                     " ffmpeg -i FILE -f s16le -ac 1 -ar 16000 -"
                 )
+            if head[:4] == b"RIFF" and len(head) < _HEAD_BYTES:
+                raise AudioError("ends within the header of a WAV; record it again")
             if is_wav(head):
                 format, rest = read_wav_header(self._file), b""
             else:

@@ -1,5 +1,7 @@
 """Recorded takes of one word by one speaker, none of which overwrites another."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +13,54 @@ from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError, DatasetError, reason_of
 from speechcls.files import is_file_name, write_atomic
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, SPEAKER_END, UNCERTAIN, name_take
+from speechcls.live.sources import Block
 
 SAMPLE_RATE = FeatureConfig.sample_rate
 """Hz, of the written clips."""
+_KEPT_S = 20.0
+"""Sound that a ``ClippingMeter`` remembers: longer than any utterance with its pauses."""
 _FAINT_DB = -40.0
 _RESERVED = (SCRAMBLED, UNCERTAIN, NOISE_FOLDER)
 
 
-def reject_reason(samples: Samples, speech_s: float, duration_s: float) -> str | None:
+class ClippingMeter:
+    """Measures clipping in a live source at its own rate: resampling blurs the flat tops."""
+
+    def __init__(self) -> None:
+        self._blocks: deque[tuple[float, Block]] = deque()
+        self._end_s = 0.0  # without what was lost, as the utterances count
+
+    def watch(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield ``blocks``, remembering the last seconds."""
+        for block in blocks:
+            self._blocks.append((self._end_s, block))
+            self._end_s += len(block.samples) / block.rate
+            while self._blocks and self._blocks[0][0] < self._end_s - _KEPT_S:
+                self._blocks.popleft()
+            yield block
+
+    def clipped_ratio(self, start_s: float, end_s: float) -> float:
+        """Return the fraction of samples in flat tops between two times in the source, seconds."""
+        parts: list[Samples] = [np.empty(0, dtype=np.float32)]
+        for block_s, block in self._blocks:
+            first = max(0, round((start_s - block_s) * block.rate))
+            parts.append(block.samples[first : max(0, round((end_s - block_s) * block.rate))])
+        return clipped_ratio(np.concatenate(parts))
+
+
+def reject_reason(
+    samples: Samples, speech_s: float, duration_s: float, clipped: float = 0.0
+) -> str | None:
     """Return why a take should be recorded again; None if it is good.
 
     Parameters
     ----------
     samples : (n,) of the take
     speech_s, duration_s : of the speech, and of the take
+    clipped : fraction of samples in flat tops in the source of the take, before it was resampled
     """
     written = to_float(to_pcm(samples))  # what a check of the data set will find
-    if clipped_ratio(written) >= CLIPPED_RATIO:
+    if max(clipped, clipped_ratio(written)) >= CLIPPED_RATIO:
         return "clipped; speak softer or turn the microphone down"
     loudest = np.abs(samples).max(initial=0.0)
     if 20 * np.log10(max(loudest, 1e-6)) < _FAINT_DB:

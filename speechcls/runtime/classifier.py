@@ -1,5 +1,6 @@
 """Classify clips with a trained model, on ONNX Runtime alone."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ class Classifier:
     def __init__(self, artifact: Artifact, jobs: int | None = None, device: str = "cpu") -> None:
         self.artifact = artifact
         self.labels = artifact.labels
+        if jobs is not None and jobs < 1:
+            raise ConfigError(f"{jobs} is not possible; it must be 1 or more", field="jobs")
         self.jobs = jobs or default_jobs()
         self._session = open_session(artifact.path / ONNX, device=device)
         self.batch_size = BATCH_SIZE[device]
@@ -210,7 +213,7 @@ class Classifier:
     def _resampled(self, array: npt.NDArray[Any], rate: int | None) -> Samples:
         """Return the samples of an array at the model's rate."""
         rate = self.sample_rate if rate is None else rate
-        if rate <= 0:
+        if not 0 < rate < math.inf:
             raise ConfigError(
                 f"{rate} is not possible; it must be a positive number", field="sample_rate"
             )

@@ -1,5 +1,6 @@
 """Detect words in a stream of samples, as they come."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ class StreamingClassifier:
         self._detector = Detector(self._stream, self.thresholds, settings, eager)
         self.sample_rate = self._stream.sample_rate if sample_rate is None else sample_rate
         """Hz of the samples that are fed."""
-        if self.sample_rate <= 0:
+        if not 0 < self.sample_rate < math.inf:
             raise ConfigError(
                 f"{sample_rate} is not possible; it must be a positive number", field="sample_rate"
             )

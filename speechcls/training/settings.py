@@ -10,7 +10,8 @@ is loaded.
 import dataclasses
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -30,7 +31,7 @@ from speechcls.config import (
     TrainConfig,
     describe_fields,
 )
-from speechcls.errors import ConfigError, reason_of
+from speechcls.errors import ArtifactError, ConfigError, SpeechclsError, reason_of
 
 Sections = Mapping[str, Mapping[str, Any]]
 """Given settings, by section and field."""
@@ -88,12 +89,15 @@ class TrainSettings:
         """
         if unknown := sorted(sections.keys() - SECTIONS.keys()):
             raise ConfigError(f"no such section; there are {', '.join(SECTIONS)}", field=unknown[0])
+        for name, values in sections.items():
+            if not isinstance(values, Mapping):
+                raise ConfigError("must be a section with settings", field=name)
         features, network, training, data = (dict(sections.get(name, {})) for name in SECTIONS)
         size, from_model = network.pop("size", None), training.pop("from_model", None)
         recipe = training.get("recipe", TrainConfig.recipe)
-        for name, value, valid in (("recipe", recipe, RECIPE_NAMES), ("size", size, SIZES)):
-            if value is not None and value not in valid:
-                raise ConfigError(f"no {value!r}; there are {', '.join(valid)}", field=name)
+        _check_choice("recipe", recipe, tuple(RECIPE_NAMES))
+        _check_choice("size", size, tuple(SIZES))
+        _check_choice("from_model", from_model)
         if size is not None and "hidden_size" in network:
             raise ConfigError("cannot be combined with hidden_size", field="size")
         settings = cls(
@@ -181,14 +185,14 @@ class TrainSettings:
 def merge_sections(sections: Sections, winning: Sections) -> dict[str, dict[str, Any]]:
     """Return ``sections`` overridden by ``winning``, as a config file is by options.
 
-    A recipe overrides all settings of training but the seed, ``size`` the hidden size and the other
-    way round, and a model to start from features and network.
+    A recipe overrides all settings of training but the seed and the model to start from, ``size``
+    the hidden size and the other way round, and a model to start from features and network.
     """
     merged = {name: dict(fields) for name, fields in sections.items()}
     training, network = winning.get("training", {}), winning.get("network", {})
     if "recipe" in training:
         kept = merged.get("training", {})
-        merged["training"] = {name: kept[name] for name in ("seed",) if name in kept}
+        merged["training"] = {name: kept[name] for name in ("seed", "from_model") if name in kept}
     for name, other in (("size", "hidden_size"), ("hidden_size", "size")):
         if name in network:
             merged.get("network", {}).pop(other, None)
@@ -209,7 +213,7 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
         Naming the file, the key and what is allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: {reason_of(error)}; name a config file") from error
@@ -235,15 +239,53 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     try:
         TrainSettings.from_sections(content)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {section_of(error.field)}{error}") from error
+    except ArtifactError as error:
+        raise ConfigError(f"{path}: training.from_model: {error}") from error
     return content
+
+
+@contextmanager
+def naming_file(path: Path | None, in_file: Sections, winning: Sections) -> Iterator[None]:
+    """Name the config file and the key in errors about settings that came from there.
+
+    Parameters
+    ----------
+    path : of the file; None where there is none
+    in_file, winning : the settings in the file, and those that override them
+    """
+    try:
+        yield
+    except SpeechclsError as error:
+        section = section_of(error.field).removesuffix(".")
+        is_from_file = error.field in in_file.get(section, {})
+        if path is None or not is_from_file or error.field in winning.get(section, {}):
+            raise
+        raise type(error)(f"{path}: {section}.{error}", error.details) from error
+
+
+def section_of(field: str | None) -> str:
+    """Return the section of a setting with a dot behind it; nothing where it has none."""
+    for section, config in SECTIONS.items():
+        if field in config.__dataclass_fields__ or (section, field) in _EXTRA:
+            return f"{section}."
+    return ""
+
+
+def _check_choice(field: str, value: object, valid: tuple[str, ...] = ()) -> None:
+    """Refuse what is neither None nor text, nor one of ``valid`` where there are such."""
+    if value is None or (isinstance(value, str) and (not valid or value in valid)):
+        return
+    if not isinstance(value, str):
+        raise ConfigError(f"{value!r} has the wrong type; it must be text", field=field)
+    raise ConfigError(f"no {value!r}; there are {', '.join(valid)}", field=field)
 
 
 def _sections_of_model(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sections of a model's ``config.json``; older ones have training in metrics."""
     sections = {name: content[name] for name in SECTIONS if name in content}
     if "training" not in sections:
-        metrics = read_metrics(path.parent)
+        metrics = read_metrics(path.parent, required=True)
         sections["training"] = metrics.get("training", {})
         sections["data"] = {"commands": metrics.get("commands", [])}
     return sections

@@ -117,7 +117,10 @@ def test_words_by_speakers_who_trained_are_told(place, calibrated, run, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mix", "data", "--noise", "nowhere"], "nowhere: no such folder of background noise"),
+        (
+            ["mix", "data", "--noise", "nowhere"],
+            "--noise: nowhere: no such folder of background noise",
+        ),
         (["mix", "data", "--noise", "noise", "--out", "stream"], "recording.wav: exists"),
         (["calibrate", "-m", "model", "--noise", "nowhere"], "nowhere: no such folder"),
         (["calibrate", "-m", "model", "--noise", "noise", "--data", "noise"], "noise"),

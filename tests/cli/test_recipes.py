@@ -68,7 +68,7 @@ def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
         (["--from", "MODEL", "--arch", "lstm"], "--arch: is fixed by the model to start from ("),
         (["--from", "MODEL", "--n-mels", "20"], "--n-mels: is fixed by the model to start from ("),
         (["--from", "MODEL", "--size", "tiny"], "--size: is fixed by the model to start from ("),
-        (["--from", "MODEL", "--streaming"], "--running: is fixed by the model to start from ("),
+        (["--from", "MODEL", "--streaming"], ": is not a streaming model"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_before_training(options, said, home, tmp_path, call):
@@ -154,3 +154,10 @@ def test_a_config_file_with_a_mistake_is_named_with_the_key(home, tmp_path, call
     assert (result.code, result.stdout) == (2, "")
     [error] = result.errors
     assert error.startswith(f"{config}: training.epoch: no such setting; there are recipe, epochs")
+
+
+def test_streaming_keeps_the_training_of_a_config_file(tmp_path, call):
+    config = tmp_path / "train.toml"
+    config.write_text("[training]\nepochs = 5\n")
+    shown = call("train", "--show-config", "--config", config, "--streaming").stdout.splitlines()
+    assert {"epochs = 5", 'arch = "crnn"', 'readout = "stream"', "running_s = 1.0"} <= set(shown)

@@ -93,3 +93,16 @@ def test_train_reads_what_was_recorded(make_running, tmp_path, call):
     assert sorted((e.label, e.speaker) for e in found) == [
         *(("high", "ann"), ("high", "bob"), ("low", "ann"), ("low", "bob"))
     ]
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize(("amplitude", "limit", "n_written"), [(1.5, 0.9, 0), (0.8, 1.0, 1)])
+def test_what_is_clipped_at_the_rate_of_the_source_is_left_out(
+    rate, amplitude, limit, n_written, tmp_path, call, tone, write_wav
+):
+    word = np.clip(tone(300, 0.5, rate, amplitude), -limit, limit)
+    pause = np.zeros(rate, dtype=np.float32)
+    wav = write_wav(tmp_path / "a.wav", np.concatenate([pause, word, pause]), rate)
+    result = call("record", "yes", "--speaker", "ann", "--from", wav, "--out", tmp_path / "out")
+    assert len(list(tmp_path.glob("out/yes/*.wav"))) == n_written, result.stderr
+    assert ("is clipped" in result.stderr) == (n_written == 0)

@@ -155,9 +155,9 @@ def test_a_noise_folder_must_hold_noise(root, tmp_path):
     touch(root, "yes/1.wav")
     missing, empty = tmp_path / "missing", tmp_path / "empty"
     empty.mkdir()
-    expected = f"{missing}: no such folder of background noise; check the path"
+    expected = f"noise: {missing}: no such folder of background noise; check the path"
     assert message_of(root, noise=missing) == expected
-    expected = f"{empty}: no recording of background noise in it; name another"
+    expected = f"noise: {empty}: no recording of background noise in it; name another"
     assert message_of(root, noise=empty) == expected
 
 

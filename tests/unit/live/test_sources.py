@@ -191,3 +191,9 @@ def test_a_rate_may_change_when_a_device_does():
     resampled = list(at_rate(blocks, RATE))
     assert len(joined(resampled)) == 3 * RATE
     assert {block.rate for block in resampled} == {RATE}
+
+
+def test_a_header_that_is_cut_off_is_no_sound():
+    for n in (4, 8, 11):
+        with pytest.raises(AudioError, match="stdin: ends within the header of a WAV"):
+            list(Pipe(pipe(as_wav(np.zeros(100, np.int16))[:n]), RATE).blocks())

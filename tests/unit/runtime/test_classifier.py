@@ -142,3 +142,15 @@ def test_what_is_printed_is_short(classifier):
     assert repr(prediction) == "Prediction(label='yes', probability=0.9124)"
     part = Prediction("yes", 0.5, {"yes": 0.5}, 1.25, 3.0, True)
     assert repr(part) == "Prediction(label='yes', probability=0.5000, start_s=1.25)"
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_impossible_rates_are_refused(rate):
+    classifier = Classifier.load("commands", jobs=1)
+    with pytest.raises(ConfigError, match="sample_rate"):
+        classifier.predict(np.zeros(100, dtype=np.float32), sample_rate=rate)
+
+
+def test_impossible_numbers_of_threads_are_refused():
+    with pytest.raises(ConfigError, match="jobs: -3 is not possible"):
+        Classifier.load("commands", jobs=-3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soxr
+import torch
 
 from speechcls import StreamingClassifier
 from speechcls.artifact.store import load_artifact
@@ -148,3 +149,16 @@ def test_a_model_that_knows_clips_only_is_refused(request):
 def test_what_is_printed_is_short(model):
     text = repr(StreamingClassifier.load(model))
     assert text == f"StreamingClassifier('{model}', 2 labels to detect at 8000 Hz)"
+
+
+def test_tensors_are_samples_and_lists_are_not():
+    stream = StreamingClassifier.load("commands")
+    assert stream.feed(torch.zeros(1_000)) == []
+    with pytest.raises(AudioError, match="list: not samples; give an array"):
+        stream.feed([0.0] * 10)
+
+
+def test_impossible_rates_of_a_stream_are_refused():
+    for rate in (0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="sample_rate"):
+            StreamingClassifier.load("commands", sample_rate=rate)

@@ -9,8 +9,8 @@ import pytest
 from common import refusal
 
 from speechcls.config import RECIPES, FeatureConfig, NetworkConfig
-from speechcls.errors import ConfigError
-from speechcls.training.settings import TrainSettings, merge_sections, read_config
+from speechcls.errors import ArtifactError, ConfigError
+from speechcls.training.settings import TrainSettings, merge_sections, naming_file, read_config
 
 message_of = partial(refusal, ConfigError)
 settle = TrainSettings.from_sections
@@ -136,7 +136,7 @@ def test_a_model_to_start_from_keeps_its_features_and_network():
         ("[train]\n", "train: no such section; there are features, network, training, data"),
         ("epochs = 3\n", "epochs: no such section; there are features, network, training, data"),
         ("training = 3\n", "training: must be a section with settings"),
-        ("[network]\nsize = 'big'\n", "size: no 'big'; there are tiny, small, base"),
+        ("[network]\nsize = 'big'\n", "network.size: no 'big'; there are tiny, small, base"),
         ("[training\n", "neither TOML nor JSON ("),
     ],
 )
@@ -171,3 +171,45 @@ def test_the_config_of_a_model_without_its_training_takes_that_from_its_metrics(
     settings = settle(sections)
     assert settings.features.to_dict() == content["features"]
     assert settings.training.speed_max == metrics["training"]["speed_share"]  # its older name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[network]\nsize = ['tiny']\n", "network.size: ['tiny'] has the wrong type; it must be"),
+        ("[network]\nsize = 3\n", "network.size: 3 has the wrong type; it must be text"),
+        ("[training]\nfrom_model = 3\n", "training.from_model: 3 has the wrong type; it must be"),
+        ("[training]\nfrom_model = 'nix'\n", "training.from_model: nix: no such model"),
+    ],
+)
+def test_keys_that_no_configuration_has_are_checked_as_well(text, said, tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text(text)
+    assert message_of(read_config, path).startswith(f"{path}: {said}")
+
+
+def test_errors_of_later_name_the_file_that_the_setting_came_from(tmp_path):
+    path, in_file = tmp_path / "train.toml", {"network": {"arch": "nix"}}
+    error = ConfigError("no 'nix'", field="arch")
+
+    def fail(path, in_file, winning):
+        with naming_file(path, in_file, winning):
+            raise error
+
+    assert message_of(fail, path, in_file, {}) == f"{path}: network.arch: no 'nix'"
+    assert message_of(fail, path, in_file, {"network": {"arch": "nix"}}) == "arch: no 'nix'"
+    assert message_of(fail, None, {}, {}) == "arch: no 'nix'"
+
+
+def test_a_recipe_of_the_options_keeps_the_model_to_start_from():
+    file = {"training": {"from_model": "commands", "epochs": 3}}
+    merged = merge_sections(file, {"training": {"recipe": "fast"}})
+    assert merged["training"] == {"from_model": "commands", "recipe": "fast"}
+
+
+def test_the_config_of_an_old_model_needs_its_metrics(tmp_path):
+    from speechcls.artifact.lookup import find_bundled
+
+    path = tmp_path / "config.json"
+    path.write_bytes((find_bundled() / "config.json").read_bytes())
+    assert "metrics.json: missing or damaged" in refusal(ArtifactError, read_config, path)
