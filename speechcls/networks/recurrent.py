@@ -110,17 +110,7 @@ class Recurrent(Network):
         return [state.to(device) for state in (*of_front, *of_cells)]
 
     def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
-        """Return logits of each step, and the states after it.
-
-        Parameters
-        ----------
-        features : (batch, n_frames, n_features), the frames that follow those behind ``states``;
-            ``n_frames`` is a multiple of ``frames_per_step``
-
-        Returns
-        -------
-        (batch, n_frames / frames_per_step, n_outputs), and the new states
-        """
+        """Return logits of each step, and the states after it; shapes as in ``Network.step``."""
         n_cells = self.cell.n_states
         of_front, of_cells = states[:-n_cells], states[-n_cells:]
         if self.front_end:
