@@ -161,8 +161,8 @@ def own_memory_mb(root: int) -> float:
 
 def pack(folder: Path) -> float:
     """Return the seconds that it takes to pack the clips in a folder."""
-    from speechcls.data.layouts import load_dataset
     from speechcls.data.packing import open_store
+    from speechcls.layouts.load import load_dataset
 
     examples = load_dataset(folder).examples
     started = time.perf_counter()

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.data.corpus import Corpus, load_corpus
-from speechcls.data.examples import Dataset as ClipSet
-from speechcls.data.examples import Example
-from speechcls.data.layouts import load_dataset
+from speechcls.layouts.examples import Dataset as ClipSet
+from speechcls.layouts.examples import Example
+from speechcls.layouts.load import load_dataset
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.zoo import feature_kind
 from speechcls.training.loop import forward_mixed_precision

@@ -17,10 +17,10 @@ import soundfile
 
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import Samples
-from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import load_dataset
 from speechcls.data_quality.check import check
 from speechcls.data_quality.findings import LEFT_OUT, CheckResult
+from speechcls.layouts.examples import Dataset, Example
+from speechcls.layouts.load import load_dataset
 from speechcls.runtime.classifier import Classifier
 
 RATE = 16_000

@@ -28,12 +28,12 @@ from stream_accuracy import accuracies, windows_of
 from speechcls.artifact.format import ONNX
 from speechcls.artifact.store import load_split, read_metrics
 from speechcls.audio.decode import read_clip
-from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import load_dataset
 from speechcls.data.splits import hash_percentage
 from speechcls.evaluation.score import evaluate
 from speechcls.files import write_atomic
 from speechcls.labels import NOISE_FOLDER, SILENCE, UNKNOWN, map_label
+from speechcls.layouts.examples import Dataset, Example
+from speechcls.layouts.load import load_dataset
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import open_session
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from speechcls.artifact.store import load_split
 from speechcls.audio.samples import Samples, to_float
 from speechcls.data.clips import read_example
-from speechcls.data.examples import Example
 from speechcls.labels import SILENCE, map_label
+from speechcls.layouts.examples import Example
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.stream import PosteriorStream
 

@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from speechcls.data.layouts import load_dataset
     from speechcls.data_quality.check import check
     from speechcls.evaluation.score import evaluate
+    from speechcls.layouts.load import load_dataset
     from speechcls.runtime.classifier import Classifier
     from speechcls.runtime.streaming import StreamingClassifier
     from speechcls.training.run import train
@@ -26,7 +26,7 @@ _HOMES = {
     "StreamingClassifier": "runtime.streaming",
     "check": "data_quality.check",
     "evaluate": "evaluation.score",
-    "load_dataset": "data.layouts",
+    "load_dataset": "layouts.load",
     "train": "training.run",
 }
 

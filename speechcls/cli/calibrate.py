@@ -59,9 +59,9 @@ def calibrate(
     """
     from speechcls.artifact.calibration import save_calibration
     from speechcls.artifact.store import load_artifact
-    from speechcls.data.layouts import find_noise, load_dataset
     from speechcls.evaluation.calibration import calibrate as calibrate_model
     from speechcls.evaluation.calibration import validation_clips
+    from speechcls.layouts.load import find_noise, load_dataset
     from speechcls.runtime.detection import choose_thresholds
 
     if data is None:

@@ -94,9 +94,9 @@ def check(
 
     Example: speechcls check data/ --fix-list good.csv
     """
-    from speechcls.data.layouts import load_dataset
-    from speechcls.data.manifest import manifest_suffix
     from speechcls.data_quality.check import check as check_data
+    from speechcls.layouts.load import load_dataset
+    from speechcls.layouts.manifest import manifest_suffix
 
     messages = Messages(quiet, verbose)
     if fix_list:

@@ -31,7 +31,7 @@ from speechcls.config import RECIPES, DataConfig
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.data.examples import Dataset
+    from speechcls.layouts.examples import Dataset
 
 _MEMORY_ARCHS = ["rnn", "lstm", "gru"]
 _FEWEST = 2
@@ -147,7 +147,7 @@ def compare(
     Example: speechcls compare models/a models/b --data data/
     """
     from speechcls.cli.compare_models import CompareOptions, compare_models
-    from speechcls.data.layouts import load_dataset
+    from speechcls.layouts.load import load_dataset
 
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)

@@ -16,8 +16,8 @@ from speechcls.cli.tables import print_table
 from speechcls.files import write_csv
 
 if TYPE_CHECKING:
-    from speechcls.data.examples import Dataset
     from speechcls.experiments.delayed_recall import DelayedRecallConfig, DelayedRecallRun, Words
+    from speechcls.layouts.examples import Dataset
 
 
 def compare_memory(
@@ -80,7 +80,7 @@ def _prepare(
 
 
 def _synthesise(words: Sequence[str], per_word: int, folder: Path, messages: Messages) -> "Dataset":
-    from speechcls.data.layouts import load_dataset
+    from speechcls.layouts.load import load_dataset
     from speechcls.synthesis.espeak import synthesise
 
     with item_bar(messages, "synthesising", len(words) * per_word) as on_clip:

@@ -17,10 +17,10 @@ from speechcls.cli.tables import or_dash, print_table
 from speechcls.files import write_csv
 
 if TYPE_CHECKING:
-    from speechcls.data.examples import Dataset
     from speechcls.evaluation.benchmark import BenchmarkResult
     from speechcls.evaluation.compare import JointPredictions
     from speechcls.evaluation.significance import Comparison
+    from speechcls.layouts.examples import Dataset
 
 
 @dataclass(frozen=True)

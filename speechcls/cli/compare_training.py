@@ -11,8 +11,8 @@ from speechcls.config import DataConfig, TrainConfig
 
 if TYPE_CHECKING:
     from speechcls.data.corpus import Corpus
-    from speechcls.data.examples import Dataset
     from speechcls.experiments.sweep import SweepProgress, SweepRun
+    from speechcls.layouts.examples import Dataset
 
 
 def train_all(

@@ -137,8 +137,8 @@ def _evaluate(
     messages: Messages,
 ) -> "Evaluation":
     """Score, write the report if one is wanted, and print."""
-    from speechcls.data.layouts import load_dataset
     from speechcls.evaluation.score import evaluate
+    from speechcls.layouts.load import load_dataset
     from speechcls.runtime.classifier import Classifier
 
     path = find_model(model, messages)

@@ -29,8 +29,8 @@ def evaluate_stream(
     """Print how well the words in a recording are detected."""
     from speechcls.artifact.store import load_artifact
     from speechcls.audio.blocks import open_recording
-    from speechcls.data.annotations import read_truth
     from speechcls.evaluation.score_stream import evaluate_stream as evaluate
+    from speechcls.layouts.annotations import read_truth
     from speechcls.runtime.detection import choose_thresholds
     from speechcls.runtime.stream import PosteriorStream
 

@@ -9,7 +9,7 @@ from speechcls.cli.progress import item_bar
 
 if TYPE_CHECKING:
     from speechcls.data.clips import ClipStore
-    from speechcls.data.examples import Dataset
+    from speechcls.layouts.examples import Dataset
 
 
 def open_stdin() -> BufferedReader:

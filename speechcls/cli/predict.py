@@ -189,7 +189,7 @@ def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_So
 
 
 def _in_folder(folder: str) -> Iterator[str | SpeechclsError]:
-    from speechcls.data.examples import find_recordings
+    from speechcls.layouts.examples import find_recordings
 
     problems: list[DatasetError] = []
     n_found = 0

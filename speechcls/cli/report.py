@@ -12,8 +12,8 @@ from speechcls.cli.progress import item_bar
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
-    from speechcls.data.examples import Dataset
     from speechcls.evaluation.score import Evaluation
+    from speechcls.layouts.examples import Dataset
     from speechcls.runtime.classifier import Classifier
 
 _FOLDER = typer.Argument(help="Folder that evaluate --report wrote.", metavar="DIR")

@@ -39,7 +39,7 @@ from speechcls.config import (
 )
 
 if TYPE_CHECKING:
-    from speechcls.data.examples import Dataset
+    from speechcls.layouts.examples import Dataset
     from speechcls.training.run import Callbacks, TrainPlan, TrainResult
     from speechcls.training.settings import TrainSettings
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from speechcls.data.examples import Example
 from speechcls.errors import AudioError
 from speechcls.labels import SILENCE
+from speechcls.layouts.examples import Example
 
 T = TypeVar("T")
 

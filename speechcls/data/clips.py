@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import PCM, to_pcm
-from speechcls.data.examples import Example
 from speechcls.errors import AudioError
+from speechcls.layouts.examples import Example
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from speechcls.audio.samples import PCM, to_pcm
 from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings, sample_background, split_range
 from speechcls.data.clips import ClipStore, read_clips
-from speechcls.data.examples import SPLITS, Dataset, Example
 from speechcls.data.packing import cut_windows, open_store
 from speechcls.data.splits import assign_splits
 from speechcls.errors import DatasetError
@@ -27,6 +26,7 @@ from speechcls.labels import (
     map_label,
     mean_command_count,
 )
+from speechcls.layouts.examples import SPLITS, Dataset, Example
 
 _N_LISTED = 20  # bad clips named in an error
 

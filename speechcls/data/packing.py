@@ -19,8 +19,8 @@ import numpy as np
 from speechcls.audio.samples import PCM, fit_length
 from speechcls.data.cache import INDEX, LOCK, SAMPLES, cache_folder, reporting_os_errors, store_path
 from speechcls.data.clips import ClipStore, digest_of, read_example
-from speechcls.data.examples import Example
 from speechcls.errors import AudioError, DatasetError
+from speechcls.layouts.examples import Example
 
 _FORMAT_VERSION = 1
 _CLIPS_PER_TASK = 64

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from speechcls.artifact.format import SplitRow
-from speechcls.data.examples import SPLITS, Example
 from speechcls.errors import DatasetError
+from speechcls.layouts.examples import SPLITS, Example
 
 UNUSED = "unused"
 """The split of a clip that is left out, because the same sound is in a held-out split."""

@@ -14,17 +14,17 @@ from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings
 from speechcls.data.clips import digest_of
 from speechcls.data.corpus import require_clips
-from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import as_dataset
+from speechcls.data.fingerprint import fingerprint
 from speechcls.data.splits import assign_splits, split_of_digests
 from speechcls.data_quality.duplicates import Sound, find_copies
 from speechcls.data_quality.findings import BAD, KINDS, CheckResult, Finding
-from speechcls.data_quality.fingerprint import fingerprint
 from speechcls.data_quality.label_errors import find_label_errors
 from speechcls.data_quality.signal import Levels, faults_of, measure
 from speechcls.errors import AudioError, DatasetError, EmptyError
 from speechcls.evaluation.held_out import Classified, classify_examples
 from speechcls.labels import SILENCE, choose_labels, map_label
+from speechcls.layouts.examples import Dataset, Example
+from speechcls.layouts.load import as_dataset
 from speechcls.parallel import default_jobs
 from speechcls.runtime.classifier import Classifier, as_classifier
 from speechcls.runtime.session import Probabilities

@@ -8,16 +8,16 @@ import numpy as np
 
 from speechcls.audio.samples import to_float
 from speechcls.data.clips import read_example
-from speechcls.data.examples import SPLITS, Dataset, Example
-from speechcls.data_quality.findings import Finding
-from speechcls.data_quality.fingerprint import (
+from speechcls.data.fingerprint import (
     SAME_SOUND,
     SAME_WORD,
     Fingerprint,
     correlation,
     similar_pairs,
 )
+from speechcls.data_quality.findings import Finding
 from speechcls.errors import AudioError
+from speechcls.layouts.examples import SPLITS, Dataset, Example
 
 
 class Sound(NamedTuple):

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from speechcls.data.examples import Dataset
 from speechcls.data_quality.signal import Levels
+from speechcls.layouts.examples import Dataset
 
 KINDS = {
     "unreadable": "cannot be read",

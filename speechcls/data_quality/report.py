@@ -9,9 +9,9 @@ from speechcls import files
 from speechcls.audio.wav import wav_bytes
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
-from speechcls.data.manifest import manifest_suffix, write_manifest
 from speechcls.data_quality.findings import KINDS, LEFT_OUT, CheckResult, Finding
 from speechcls.errors import AudioError, DatasetError
+from speechcls.layouts.manifest import manifest_suffix, write_manifest
 from speechcls.render.html import data_uri, render
 
 N_PLAYED = 10

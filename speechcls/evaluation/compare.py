@@ -8,7 +8,6 @@ import numpy as np
 from speechcls.artifact.store import load_split
 from speechcls.audio.samples import Samples, to_float
 from speechcls.data.clips import read_example
-from speechcls.data.examples import Dataset, Example
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
@@ -23,6 +22,7 @@ from speechcls.evaluation.held_out import (
 )
 from speechcls.evaluation.metrics import Labels, Right
 from speechcls.labels import map_label
+from speechcls.layouts.examples import Dataset, Example
 from speechcls.runtime.classifier import Classifier
 
 _HELD_OUT = (NEW, "test", "validation")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.data.annotations import Word
+from speechcls.layouts.annotations import Word
 from speechcls.runtime.detection import Event
 
 TOLERANCE_S = 0.25

@@ -15,10 +15,10 @@ from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import PCM, Samples
 from speechcls.data.background import read_recordings, sample_background
 from speechcls.data.clips import digest_of, read_example
-from speechcls.data.examples import Dataset, Example
 from speechcls.errors import AudioError, DatasetError
 from speechcls.evaluation.metrics import has_single_speaker
 from speechcls.labels import SILENCE, map_label, mean_command_count
+from speechcls.layouts.examples import Dataset, Example
 from speechcls.parallel import map_batches
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import Probabilities

@@ -16,10 +16,10 @@ from speechcls.artifact.store import read_metrics
 from speechcls.audio.samples import to_float, to_pcm
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
-from speechcls.data.examples import Dataset
 from speechcls.errors import ConfigError, DatasetError, SpeechclsError
 from speechcls.evaluation.score import Evaluation, ScoredClip
 from speechcls.files import write_atomic
+from speechcls.layouts.examples import Dataset
 from speechcls.runtime.classifier import Classifier
 
 FORMAT_VERSION = 1

@@ -14,8 +14,6 @@ from speechcls.artifact.store import load_split
 from speechcls.audio.level import level_db, snr_db
 from speechcls.audio.samples import Samples, to_float, unpad
 from speechcls.data.clips import read_example
-from speechcls.data.examples import SPLITS, Dataset, Example
-from speechcls.data.layouts import as_dataset
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
@@ -29,6 +27,8 @@ from speechcls.evaluation.held_out import (
 )
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.labels import SILENCE, map_label, mean_command_count
+from speechcls.layouts.examples import SPLITS, Dataset, Example
+from speechcls.layouts.load import as_dataset
 from speechcls.runtime.classifier import Classifier, Window, as_classifier
 
 SPLIT_CHOICES = ("auto", *SPLITS, "all")

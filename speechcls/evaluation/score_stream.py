@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_split
 from speechcls.audio.samples import Samples
-from speechcls.data.annotations import Word
 from speechcls.data.splits import trained_speakers
 from speechcls.errors import DatasetError
 from speechcls.evaluation.detection_metrics import (
@@ -16,6 +15,7 @@ from speechcls.evaluation.detection_metrics import (
     det_curve,
     score_events,
 )
+from speechcls.layouts.annotations import Word
 from speechcls.runtime.detection import Detector, Event, detect_events
 from speechcls.runtime.stream import PosteriorStream
 

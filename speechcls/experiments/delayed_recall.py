@@ -13,10 +13,10 @@ from speechcls.audio.samples import to_float
 from speechcls.audio.speech import find_speech
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.data.clips import ClipStore, read_clips
-from speechcls.data.examples import Dataset, Example
 from speechcls.data.splits import assign_splits
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.features.mel import MFCC
+from speechcls.layouts.examples import Dataset, Example
 from speechcls.networks.frontends import BlockFrontEnd, FrontEnd
 from speechcls.networks.recurrent import Recurrent, plain_network
 from speechcls.networks.size import count_parameters, widest_below

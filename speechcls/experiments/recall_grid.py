@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from speechcls.data.examples import Dataset
 from speechcls.errors import DatasetError
 from speechcls.experiments.delayed_recall import (
     FRONTS,
@@ -15,6 +14,7 @@ from speechcls.experiments.delayed_recall import (
     build_network,
     run_delayed_recall,
 )
+from speechcls.layouts.examples import Dataset
 
 WORDS = ("yes", "no", "stop", "go", "left", "right")
 """Words to synthesise where there are no recordings."""

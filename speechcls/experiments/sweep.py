@@ -13,8 +13,8 @@ from speechcls.artifact.format import METRICS
 from speechcls.artifact.store import check_can_save, load_artifact, load_split, read_metrics
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.data.corpus import Corpus, load_corpus
-from speechcls.data.examples import Dataset
 from speechcls.errors import ArtifactError, ConfigError
+from speechcls.layouts.examples import Dataset
 from speechcls.networks.size import count_multiply_adds
 from speechcls.networks.zoo import NETWORKS, feature_kind
 from speechcls.training.loop import Epoch, choose_device

@@ -14,13 +14,13 @@ from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import Samples, to_float, to_pcm
 from speechcls.audio.speech import find_speech
 from speechcls.config import Config
-from speechcls.data.annotations import Word, write_truth
 from speechcls.data.clips import ClipStore
-from speechcls.data.examples import Dataset
 from speechcls.data.splits import assign_splits, split_of_digests, trained_speakers
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.files import open_atomic
 from speechcls.labels import SILENCE, UNKNOWN
+from speechcls.layouts.annotations import Word, write_truth
+from speechcls.layouts.examples import Dataset
 
 RECORDING = "recording.wav"
 GAP_S = 0.5

@@ -16,11 +16,11 @@ from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import check_can_save, load_artifact
 from speechcls.config import MODELS
 from speechcls.data.corpus import Corpus, load_corpus
-from speechcls.data.examples import Dataset
-from speechcls.data.layouts import load_dataset
 from speechcls.errors import ArtifactError, DatasetError
 from speechcls.evaluation.metrics import Scores
 from speechcls.labels import SILENCE, label_indices
+from speechcls.layouts.examples import Dataset
+from speechcls.layouts.load import load_dataset
 from speechcls.networks.load import load_backbone
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.size import count_parameters, fit_size

@@ -82,7 +82,7 @@ def test_names_that_are_none_are_refused_before_anything_is_heard(tmp_path, word
 
 
 def test_train_reads_what_was_recorded(make_running, tmp_path, call):
-    from speechcls.data.layouts import load_dataset
+    from speechcls.layouts.load import load_dataset
 
     for label in ("low", "high"):
         for speaker in ("ann", "bob"):

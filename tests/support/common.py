@@ -7,9 +7,9 @@ import pytest
 
 from speechcls.config import FeatureConfig
 from speechcls.data.corpus import load_corpus
-from speechcls.data.examples import Example
-from speechcls.data.layouts import load_dataset
 from speechcls.data.splits import assign_splits
+from speechcls.layouts.examples import Example
+from speechcls.layouts.load import load_dataset
 
 LAYOUT_HELP = (
     "; put the clips into one sub-folder per word (data/yes/1.wav), or say what flat file names"

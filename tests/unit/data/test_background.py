@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from speechcls.data.background import sample_background, split_range
-from speechcls.data.examples import Example
+from speechcls.layouts.examples import Example
 
 RAIN, TRAIN = Path("rain.wav"), Path("train.wav")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from speechcls.data.clips import ClipStore, digest_of, read_clips, read_example
-from speechcls.data.examples import Example
 from speechcls.errors import AudioError
+from speechcls.layouts.examples import Example
 
 
 def store_of(lengths, rate=16_000):

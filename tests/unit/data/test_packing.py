@@ -15,10 +15,10 @@ import pytest
 from speechcls.data import packing
 from speechcls.data.cache import INDEX, SAMPLES, find_stores, remove_store, store_path
 from speechcls.data.clips import ClipStore, digest_of, read_example
-from speechcls.data.examples import Example
-from speechcls.data.layouts import load_dataset
 from speechcls.data.packing import cut_windows, open_store
 from speechcls.errors import DatasetError
+from speechcls.layouts.examples import Example
+from speechcls.layouts.load import load_dataset
 
 RATE = 16_000
 
@@ -26,7 +26,7 @@ PACK = """
 import sys, time
 from pathlib import Path
 from speechcls.data import packing
-from speechcls.data.layouts import load_dataset
+from speechcls.layouts.load import load_dataset
 packing._PART, packing._N_PARTS = 3, 1  # so that there are many moments to break off at
 read = packing.read_example
 packing.read_example = lambda *example: (time.sleep(0.01), read(*example))[1]

@@ -14,10 +14,10 @@ import pytest
 from common import assign, clips, refusal
 
 from speechcls.artifact.format import SplitRow
-from speechcls.data.examples import Example
-from speechcls.data.layouts import load_dataset
 from speechcls.data.splits import hash_percentage, split_of_digests, trained_speakers
 from speechcls.errors import DatasetError
+from speechcls.layouts.examples import Example
+from speechcls.layouts.load import load_dataset
 
 ALL_SPLITS = {"train", "validation", "test"}
 

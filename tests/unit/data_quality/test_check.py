@@ -8,11 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
-from speechcls.data.layouts import load_dataset
 from speechcls.data_quality.check import check
 from speechcls.data_quality.findings import LEFT_OUT
 from speechcls.data_quality.report import tally, write_fix_list
 from speechcls.errors import ConfigError, DatasetError
+from speechcls.layouts.load import load_dataset
 
 RATE = 16_000
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from speechcls.data.layouts import load_dataset
 from speechcls.data_quality.check import check
 from speechcls.data_quality.findings import LEFT_OUT
+from speechcls.layouts.load import load_dataset
 from speechcls.runtime.classifier import Classifier
 
 N_CLIPS = 1_500

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from speechcls.data.annotations import Word
 from speechcls.evaluation.calibration import fit_temperature
 from speechcls.evaluation.detection_metrics import (
     TOLERANCE_S,
@@ -18,6 +17,7 @@ from speechcls.evaluation.detection_metrics import (
     upper_rate,
 )
 from speechcls.evaluation.metrics import expected_calibration_error
+from speechcls.layouts.annotations import Word
 from speechcls.runtime.detection import Event
 
 

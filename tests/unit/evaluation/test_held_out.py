@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from speechcls.data.clips import digest_of
-from speechcls.data.examples import Example
-from speechcls.data.layouts import load_dataset
 from speechcls.errors import AudioError
 from speechcls.evaluation.compare import predict_held_out
 from speechcls.evaluation.held_out import (
@@ -20,6 +18,8 @@ from speechcls.evaluation.held_out import (
     split_in_training,
 )
 from speechcls.evaluation.score import evaluate
+from speechcls.layouts.examples import Example
+from speechcls.layouts.load import load_dataset
 from speechcls.runtime.classifier import Classifier
 
 

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from speechcls.data.layouts import load_dataset
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.experiments.delayed_recall import (
     DelayedRecallConfig,
@@ -16,6 +15,7 @@ from speechcls.experiments.delayed_recall import (
     prepare_words,
     run_delayed_recall,
 )
+from speechcls.layouts.load import load_dataset
 from speechcls.networks.size import count_parameters
 
 SMALL = DelayedRecallConfig(max_gap_s=0.5, max_parameters=3_000, steps=40, batch_size=16, lr=0.01)

@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from speechcls.audio.samples import to_float, to_pcm
-from speechcls.data.layouts import load_dataset
 from speechcls.data_quality.signal import faults_of, measure
 from speechcls.errors import ConfigError, DatasetError
+from speechcls.layouts.load import load_dataset
 from speechcls.live.takes import Takes, reject_reason
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechcls.data.layouts import load_dataset
 from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.layouts.load import load_dataset
 from speechcls.synthesis.espeak import EspeakSynthesiser, Voice, make_voices, synthesise
 
 pytest.importorskip(

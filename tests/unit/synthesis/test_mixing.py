@@ -8,8 +8,8 @@ import soundfile
 
 from speechcls.artifact.format import SplitRow
 from speechcls.data.clips import read_clips
-from speechcls.data.layouts import load_dataset
 from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.layouts.load import load_dataset
 from speechcls.synthesis import mixing
 from speechcls.synthesis.mixing import (
     GAP_S,

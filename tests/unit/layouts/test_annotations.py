@@ -2,8 +2,8 @@
 
 import pytest
 
-from speechcls.data.annotations import Word, read_truth, write_truth
 from speechcls.errors import DatasetError
+from speechcls.layouts.annotations import Word, read_truth, write_truth
 
 WORDS = [
     Word(0.25, 0.75, "yes", "yes/ann,1.wav", "ann"),

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from speechcls.data.examples import SPLITS, Dataset, Example
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.files import csv_text, write_atomic
 from speechcls.labels import NOISE_FOLDER
+from speechcls.layouts.examples import SPLITS, Dataset, Example
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest; all but the first two may be left out."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
-from speechcls.data.examples import Dataset, Example, find_recordings
-from speechcls.data.layouts import LAYOUTS, DatasetRequest, Layout, load_dataset
 from speechcls.errors import DatasetError
+from speechcls.layouts.examples import Dataset, Example, find_recordings
+from speechcls.layouts.load import LAYOUTS, DatasetRequest, Layout, load_dataset
 
 message_of = partial(refusal, DatasetError, load_dataset)
 
@@ -319,7 +319,7 @@ def test_a_new_layout_is_a_line_in_the_table(root, monkeypatch):
         return Dataset(source.path, [Example(source.path / "clip.raw", "yes", "ann")])
 
     ours = Layout("raw", lambda source: (source.path / "clip.raw").is_file(), read)
-    monkeypatch.setattr("speechcls.data.layouts.LAYOUTS", (ours, *LAYOUTS))
+    monkeypatch.setattr("speechcls.layouts.load.LAYOUTS", (ours, *LAYOUTS))
     touch(root, "clip.raw")
     assert found(load_dataset(root)) == [("clip.raw", "yes", "ann")]
 

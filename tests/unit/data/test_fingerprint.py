@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from speechcls.audio.samples import resample
-from speechcls.data_quality.fingerprint import (
+from speechcls.data.fingerprint import (
     SAME_SOUND,
     SIMILAR,
     correlation,
@@ -143,7 +143,7 @@ def test_a_fingerprint_of_a_very_short_clip_is_finite():
 
 
 def test_pairs_are_found_across_blocks_once_each(monkeypatch):
-    monkeypatch.setattr("speechcls.data_quality.fingerprint._BLOCK", 3)
+    monkeypatch.setattr("speechcls.data.fingerprint._BLOCK", 3)
     rows = np.eye(8, dtype=np.float16)
     rows[6] = rows[1]
     rows[4] = 0.95 * rows[3] + np.sqrt(1 - 0.95**2) * rows[7]

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from speechcls.data.examples import Dataset, Example, find_recordings, may_hold_clips
-from speechcls.data.manifest import MANIFEST_SUFFIXES, read_manifest
 from speechcls.errors import DatasetError
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
+from speechcls.layouts.examples import Dataset, Example, find_recordings, may_hold_clips
+from speechcls.layouts.manifest import MANIFEST_SUFFIXES, read_manifest
 
 _SPLIT_LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
 _FIELDS = ("label", "speaker", "take", "_")

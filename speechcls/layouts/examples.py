@@ -26,6 +26,8 @@ class Example:
     end_s: float | None = None
     gain: float = 1.0
     """Factor on the samples; only cuts of background noise have another than 1."""
+    channel: int | None = None
+    """The one to read, from 1 on; None: the mean of all."""
 
 
 @dataclass
@@ -41,6 +43,10 @@ class Dataset:
     """Label folders without a recording."""
     problems: list[str] = field(default_factory=list)
     """One line for each clip that was named or found but cannot be an example."""
+    notes: list[str] = field(default_factory=list)
+    """One line for each thing that was understood and could have been read otherwise."""
+    warnings: list[str] = field(default_factory=list)
+    """One line for each thing in the data set that is probably a mistake."""
     manifest: Path | None = None
     """The file that names the clips, if one does."""
 

@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 from common import found, refusal, touch
 
-from speechcls.data.examples import Dataset, Example
-from speechcls.data.layouts import load_dataset
-from speechcls.data.manifest import DIALECTS, MANIFEST_SUFFIXES
-from speechcls.data.manifest import write_manifest as write_examples
 from speechcls.errors import DatasetError
+from speechcls.layouts.examples import Dataset, Example
+from speechcls.layouts.load import load_dataset
+from speechcls.layouts.manifest import DIALECTS, MANIFEST_SUFFIXES
+from speechcls.layouts.manifest import write_manifest as write_examples
 
 message_of = partial(refusal, DatasetError, load_dataset)
 COLUMNS_HELP = (
@@ -267,7 +267,7 @@ def test_background_noise_is_taken_whole(root):
 )
 def test_a_new_dialect_is_a_line_in_the_table(name, text, root, monkeypatch):
     theirs = {"path": "file", "label": "word", "speaker": "who"}
-    monkeypatch.setattr("speechcls.data.manifest.DIALECTS", (*DIALECTS, theirs))
+    monkeypatch.setattr("speechcls.layouts.manifest.DIALECTS", (*DIALECTS, theirs))
     assert found(load_dataset(write_manifest(root, name, text))) == [("a.wav", "yes", "ann")]
     ours = "path,label,speaker,file,word\na.wav,no,bob,b c.wav,yes\n"  # ours comes first
     assert found(load_dataset(write_manifest(root, "n.csv", ours))) == [("a.wav", "no", "bob")]

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 from common import LAYOUT_HELP, found, refusal, touch
 
-from speechcls.data.layouts import load_dataset
 from speechcls.errors import DatasetError
+from speechcls.layouts.load import load_dataset
 
 message_of = partial(refusal, DatasetError, load_dataset)
 
