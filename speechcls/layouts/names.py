@@ -1,0 +1,63 @@
+"""Names that people give to splits, labels and files, and what each of them is here."""
+
+import unicodedata
+from pathlib import Path
+
+_SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev", "development", "eval", "evaluation"),
+    "test": ("test", "testing"),
+}
+"""Names of folders, of files without ending and of values in a column, in lower case."""
+_SPLIT_OF = {name: split for split, names in _SPLITS.items() for name in names}
+
+
+def split_of_name(name: str) -> str | None:
+    """Return the split that a name in any case stands for; None where it is none."""
+    return _SPLIT_OF.get(name.strip().casefold())
+
+
+def clean_label(name: str) -> str:
+    """Return a label in Unicode form C, without blanks at its ends."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def find_path(folder: Path, name: str) -> Path | None:
+    """Return the file called ``name`` below a folder; None where there is none.
+
+    Names that differ only in Unicode form are one: a list typed on one system names files that were
+    unpacked on another.
+
+    Parameters
+    ----------
+    name : relative to ``folder`` or absolute, with either kind of slash
+    """
+    path = folder / name
+    if _exists(path):
+        return path
+    path = folder / name.replace("\\", "/")
+    if _exists(path):
+        return path
+    found = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if not _exists(found / part):
+            part = _names_in(found).get(unicodedata.normalize("NFC", part), "")
+            if not part:
+                return None
+        found /= part
+    return found if _exists(found) else None
+
+
+def _names_in(folder: Path) -> dict[str, str]:
+    """Return the names in a folder as they are, by their Unicode form C."""
+    try:
+        return {unicodedata.normalize("NFC", each.name): each.name for each in folder.iterdir()}
+    except OSError:
+        return {}
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
