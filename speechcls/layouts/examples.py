@@ -7,7 +7,7 @@ from pathlib import Path
 
 from speechcls.audio.decode import SUFFIXES
 from speechcls.errors import DatasetError, reason_of
-from speechcls.labels import NOISE_FOLDER
+from speechcls.layouts.names import is_noise_folder
 
 SPLITS = ("train", "validation", "test")
 
@@ -82,8 +82,15 @@ def _refuse(problem: DatasetError) -> None:
     raise problem
 
 
+def _ignore(path: Path) -> None:
+    pass
+
+
 def find_recordings(
-    folder: Path, on_problem: Callable[[DatasetError], None] = _refuse
+    folder: Path,
+    on_problem: Callable[[DatasetError], None] = _refuse,
+    on_noise: Callable[[Path], None] = _ignore,
+    on_other: Callable[[Path], None] = _ignore,
 ) -> Iterator[Path]:
     """Yield the audio files under ``folder`` in sorted order, leaving out hidden ones.
 
@@ -91,6 +98,8 @@ def find_recordings(
     ----------
     on_problem : called for a folder that cannot be listed and for a pipe; by default that ends the
         search
+    on_noise : called for each folder of background noise, which is not searched
+    on_other : called for each other file that is not hidden and no recording
 
     Raises
     ------
@@ -106,6 +115,8 @@ def find_recordings(
 
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=report):
         inside = os.path.join(os.path.realpath(parent), "")  # noqa: PTH118
+        for name in sorted(filter(is_noise_folder, folders)):
+            on_noise(Path(parent, name))
         folders[:] = sorted(
             name
             for name in folders
@@ -114,12 +125,15 @@ def find_recordings(
             and not inside.startswith(f"{os.path.realpath(Path(parent, name))}/")
         )
         for name in sorted(files):
-            if may_hold_clips(name) and Path(name).suffix.lower() in SUFFIXES:
-                path = Path(parent, name)
-                if path.is_fifo():  # opening it may block for ever
-                    on_problem(DatasetError(f"{path}: a pipe, not a recording; remove it"))
-                else:
-                    yield path
+            if not may_hold_clips(name):
+                continue
+            path = Path(parent, name)
+            if path.suffix.lower() not in SUFFIXES:
+                on_other(path)
+            elif path.is_fifo():  # opening it may block for ever
+                on_problem(DatasetError(f"{path}: a pipe, not a recording; move it elsewhere"))
+            else:
+                yield path
 
 
 def may_hold_clips(name: str) -> bool:
@@ -127,4 +141,8 @@ def may_hold_clips(name: str) -> bool:
 
     They are if neither hidden nor background noise.
     """
-    return not name.startswith(".") and name not in (NOISE_FOLDER, "__MACOSX")
+    return not (name.startswith(".") or is_noise_folder(name) or name in _OF_SYSTEMS)
+
+
+_OF_SYSTEMS = ("__MACOSX", "desktop.ini", "Thumbs.db")
+"""Files and folders that systems put beside those of the user."""

@@ -1,33 +1,26 @@
 """The layouts of a data set on disk, each of which becomes the same list of examples.
 
 A new layout is a function that recognises it, a function that reads it, and a line in ``LAYOUTS``
-before "a folder per label", which accepts every folder.
+before "label folders", which accepts every folder.
 """
 
-import codecs
-import dataclasses
 import os
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from speechcls.errors import DatasetError
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
 from speechcls.layouts.examples import Dataset, Example, find_recordings, may_hold_clips
+from speechcls.layouts.folders import NOT_IN_A_FOLDER, Clip, describe_folders
+from speechcls.layouts.lists import apply_split_lists, find_split_lists
 from speechcls.layouts.manifest import MANIFEST_SUFFIXES, read_manifest
+from speechcls.layouts.names import clean_label, split_of_name
 
-_SPLIT_LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
-_FIELDS = ("label", "speaker", "take", "_")
-_LAYOUT_HELP = (
-    "; put the clips into one sub-folder per word (data/yes/1.wav), or say what flat file names"
-    " mean with a pattern as {label}_{speaker}_{take}, or name a manifest with columns path,label"
-)
-_NOT_IN_A_FOLDER = f"not in a label folder{_LAYOUT_HELP}"
-
-Describe = Callable[[Path, tuple[str, ...]], Example | str]
-"""From a recording and the parts of its name below the root, without ending: what is known of it,
-or why it is no clip."""
+_FIELDS = ("label", "speaker", "split", "take", "_")
+_LAYOUT_HELP = NOT_IN_A_FOLDER.partition(";")[2]
 
 
 @dataclass(frozen=True)
@@ -103,11 +96,12 @@ def load_dataset(
         )
     dataset = layout.read(request)
     if not dataset.examples:
-        help_ = "" if dataset.problems else _LAYOUT_HELP
+        help_ = "" if dataset.problems else f";{_LAYOUT_HELP}"
         raise DatasetError(f"{source}: no clip found{help_}", dataset.problems[:5])
     if reserved := [e for e in dataset.examples if e.label in (SCRAMBLED, UNCERTAIN)]:
         first = reserved[0]
         raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
+    dataset.warnings += _warn_of_twins(dataset)
     if noise is not None:
         dataset.noise += find_noise(Path(noise))
     return dataset
@@ -140,10 +134,6 @@ def _is_patterned(request: DatasetRequest) -> bool:
     return bool(request.pattern) and request.path.is_dir()
 
 
-def _is_speech_commands(request: DatasetRequest) -> bool:
-    return any((request.path / name).is_file() for name in _SPLIT_LISTS)
-
-
 def _is_folder(request: DatasetRequest) -> bool:
     return request.path.is_dir()
 
@@ -156,72 +146,92 @@ def _read_patterned(request: DatasetRequest) -> Dataset:
     """Return the clips whose names match the pattern; a label folder serves where it has none."""
     match_name = _NameMatcher(str(request.pattern))
 
-    def describe(path: Path, parts: tuple[str, ...]) -> Example | str:
-        if not (match := match_name(parts)):
+    def describe(path: Path, folders: tuple[str, ...]) -> Example | str:
+        if not (match := match_name((*folders, path.stem))):
             return f"does not match the pattern {request.pattern}"
-        folder = parts[0] if len(parts) > 1 else None
+        folder = folders[0] if folders else None
         label, speaker = match.get("label", folder), match.get("speaker", speaker_of(path.name))
         if label is None:
-            return _NOT_IN_A_FOLDER
-        return Example(path, label, speaker)
+            return NOT_IN_A_FOLDER
+        split = None
+        if "split" in match and not (split := split_of_name(match["split"])):
+            return f"{match['split']!r} is no split; name it train, validation or test"
+        return Example(path, clean_label(label), speaker, split)
 
-    return _apply_split_lists(_read_folder(request.path, describe))
-
-
-def _read_speech_commands(request: DatasetRequest) -> Dataset:
-    """Return the clips of label folders, split as the official lists beside them say."""
-    return _apply_split_lists(_read_label_folders(request))
-
-
-def _read_label_folders(request: DatasetRequest) -> Dataset:
-    """Return the clips below a folder for each label; a name may hold the speaker."""
-
-    def describe(path: Path, parts: tuple[str, ...]) -> Example | str:
-        if len(parts) == 1:
-            return _NOT_IN_A_FOLDER
-        return Example(path, parts[0], speaker_of(path.name))
-
-    root, dataset = request.path, _read_folder(request.path, describe)
-    folders = {p.name for p in root.iterdir() if p.is_dir() and may_hold_clips(p.name)}
-    empty_labels = sorted(folders - {example.label for example in dataset.examples})
-    return dataclasses.replace(dataset, empty_labels=empty_labels)
-
-
-def _read_folder(root: Path, describe: Describe) -> Dataset:
-    """Return what ``describe`` makes of each recording, and the background noise."""
-    dataset = Dataset(root)
-    if (root / NOISE_FOLDER).is_dir():
-        dataset.noise = list(find_recordings(root / NOISE_FOLDER))
-    for path in find_recordings(root, lambda problem: dataset.problems.append(str(problem))):
-        described = describe(path, path.relative_to(root).with_suffix("").parts)
+    dataset, recordings = _find(request.path)
+    for path, folders in recordings:
+        described = describe(path, folders)
         if isinstance(described, Example):
             dataset.examples.append(described)
         else:
             dataset.problems.append(f"{path}: {described}")
-    return dataset
+    return _finish(dataset, recordings)
 
 
-def _apply_split_lists(dataset: Dataset) -> Dataset:
-    """Return the data set split as its official lists say; as it is where there are none.
+def _read_label_folders(request: DatasetRequest) -> Dataset:
+    """Return the clips below folders that name their labels, and perhaps splits and speakers."""
+    root = request.path
+    dataset, recordings = _find(root)
+    described = describe_folders(root, [Clip(path, folders) for path, folders in recordings])
+    dataset.examples += described.examples
+    dataset.problems += described.problems
+    dataset.notes += described.notes
+    if not described.notes:
+        folders = {p.name for p in root.iterdir() if p.is_dir() and may_hold_clips(p.name)}
+        used = {clean_label(folders[0]) for _, folders in recordings if folders}
+        dataset.empty_labels = sorted({clean_label(name) for name in folders} - used)
+    return _finish(dataset, recordings)
 
-    Names count without their ending: lists name .wav even where files are .flac.
-    """
-    splits = {}
-    for name, split in _SPLIT_LISTS.items():
-        if (dataset.root / name).is_file():
-            text = (dataset.root / name).read_bytes().removeprefix(codecs.BOM_UTF8)
-            for line in os.fsdecode(text).splitlines():
-                if line.strip():
-                    splits[str(PurePosixPath(line.strip()).with_suffix(""))] = split
-    if not splits:
-        return dataset
 
-    def split_of(example: Example) -> str:
-        name = example.path.relative_to(dataset.root).with_suffix("").as_posix()
-        return splits.get(name, "train")
+_Recordings = list[tuple[Path, tuple[str, ...]]]
+"""Each recording, and the folders between the root and it."""
 
-    examples = [dataclasses.replace(e, split=split_of(e)) for e in dataset.examples]
-    return dataclasses.replace(dataset, examples=examples)
+
+def _find(root: Path) -> tuple[Dataset, _Recordings]:
+    """Return a data set without clips yet, with its background noise, and the recordings."""
+    dataset, others = Dataset(root), list[Path]()
+
+    def add_noise(folder: Path) -> None:
+        dataset.noise += find_recordings(folder)
+        if folder.name != NOISE_FOLDER:
+            dataset.notes.append(f"{folder}: taken for background noise, not for a label")
+
+    paths = find_recordings(
+        root,
+        on_problem=lambda problem: dataset.problems.append(str(problem)),
+        on_noise=add_noise,
+        on_other=others.append,
+    )
+    recordings = [(path, path.relative_to(root).parts[:-1]) for path in paths]
+    endings = Counter(path.suffix.lower() or "without ending" for path in others)
+    counts = ", ".join(f"{n} {ending}" for ending, n in endings.items() if ending not in _TEXT)
+    if counts:
+        dataset.notes.append(f"{root}: files that are no recordings are left out: {counts}")
+    return dataset, recordings
+
+
+_TEXT = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
+"""Endings of what lies beside recordings to tell of them."""
+
+
+def _finish(dataset: Dataset, recordings: _Recordings) -> Dataset:
+    """Return a data set split as the lists say that lie in its folders."""
+    root = dataset.root
+    folders = {root, *(Path(root, *f[:n]) for _, f in recordings for n in range(1, len(f) + 1))}
+    return apply_split_lists(dataset, find_split_lists(sorted(folders)))
+
+
+def _warn_of_twins(dataset: Dataset) -> list[str]:
+    """Return a line for labels that differ in capitals only: mostly one word, yet two labels."""
+    spelt = defaultdict(set)
+    for example in dataset.examples:
+        spelt[example.label.casefold()].add(example.label)
+    return [
+        f"labels {' and '.join(sorted(ways))} differ in capitals only, but count as"
+        f" {len(ways)}; rename one if they are the same word"
+        for ways in spelt.values()
+        if len(ways) > 1
+    ]
 
 
 class _NameMatcher:
@@ -257,7 +267,6 @@ class _NameMatcher:
 LAYOUTS = (
     Layout("manifest", _is_manifest, _read_manifest),
     Layout("names by a pattern", _is_patterned, _read_patterned),
-    Layout("Speech Commands", _is_speech_commands, _read_speech_commands),
-    Layout("a folder per label", _is_folder, _read_label_folders),
+    Layout("label folders", _is_folder, _read_label_folders),
 )
 """Every layout; the first that recognises a request reads it."""

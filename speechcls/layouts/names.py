@@ -1,7 +1,10 @@
 """Names that people give to splits, labels and files, and what each of them is here."""
 
+import re
 import unicodedata
 from pathlib import Path
+
+from speechcls.labels import NOISE_FOLDER
 
 _SPLITS = {
     "train": ("train", "training"),
@@ -10,16 +13,26 @@ _SPLITS = {
 }
 """Names of folders, of files without ending and of values in a column, in lower case."""
 _SPLIT_OF = {name: split for split, names in _SPLITS.items() for name in names}
+_OF_DATA = frozenset(
+    "audio clips data files recordings samples set sounds split wav wavs".split()  # noqa: SIM905
+)
+"""What may stand beside it, as in ``test_set`` or ``audio-train``."""
 
 
 def split_of_name(name: str) -> str | None:
     """Return the split that a name in any case stands for; None where it is none."""
-    return _SPLIT_OF.get(name.strip().casefold())
+    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word not in _OF_DATA]
+    return _SPLIT_OF.get(" ".join(filter(None, words)))
 
 
 def clean_label(name: str) -> str:
     """Return a label in Unicode form C, without blanks at its ends."""
     return unicodedata.normalize("NFC", name).strip()
+
+
+def is_noise_folder(name: str) -> bool:
+    """Return whether a folder of this name holds background noise."""
+    return "_".join(re.findall(r"[^\W_]+", name.casefold())) == NOISE_FOLDER.strip("_")
 
 
 def find_path(folder: Path, name: str) -> Path | None:
@@ -61,3 +74,11 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # a name that no file can have
         return False
+
+
+_WORDS = """
+backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine
+no off on one right seven sheila six stop three tree two up visual wow yes zero
+"""
+COMMON_WORDS = frozenset(_WORDS.split())
+"""The words of Speech Commands: a folder of such a name is a label."""

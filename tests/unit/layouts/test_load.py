@@ -297,14 +297,14 @@ def test_the_part_of_speech_commands_is_as_its_readme_counts_it(speech_commands)
 @pytest.mark.parametrize(
     ("names", "source", "pattern", "layout"),
     [
-        (["yes/1.wav"], ".", None, "a folder per label"),
-        (["yes/1.wav", "testing_list.txt"], ".", None, "Speech Commands"),
-        (["yes/1.wav", "validation_list.txt"], ".", None, "Speech Commands"),
+        (["yes/1.wav"], ".", None, "label folders"),
+        (["yes/1.wav", "testing_list.txt"], ".", None, "label folders"),
+        (["yes/1.wav", "validation_list.txt"], ".", None, "label folders"),
         (["yes_ann.wav", "testing_list.txt"], ".", "{label}_{speaker}", "names by a pattern"),
-        (["yes/1.wav"], ".", "", "a folder per label"),
+        (["yes/1.wav"], ".", "", "label folders"),
         (["m.csv"], "m.csv", None, "manifest"),
         (["m.JSONL"], "m.JSONL", "{label}", "manifest"),
-        (["m.csv/yes/1.wav"], "m.csv", None, "a folder per label"),
+        (["m.csv/yes/1.wav"], "m.csv", None, "label folders"),
         (["m.txt"], "m.txt", None, None),
     ],
 )

@@ -96,8 +96,8 @@ def test_a_pattern_that_gives_the_speaker_only_needs_label_folders(root):
 def test_wrong_patterns(pattern, fault, root):
     touch(root, "yes/1.wav")
     assert message_of(root, pattern=pattern) == (
-        f"pattern: {pattern!r}: {fault}; fields are {{label}}, {{speaker}}, {{take}}, {{_}},"
-        " with {label} or {speaker}"
+        f"pattern: {pattern!r}: {fault}; fields are {{label}}, {{speaker}}, {{split}}, {{take}},"
+        " {_}, with {label} or {speaker}"
     )
 
 
