@@ -37,19 +37,12 @@ class FeatureKind:
 FEATURE_KINDS = {
     "mfcc": FeatureKind(
         "mel-frequency cepstral coefficients (MFCC)",
-        value_name="coefficient",
-        unit="",
-        size_field="n_mfcc",
+        *("coefficient", "", "n_mfcc"),
         has_bands=False,
         is_signed=True,
     ),
     "log-mel": FeatureKind(
-        "log-mel energies",
-        value_name="mel band",
-        unit="dB",
-        size_field="n_mels",
-        has_bands=True,
-        is_signed=False,
+        "log-mel energies", "mel band", "dB", "n_mels", has_bands=True, is_signed=False
     ),
 }
 """Kinds of features by name; ``speechcls.features.mel.FEATURES`` computes them."""
@@ -352,12 +345,21 @@ class DataConfig(Config):
     """Meaning of file names, as ``{label}_{speaker}_{take}``; ``{_}`` matches anything."""
     noise: str | None = None
     """Folder of background recordings, besides those in ``_background_noise_``."""
+    columns: tuple[str, ...] = ()
+    """What a manifest calls its columns, as ``path=file``; empty: found by their names."""
+    root: str | None = None
+    """Folder that the paths in a manifest are relative to, where it is not the manifest's own."""
+    channel: int | None = None
+    """Channel of each recording to use, from 1 on; the mean of all where none is named."""
+    segment: bool = False
+    """Whether long recordings of several words are taken apart, at the pauses."""
     max_bad: float = 0.01
     """Largest fraction of clips that may be unusable."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         self._require_probability("max_bad")
+        self._require("channel", self.channel is None or self.channel >= 1, "1 or more")
 
 
 RECIPE_NAMES = ("fast", "standard", "stream", "best")

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from speechcls.cli.common import FAILED, reports_errors
+from speechcls.cli.data_options import DataOptions, with_data_options
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     MODEL,
     OUTPUT,
     AsJson,
-    DataSource,
+    DataSources,
     Jobs,
-    Noise,
-    Pattern,
     Quiet,
     Verbose,
     option,
@@ -66,10 +65,10 @@ class _OutputFiles(NamedTuple):
 
 
 @reports_errors
+@with_data_options
 def check(
-    data: DataSource,
-    pattern: Pattern = None,
-    noise: Noise = None,
+    data: DataSources,
+    reading: DataOptions,
     model: Annotated[Path | None, _MODEL] = None,
     max_bad: Annotated[float, _MAX_BAD] = 0.05,
     as_json: AsJson = False,
@@ -95,7 +94,6 @@ def check(
     Example: speechcls check data/ --fix-list good.csv
     """
     from speechcls.data_quality.check import check as check_data
-    from speechcls.layouts.load import load_dataset
     from speechcls.layouts.manifest import manifest_suffix
 
     messages = Messages(quiet, verbose)
@@ -105,7 +103,7 @@ def check(
     for path in files:
         if path:
             check_file_place(path)
-    dataset = load_dataset(data, pattern, noise)
+    dataset = reading.load(data, messages, jobs)
     classifier = None
     if model:
         from speechcls.runtime.classifier import Classifier
@@ -114,21 +112,22 @@ def check(
     with item_bar(messages, "checking", len(dataset.examples)) as on_clip:
         result = check_data(dataset, classifier, jobs, on_clip)
     messages.errors(dataset.problems + result.bad_noise)
-    with files_first(lambda: _show(result, data, max_bad, as_json, messages)):
-        _write_files(result, data, max_bad, files, messages)
+    source = " ".join(map(str, data))
+    with files_first(lambda: _show(result, source, max_bad, as_json, messages)):
+        _write_files(result, source, max_bad, files, messages)
     if reasons := result.blocking_issues(max_bad):
         messages.errors(reasons)
         raise typer.Exit(FAILED)
 
 
 def _show(
-    result: "CheckResult", data: Path, max_bad: float, as_json: bool, messages: Messages
+    result: "CheckResult", data: str, max_bad: float, as_json: bool, messages: Messages
 ) -> None:
     """Print the result on stdout."""
     from speechcls.data_quality.report import to_dict
 
     if as_json:
-        typer.echo(json.dumps({"data": str(data)} | to_dict(result, max_bad)))
+        typer.echo(json.dumps({"data": data} | to_dict(result, max_bad)))
         return
     _print_summary(result)
     _print_tallies(result)
@@ -139,7 +138,7 @@ def _show(
 
 def _write_files(
     result: "CheckResult",
-    data: Path,
+    data: str,
     max_bad: float,
     files: _OutputFiles,
     messages: Messages,
@@ -150,7 +149,7 @@ def _write_files(
     if files.findings:
         write_findings(result, files.findings)
     if files.html:
-        write_html(result, files.html, str(data), max_bad)
+        write_html(result, files.html, data, max_bad)
     if files.fix_list:
         n_clips = write_fix_list(result, files.fix_list)
         messages.note(f"{files.fix_list}: {n_clips} of {len(result.dataset.examples)} clips")

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speechcls.cli.common import FAILED, refuse, reports_errors
+from speechcls.cli.data_options import DataOptions, with_data_options
 from speechcls.cli.inputs import find_model
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
@@ -17,8 +18,6 @@ from speechcls.cli.options import (
     Device,
     Jobs,
     Model,
-    Noise,
-    Pattern,
     Quiet,
     Threshold,
     Verbose,
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     from speechcls.evaluation.score import Evaluation
 
 _DATA = typer.Argument(
-    help="Folder of recordings, or a manifest (see help data); not with --stream.",
-    metavar="[DATA]",
+    help="Folder of recordings, or manifests of one data set (see help data); not with --stream.",
+    metavar="[DATA]...",
 )
 _SPLIT = option(
     "--split",
@@ -65,25 +64,17 @@ _REPORT = option(
     panel=OUTPUT,
     metavar="DIR",
 )
-_ONLY_DATA = ("split", "pattern", "noise", "min_accuracy", "report", "device", "jobs")
+_ONLY_DATA = ("split", "min_accuracy", "report", "device", "jobs", *DataOptions._fields)
 _ONLY_STREAM = ("truth", "threshold")
 
 
-class _DataSource(NamedTuple):
-    """Arguments of ``load_dataset``, in its order."""
-
-    data: Path
-    pattern: str | None
-    noise: Path | None
-
-
 @reports_errors
+@with_data_options
 def evaluate(
     ctx: typer.Context,
-    data: Annotated[Path | None, _DATA] = None,
+    reading: DataOptions,
+    data: Annotated[list[Path] | None, _DATA] = None,
     split: Annotated[str, _SPLIT] = "auto",
-    pattern: Pattern = None,
-    noise: Noise = None,
     model: Model = None,
     device: Device = "cpu",
     stream: Annotated[Path | None, _STREAM] = None,
@@ -106,7 +97,7 @@ def evaluate(
     Example: speechcls evaluate data/ --report out/ --min-accuracy 0.9
     """
     messages = Messages(quiet, verbose)
-    if (data is None) == (stream is None):
+    if (not data) == (stream is None):
         raise typer.BadParameter("name DATA, or a recording with --stream")
     if stream is not None:
         from speechcls.cli.evaluate_stream import evaluate_stream
@@ -115,19 +106,19 @@ def evaluate(
         if truth is None:
             raise typer.BadParameter("--stream needs --truth, the annotations of the recording")
         evaluate_stream(stream, truth, model, threshold, as_json, messages)
-    elif data is not None:
+    elif data:
         refuse(ctx, _ONLY_STREAM, "without --stream")
         if report is not None:
             from speechcls.report.page import check_report_folder
 
             check_report_folder(report)  # before the work is done
-        source = _DataSource(data, pattern, noise)
-        evaluation = _evaluate(source, split, model, device, as_json, report, jobs, messages)
+        evaluation = _evaluate(reading, data, split, model, device, as_json, report, jobs, messages)
         _check_result(evaluation, min_accuracy, messages)
 
 
 def _evaluate(
-    source: _DataSource,
+    reading: DataOptions,
+    data: list[Path],
     split: str,
     model: Path | None,
     device: str,
@@ -138,19 +129,18 @@ def _evaluate(
 ) -> "Evaluation":
     """Score, write the report if one is wanted, and print."""
     from speechcls.evaluation.score import evaluate
-    from speechcls.layouts.load import load_dataset
     from speechcls.runtime.classifier import Classifier
 
     path = find_model(model, messages)
     classifier = Classifier.load(path, jobs, device)
-    dataset = load_dataset(*source)
+    dataset = reading.load(data, messages, jobs)
     with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate(classifier, dataset, split, on_clip, report is not None)
     messages.errors(evaluation.bad)
 
     def show() -> None:
         if as_json:
-            head = {"model": str(path), "data": str(source.data)}
+            head = {"model": str(path), "data": " ".join(map(str, data))}
             typer.echo(json.dumps(head | _as_object(evaluation)))
         else:
             _print_scores(evaluation)

@@ -53,6 +53,13 @@ DataSource = Annotated[
     Path,
     typer.Argument(help="Folder of recordings, or a manifest (see help data).", metavar="DATA"),
 ]
+DataSources = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Folder of recordings, or manifests of one data set (see help data).",
+        metavar="DATA...",
+    ),
+]
 ClipArgument = Annotated[
     str, typer.Argument(help="Recording, or - for one on stdin.", metavar="CLIP")
 ]

@@ -10,6 +10,7 @@ import typer
 
 from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
+from speechcls.cli.data_options import DataOptions, announce, data_arguments, with_data_options
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DATA,
@@ -18,8 +19,6 @@ from speechcls.cli.options import (
     Commands,
     HiddenTestSpeakers,
     Jobs,
-    Noise,
-    Pattern,
     Quiet,
     TrainDevice,
     Verbose,
@@ -73,10 +72,10 @@ _AUGMENTATION = OptionGroup(TrainConfig, "Augmentation", _AUGMENTATION_FIELDS)
 _GROUPS = (_NETWORK, _TRAINING, _AUGMENTATION, _FEATURES)
 
 Data = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Argument(
-        help="Folder with a sub-folder of recordings per word, or a manifest (see help data).",
-        metavar="DATA",
+        help="Folder with a sub-folder of recordings per word, or manifests (see help data).",
+        metavar="DATA...",
         show_default=False,
     ),
 ]
@@ -155,12 +154,12 @@ ShowConfig = Annotated[
 
 
 @reports_errors
+@with_data_options
 @with_config_options(*_GROUPS)
 def train(
+    reading: DataOptions,
     data: Data = None,
     commands: Commands = None,
-    pattern: Pattern = None,
-    noise: Noise = None,
     test_speakers: HiddenTestSpeakers = None,
     max_bad: MaxBad = None,
     verify: Verify = False,
@@ -188,16 +187,14 @@ def train(
     in_data = {
         "commands": split_names("commands", commands) or None,
         "test_speakers": split_names("test_speakers", test_speakers) or None,
-        "pattern": pattern,
-        "noise": noise and str(noise),
         "max_bad": max_bad,
-    }
+    } | reading.as_settings()
     choices = {"size": size, "from_model": str(from_model) if from_model else None}
     settings, naming = _merge_settings(config, fields, choices, in_data, streaming)
     if show_config:
         typer.echo(settings.to_toml(), nl=False)
         return
-    if data is None:
+    if not data:
         raise typer.BadParameter("DATA: not given")
     from speechcls.training.run import train as train_model
 
@@ -273,6 +270,7 @@ def _showing(
         advance: list[Any] = []
 
         def on_dataset(dataset: "Dataset") -> None:
+            announce(dataset, messages)
             n_clips = len(dataset.examples)
             advance[:] = [bars.enter_context(item_bar(messages, "reading", n_clips))]
 
@@ -306,7 +304,7 @@ def _announce(plan: "TrainPlan", messages: Messages) -> None:
 
 
 def _report(
-    result: "TrainResult", data: Path, settings: "TrainSettings", messages: Messages
+    result: "TrainResult", data: list[Path], settings: "TrainSettings", messages: Messages
 ) -> None:
     """Print the model's folder and the next commands; exit with a code other than 0 on failure."""
     if result.save_error:
@@ -319,9 +317,8 @@ def _report(
         f"saved {place}: {100 * result.validation.accuracy:.1f} % of the validation clips right"
         f" (best epoch {best.epoch} of {len(result.fit.history)})"
     )
-    shown = {"pattern": settings.data.pattern, "noise": settings.data.noise, "model": place}
-    options = {f"--{name}": str(value) for name, value in shown.items() if value is not None}
-    command = ["speechcls", "evaluate", str(data), *sum(options.items(), ())]
+    options = data_arguments(settings.data)
+    command = ["speechcls", "evaluate", *map(str, data), *options, "--model", str(place)]
     messages.note(f"next: {shlex.join(command)}")
     messages.note(f"      speechcls predict CLIP --model {shlex.quote(str(place))}")
     typer.echo(str(place))

@@ -7,16 +7,16 @@ before "label folders", which accepts every folder.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from speechcls.errors import DatasetError
+from speechcls.errors import ConfigError, DatasetError
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
 from speechcls.layouts.examples import Dataset, Example, find_recordings, may_hold_clips
 from speechcls.layouts.folders import NOT_IN_A_FOLDER, Clip, describe_folders
 from speechcls.layouts.lists import apply_split_lists, find_split_lists
-from speechcls.layouts.manifest import MANIFEST_SUFFIXES, read_manifest
+from speechcls.layouts.manifest import COLUMNS, MANIFEST_SUFFIXES, read_manifest
 from speechcls.layouts.names import clean_label, split_of_name
 
 _FIELDS = ("label", "speaker", "split", "take", "_")
@@ -30,6 +30,12 @@ class DatasetRequest:
     path: Path
     pattern: str | None = None
     """What file names mean."""
+    manifests: tuple[Path, ...] = ()
+    """Further manifests of the same data set."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What a manifest calls its columns, by their standard names."""
+    root: Path | None = None
+    """Folder that the paths in a manifest are relative to, where it is not the manifest's own."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Layout:
     name: str
     recognises: Callable[[DatasetRequest], bool]
     read: Callable[[DatasetRequest], Dataset]
+    is_listed: bool = False
+    """Whether a list names the clips: then names of columns have an effect, and a pattern none."""
 
 
 def as_dataset(data: Dataset | str | os.PathLike[str]) -> Dataset:
@@ -53,19 +61,25 @@ def as_dataset(data: Dataset | str | os.PathLike[str]) -> Dataset:
 
 
 def load_dataset(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     pattern: str | None = None,
     noise: str | os.PathLike[str] | None = None,
+    columns: Sequence[str] = (),
+    root: str | os.PathLike[str] | None = None,
+    channel: int | None = None,
 ) -> Dataset:
     """Return every clip of a data set, in a stable order, without opening the recordings.
 
     Parameters
     ----------
-    path : a folder (a sub-folder per label, Speech Commands, or flat with ``pattern``) or a
-        manifest (.csv, .tsv or .jsonl); see ``LAYOUTS``
+    path : a folder (a sub-folder per label, Speech Commands, or flat with ``pattern``), a manifest
+        (.csv, .tsv or .jsonl) or several of them; see ``LAYOUTS``
     pattern : what file names mean, as ``{label}_{speaker}_{take}``; ``{_}`` matches anything, and
         each ``/`` in it takes in one more parent folder
     noise : a folder of background recordings beside those in ``_background_noise_``
+    columns : what a manifest calls its columns, as ``path=file``
+    root : folder that the paths in a manifest are relative to (default: where they are found)
+    channel : the one to read of each recording, from 1 on (default: the mean of all)
 
     Raises
     ------
@@ -85,26 +99,78 @@ def load_dataset(
     yes ann
     >>> folder.cleanup()
     """
-    source = Path(path)
-    request = DatasetRequest(source, pattern)
-    layout = next((layout for layout in LAYOUTS if layout.recognises(request)), None)
-    if layout is None:
-        raise DatasetError(
-            f"{source}: neither a folder nor a manifest; name one that ends in .csv, .tsv or .jsonl"
-            if source.exists()
-            else f"{source}: no such folder or manifest; check the path"
-        )
+    source, *more = map(Path, [path] if isinstance(path, str | os.PathLike) else path)
+    base = None if root is None else Path(root)
+    request = DatasetRequest(source, pattern, tuple(more), parse_columns(columns), base)
+    layout = _choose_layout(request)
     dataset = layout.read(request)
-    if not dataset.examples:
-        help_ = "" if dataset.problems else f";{_LAYOUT_HELP}"
-        raise DatasetError(f"{source}: no clip found{help_}", dataset.problems[:5])
-    if reserved := [e for e in dataset.examples if e.label in (SCRAMBLED, UNCERTAIN)]:
-        first = reserved[0]
-        raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
+    _check_clips(dataset)
     dataset.warnings += _warn_of_twins(dataset)
+    if channel is not None:
+        dataset.examples = [
+            e if e.channel else replace(e, channel=channel) for e in dataset.examples
+        ]
     if noise is not None:
         dataset.noise += find_noise(Path(noise))
     return dataset
+
+
+def _choose_layout(request: DatasetRequest) -> "Layout":
+    """Return the layout of a data set."""
+    layout = next((layout for layout in LAYOUTS if layout.recognises(request)), None)
+    if layout is None:
+        raise DatasetError(
+            f"{request.path}: neither a folder nor a manifest; name one that ends in"
+            f" {', '.join(MANIFEST_SUFFIXES)}"
+            if request.path.exists()
+            else f"{request.path}: no such folder or manifest; check the path"
+        )
+    _refuse_unused(request, layout)
+    return layout
+
+
+def _check_clips(dataset: Dataset) -> None:
+    """Refuse a data set without clips, or with a label that is reserved."""
+    if not dataset.examples:
+        help_ = "" if dataset.problems else f";{_LAYOUT_HELP}"
+        raise DatasetError(f"{dataset.source}: no clip found{help_}", dataset.problems[:5])
+    if reserved := [e for e in dataset.examples if e.label in (SCRAMBLED, UNCERTAIN)]:
+        first = reserved[0]
+        raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
+
+
+def _refuse_unused(request: DatasetRequest, layout: "Layout") -> None:
+    """Refuse arguments without effect in this layout."""
+    of_manifests = {"columns": request.columns, "root": request.root}
+    unused = {"pattern": request.pattern} if layout.is_listed else of_manifests
+    for name, value in unused.items():
+        if value:
+            what = "a manifest" if layout.is_listed else "a folder that no manifest describes"
+            raise ConfigError(f"has no effect on {what} ({request.path})", field=name)
+    if request.manifests and not layout.is_listed:
+        raise DatasetError(
+            f"{request.path}: a folder, beside {request.manifests[0]}; name one folder, or"
+            " manifests only"
+        )
+
+
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Return what a manifest calls its columns, by standard name, from texts as ``path=file``.
+
+    Raises
+    ------
+    ConfigError
+        When a text is not of this form, or there is no such column.
+    """
+    columns = {}
+    for text in texts:
+        ours, _, theirs = map(str.strip, text.partition("="))
+        if not theirs or ours not in COLUMNS:
+            raise ConfigError(
+                f"{text!r} is not as path=file; columns are {', '.join(COLUMNS)}", field="columns"
+            )
+        columns[ours] = theirs
+    return columns
 
 
 def find_noise(folder: Path) -> list[Path]:
@@ -265,7 +331,7 @@ class _NameMatcher:
 
 
 LAYOUTS = (
-    Layout("manifest", _is_manifest, _read_manifest),
+    Layout("manifest", _is_manifest, _read_manifest, is_listed=True),
     Layout("names by a pattern", _is_patterned, _read_patterned),
     Layout("label folders", _is_folder, _read_label_folders),
 )

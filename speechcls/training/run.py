@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ class TrainResult:
 
 
 def train(
-    data: str | os.PathLike[str] | Dataset,
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset,
     settings: TrainSettings | Sections | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
@@ -101,7 +101,7 @@ def train(
 
     Parameters
     ----------
-    data : a folder or manifest, which is read as ``settings`` say, or a data set read before
+    data : a folder, a manifest or several, read as ``settings`` say, or a data set read before
     settings : those that differ from the defaults of the command ``train``, by section, as
         ``{"network": {"arch": "gru", "size": "tiny"}, "training": {"epochs": 10}}``
     out : folder of the model; None: ``models/<data>-<arch>``
@@ -130,7 +130,10 @@ def train(
         settings = TrainSettings.from_sections(settings or {})
     callbacks = callbacks or Callbacks()
     if not isinstance(data, Dataset):
-        data = load_dataset(data, settings.data.pattern, settings.data.noise)
+        named = settings.data
+        data = load_dataset(
+            data, named.pattern, named.noise, named.columns, named.root, named.channel
+        )
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
     check_can_save(place, force)
     on, settings = choose_device(device), _choose_kind(settings)

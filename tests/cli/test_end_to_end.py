@@ -51,7 +51,10 @@ def test_what_training_says_to_type_next_works(home, run):
 
     evaluated = run(*evaluate, "--json", cwd=home.path)
     assert evaluated.code == 0
-    assert evaluated.stderr == "speechcls: model models/tones-gru (named)\n"
+    assert evaluated.stderr.splitlines() == [
+        "speechcls: model models/tones-gru (named)",
+        "speechcls: labels high, low, rise",
+    ]
     scores = json.loads(evaluated.stdout)
     assert evaluated.stdout.count("\n") == 1
     assert scores["accuracy"] > 0.9

@@ -221,9 +221,10 @@ def test_a_value_of_the_wrong_type_is_named(config, name, value, what):
 
 def test_fields_are_replaced_by_name():
     replaced = DataConfig(max_bad=0.5).replaced({"commands": ["yes", "no"], "pattern": "{label}"})
-    assert replaced == DataConfig(("yes", "no"), (), "{label}", None, 0.5)
+    assert replaced == DataConfig(("yes", "no"), (), "{label}", max_bad=0.5)
     assert message_of(DataConfig().replaced, {"colour": 1}) == (
-        "colour: no such setting; there are commands, test_speakers, pattern, noise, max_bad"
+        "colour: no such setting; there are commands, test_speakers, pattern, noise, columns,"
+        " root, channel, segment, max_bad"
     )
 
 

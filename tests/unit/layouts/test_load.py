@@ -183,7 +183,7 @@ def test_the_answer_for_uncertainty_is_no_label(root):
 
 def test_what_is_no_data(root):
     touch(root, "clip.wav", "notes.txt")
-    neither = "neither a folder nor a manifest; name one that ends in .csv, .tsv or .jsonl"
+    neither = "neither a folder nor a manifest; name one that ends in .csv, .tsv, .jsonl"
     assert message_of(root / "clip.wav") == f"{root / 'clip.wav'}: {neither}"
     assert message_of(root / "notes.txt") == f"{root / 'notes.txt'}: {neither}"
     for path in (root / "none", root / "none.csv"):

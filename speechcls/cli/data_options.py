@@ -1,0 +1,150 @@
+"""Options that say how a data set is read, which every command that takes one has."""
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
+
+from speechcls.cli.messages import Messages
+from speechcls.cli.options import DATA, Noise, Pattern, option, split_names
+
+if TYPE_CHECKING:
+    from speechcls.config import DataConfig
+    from speechcls.layouts.examples import Dataset
+
+F = TypeVar("F", bound=Callable[..., Any])
+_N_LISTED = 10
+"""Labels that are named before the others are counted."""
+
+Columns = Annotated[
+    str | None,
+    option(
+        "--columns",
+        help="What a manifest calls its columns, as path=file,label=word.",
+        panel=DATA,
+        metavar="NAMES",
+    ),
+]
+Root = Annotated[
+    Path | None,
+    option(
+        "--root",
+        help="Folder that the paths in a manifest are relative to. [default: its own]",
+        panel=DATA,
+        metavar="DIR",
+        show_default=False,
+    ),
+]
+Channel = Annotated[
+    int | None,
+    option(
+        "--channel",
+        min=1,
+        help="Channel of each recording to use, the first is 1. [default: the mean of all]",
+        panel=DATA,
+    ),
+]
+Segment = Annotated[
+    bool,
+    option(
+        "--segment", help="Take long recordings of several words apart, at the pauses.", panel=DATA
+    ),
+]
+
+
+class DataOptions(NamedTuple):
+    """How a data set is read."""
+
+    pattern: str | None = None
+    noise: Path | None = None
+    columns: str | None = None
+    root: Path | None = None
+    channel: int | None = None
+    segment: bool = False
+
+    def as_settings(self) -> dict[str, Any]:
+        """Return what is given as fields of ``DataConfig``."""
+        columns = tuple(split_names("columns", self.columns))
+        values = {
+            "pattern": self.pattern,
+            "noise": self.noise and str(self.noise),
+            "columns": columns or None,
+            "root": self.root and str(self.root),
+            "channel": self.channel,
+            "segment": self.segment or None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def load(self, data: Sequence[Path], messages: Messages, jobs: int | None = None) -> "Dataset":
+        """Return the data set in a folder or in manifests; print how it was understood."""
+        from speechcls.layouts.load import load_dataset
+
+        columns = split_names("columns", self.columns)
+        dataset = load_dataset(data, self.pattern, self.noise, columns, self.root, self.channel)
+        announce(dataset, messages)
+        return dataset
+
+
+_TYPES = {
+    "pattern": Pattern,
+    "noise": Noise,
+    "columns": Columns,
+    "root": Root,
+    "channel": Channel,
+    "segment": Segment,
+}
+
+
+def with_data_options(command: F) -> F:
+    """Give a command these options in place of its parameter ``reading``, a ``DataOptions``."""
+    signature = inspect.signature(command)
+    made = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=DataOptions._field_defaults[name],
+            annotation=_TYPES[name],
+        )
+        for name in DataOptions._fields
+    ]
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        is_ours = parameter.name == "reading"
+        keyword_only = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        parameters += made if is_ours else [keyword_only]
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> Any:
+        reading = DataOptions(**{name: options.pop(name) for name in DataOptions._fields})
+        return command(*args, reading=reading, **options)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return cast(F, run)
+
+
+def announce(dataset: "Dataset", messages: Messages) -> None:
+    """Print the labels of a data set, and what was understood, so that a wrong reading is seen."""
+    labels = sorted({example.label for example in dataset.examples})
+    shown, n_more = labels[:_N_LISTED], len(labels) - _N_LISTED
+    more = f" and {n_more} more" if n_more > 0 else ""
+    messages.note(f"labels {', '.join(shown)}{more}")
+    for note in dataset.notes:
+        messages.note(note)
+    for warning in dataset.warnings:
+        messages.warn(warning)
+
+
+def data_arguments(config: "DataConfig") -> list[str]:
+    """Return the options that read the data set of a training again."""
+    values = {
+        "--pattern": config.pattern,
+        "--noise": config.noise,
+        "--columns": ",".join(config.columns) or None,
+        "--root": config.root,
+        "--channel": config.channel,
+    }
+    given = [(name, str(value)) for name, value in values.items() if value is not None]
+    return [*itertools.chain(*given), *(["--segment"] if config.segment else [])]
