@@ -1,5 +1,6 @@
 """The faults of a data set, found before anything is trained on it."""
 
+import dataclasses
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from speechcls.data.fingerprint import fingerprint
 from speechcls.data.splits import assign_splits, split_of_digests
 from speechcls.data_quality.duplicates import Sound, find_copies
 from speechcls.data_quality.findings import BAD, KINDS, CheckResult, Finding
+from speechcls.data_quality.giveaways import FileTraits, file_traits, find_giveaways
 from speechcls.data_quality.label_errors import find_label_errors
 from speechcls.data_quality.signal import Levels, faults_of, measure
 from speechcls.errors import AudioError, DatasetError, EmptyError
@@ -43,6 +45,7 @@ class _Measured:
 
     levels: Levels
     sound: Sound
+    traits: FileTraits
     probabilities: Probabilities | None = None
     """(n_labels,) of the model, where there is one."""
 
@@ -94,6 +97,7 @@ def check(
     notes, refusals, findings = list[str](), list[str](), _find_unreadable(outcomes)
     if measured:
         findings += _by_level(examples, measured)
+        notes += _giveaways(examples, measured)
         if classifier:
             label_errors = _find_label_errors(examples, measured, classifier)
             findings, notes = findings + label_errors.findings, notes + label_errors.notes
@@ -137,12 +141,13 @@ def _measure_all(
         samples = to_float(pcm)
         sound = Sound(digest_of(pcm), fingerprint(samples, rate))
         windows = [classifier.window(samples).samples] if classifier else []
-        return _Measured(measure(frames, own_rate), sound), windows
+        traits = file_traits(example.path)
+        return _Measured(measure(frames, own_rate), sound, traits), windows
 
     classifiers = [classifier] if classifier else []
     outcomes = classify_examples(classifiers, examples, choose, jobs, _BATCH_SIZE, on_clip)
     return [
-        _Measured(outcome.kept.levels, outcome.kept.sound, *outcome.probabilities)
+        dataclasses.replace(outcome.kept, probabilities=next(iter(outcome.probabilities), None))
         if isinstance(outcome, Classified)
         else outcome
         for outcome in outcomes
@@ -176,6 +181,22 @@ def _by_level(examples: Sequence[Example], measured: Mapping[int, _Measured]) ->
     ]
     low_is_bad = ("short", "silent")
     return sorted(findings, key=lambda f: f.value if f.kind in low_is_bad else -abs(f.value))
+
+
+def _giveaways(examples: Sequence[Example], measured: Mapping[int, _Measured]) -> list[str]:
+    """Return a line for each trait of the recordings that tells labels apart."""
+    words = {i: one for i, one in measured.items() if examples[i].label != SILENCE}
+    levels, traits = [one.levels for one in words.values()], [one.traits for one in words.values()]
+    return find_giveaways(
+        [examples[i].label for i in words],
+        {
+            "the sample rate": [f"{each.sample_rate} Hz" for each in levels],
+            "the number of channels": [f"{each.n_channels} ch" for each in levels],
+            "the format": [each.codec for each in traits],
+            "the recording device or program": [each.device for each in traits],
+        },
+        [each.loudest_db for each in levels],
+    )
 
 
 def _find_label_errors(

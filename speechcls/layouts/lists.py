@@ -40,13 +40,14 @@ def apply_split_lists(dataset: Dataset, lists: dict[Path, str]) -> Dataset:
         return dataset
     find = _ClipFinder(dataset)
     split_of: dict[int, str] = {}
-    warnings = []
+    notes, warnings = list[str](), list[str]()
     for path, split in lists.items():
         lines = [line.strip() for line in _read_lines(path) if line.strip()]
-        unmatched = []
+        unmatched, n_named = list[str](), 0
         for line in lines:
             clips = find(line)
             split_of |= dict.fromkeys(clips, split)
+            n_named += len(clips)
             if not clips:
                 unmatched.append(line)
         if not lines:
@@ -61,13 +62,16 @@ def apply_split_lists(dataset: Dataset, lists: dict[Path, str]) -> Dataset:
             warnings.append(
                 f"{path}: {len(unmatched)} of {len(lines)} lines name no clip, {unmatched[0]} first"
             )
+        if n_named:
+            notes.append(f"{path}: names {n_named} clips for {split}")
+    warnings = dataset.warnings + warnings
     if not split_of:
-        return replace(dataset, warnings=dataset.warnings + warnings)
+        return replace(dataset, warnings=warnings)
     examples = [
         replace(example, split=split_of.get(i, example.split or "train"))
         for i, example in enumerate(dataset.examples)
     ]
-    return replace(dataset, examples=examples, warnings=dataset.warnings + warnings)
+    return replace(dataset, examples=examples, notes=dataset.notes + notes, warnings=warnings)
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -282,7 +282,7 @@ def test_a_pipe_among_the_recordings_is_told_and_not_waited_for(data):
     os.mkfifo(data / "no" / "pipe.wav")
     dataset = load_dataset(data)
     assert len(dataset.examples) == 24
-    assert dataset.problems == [f"{data}/no/pipe.wav: a pipe, not a recording; remove it"]
+    assert dataset.problems == [f"{data}/no/pipe.wav: a pipe, not a recording; move it elsewhere"]
 
 
 def test_two_words_need_more_likeness_than_two_takes(data, write_wav, monkeypatch):
