@@ -64,7 +64,7 @@ def load_calibration(artifact: Artifact) -> Calibration | None:
         return calibration
     except (ValueError, TypeError, AttributeError, ConfigError) as error:
         raise ArtifactError(
-            f"{path}: damaged or of another model ({error}); calibrate again or delete it"
+            f"{path}: damaged or of another model ({error}); calibrate again"
         ) from error
 
 

@@ -197,7 +197,7 @@ def _check_words(words: Sequence[str], out: Path) -> None:
         seen[key] = word
         folder = out / word
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"{folder}: exists already; choose another path or delete it")
+            raise ConfigError(f"{folder}: exists already; choose another path")
 
 
 def _make_clip(samples: Samples, rate: int, rng: random.Random) -> PCM:

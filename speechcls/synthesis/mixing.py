@@ -217,7 +217,7 @@ def write_mix(
     """
     rate = store.sample_rate
     if (out / RECORDING).exists():
-        raise DatasetError(f"{out / RECORDING}: exists; remove it or choose another path")
+        raise DatasetError(f"{out / RECORDING}: exists; choose another path")
     generator = np.random.default_rng(settings.seed)
     clips = _draw(chosen.words, settings.words_per_minute * settings.minutes, generator)
     is_word = [True] * len(clips)

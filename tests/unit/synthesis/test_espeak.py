@@ -360,7 +360,7 @@ def test_a_folder_with_clips_is_left_as_it_is(tmp_path):
     (tmp_path / "no" / "mine.wav").write_bytes(b"precious")
     with pytest.raises(ConfigError) as caught:
         synthesise(["yes", "no"], tmp_path, per_word=1)
-    expected = f"{tmp_path / 'no'}: exists already; choose another path or delete it"
+    expected = f"{tmp_path / 'no'}: exists already; choose another path"
     assert str(caught.value) == expected
     assert read_folder(tmp_path) == {"no/mine.wav": b"precious"}
 
