@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all, and CSV and JSON as bytes."""
+"""Files and folders written whole or not at all, the cache folder, and CSV and JSON as bytes."""
 
 import csv
 import io
@@ -14,10 +14,20 @@ from typing import Any, BinaryIO, Protocol, TextIO
 
 _UNSAFE_NAME = re.compile(r'[/\\:*?"<>|]|^[\s.]|[\s.]$|^$')
 _LONGEST_NAME = 200  # bytes; some of the 255 that file systems allow are left for what is added
+CACHE_VARIABLE = "SPEECHCLS_CACHE"
 
 
 class _Writable(Protocol):
     def write(self, text: str, /) -> object: ...
+
+
+def cache_folder() -> Path:
+    """Return where the stores are: ``$SPEECHCLS_CACHE``, else the user's cache folder."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    import platformdirs
+
+    return platformdirs.user_cache_path("speechcls", appauthor=False)
 
 
 @contextmanager
