@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from speechcls.errors import DatasetError
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
 from speechcls.layouts.examples import Dataset, Example, find_recordings, may_hold_clips
-from speechcls.layouts.manifest import MANIFEST_SUFFIXES, read_manifest
+from speechcls.layouts.manifest import MANIFEST_SUFFIXES, read_manifests
 
 _SPLIT_LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
 _FIELDS = ("label", "speaker", "take", "_")
@@ -149,7 +149,7 @@ def _is_folder(request: DatasetRequest) -> bool:
 
 
 def _read_manifest(request: DatasetRequest) -> Dataset:
-    return read_manifest(request.path)
+    return read_manifests([request.path])
 
 
 def _read_patterned(request: DatasetRequest) -> Dataset:
