@@ -1,6 +1,7 @@
 """Where the recordings of a manifest are: one folder for all of its rows, found by looking."""
 
 import os
+import random
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,9 @@ _WORDS = frozenset({"audio", "audios", "clip", "clips", "wav", "wavs", "wave", "
 """Parts of the names of further folders that are tried, as of ``FSDKaggle2018.audio_train``."""
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg")
 """What a name without ending may stand for, by preference."""
+
+
+_N_SAMPLE = 5000
 
 
 @dataclass
@@ -76,39 +80,48 @@ def locate(
     """
     folders = Folders()
     bases = list(_bases(folders, anchors, split, prefer))
-    best = Located([], anchors[0])
+    best = _Candidate(bases[0], [None] * len(names))
     for base in bases:
-        found = [folders.find(base, name) for name in names]
-        best = _better(best, found, base)
-        if folds and best.n_found < len(names):
-            in_folds = [
-                folders.find(f"{base}/fold{fold}", name)
-                for fold, name in zip(folds, names, strict=True)
-            ]
-            best = _better(best, in_folds, base)
-        if best.n_found == len(names):
-            break
-    best.looked_in = [Path(base) for base in bases]
-    if best.n_found < len(names) and not any(
-        path and _is_absolute(name) for path, name in zip(best.paths, names, strict=True)
-    ):
-        for anchor in anchors:
-            found, stripped = _find_without_leading(folders, anchor.as_posix(), names)
-            best = _better(best, found, anchor.as_posix(), stripped)
+        for in_folds in (False, True) if folds else (False,):
+
+            def find(i: int, base: str = base, in_folds: bool = in_folds) -> str | None:
+                place = f"{base}/fold{folds[i]}" if folds and in_folds else base
+                return folders.find(place, names[i])
+
+            if best.n_found < len(names) and any(map(find, _sample(range(len(names))))):
+                best = max(
+                    (best, _Candidate(base, [find(i) for i in range(len(names))])),
+                    key=lambda candidate: candidate.n_found,
+                )
+    is_here = any(path and _is_absolute(n) for path, n in zip(best.paths, names, strict=True))
+    if best.n_found < len(names) and not is_here:
+        others = [_find_without_leading(folders, each.as_posix(), names) for each in anchors]
+        best = max((best, *others), key=lambda candidate: candidate.n_found)
     # What a listing does not have may still be there: folders that may be opened and not listed,
     # and file systems that take YES for yes.
-    best.paths = [
-        path or _existing(best.base, name) for path, name in zip(best.paths, names, strict=True)
+    paths = [
+        Path(path) if path else _existing(Path(best.base), name)
+        for path, name in zip(best.paths, names, strict=True)
     ]
-    return best
+    return Located(paths, Path(best.base), best.stripped, [Path(base) for base in bases])
 
 
-def _better(best: Located, found: list[str | None], base: str, stripped: str = "") -> Located:
-    """Return what was found, if that is more than ``best``."""
-    if best.paths and sum(path is not None for path in found) <= best.n_found:
-        return best
-    paths = [None if path is None else Path(path) for path in found]
-    return Located(paths, Path(base), stripped, best.looked_in)
+@dataclass
+class _Candidate:
+    """What is found below one folder; fields as those of ``Located``."""
+
+    base: str
+    paths: list[str | None]
+    stripped: str = ""
+
+    @property
+    def n_found(self) -> int:
+        return len(self.paths) - self.paths.count(None)
+
+
+def _sample(rows: Sequence[int]) -> Sequence[int]:
+    """Return the rows that are tried before all are."""
+    return random.Random(0).sample(rows, min(len(rows), _N_SAMPLE))
 
 
 def _bases(
@@ -132,32 +145,28 @@ def _bases(
         yield from (*below, place) if prefer else (place, *below)
 
 
-def _find_without_leading(
-    folders: "Folders", base: str, names: Sequence[str]
-) -> tuple[list[str | None], str]:
+def _find_without_leading(folders: "Folders", base: str, names: Sequence[str]) -> _Candidate:
     """Return the recordings below ``base`` after leading folders of their names are left out.
 
     As few as possible are left out; names that begin alike lose the same ones, and two names never
     become one.
-
-    Returns
-    -------
-    the recording of each name, and the leading folders that one of them lost
     """
-    parts = [name.replace("\\", "/").split("/") for name in names]
+    parts = [tuple(name.replace("\\", "/").split("/")) for name in names]
     found: list[str | None] = [None] * len(names)
     example, pending = "", list(range(len(names)))
+
+    def hits_of(rows: Sequence[int], depth: int) -> dict[int, str]:
+        below = (i for i in rows if len(parts[i]) > depth)
+        paths = {i: folders.find(base, "/".join(parts[i][depth:]), is_below=True) for i in below}
+        return {i: path for i, path in paths.items() if path}
+
     while pending:
+        sample = _sample(pending)
         best: dict[int, str] = {}
         best_depth = 0
-        for depth in range(1, max(len(parts[i]) for i in pending)):
-            hits = {
-                i: path
-                for i in pending
-                if len(parts[i]) > depth
-                and (path := folders.find(base, "/".join(parts[i][depth:]), is_below=True))
-            }
-            are_distinct = len({*hits.values()}) == len({names[i] for i in hits})
+        for depth in range(1, max(len(parts[i]) for i in sample)):
+            hits = hits_of(pending, depth) if hits_of(sample, depth) else {}
+            are_distinct = len({*hits.values()}) == len({parts[i] for i in hits})
             if len(hits) > len(best) and are_distinct:
                 best, best_depth = hits, depth
         if not best:
@@ -165,9 +174,9 @@ def _find_without_leading(
         for i, path in best.items():
             found[i] = path
         example = example or "/".join(parts[min(best)][:best_depth]) + "/"
-        stripped = {tuple(parts[i][:best_depth]) for i in best}
-        pending = [i for i in pending if tuple(parts[i][:best_depth]) not in stripped]
-    return found, example
+        stripped = {parts[i][:best_depth] for i in best}
+        pending = [i for i in pending if parts[i][:best_depth] not in stripped]
+    return _Candidate(base, found, example)
 
 
 def _is_absolute(name: str) -> bool:
