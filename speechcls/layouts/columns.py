@@ -75,17 +75,20 @@ def check_fields(chosen: Mapping[str, str]) -> dict[str, str]:
     return fields
 
 
-def match_columns(table: Table, chosen: Mapping[str, str]) -> Columns:
+def match_columns(
+    table: Table, chosen: Mapping[str, str], needed: Sequence[str] = ("path", "label")
+) -> Columns:
     """Return the columns of a table that are read.
 
     Parameters
     ----------
     chosen : what the table calls some of them; an empty name: that is not in the table
+    needed : what there must be
 
     Raises
     ------
     DatasetError
-        When a chosen one is not there, or none is the path or the label; it lists those there are.
+        When a chosen one or one that is needed is not there; it lists those there are.
     """
     chosen = check_fields(chosen)
     found: dict[str, Column] = {}
@@ -103,9 +106,11 @@ def match_columns(table: Table, chosen: Mapping[str, str]) -> Columns:
                 found[field] = column
     if "label" not in chosen and "label" not in found:
         found |= _text_column(table, keys, found)
-    if missing := [field for field in ("path", "label") if field not in found]:
+    if missing := [field for field in needed if field not in found]:
         raise _missing_columns(table, missing)
-    if _key(found["path"].name) == "slicefilename":  # their times are those in a longer recording
+    if (
+        "path" in found and _key(found["path"].name) == "slicefilename"
+    ):  # their times are those in a longer recording
         for field in {*_SECONDS} - {*chosen}:
             found.pop(field, None)
     return found

@@ -123,6 +123,8 @@ def _add(
     notes = (describe_columns(table, columns), fold_note, _describe_place(table, located, anchors))
     dataset.notes += [*table.notes, *filter(None, notes)]
     dataset.problems += table.problems
+    if located.base.is_absolute() == dataset.root.is_absolute():
+        dataset.root = Path(os.path.commonpath([dataset.root, located.base]))
     for i, row in enumerate(table.rows):
         where, path = table.where(i), located.paths[i]
         label = label_of(row, columns["label"], where)

@@ -19,8 +19,6 @@ _WORDS = frozenset({"audio", "audios", "clip", "clips", "wav", "wavs", "wave", "
 """Parts of the names of further folders that are tried, as of ``FSDKaggle2018.audio_train``."""
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg")
 """What a name without ending may stand for, by preference."""
-
-
 _N_SAMPLE = 5000
 
 
