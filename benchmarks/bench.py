@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from speechcls.config import FeatureConfig, NetworkConfig
-from speechcls.data.cache import CACHE_VARIABLE
+from speechcls.files import CACHE_VARIABLE
 
 SPEECHCLS = str(Path(sys.executable).with_name("speechcls"))
 N_STARTS = 11

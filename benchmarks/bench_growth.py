@@ -23,7 +23,7 @@ import soundfile
 from rich.console import Console
 from rich.table import Table
 
-from speechcls.data.cache import CACHE_VARIABLE
+from speechcls.files import CACHE_VARIABLE
 from speechcls.parallel import default_jobs
 
 SIZES = 1_000, 10_000, 100_000

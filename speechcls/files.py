@@ -1,5 +1,6 @@
-"""Files and folders written whole or not at all, and CSV and JSON as bytes."""
+"""Files written whole or not at all, text in any encoding of Unicode, and CSV and JSON as bytes."""
 
+import codecs
 import csv
 import io
 import json
@@ -14,10 +15,60 @@ from typing import Any, BinaryIO, Protocol, TextIO
 
 _UNSAFE_NAME = re.compile(r'[/\\:*?"<>|]|^[\s.]|[\s.]$|^$')
 _LONGEST_NAME = 200  # bytes; some of the 255 that file systems allow are left for what is added
+CACHE_VARIABLE = "SPEECHCLS_CACHE"
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins like the one of UTF-16
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""What a text file may begin with, and the encoding that this names."""
 
 
 class _Writable(Protocol):
     def write(self, text: str, /) -> object: ...
+
+
+def cache_folder() -> Path:
+    """Return where the stores are: ``$SPEECHCLS_CACHE``, else the user's cache folder."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    import platformdirs
+
+    return platformdirs.user_cache_path("speechcls", appauthor=False)
+
+
+def read_text(path: Path, n_bytes: int | None = None, fallback: str | None = None) -> str:
+    """Return a file as text: in the encoding that its first bytes name, else in UTF-8.
+
+    Parameters
+    ----------
+    n_bytes : read so many at most; a line that is cut is left out
+    fallback : encoding of text that is not UTF-8; None: that is an error
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    UnicodeDecodeError
+        When it is in another encoding.
+    """
+    with path.open("rb") as file:
+        content = file.read(-1 if n_bytes is None else n_bytes)
+        is_cut = n_bytes is not None and bool(file.read(1))
+    mark, encoding = next((m for m in _MARKS if content.startswith(m[0])), (b"", "utf-8"))
+
+    def decode(encoding: str) -> str:
+        return codecs.getincrementaldecoder(encoding)().decode(content[len(mark) :], not is_cut)
+
+    try:
+        text = decode(encoding)
+    except UnicodeDecodeError:
+        if mark or fallback is None:
+            raise
+        text = decode(fallback)
+    return text[: text.rfind("\n") + 1] if is_cut else text
 
 
 @contextmanager

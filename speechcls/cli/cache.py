@@ -42,7 +42,8 @@ def cache(
         raise ConfigError(f"no {action!r}; there are {', '.join(_ACTIONS)}", field="action")
     if action == "clear":
         refuse(ctx, ["as_json"], "with clear")
-    from speechcls.data.cache import cache_folder, find_stores, remove_store
+    from speechcls.data.cache import find_stores, remove_store
+    from speechcls.files import cache_folder
 
     messages = Messages(quiet, verbose)
     stores = find_stores()

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
@@ -127,10 +128,14 @@ def with_data_options(command: F) -> F:
 
 def announce(dataset: "Dataset", messages: Messages) -> None:
     """Print the labels of a data set, and what was understood, so that a wrong reading is seen."""
+    from speechcls.layouts.examples import SPLITS
+
     labels = sorted({example.label for example in dataset.examples})
     shown, n_more = labels[:_N_LISTED], len(labels) - _N_LISTED
     more = f" and {n_more} more" if n_more > 0 else ""
-    messages.note(f"labels {', '.join(shown)}{more}")
+    splits = Counter(example.split for example in dataset.examples if example.split)
+    given = ", ".join(f"{splits[name]} {name}" for name in SPLITS if splits[name])
+    messages.note(f"labels {', '.join(shown)}{more}{f'; as split: {given}' if given else ''}")
     for note in dataset.notes:
         messages.note(note)
     for warning in dataset.warnings:

@@ -35,7 +35,7 @@ def evaluate_stream(
     from speechcls.runtime.stream import PosteriorStream
 
     artifact = load_artifact(find_model(model, messages))
-    words = read_truth(truth)
+    words = read_truth(truth, on_skip=messages.warn)
     stream = PosteriorStream(artifact)
     thresholds = choose_thresholds(artifact, threshold)
     with (

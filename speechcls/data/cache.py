@@ -1,8 +1,7 @@
-"""The cache folder and the clip stores in it: where they are, how large, and how to remove them."""
+"""The clip stores in the cache folder: where they are, how large, and how to remove them."""
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechcls.errors import DatasetError, reason_of
+from speechcls.files import CACHE_VARIABLE, cache_folder
 
-CACHE_VARIABLE = "SPEECHCLS_CACHE"
 INDEX, SAMPLES, LOCK = "index.jsonl", "samples.pcm", "lock"
 """The files of a store."""
 
@@ -28,15 +27,6 @@ class StoreInfo:
     n_bytes: int
     last_used: float
     """Seconds since 1970."""
-
-
-def cache_folder() -> Path:
-    """Return where the stores are: ``$SPEECHCLS_CACHE``, else the user's cache folder."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
-    import platformdirs
-
-    return platformdirs.user_cache_path("speechcls", appauthor=False)
 
 
 def store_path(source: Path, sample_rate: int) -> Path:

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from speechcls.audio.samples import PCM, fit_length
-from speechcls.data.cache import INDEX, LOCK, SAMPLES, cache_folder, reporting_os_errors, store_path
+from speechcls.data.cache import INDEX, LOCK, SAMPLES, reporting_os_errors, store_path
 from speechcls.data.clips import ClipStore, digest_of, read_example
 from speechcls.errors import AudioError, DatasetError
+from speechcls.files import cache_folder
 from speechcls.layouts.examples import Example
 
 _FORMAT_VERSION = 1

@@ -1,16 +1,21 @@
-"""Annotated words of a recording, as Audacity labels or CSV."""
+"""Annotated words of a recording, as label tracks of Audacity or CSV."""
 
-import csv
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechcls.errors import DatasetError, reason_of
-from speechcls.files import write_atomic, write_csv
+from speechcls.files import read_text, write_atomic, write_csv
+from speechcls.labels import speaker_of
+from speechcls.layouts.columns import as_number, match_columns, text_of
+from speechcls.layouts.examples import Example
+from speechcls.layouts.names import clean_label
+from speechcls.layouts.tables import read_table
 
 LABELS, TABLE = "truth.txt", "truth.csv"
 _COLUMNS = ("start_s", "end_s", "label", "path", "speaker")
+_TRACK_ENDINGS = (".txt", "_labels.txt", "-labels.txt", ".labels.txt", " labels.txt", "_label.txt")
+"""What the name of a recording's label track ends in, after that of the recording."""
 
 
 @dataclass(frozen=True)
@@ -31,59 +36,137 @@ class Word:
         return (self.start_s + self.end_s) / 2
 
 
-def read_truth(path: Path) -> list[Word]:
+def _refuse(message: str) -> None:
+    raise DatasetError(message)
+
+
+def read_truth(path: Path, on_skip: Callable[[str], None] = _refuse) -> list[Word]:
     """Return the words that a file names, in order of their start.
 
-    It is a CSV with columns ``start_s,end_s,label`` (and optionally ``path,speaker``), or labels as
-    Audacity exports them: start, end and label of each, separated by tabs.
+    It is a CSV with columns ``start_s,end_s,label`` (and optionally ``path,speaker``), or a label
+    track as Audacity exports it: start, end and label of each, separated by tabs or blanks. Seconds
+    may have a decimal comma.
+
+    Parameters
+    ----------
+    on_skip : called with a line for each label that is empty; by default that is an error
 
     Raises
     ------
     DatasetError
         When it is missing or in another format.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _table_rows(path, file) if path.suffix.lower() == ".csv" else _label_rows(file)
-            words = [_as_word(f"{path}:{number}", row) for number, row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"{path}: cannot read the annotations ({reason_of(error)}); give Audacity's labels"
-            " or a CSV"
-        ) from error
+    is_table = path.suffix.lower() in (".csv", ".tsv")
+    words = list(_table_words(path, on_skip) if is_table else _track_words(path, on_skip))
     if not words:
         raise DatasetError(f"{path}: contains no words; give a line for each: start, end, label")
     return sorted(words, key=lambda word: word.start_s)
 
 
-def _table_rows(path: Path, file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.DictReader(file)
-    if missing := [name for name in _COLUMNS[:3] if name not in (reader.fieldnames or [])]:
+def _table_words(path: Path, on_skip: Callable[[str], None]) -> Iterator[Word]:
+    table = read_table(path)
+    columns = match_columns(table, {}, needed=())
+    if missing := [name for name in _COLUMNS[:3] if name.removesuffix("_s") not in columns]:
         raise DatasetError(
-            f"{path}:1: no column {' and '.join(missing)}; the first line names the columns:"
-            f" {','.join(_COLUMNS)} (the last two may be left out)"
+            f"{table.header}: no column {' and '.join(missing)}; it has {', '.join(table.columns)};"
+            f" name them {','.join(_COLUMNS)} in the first line (the last two may be left out)"
         )
-    for row in reader:
-        yield reader.line_num, [row.get(name) or "" for name in _COLUMNS]
+    for i, row in enumerate(table.rows):
+        cells = [text_of(row, columns[field]) for field in ("start", "end", "label")]
+        others = [text_of(row, columns.get(field)) for field in ("path", "speaker")]
+        if word := _as_word(table.where(i), cells, ",".join(cells), on_skip):
+            yield Word(word.start_s, word.end_s, word.label, *others)
 
 
-def _label_rows(file: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(file, start=1):
+def _track_words(path: Path, on_skip: Callable[[str], None]) -> Iterator[Word]:
+    try:
+        text = read_text(path, fallback="cp1252")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"{path}: cannot read the annotations ({reason_of(error)}); give Audacity's labels"
+            " or a CSV"
+        ) from error
+    for number, line in enumerate(text.split("\n"), start=1):
         # A line that begins with a backslash gives the frequencies of the label above it.
         if line.strip() and not line.startswith("\\"):
-            yield number, line.rstrip("\r\n").split("\t")[:3]
+            word = _as_word(f"{path}:{number}", _cells_of(line), line.strip("\r\n"), on_skip)
+            if word:
+                yield word
 
 
-def _as_word(where: str, row: list[str]) -> Word:
-    try:
-        start_s, end_s, label = float(row[0]), float(row[1]), row[2].strip()
-    except (ValueError, IndexError):
-        start_s, end_s, label = math.nan, math.nan, ""
-    if not (0 <= start_s <= end_s < math.inf and label):
+def _cells_of(line: str) -> list[str]:
+    """Return start, end and label of a line, which blanks may separate in place of tabs."""
+    cells = line.strip("\r\n").split("\t")[:3]
+    if len(cells) == 1 or as_number(cells[0].strip()) is None:
+        cells = line.strip().split(None, 2)
+    return [*cells, ""] if len(cells) == 2 else cells
+
+
+def _as_word(
+    where: str, cells: Sequence[str], line: str, on_skip: Callable[[str], None]
+) -> Word | None:
+    """Return a word; None where its label is empty, which ``on_skip`` is told."""
+    start_s, end_s = ([as_number(cell.strip()) for cell in cells[:2]] + [None, None])[:2]
+    if start_s is None or end_s is None or not 0 <= start_s <= end_s or len(cells) < 3:
         raise DatasetError(
-            f"{where}: not start, end (seconds) and label of a word; correct the line"
+            f"{where}: {line[:80]!r} is not start, end (seconds) and label of a word; correct the"
+            " line"
         )
-    return Word(start_s, end_s, label, *row[3:])
+    if not (label := clean_label(cells[2])):
+        on_skip(f"{where}: {line[:80]!r} has no label, which is left out; name the word")
+        return None
+    return Word(start_s, end_s, label)
+
+
+def find_track(recording: Path) -> Path | None:
+    """Return the label track beside a recording, as ``rec.txt`` of ``rec.wav``; None without one.
+
+    A text whose first line is not a label, as a transcript, is none.
+    """
+    for ending in _TRACK_ENDINGS:
+        path = recording.with_name(recording.stem + ending)
+        try:
+            text = read_text(path, 2**16, fallback="cp1252") if path.is_file() else ""
+        except (OSError, UnicodeDecodeError):  # of another kind
+            continue
+        lines = text.split("\n")
+        first = next((line for line in lines if line.strip() and line[0] != "\\"), "")
+        times = _cells_of(first)[:2]
+        # Numbers may be read aloud as well: between blanks, times have decimals.
+        are_times = "\t" in first or all("." in time or "," in time for time in times)
+        if are_times and len(times) == 2 and None not in map(as_number, times):
+            return path
+    return None
+
+
+def examples_of_track(
+    recording: Path, on_skip: Callable[[str], None] = _refuse
+) -> list[Example] | None:
+    """Return a clip for each label of the track beside a recording; None where there is no track.
+
+    Parameters
+    ----------
+    on_skip : called with a line for each label that is empty, or that marks a point and no clip; by
+        default that is an error
+
+    Raises
+    ------
+    DatasetError
+        When a line of the track cannot be understood.
+    """
+    if (track := find_track(recording)) is None:
+        return None
+    examples = []
+    for word in read_truth(track, on_skip):
+        if word.end_s > word.start_s:
+            speaker = speaker_of(recording.name)
+            examples.append(Example(recording, word.label, speaker, None, word.start_s, word.end_s))
+        else:
+            on_skip(
+                f"{track}: {word.label} at {word.start_s:g} s marks a point and no clip, which is"
+                " left out; select the whole word in Audacity and label that"
+            )
+    return examples
 
 
 def write_truth(words: Sequence[Word], folder: Path) -> None:

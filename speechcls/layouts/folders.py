@@ -247,7 +247,7 @@ def _label_evidence(names: set[str], clips: Sequence[Clip], level: int) -> int:
     words = {name.casefold() for name in names}
     is_digits = all(len(word) == 1 and word.isdecimal() for word in words)
     is_words = len(words & COMMON_WORDS) >= _GRID_RATIO * len(words) or is_digits
-    n_identifiers = sum(bool(_IDENTIFIER.fullmatch(name)) for name in names)
+    n_identifiers = sum(map(looks_like_identifier, names))
     is_identifiers = n_identifiers >= _MOST * len(names) and not is_digits
     in_splits = defaultdict(set)
     for clip in clips:
@@ -256,6 +256,11 @@ def _label_evidence(names: set[str], clips: Sequence[Clip], level: int) -> int:
     sets = list(in_splits.values())
     is_apart = len(sets) > 1 and sum(map(len, sets)) == len(set().union(*sets))
     return is_words - is_identifiers - is_apart
+
+
+def looks_like_identifier(name: str) -> bool:
+    """Return whether a folder's name is that of a speaker, a session or a fold, not of a word."""
+    return bool(_IDENTIFIER.fullmatch(name)) and not (len(name) == 1 and name.isdecimal())
 
 
 def _note_twins(names: Iterable[str]) -> list[str]:

@@ -63,7 +63,8 @@ def apply_split_lists(dataset: Dataset, lists: dict[Path, str]) -> Dataset:
                 f"{path}: {len(unmatched)} of {len(lines)} lines name no clip, {unmatched[0]} first"
             )
         if n_named:
-            notes.append(f"{path}: names {n_named} clips for {split}")
+            named = "1 clip" if n_named == 1 else f"{n_named} clips"
+            notes.append(f"{path}: names {named} for {split}")
     warnings = dataset.warnings + warnings
     if not split_of:
         return replace(dataset, warnings=warnings)

@@ -5,22 +5,37 @@ before "label folders", which accepts every folder.
 """
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from speechcls.audio.decode import SUFFIXES
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
+from speechcls.layouts.annotations import examples_of_track, find_track
 from speechcls.layouts.examples import Dataset, Example, find_recordings, may_hold_clips
-from speechcls.layouts.folders import NOT_IN_A_FOLDER, Clip, describe_folders
+from speechcls.layouts.folders import (
+    NOT_IN_A_FOLDER,
+    Clip,
+    describe_folders,
+    looks_like_identifier,
+)
 from speechcls.layouts.lists import apply_split_lists, find_split_lists
-from speechcls.layouts.manifest import COLUMNS, MANIFEST_SUFFIXES, read_manifest
-from speechcls.layouts.names import clean_label, split_of_name
+from speechcls.layouts.manifest import (
+    MANIFEST_SUFFIXES,
+    find_manifests,
+    is_kaldi,
+    read_kaldi,
+    read_manifests,
+)
+from speechcls.layouts.names import NameMatcher, clean_label, parse_columns, split_of_name
 
-_FIELDS = ("label", "speaker", "split", "take", "_")
 _LAYOUT_HELP = NOT_IN_A_FOLDER.partition(";")[2]
+
+
+_Recordings = list[tuple[Path, tuple[str, ...]]]
+"""Each recording, and the folders between the root and it."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +60,6 @@ class Layout:
     name: str
     recognises: Callable[[DatasetRequest], bool]
     read: Callable[[DatasetRequest], Dataset]
-    is_listed: bool = False
-    """Whether a list names the clips: then names of columns have an effect, and a pattern none."""
 
 
 def as_dataset(data: Dataset | str | os.PathLike[str]) -> Dataset:
@@ -121,11 +134,10 @@ def _choose_layout(request: DatasetRequest) -> "Layout":
     if layout is None:
         raise DatasetError(
             f"{request.path}: neither a folder nor a manifest; name one that ends in"
-            f" {', '.join(MANIFEST_SUFFIXES)}"
+            " .csv, .tsv, .jsonl, .json or .parquet"
             if request.path.exists()
             else f"{request.path}: no such folder or manifest; check the path"
         )
-    _refuse_unused(request, layout)
     return layout
 
 
@@ -139,38 +151,16 @@ def _check_clips(dataset: Dataset) -> None:
         raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
 
 
-def _refuse_unused(request: DatasetRequest, layout: "Layout") -> None:
-    """Refuse arguments without effect in this layout."""
-    of_manifests = {"columns": request.columns, "root": request.root}
-    unused = {"pattern": request.pattern} if layout.is_listed else of_manifests
-    for name, value in unused.items():
-        if value:
-            what = "a manifest" if layout.is_listed else "a folder that no manifest describes"
+def _refuse_unused(request: DatasetRequest, what: str, *names: str) -> None:
+    """Refuse the arguments ``names``, which have no effect on ``what`` the request names."""
+    for name in names:
+        if getattr(request, name):
             raise ConfigError(f"has no effect on {what} ({request.path})", field=name)
-    if request.manifests and not layout.is_listed:
+    if request.manifests and not request.path.is_file():
         raise DatasetError(
             f"{request.path}: a folder, beside {request.manifests[0]}; name one folder, or"
             " manifests only"
         )
-
-
-def parse_columns(texts: Sequence[str]) -> dict[str, str]:
-    """Return what a manifest calls its columns, by standard name, from texts as ``path=file``.
-
-    Raises
-    ------
-    ConfigError
-        When a text is not of this form, or there is no such column.
-    """
-    columns = {}
-    for text in texts:
-        ours, _, theirs = map(str.strip, text.partition("="))
-        if not theirs or ours not in COLUMNS:
-            raise ConfigError(
-                f"{text!r} is not as path=file; columns are {', '.join(COLUMNS)}", field="columns"
-            )
-        columns[ours] = theirs
-    return columns
 
 
 def find_noise(folder: Path) -> list[Path]:
@@ -204,13 +194,38 @@ def _is_folder(request: DatasetRequest) -> bool:
     return request.path.is_dir()
 
 
+def _is_kaldi(request: DatasetRequest) -> bool:
+    return is_kaldi(request.path)
+
+
+def _is_labelled_recording(request: DatasetRequest) -> bool:
+    return request.path.suffix.lower() in SUFFIXES and find_track(request.path) is not None
+
+
 def _read_manifest(request: DatasetRequest) -> Dataset:
-    return read_manifest(request.path)
+    """Return the clips that manifests name."""
+    _refuse_unused(request, "a manifest", "pattern")
+    return read_manifests([request.path, *request.manifests], request.columns, request.root)
+
+
+def _read_kaldi(request: DatasetRequest) -> Dataset:
+    """Return the clips of a folder with Kaldi's lists."""
+    _refuse_unused(request, "a Kaldi folder", "columns", "root")
+    return read_kaldi(request.path)
+
+
+def _read_labelled_recording(request: DatasetRequest) -> Dataset:
+    """Return the labels of one recording's label track as clips."""
+    _refuse_unused(request, "a recording", "pattern", "columns", "root")
+    dataset = Dataset(request.path.parent, manifest=find_track(request.path))
+    _take_tracks(dataset, [(request.path, ())])
+    return dataset
 
 
 def _read_patterned(request: DatasetRequest) -> Dataset:
     """Return the clips whose names match the pattern; a label folder serves where it has none."""
-    match_name = _NameMatcher(str(request.pattern))
+    _refuse_unused(request, "a folder that is read by a pattern", "columns", "root")
+    match_name = NameMatcher(str(request.pattern))
 
     def describe(path: Path, folders: tuple[str, ...]) -> Example | str:
         if not (match := match_name((*folders, path.stem))):
@@ -234,10 +249,58 @@ def _read_patterned(request: DatasetRequest) -> Dataset:
     return _finish(dataset, recordings)
 
 
-def _read_label_folders(request: DatasetRequest) -> Dataset:
+def _read_folder(request: DatasetRequest) -> Dataset:
+    """Return the clips of a folder: as a list in it names them, else as its folders do."""
+    manifests = find_manifests(request.path)
+    if not manifests:
+        _refuse_unused(request, "a folder that no manifest describes", "columns", "root")
+        return _read_label_folders(request.path)
+    listed = read_manifests(manifests, request.columns, request.root)
+    names = ", ".join(str(path.relative_to(request.path)) for path in manifests[:3])
+    by_folders = None if request.columns or request.root else _try_label_folders(request.path)
+    if by_folders and _prefers_folders(request.path, by_folders, listed, names):
+        return by_folders
+    return replace(listed, notes=[f"{request.path}: read as {names} says", *listed.notes])
+
+
+def _prefers_folders(root: Path, by_folders: Dataset, listed: Dataset, names: str) -> bool:
+    """Return whether the folders of a data set tell its labels, and not the list ``names``.
+
+    Raises
+    ------
+    DatasetError
+        When both are possible and differ.
+    """
+    labels = {os.path.abspath(e.path): e.label for e in by_folders.examples}  # noqa: PTH100
+    both = [(labels.get(os.path.abspath(e.path)), e) for e in listed.examples]  # noqa: PTH100
+    if len({e.label for _, e in both}) < 2 or all(ours == e.label for ours, e in both if ours):
+        return True
+    if all(map(looks_like_identifier, labels.values())) or all(
+        ours == e.speaker for ours, e in both
+    ):
+        return False
+    ours, example = next((ours, e) for ours, e in both if ours not in (None, e.label))
+    raise DatasetError(
+        f"{root}: two readings: the label of {example.path.name} is {example.label} by {names},"
+        f" {ours} by its folder; name the list as the data set, or give the pattern {{label}}/{{_}}"
+        " for the folders",
+        field="pattern",
+    )
+
+
+def _try_label_folders(root: Path) -> Dataset | None:
+    """Return a data set as its folders name labels; None where they name fewer than two."""
+    try:
+        dataset = _read_label_folders(root)
+    except DatasetError:  # the list tells what the folders do not
+        return None
+    return dataset if len({example.label for example in dataset.examples}) > 1 else None
+
+
+def _read_label_folders(root: Path) -> Dataset:
     """Return the clips below folders that name their labels, and perhaps splits and speakers."""
-    root = request.path
     dataset, recordings = _find(root)
+    recordings = _take_tracks(dataset, recordings)
     described = describe_folders(root, [Clip(path, folders) for path, folders in recordings])
     dataset.examples += described.examples
     dataset.problems += described.problems
@@ -249,8 +312,22 @@ def _read_label_folders(request: DatasetRequest) -> Dataset:
     return _finish(dataset, recordings)
 
 
-_Recordings = list[tuple[Path, tuple[str, ...]]]
-"""Each recording, and the folders between the root and it."""
+def _take_tracks(dataset: Dataset, recordings: _Recordings) -> _Recordings:
+    """Add the labels of label tracks as clips; return the recordings that have no track."""
+    rest, n_clips = [], len(dataset.examples)
+    for path, folders in recordings:
+        examples = examples_of_track(path, dataset.warnings.append)
+        if examples is None:
+            rest.append((path, folders))
+        else:
+            dataset.examples += [replace(e, speaker=e.speaker or path.stem) for e in examples]
+    if n_tracks := len(recordings) - len(rest):
+        n_clips = len(dataset.examples) - n_clips
+        dataset.notes.append(
+            f"{dataset.root}: {n_clips} clips by the label tracks beside {n_tracks} recordings,"
+            " each of which counts as a speaker"
+        )
+    return rest
 
 
 def _find(root: Path) -> tuple[Dataset, _Recordings]:
@@ -300,39 +377,11 @@ def _warn_of_twins(dataset: Dataset) -> list[str]:
     ]
 
 
-class _NameMatcher:
-    """Reads label and speaker out of a path by a pattern."""
-
-    def __init__(self, pattern: str) -> None:
-        pieces = re.split(r"\{(\w+)\}", pattern)
-        names = pieces[1::2]
-        wrong = [name for name in names if name not in _FIELDS]
-        twice = sorted({n for n in names if n != "_" and names.count(n) > 1})
-        if wrong or twice or not {"label", "speaker"} & set(names):
-            fault = f"unknown {{{wrong[0]}}}" if wrong else "names neither label nor speaker"
-            fault = f"{{{twice[0]}}} occurs twice" if twice else fault
-            raise DatasetError(
-                f"{pattern!r}: {fault}; fields are"
-                f" {', '.join(f'{{{name}}}' for name in _FIELDS)}, with {{label}} or {{speaker}}",
-                field="pattern",
-            )
-        expression = ""
-        for i, piece in enumerate(pieces):
-            if i % 2 == 0:
-                expression += re.escape(piece)
-            else:
-                expression += "[^/]+?" if piece == "_" else f"(?P<{piece}>[^/]+?)"
-        self._expression = re.compile(expression)
-        self._n_parts = pattern.count("/") + 1
-
-    def __call__(self, parts: tuple[str, ...]) -> dict[str, str] | None:
-        match = self._expression.fullmatch("/".join(parts[-self._n_parts :]))
-        return match.groupdict() if match else None
-
-
 LAYOUTS = (
-    Layout("manifest", _is_manifest, _read_manifest, is_listed=True),
+    Layout("manifest", _is_manifest, _read_manifest),
     Layout("names by a pattern", _is_patterned, _read_patterned),
-    Layout("label folders", _is_folder, _read_label_folders),
+    Layout("Kaldi", _is_kaldi, _read_kaldi),
+    Layout("a recording with its label track", _is_labelled_recording, _read_labelled_recording),
+    Layout("label folders", _is_folder, _read_folder),
 )
 """Every layout; the first that recognises a request reads it."""

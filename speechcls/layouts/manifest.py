@@ -1,123 +1,260 @@
-"""Manifests that name clips, read and written: CSV, TSV and JSON lines.
+"""Manifests that name clips: read as other tools write them, found in folders, and written."""
 
-A new kind of file is a line in ``FORMATS``; other names for the columns are a line in ``DIALECTS``.
-"""
-
-import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any
 
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.files import csv_text, write_atomic
 from speechcls.labels import NOISE_FOLDER
-from speechcls.layouts.examples import SPLITS, Dataset, Example
+from speechcls.layouts.columns import (
+    Columns,
+    channel_of,
+    check_fields,
+    describe_columns,
+    fold_of,
+    label_of,
+    match_columns,
+    splits_of,
+    text_of,
+    times_of,
+)
+from speechcls.layouts.examples import Dataset, Example
+from speechcls.layouts.places import Located, locate, split_in_name, words_of
+from speechcls.layouts.tables import Table, read_kaldi_table, read_table
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
-"""Of a manifest; all but the first two may be left out."""
-_NEEDED = COLUMNS[:2]
-DIALECTS: tuple[Mapping[str, str], ...] = ({name: name for name in COLUMNS},)
-"""What manifests call the standard columns.
-
-The first that a row fits is taken, else the first of all.
-"""
+"""Of a manifest that is written; a seventh, ``channel``, where a clip has one."""
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
+"""Endings of the names of manifests that are read."""
+_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+"""Of those that are searched for, by preference; a text file beside recordings is mostly none."""
+_LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
+    *("splits", "labels", "default")
+}
+"""Words in the names of folders in which a data set has its lists."""
+_REJECTED = frozenset({"invalidated", "other", "reported"})
+"""Lists of clips that Common Voice's reviewers did not accept."""
+_FIRST_LOOK = 2**16  # bytes
+_WHOLE_JSON = 2**25  # bytes; one array cannot be read in part
 
 Row = dict[str, Any]
-Rows = Iterator[tuple[int, Row]]
-"""Line number and columns of each clip."""
 
 
-class ManifestFormat(NamedTuple):
-    """How the rows of a kind of file are read and written."""
+def read_manifests(
+    paths: Sequence[Path], columns: Mapping[str, str] | None = None, root: Path | None = None
+) -> Dataset:
+    """Return the clips and the background noise that manifests name.
 
-    read: Callable[[Path, TextIO], Rows]
-    write: Callable[[Iterable[Row]], str]
-
-
-def read_manifest(manifest: Path) -> Dataset:
-    """Return the clips and the background noise that a manifest names.
+    Parameters
+    ----------
+    paths : one or several, in any form of ``MANIFEST_SUFFIXES``; with several, the name of one may
+        be the split of its clips, as of ``train.csv``
+    columns : what the manifests call ``path``, ``label``, ``speaker``, ``split``, ``start``,
+        ``end``, ``duration`` and ``channel``, where they do not have common names
+    root : the folder that names of recordings are relative to (default: found by looking)
 
     Raises
     ------
     DatasetError
-        Naming the line that cannot be understood.
+        Naming the line that cannot be understood, or the columns that are there.
     """
-    dataset = Dataset(manifest.parent, manifest=manifest)
-    for number, row in _read_rows(manifest):
-        where = f"{manifest}:{number}"
-        example = _as_example(_translate(row), manifest.parent, where)
-        if not _is_file(example.path):
-            dataset.problems.append(f"{where}: no such file: {example.path}")
-        elif example.label == NOISE_FOLDER:
-            if example.split or example.start_s or example.end_s is not None:
-                raise DatasetError(
-                    f"{where}: background noise is taken whole; leave split, start_s and end_s out"
-                )
-            dataset.noise.append(example.path)
-        else:
-            dataset.examples.append(example)
+    chosen = check_fields(columns or {})
+    if root is not None and not root.is_dir():
+        raise DatasetError(f"{root}: no such folder; check the path", field="root")
+    dataset = Dataset(root or _common_folder(paths), manifest=paths[0] if len(paths) == 1 else None)
+    for path, split in zip(paths, _splits_by_name(paths), strict=True):
+        anchors = [root] if root else _with_parents(path.parent, 1)
+        _add(dataset, read_table(path), anchors, split, chosen)
     return dataset
 
 
-def _translate(row: Row) -> Row:
-    """Return a row under the standard column names."""
-    fits = (names for names in DIALECTS if all(names[name] in row for name in _NEEDED))
-    names = next(fits, DIALECTS[0])
-    return {ours: row.get(theirs) for ours, theirs in names.items()}
+def _common_folder(paths: Sequence[Path]) -> Path:
+    folders = {path.parent for path in paths}
+    if len(folders) == 1:
+        return folders.pop()
+    return Path(os.path.commonpath([folder.absolute() for folder in folders]))
 
 
-def _as_example(row: Row, folder: Path, where: str) -> Example:
-    """Return the clip of a row; its path is relative to ``folder``."""
-    path = Path(folder, _text(row, "path", where))
-    label = _text(row, "label", where)
-    split = str(row.get("split") or "") or None
-    if split and split not in SPLITS:
-        raise DatasetError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
-    start_s = _seconds(row, "start_s", where) or 0.0
-    end_s = _seconds(row, "end_s", where)
-    if end_s is not None and end_s <= start_s:
-        raise DatasetError(f"{where}: end_s {end_s:g} is not after start_s {start_s:g}")
-    speaker = str(row["speaker"]) if row.get("speaker") not in (None, "") else None
-    return Example(path, label, speaker, split, start_s, end_s)
+def _splits_by_name(paths: Sequence[Path]) -> list[str | None]:
+    """Return the split that the name of each manifest, or of its folder, stands for.
+
+    A single one has none, nor have several of the same split: their clips are all there are.
+    """
+    are_apart = len({path.parent for path in paths}) > 1
+    splits = [
+        split_in_name(path.stem) or (split_in_name(path.parent.name) if are_apart else None)
+        for path in paths
+    ]
+    return splits if len({*splits}) > 1 else [None] * len(paths)
 
 
-def _read_rows(manifest: Path) -> Rows:
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            yield from FORMATS[manifest.suffix.lower()].read(manifest, file)
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{manifest}: not UTF-8 text; save it as UTF-8") from error
-    except csv.Error as error:
-        raise DatasetError(f"{manifest}: not a CSV file ({error})") from error
+def _with_parents(folder: Path, n_parents: int) -> list[Path]:
+    """Return a folder and those above it."""
+    folders = [folder]
+    for _ in range(n_parents):
+        last = folders[-1]
+        folders.append(last / ".." if last.name in ("", "..") else last.parent)
+    return folders
 
 
-def _read_json_lines(manifest: Path, file: TextIO) -> Rows:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", error)
-            raise DatasetError(f"{manifest}:{number}: not JSON ({reason})") from error
-        if not isinstance(row, dict):
-            raise DatasetError(f"{manifest}:{number}: not a JSON object")
-        yield number, row
-
-
-def _read_separated(manifest: Path, file: TextIO, delimiter: str) -> Rows:
-    reader = csv.DictReader(file, delimiter=delimiter)
-    columns = _translate(dict.fromkeys(reader.fieldnames or [], True))
-    if missing := [name for name in _NEEDED if not columns[name]]:
+def _add(
+    dataset: Dataset,
+    table: Table,
+    anchors: Sequence[Path],
+    split: str | None = None,
+    chosen: Mapping[str, str] | None = None,
+) -> None:
+    """Add the clips of a table to a data set; ``split`` is that of rows which name none."""
+    columns = match_columns(table, chosen or {})
+    splits, fold_note = splits_of(table, columns.get("split"))
+    located = _locate(table, columns, anchors, split)
+    if table.rows and not located.n_found:
+        places = ", ".join(map(str, located.looked_in[:6]))
         raise DatasetError(
-            f"{manifest}:1: no column {' and '.join(missing)}; the first line names the"
-            f" columns: {','.join(COLUMNS)} (the last four may be left out)"
+            f"{table.path}: none of its {len(table.rows)} recordings is there, as"
+            f" {text_of(table.rows[0], columns['path'])!r} (looked for below {places}); name the"
+            " folder that their paths are relative to",
+            field="root",
         )
-    for row in reader:
-        yield reader.line_num, row
+    notes = (describe_columns(table, columns), fold_note, _describe_place(table, located, anchors))
+    dataset.notes += [*table.notes, *filter(None, notes)]
+    dataset.problems += table.problems
+    if located.base.is_absolute() == dataset.root.is_absolute():
+        dataset.root = Path(os.path.commonpath([dataset.root, located.base]))
+    for i, row in enumerate(table.rows):
+        where, path = table.where(i), located.paths[i]
+        label = label_of(row, columns["label"], where)
+        start_s, end_s = times_of(row, columns, where)
+        if path is None:
+            name = Path(located.base, text_of(row, columns["path"]))
+            dataset.problems.append(f"{where}: no such file: {name}")
+        elif label == NOISE_FOLDER:
+            if splits[i] or start_s or end_s is not None:
+                raise DatasetError(
+                    f"{where}: background noise is taken whole; leave split, start_s and end_s out"
+                )
+            dataset.noise.append(path)
+        else:
+            speaker = text_of(row, columns.get("speaker")).strip() or None
+            channel = channel_of(row, columns.get("channel"), where)
+            dataset.examples.append(
+                Example(path, label, speaker, splits[i] or split, start_s, end_s, channel=channel)
+            )
+
+
+def _locate(table: Table, columns: Columns, anchors: Sequence[Path], split: str | None) -> Located:
+    """Return the recordings that the rows name."""
+    names = []
+    for i, row in enumerate(table.rows):
+        names.append(text_of(row, columns["path"]))
+        if not names[-1].strip():
+            raise DatasetError(f"{table.where(i)}: no {columns['path'].name}")
+    folds = [fold_of(row, columns.get("split")) for row in table.rows]
+    is_common_voice = {"client_id", "sentence"} <= {name.casefold() for name in table.columns}
+    prefer = "clips" if is_common_voice else ""
+    return locate(names, anchors, folds if any(folds) else None, split, prefer)
+
+
+def _describe_place(table: Table, located: Located, anchors: Sequence[Path]) -> str | None:
+    """Return where recordings are, in a line; None where that is the folder of the manifest."""
+    if not table.rows or (located.base == anchors[0] and not located.stripped):
+        return None
+    without = f", without {located.stripped} before their names" if located.stripped else ""
+    return f"{table.path}: its recordings are below {located.base}{without}"
+
+
+def find_manifests(folder: Path) -> list[Path]:
+    """Return the manifests in a data set's folder that name its recordings.
+
+    They are in the folder itself, in one for lists (``meta``, ``data``, ...) or in one for each
+    split. Where some are for splits, these are all; several others may name the same clips.
+    """
+    found: dict[tuple[Path, str], Path] = {}
+    for path in _lists_in(folder, 2):
+        known = found.setdefault((path.parent, path.stem), path)
+        if _FOUND_SUFFIXES.index(path.suffix.lower()) < _FOUND_SUFFIXES.index(known.suffix.lower()):
+            found[path.parent, path.stem] = path
+    paths = [path for path in found.values() if _names_recordings(path, folder)]
+    of_splits = [p for p in paths if split_in_name(p.stem) or split_in_name(_parent(p, folder))]
+    accepted = [path for path in paths if path.stem.casefold() == "validated"]
+    return of_splits or accepted or paths
+
+
+def _parent(path: Path, folder: Path) -> str:
+    """Return the name of the folder of ``path``; empty where that is ``folder`` itself."""
+    return "" if path.parent == folder else path.parent.name
+
+
+def _lists_in(folder: Path, depth: int) -> Iterable[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:  # it is reported where recordings are searched
+        return
+    for path in entries:
+        if path.name.startswith(".") or path.stem.casefold() in _REJECTED:
+            continue
+        if path.suffix.lower() in _FOUND_SUFFIXES and path.is_file():
+            yield path
+        elif (
+            depth
+            and (_LIST_FOLDERS & {*words_of(path.name)} or split_in_name(path.name))
+            and path.is_dir()
+        ):
+            yield from _lists_in(path, depth - 1)
+
+
+def _names_recordings(path: Path, folder: Path) -> bool:
+    """Whether the first rows of a list name recordings in ``folder`` and their labels."""
+    is_array = path.suffix.lower() == ".json" and path.stat().st_size < _WHOLE_JSON
+    try:
+        table = read_table(path, None if is_array else _FIRST_LOOK)
+        columns = match_columns(table, {})
+        if table.embedded:
+            return True
+        located = _locate(table, columns, _with_parents(path.parent, 1), split_in_name(path.stem))
+    except DatasetError:  # a file of another kind
+        return False
+    inside = folder.resolve()
+    return any(each and each.resolve().is_relative_to(inside) for each in located.paths)
+
+
+# Kaldi
+
+
+def is_kaldi(folder: Path) -> bool:
+    """Whether a folder, or a folder in it, has recordings listed as Kaldi does."""
+    return bool(_kaldi_folders(folder))
+
+
+def _kaldi_folders(folder: Path) -> list[Path]:
+    if (folder / "wav.scp").is_file():
+        return [folder]
+    return sorted(path.parent for path in folder.glob("*/wav.scp") if path.is_file())
+
+
+def read_kaldi(folder: Path) -> Dataset:
+    """Return the clips of a folder in Kaldi's form, or of those in it, one for each split.
+
+    Raises
+    ------
+    DatasetError
+        When a list is missing or cannot be understood, or the texts are sentences.
+    """
+    folders = _kaldi_folders(folder)
+    dataset = Dataset(folder)
+    splits = [split_in_name(each.name) for each in folders]
+    for each, split in zip(folders, splits, strict=True):
+        # Paths may be relative to the folder of the recipe, three levels up.
+        is_known = len({*splits}) > 1
+        _add(dataset, read_kaldi_table(each), _with_parents(each, 3), split if is_known else None)
+    return dataset
+
+
+# Writing
 
 
 def _write_json_lines(rows: Iterable[Row]) -> str:
@@ -125,57 +262,30 @@ def _write_json_lines(rows: Iterable[Row]) -> str:
     return "".join(json.dumps(row) + "\n" for row in kept)
 
 
-def _write_separated(rows: Iterable[Row], delimiter: str) -> str:
-    return csv_text(COLUMNS, ([row[name] for name in COLUMNS] for row in rows), delimiter)
+def _write_separated(rows: Sequence[Row], delimiter: str) -> str:
+    has_channel = any(row["channel"] is not None for row in rows)
+    columns = (*COLUMNS, "channel") if has_channel else COLUMNS
+    return csv_text(columns, ([row[name] for name in columns] for row in rows), delimiter)
 
 
-FORMATS = {
-    ending: ManifestFormat(
-        partial(_read_separated, delimiter=delimiter),
-        partial(_write_separated, delimiter=delimiter),
-    )
-    for ending, delimiter in ((".csv", ","), (".tsv", "\t"))
-} | {".jsonl": ManifestFormat(_read_json_lines, _write_json_lines)}
-"""By the ending of a manifest's name."""
-MANIFEST_SUFFIXES = tuple(FORMATS)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long
-        return False
-
-
-def _text(row: Row, column: str, where: str) -> str:
-    if row.get(column) in (None, ""):
-        raise DatasetError(f"{where}: no {column}")
-    return str(row[column])
-
-
-def _seconds(row: Row, column: str, where: str) -> float | None:
-    if row.get(column) in (None, ""):
-        return None
-    try:
-        value = float(row[column])
-    except (TypeError, ValueError, OverflowError):
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise DatasetError(f"{where}: {column} {row[column]!r} is not a number of seconds")
-    return value
+_WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
+    ".csv": partial(_write_separated, delimiter=","),
+    ".tsv": partial(_write_separated, delimiter="\t"),
+    ".jsonl": _write_json_lines,
+}
 
 
 def manifest_suffix(path: Path) -> str:
-    """Return the ending of a manifest's name, in lower case.
+    """Return the ending of the name of a manifest that is written, in lower case.
 
     Raises
     ------
     ConfigError
-        When it is none of ``MANIFEST_SUFFIXES``.
+        When it is none of .csv, .tsv and .jsonl.
     """
     suffix = path.suffix.lower()
-    if suffix not in MANIFEST_SUFFIXES:
-        raise ConfigError(f"{path}: must end in one of {', '.join(MANIFEST_SUFFIXES)}; rename it")
+    if suffix not in _WRITERS:
+        raise ConfigError(f"{path}: must end in one of {', '.join(_WRITERS)}; rename it")
     return suffix
 
 
@@ -185,7 +295,7 @@ def write_manifest(path: Path, examples: Sequence[Example], noise: Sequence[Path
     Raises
     ------
     ConfigError
-        When the name ends in none of ``MANIFEST_SUFFIXES``.
+        When the name ends in none of .csv, .tsv and .jsonl.
     DatasetError
         When the name of a recording cannot be written in this format.
     """
@@ -196,10 +306,10 @@ def write_manifest(path: Path, examples: Sequence[Example], noise: Sequence[Path
         place = Path(os.path.relpath(example.path.absolute(), folder)).as_posix()
         times = (example.start_s or None, example.end_s)
         values = (place, example.label, example.speaker, example.split, *times)
-        return dict(zip(COLUMNS, values, strict=True))
+        return dict(zip(COLUMNS, values, strict=True)) | {"channel": example.channel}
 
     backgrounds = [Example(each, NOISE_FOLDER) for each in noise]
-    text = FORMATS[suffix].write([row_of(example) for example in (*examples, *backgrounds)])
+    text = _WRITERS[suffix]([row_of(example) for example in (*examples, *backgrounds)])
     try:
         write_atomic(path, text.encode())
     except UnicodeEncodeError as error:

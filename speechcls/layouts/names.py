@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
+from speechcls.errors import ConfigError, DatasetError
 from speechcls.labels import NOISE_FOLDER
 
 _SPLITS = {
@@ -28,6 +30,54 @@ def split_of_name(name: str) -> str | None:
 def clean_label(name: str) -> str:
     """Return a label in Unicode form C, without blanks at its ends."""
     return unicodedata.normalize("NFC", name).strip()
+
+
+class NameMatcher:
+    """Reads label and speaker out of a path by a pattern."""
+
+    def __init__(self, pattern: str) -> None:
+        pieces = re.split(r"\{(\w+)\}", pattern)
+        names = pieces[1::2]
+        wrong = [name for name in names if name not in _FIELDS]
+        twice = sorted({n for n in names if n != "_" and names.count(n) > 1})
+        if wrong or twice or not {"label", "speaker"} & set(names):
+            fault = f"unknown {{{wrong[0]}}}" if wrong else "names neither label nor speaker"
+            fault = f"{{{twice[0]}}} occurs twice" if twice else fault
+            raise DatasetError(
+                f"{pattern!r}: {fault}; fields are"
+                f" {', '.join(f'{{{name}}}' for name in _FIELDS)}, with {{label}} or {{speaker}}",
+                field="pattern",
+            )
+        expression = ""
+        for i, piece in enumerate(pieces):
+            if i % 2 == 0:
+                expression += re.escape(piece)
+            else:
+                expression += "[^/]+?" if piece == "_" else f"(?P<{piece}>[^/]+?)"
+        self._expression = re.compile(expression)
+        self._n_parts = pattern.count("/") + 1
+
+    def __call__(self, parts: tuple[str, ...]) -> dict[str, str] | None:
+        """Return the fields of a path's parts, without ending; None where it does not match."""
+        match = self._expression.fullmatch("/".join(parts[-self._n_parts :]))
+        return match.groupdict() if match else None
+
+
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Return what a manifest calls its columns, by standard name, from texts as ``path=file``.
+
+    Raises
+    ------
+    ConfigError
+        When a text is not of this form.
+    """
+    columns = {}
+    for text in texts:
+        ours, _, theirs = map(str.strip, text.partition("="))
+        if not (ours and theirs):
+            raise ConfigError(f"{text!r} is not as path=file", field="columns")
+        columns[ours] = theirs
+    return columns
 
 
 def is_noise_folder(name: str) -> bool:
@@ -76,6 +126,8 @@ def _exists(path: Path) -> bool:
         return False
 
 
+_FIELDS = ("label", "speaker", "split", "take", "_")
+"""Of a pattern."""
 _WORDS = """
 backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine
 no off on one right seven sheila six stop three tree two up visual wow yes zero

@@ -94,9 +94,10 @@ def test_the_flat_test_folder_of_a_competition_is_left_out(root):
         ("no", "train"), ("no", "train"), ("yes", "validation"), ("yes", "train")
     ]  # fmt: skip
     assert dataset.noise == [root / "train/audio/_background_noise_/hum.wav"]
-    assert dataset.notes[-1] == (
-        f"{root / 'test/audio'}: 2 recordings without a label folder, left out (a.wav first)"
-    )
+    assert dataset.notes[1:] == [
+        f"{root / 'test/audio'}: 2 recordings without a label folder, left out (a.wav first)",
+        f"{root / 'train/validation_list.txt'}: names 1 clip for validation",
+    ]
 
 
 def test_labels_before_the_first_dot_in_split_folders(root):

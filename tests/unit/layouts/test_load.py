@@ -182,10 +182,13 @@ def test_the_answer_for_uncertainty_is_no_label(root):
 
 
 def test_what_is_no_data(root):
-    touch(root, "clip.wav", "notes.txt")
-    neither = "neither a folder nor a manifest; name one that ends in .csv, .tsv, .jsonl"
+    touch(root, "clip.wav", "notes.pdf")
+    neither = (
+        "neither a folder nor a manifest; name one that ends in .csv, .tsv, .jsonl,"
+        " .json or .parquet"
+    )
     assert message_of(root / "clip.wav") == f"{root / 'clip.wav'}: {neither}"
-    assert message_of(root / "notes.txt") == f"{root / 'notes.txt'}: {neither}"
+    assert message_of(root / "notes.pdf") == f"{root / 'notes.pdf'}: {neither}"
     for path in (root / "none", root / "none.csv"):
         assert message_of(path) == f"{path}: no such folder or manifest; check the path"
 
@@ -305,7 +308,8 @@ def test_the_part_of_speech_commands_is_as_its_readme_counts_it(speech_commands)
         (["m.csv"], "m.csv", None, "manifest"),
         (["m.JSONL"], "m.JSONL", "{label}", "manifest"),
         (["m.csv/yes/1.wav"], "m.csv", None, "label folders"),
-        (["m.txt"], "m.txt", None, None),
+        (["m.txt"], "m.txt", None, "manifest"),
+        (["m.pdf"], "m.pdf", None, None),
     ],
 )
 def test_each_source_is_recognised_by_its_layout(names, source, pattern, layout, root):

@@ -1,0 +1,394 @@
+"""The rows of a manifest as they are in the file: CSV and its kin, JSON, Parquet, Kaldi's lists."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from speechcls.errors import DatasetError, reason_of
+from speechcls.files import CACHE_VARIABLE, cache_folder, is_file_name, read_text
+from speechcls.layouts.names import clean_label
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_DELIMITERS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.I)
+"""What Excel writes above the names of the columns."""
+_MOST_WORDS = 2
+_PLAIN = re.compile(r"(?:cat|flac(?: -[cds]+)+) (\S+) *\|")
+"""Commands of a wav.scp that only read a file, which can be read without them."""
+
+
+@dataclass
+class Table:
+    """The rows of a manifest as they are in the file."""
+
+    path: Path
+    columns: list[str]
+    rows: list[Sequence[Any]]
+    """The cells of each row in the order of ``columns``; None or an empty text where it has none.
+    """
+    numbers: Sequence[int]
+    """Of each row, the line that it ends in or how many rows it is from the start."""
+    unit: str = ":"
+    """What stands between the file's name and such a number."""
+    embedded: str | None = None
+    """The column of recordings that are in the file itself."""
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def where(self, index: int) -> str:
+        """Return what messages call a row."""
+        return f"{self.path}{self.unit}{self.numbers[index]}"
+
+    @property
+    def header(self) -> str:
+        """What messages call the names of the columns."""
+        return f"{self.path}:1" if self.unit == ":" else str(self.path)
+
+
+def read_table(path: Path, n_bytes: int | None = None) -> Table:
+    """Return the rows of a manifest, in the form that the ending of its name stands for.
+
+    Parameters
+    ----------
+    n_bytes : read about so many, and do not unpack recordings; for a first look
+
+    Raises
+    ------
+    DatasetError
+        Naming the line that cannot be understood.
+    """
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path, is_first_look=n_bytes is not None)
+    try:
+        text = read_text(path, n_bytes)
+        if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+            return _read_json(path, text)
+        return _read_separated(path, text)
+    except OSError as error:
+        raise DatasetError(f"{path}: {reason_of(error)}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+    except csv.Error as error:
+        raise DatasetError(f"{path}: not a CSV file ({error})") from error
+
+
+def _read_separated(path: Path, text: str) -> Table:
+    lines = text.splitlines()
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    if lines and (match := _SEPARATOR_LINE.fullmatch(lines[first].strip(" \r\n"))):
+        delimiter, first = match[1], first + 1
+    else:
+        delimiter = _delimiter_of(lines[first] if lines else "")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    cells = [(reader.line_num, row) for row in reader]
+    width = _width(cells, first)
+    if delimiter == "\t" and any(len(row) != width for _, row in cells[first:] if row):
+        # Common Voice writes quotes as they are spoken, not around cells.
+        plain = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+        unquoted = [(plain.line_num, row) for row in plain]
+        if all(len(row) == _width(unquoted, first) for _, row in unquoted[first:] if row):
+            cells = unquoted
+    filled = [(number, row) for number, row in cells if number > first and any(map(str.strip, row))]
+    names = [name.strip() for name in filled[0][1]] if filled else []
+    if names:
+        names[0] = names[0].lstrip("#").strip()
+    table = Table(path, names, [], [number for number, _ in filled[1:]])
+    for i, (_, row) in enumerate(filled[1:]):
+        if len(row) > len(names) and any(map(str.strip, row[len(names) :])):
+            raise DatasetError(
+                f"{table.where(i)}: {len(row)} cells, and the first line names {len(names)}"
+                " columns; put quotes around a cell that contains the separator"
+            )
+        table.rows.append((*row[: len(names)], *[""] * (len(names) - len(row))))
+    return table
+
+
+def _width(cells: Sequence[tuple[int, Sequence[str]]], first: int) -> int:
+    """Return how many columns the first line that counts names."""
+    return next((len(row) for number, row in cells if number > first and row), 0)
+
+
+def _delimiter_of(header: str) -> str:
+    """Return what separates the names of columns: what makes most of them, quotes respected."""
+
+    def n_cells(delimiter: str) -> int:
+        return len(next(csv.reader([header], delimiter=delimiter), []))
+
+    return max(_DELIMITERS, key=n_cells)
+
+
+def _read_json(path: Path, text: str) -> Table:
+    """Return the rows of JSON lines, of one array, or of the only array in one object."""
+    stripped = text.lstrip()
+    if stripped.startswith("["):
+        return _as_table(path, _parse(path, text, ": "), ": entry ")
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip()), "")
+    if path.suffix.lower() == ".json" and stripped.startswith("{") and not _is_object(first):
+        whole = _parse(path, text, ": ")
+        arrays = [each for each in whole.values() if isinstance(each, list)]
+        if len(arrays) != 1:
+            raise DatasetError(
+                f"{path}: one object without a list of clips in it; write an object a line, or an"
+                " array of objects, each with path and label"
+            )
+        return _as_table(path, arrays[0], ": entry ")
+    numbers = [number for number, line in enumerate(lines, start=1) if line.strip()]
+    rows = [_parse(path, lines[number - 1], f":{number}: ") for number in numbers]
+    return _as_table(path, rows, ":", numbers)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _parse(path: Path, text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", error)
+        raise DatasetError(f"{path}{where}not JSON ({reason})") from error
+
+
+def _as_table(
+    path: Path, rows: Sequence[Any], unit: str, numbers: Sequence[int] | None = None
+) -> Table:
+    """Return JSON objects as rows; a struct, as ``{"path": ...}``, counts as its path."""
+    numbers = range(1, len(rows) + 1) if numbers is None else numbers
+    for number, row in zip(numbers, rows, strict=True):
+        if not isinstance(row, dict):
+            raise DatasetError(f"{path}{unit}{number}: not a JSON object")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[_plain(row.get(name)) for name in columns] for row in rows]
+    return Table(path, columns, list(cells), numbers, unit)
+
+
+def _plain(value: Any) -> Any:
+    return value["path"] if isinstance(value, dict) and "path" in value else value
+
+
+# Parquet
+
+
+def _read_parquet(path: Path, is_first_look: bool) -> Table:
+    try:
+        import pyarrow
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DatasetError(
+            f"{path}: Parquet is read by pyarrow, which is not installed; install it:"
+            " pip install 'speechcls[parquet]'"
+        ) from error
+    try:
+        with pq.ParquetFile(path) as file:
+            return _parquet_table(path, file, is_first_look)
+    except OSError as error:
+        raise DatasetError(f"{path}: {reason_of(error)}; check the path") from error
+    except pyarrow.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise DatasetError(f"{path}: not readable Parquet ({reason}); copy it again") from error
+
+
+def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
+    from pyarrow import types
+
+    schema: pyarrow.Schema = file.schema_arrow
+    structs = {
+        each.name: {f.name for f in each.type} for each in schema if types.is_struct(each.type)
+    }
+    with_bytes = [name for name, fields in structs.items() if {"bytes", "path"} <= fields]
+    binary = [
+        each.name
+        for each in schema
+        if types.is_binary(each.type) or types.is_large_binary(each.type)
+    ]
+    embedded = (with_bytes or binary or [None])[0]
+    names = [
+        each.name for each in schema if not types.is_nested(each.type) and each.name not in binary
+    ]
+    with_path = [name for name, fields in structs.items() if "path" in fields]
+    data = file.read(columns=[*names, *(f"{name}.path" for name in with_path)]).slice(
+        0, 100 if is_first_look else None
+    )
+    classes = _class_names(schema)
+    columns: dict[str, list[Any]] = {}
+    for name in names:
+        values = data.column(name).to_pylist()
+        known = classes.get(name)
+        if known:
+            values = [known[v] if isinstance(v, int) and 0 <= v < len(known) else v for v in values]
+            values = [None if v == -1 else v for v in values]  # no label
+        columns[name] = values
+    for name in with_path:
+        columns[name] = [each and each["path"] for each in data.column(name).to_pylist()]
+    table = Table(path, [], [], range(1, data.num_rows + 1), ": row ", embedded)
+    if embedded and not is_first_look:
+        paths = columns.get(embedded) or [None] * data.num_rows
+        folder, unpacked = _unpack(path, file, embedded, paths)
+        columns[embedded] = [unpacked.get(i, each) for i, each in enumerate(paths)]
+        if unpacked:
+            table.notes.append(f"{path}: {len(unpacked)} recordings in it, unpacked to {folder}")
+    elif embedded:
+        columns.setdefault(embedded, [None] * data.num_rows)
+    table.columns = list(columns)
+    table.rows = list(zip(*columns.values(), strict=True))
+    return table
+
+
+def _class_names(schema: "pyarrow.Schema") -> dict[str, list[str]]:
+    """Return the names that numbers in columns stand for, as Hugging Face's datasets write them."""
+    try:
+        about = json.loads((schema.metadata or {})[b"huggingface"])
+        features = about["info"]["features"].items()
+        return {name: each["names"] for name, each in features if each.get("_type") == "ClassLabel"}
+    except (KeyError, ValueError, AttributeError, TypeError):  # written by something else
+        return {}
+
+
+def _unpack(
+    path: Path, file: Any, column: str, names: Sequence[str | None]
+) -> tuple[Path, dict[int, str]]:
+    """Return a folder in the cache with the recordings of a column, and the path of each by row.
+
+    They are unpacked once; another size or time of the file makes another folder.
+    """
+    about = path.stat()
+    key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{column}"
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+    folder = cache_folder() / "unpacked" / f"{path.stem}-{digest}"
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".speechcls-") as scratch:
+                whole = Path(scratch, "whole")
+                whole.mkdir()
+                for row, content in _embedded_bytes(file, column):
+                    (whole / _unpacked_name(row, names[row], content)).write_bytes(content)
+                try:
+                    whole.rename(folder)
+                except OSError:
+                    if not folder.is_dir():  # else another process has just unpacked it
+                        raise
+        unpacked = {int(each.name.split("-")[0]): str(each) for each in folder.iterdir()}
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
+            " folder"
+        ) from error
+    return folder, unpacked
+
+
+def _embedded_bytes(file: Any, column: str) -> Iterator[tuple[int, bytes]]:
+    row = 0
+    for batch in file.iter_batches(batch_size=64, columns=[column]):
+        for value in batch.column(0).to_pylist():
+            content = value.get("bytes") if isinstance(value, dict) else value
+            if content is not None:
+                yield row, content
+            row += 1
+
+
+def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
+    """Return a file name that begins with the row, with the ending that the recording had."""
+    base = PurePosixPath((name or "").replace("\\", "/")).name
+    if base and is_file_name(base):
+        return f"{row:06d}-{base}"
+    endings = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff", b"ID3": ".mp3"}
+    ending = next((e for mark, e in endings.items() if content.startswith(mark)), "")
+    return f"{row:06d}-clip{ending}"
+
+
+# Kaldi
+
+
+def read_kaldi_table(folder: Path) -> Table:
+    """Return the utterances of a folder with ``wav.scp`` and ``text`` as rows.
+
+    Commands in ``wav.scp`` are not run; those that only read a file stand for it.
+
+    Raises
+    ------
+    DatasetError
+        When a list is missing or cannot be understood, or the texts are sentences.
+    """
+    recordings = _read_pairs(folder / "wav.scp")
+    texts = _read_pairs(folder / "text")
+    speakers = _read_pairs(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
+    segments = _read_pairs(folder / "segments") if (folder / "segments").is_file() else None
+    columns = ["path", "label", "speaker", "start", "end"]
+    table = Table(folder / "text", columns, [], [])
+    paths: dict[str, str] = {}
+    for name, (number, value) in recordings.items():
+        plain = _PLAIN.fullmatch(value)
+        if not plain and (value.endswith("|") or re.search(r"\.ark:\d+$", value)):
+            table.problems.append(
+                f"{folder / 'wav.scp'}:{number}: not a file but a command or a part of an archive,"
+                f" which is not run ({value}); write it to a file and name that"
+            )
+        else:
+            paths[name] = plain[1] if plain else value
+    numbers = []
+    for utterance, (number, text) in texts.items():
+        label, where = clean_label(text), f"{folder / 'text'}:{number}"
+        if len(label.split()) > _MOST_WORDS:
+            raise DatasetError(
+                f"{where}: {label[:40]!r} is a sentence, not a label of one word or two; cut the"
+                " recordings into words"
+            )
+        parts = [utterance, "", ""] if segments is None else _segment(folder, segments, utterance)
+        if not label or parts is None or parts[0] not in recordings:
+            fault = "no text" if not label else "no such recording in wav.scp or segments"
+            table.problems.append(f"{where}: {utterance}: {fault}")
+        elif parts[0] in paths:
+            speaker = speakers.get(utterance, (0, ""))[1]
+            table.rows.append((paths[parts[0]], label, speaker, *parts[1:]))
+            numbers.append(number)
+    table.numbers = numbers
+    listed, known = (recordings, "wav.scp") if segments is None else (segments, "segments")
+    for name, (number, _) in listed.items():
+        if name not in texts:
+            table.problems.append(f"{folder / known}:{number}: no line for {name} in text")
+    return table
+
+
+def _segment(
+    folder: Path, segments: dict[str, tuple[int, str]], utterance: str
+) -> Sequence[str] | None:
+    """Return recording, start and end of an utterance; an end below 0 is that of the recording."""
+    if utterance not in segments:
+        return None
+    number, value = segments[utterance]
+    parts = value.split()
+    if len(parts) < 3:
+        raise DatasetError(
+            f"{folder / 'segments'}:{number}: {value!r} is not a recording, its start and its end;"
+            " correct the line"
+        )
+    return (parts[0], parts[1], "" if parts[2].startswith("-") else parts[2])
+
+
+def _read_pairs(path: Path) -> dict[str, tuple[int, str]]:
+    """Return what follows the first word of each line, with its number, by that word."""
+    try:
+        text = read_text(path)
+    except OSError as error:
+        raise DatasetError(f"{path}: {reason_of(error)}; Kaldi's lists name each clip") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+    pairs: dict[str, tuple[int, str]] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if words := line.split(None, 1):
+            pairs[words[0]] = (number, words[1].strip() if len(words) > 1 else "")
+    return pairs
