@@ -135,7 +135,7 @@ def announce(dataset: "Dataset", messages: Messages) -> None:
     more = f" and {n_more} more" if n_more > 0 else ""
     splits = Counter(example.split for example in dataset.examples if example.split)
     given = ", ".join(f"{splits[name]} {name}" for name in SPLITS if splits[name])
-    messages.note(f"labels {', '.join(shown)}{more}{f'; as split: {given}' if given else ''}")
+    messages.note(f"labels {', '.join(shown)}{more}{f'; split {given}' if given else ''}")
     for note in dataset.notes:
         messages.note(note)
     for warning in dataset.warnings:

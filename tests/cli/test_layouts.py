@@ -1,0 +1,48 @@
+"""``check`` on ten layouts as they lie on disk: the table in docs/DATA.md is what it prints."""
+
+import re
+from pathlib import Path
+
+import pytest
+from disk_layouts import LAYOUTS
+
+TABLE = Path(__file__).parents[2] / "docs/DATA.md"
+ROW = re.compile(r"^\| ([^|`]+) \|.*\| `([^`]+)` \|$", re.MULTILINE)
+FIRST_LINES = dict(ROW.findall(TABLE.read_text(encoding="utf-8")))
+
+
+def test_the_table_has_every_layout():
+    assert list(FIRST_LINES) == list(LAYOUTS)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_first_line_is_that_of_the_table(name, tmp_path, call):
+    paths = LAYOUTS[name](tmp_path)
+    result = call("check", *map(str, paths))
+    assert result.stderr.splitlines()[0] == f"speechcls: {FIRST_LINES[name]}"
+    assert result.errors == []
+    assert result.code == 0
+
+
+def test_a_manifest_with_other_names_is_read_as_the_columns_say(tmp_path, call):
+    LAYOUTS["Teachable Machine"](tmp_path / "x")
+    rows = [f"x/Bonjour/{i}.wav;bonjour" for i in range(6)]
+    rows += [f"x/Bonne nuit/{i}.wav;nuit" for i in range(6)]
+    (tmp_path / "l.csv").write_text("\n".join(["fichier;mot", *rows]) + "\n")
+    result = call("check", str(tmp_path / "l.csv"))
+    assert result.code == 1
+    [error] = result.errors
+    assert error.startswith("--columns: ")
+    assert "fichier, mot" in error
+    result = call("check", str(tmp_path / "l.csv"), "--columns", "path=fichier,label=mot")
+    assert result.stderr.splitlines()[0] == "speechcls: labels bonjour, nuit"
+    assert result.code == 0
+
+
+@pytest.mark.parametrize("option", ["--columns=path=a", "--root=."])
+def test_options_of_manifests_are_refused_for_folders(option, tmp_path, call):
+    LAYOUTS["Teachable Machine"](tmp_path)
+    result = call("check", str(tmp_path), option)
+    assert result.code == 2
+    [error] = result.errors
+    assert error.startswith(f"{option.split('=')[0]}: has no effect on a folder")
