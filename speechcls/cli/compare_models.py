@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
+from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
 from speechcls.cli.outputs import files_first
 from speechcls.cli.progress import item_bar
@@ -50,6 +51,7 @@ def compare_models(
     from speechcls.evaluation.significance import Contender, compare
     from speechcls.runtime.classifier import Classifier
 
+    announce(dataset, messages)
     models = [model for group in groups.values() for model in group]
     classifiers = [Classifier.load(model, options.jobs) for model in models]
     with item_bar(messages, "comparing", len(dataset.examples)) as on_clip:

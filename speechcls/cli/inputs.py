@@ -4,6 +4,7 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
 
@@ -41,6 +42,7 @@ def read_store(
     from speechcls.data.packing import open_store
     from speechcls.parallel import default_jobs
 
+    announce(dataset, messages)
     n_jobs = jobs or default_jobs()
     with item_bar(messages, "reading", len(dataset.examples)) as on_clip:
         store = open_store(dataset.root, dataset.examples, sample_rate, n_jobs, on_clip)

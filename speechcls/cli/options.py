@@ -13,6 +13,7 @@
 * An option without effect beside the others is refused by name (``common.refuse``).
 """
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -201,6 +202,7 @@ def name_of(field: str) -> tuple[str, str | None]:
 
 def split_names(field: str, text: str | None) -> list[str]:
     """Return the names in a comma-separated option, each once; none where it is not given."""
+    text = None if text is None else unicodedata.normalize("NFC", text)  # as labels are
     names = list(dict.fromkeys(filter(None, map(str.strip, (text or "").split(",")))))
     if text is not None and not names:
         raise ConfigError(f"{text!r} names nothing; give names, as ann,bob", field=field)

@@ -119,10 +119,7 @@ def load_dataset(
     dataset = layout.read(request)
     _check_clips(dataset)
     dataset.warnings += _warn_of_twins(dataset)
-    if channel is not None:
-        dataset.examples = [
-            e if e.channel else replace(e, channel=channel) for e in dataset.examples
-        ]
+    dataset.examples = [_completed(example, channel) for example in dataset.examples]
     if noise is not None:
         dataset.noise += find_noise(Path(noise))
     return dataset
@@ -362,6 +359,14 @@ def _finish(dataset: Dataset, recordings: _Recordings) -> Dataset:
     root = dataset.root
     folders = {root, *(Path(root, *f[:n]) for _, f in recordings for n in range(1, len(f) + 1))}
     return apply_split_lists(dataset, find_split_lists(sorted(folders)))
+
+
+def _completed(example: Example, channel: int | None) -> Example:
+    """Return a clip with the channel that is asked for, its speaker spelt as labels are."""
+    speaker = example.speaker and clean_label(example.speaker)
+    if speaker == example.speaker and channel in (None, example.channel):
+        return example
+    return replace(example, speaker=speaker, channel=example.channel or channel)
 
 
 def _warn_of_twins(dataset: Dataset) -> list[str]:

@@ -34,7 +34,7 @@ def accuracy_of(call, model, data):
 
 def test_models_side_by_side_as_json(models, home, call):
     result = call("compare", models, "--data", home.data, "--json", "--no-speed")
-    assert (result.code, result.stderr) == (0, "")
+    assert (result.code, result.stderr) == (0, "speechcls: labels high, low, rise\n")
     told = json.loads(result.stdout)
     # 6 test speakers say 3 words twice
     assert (told["n_clips"], told["n_speakers"]) == (36, 6)
@@ -81,7 +81,7 @@ def test_differences_and_pictures(models, home, call, tmp_path):
 
 def test_the_table_has_speed_and_size(models, home, run):
     result = run("compare", models / "good", models / "poor", "--data", home.data)
-    assert (result.code, result.stderr) == (0, "")
+    assert (result.code, result.stderr) == (0, "speechcls: labels high, low, rise\n")
     lines = result.stdout.splitlines()
     assert lines[0] == "scored  36 clips of the test split by 6 speakers"
     assert lines[2].endswith("parameters    MB  ms per clip  clips/s  peak MB")
