@@ -61,7 +61,8 @@ def calibrate(
     from speechcls.artifact.store import load_artifact
     from speechcls.evaluation.calibration import calibrate as calibrate_model
     from speechcls.evaluation.calibration import validation_clips
-    from speechcls.layouts.load import find_noise, load_dataset
+    from speechcls.layouts.examples import find_noise
+    from speechcls.layouts.load import load_dataset
     from speechcls.runtime.detection import choose_thresholds
 
     if data is None:

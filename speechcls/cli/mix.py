@@ -65,7 +65,8 @@ def mix(
     Example: speechcls mix data/ --noise noise/ --minutes 2 --out stream/
     """
     from speechcls.artifact.store import load_artifact, load_split
-    from speechcls.layouts.load import find_noise, load_dataset
+    from speechcls.layouts.examples import find_noise
+    from speechcls.layouts.load import load_dataset
     from speechcls.synthesis.mixing import RECORDING, MixSettings, choose_clips, write_mix
 
     messages = Messages(quiet, verbose)

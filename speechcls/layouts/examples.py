@@ -136,6 +136,25 @@ def find_recordings(
                 yield path
 
 
+def find_noise(folder: Path) -> list[Path]:
+    """Return the recordings of background noise in a folder of its own.
+
+    Raises
+    ------
+    DatasetError
+        When there are none.
+    """
+    if not folder.is_dir():
+        raise DatasetError(
+            f"{folder}: no such folder of background noise; check the path", field="noise"
+        )
+    if not (found := list(find_recordings(folder))):
+        raise DatasetError(
+            f"{folder}: no recording of background noise in it; name another", field="noise"
+        )
+    return found
+
+
 def may_hold_clips(name: str) -> bool:
     """Return whether files and folders of this name are searched.
 

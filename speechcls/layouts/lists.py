@@ -6,7 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from speechcls.errors import DatasetError
 from speechcls.layouts.examples import Dataset
@@ -83,7 +83,8 @@ def _read_lines(path: Path) -> list[str]:
 def _parts(name: str) -> _Parts:
     """Return the folders and the name without ending, in Unicode form C."""
     name = unicodedata.normalize("NFC", name.replace("\\", "/"))
-    return PurePosixPath(name).with_suffix("").parts
+    stem, _ = os.path.splitext(name)  # noqa: PTH122 - a fifth of the time
+    return tuple(part for part in stem.split("/") if part not in ("", "."))
 
 
 class _ClipFinder:
@@ -97,8 +98,9 @@ class _ClipFinder:
         self._clips = defaultdict[_Parts, list[int]](list)
         self._full = dict[_Parts, _Parts | None]()
         """What a path that ends so is in full; None: several."""
+        above = os.path.join(dataset.root, "")  # noqa: PTH118
         for i, example in enumerate(dataset.examples):
-            parts = _parts(dataset.relative_name(example.path))
+            parts = _parts(os.fspath(example.path).removeprefix(above))
             self._clips[parts].append(i)  # several where only the endings differ
             for start in range(len(parts)):
                 end = parts[start:]

@@ -8,13 +8,20 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from speechcls.audio.decode import SUFFIXES
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
 from speechcls.layouts.annotations import examples_of_track, find_track
-from speechcls.layouts.examples import Dataset, Example, find_recordings, may_hold_clips
+from speechcls.layouts.examples import (
+    Dataset,
+    Example,
+    find_noise,
+    find_recordings,
+    may_hold_clips,
+)
 from speechcls.layouts.folders import (
     NOT_IN_A_FOLDER,
     Clip,
@@ -160,25 +167,6 @@ def _refuse_unused(request: DatasetRequest, what: str, *names: str) -> None:
         )
 
 
-def find_noise(folder: Path) -> list[Path]:
-    """Return the recordings of background noise in a folder of its own.
-
-    Raises
-    ------
-    DatasetError
-        When there are none.
-    """
-    if not folder.is_dir():
-        raise DatasetError(
-            f"{folder}: no such folder of background noise; check the path", field="noise"
-        )
-    if not (found := list(find_recordings(folder))):
-        raise DatasetError(
-            f"{folder}: no recording of background noise in it; name another", field="noise"
-        )
-    return found
-
-
 def _is_manifest(request: DatasetRequest) -> bool:
     return request.path.suffix.lower() in MANIFEST_SUFFIXES and request.path.is_file()
 
@@ -215,7 +203,7 @@ def _read_labelled_recording(request: DatasetRequest) -> Dataset:
     """Return the labels of one recording's label track as clips."""
     _refuse_unused(request, "a recording", "pattern", "columns", "root")
     dataset = Dataset(request.path.parent, manifest=find_track(request.path))
-    _take_tracks(dataset, [(request.path, ())])
+    _take_tracks(dataset, [(request.path, ())], {()})
     return dataset
 
 
@@ -236,7 +224,7 @@ def _read_patterned(request: DatasetRequest) -> Dataset:
             return f"{match['split']!r} is no split; name it train, validation or test"
         return Example(path, clean_label(label), speaker, split)
 
-    dataset, recordings = _find(request.path)
+    dataset, recordings, _ = _find(request.path)
     for path, folders in recordings:
         described = describe(path, folders)
         if isinstance(described, Example):
@@ -296,8 +284,8 @@ def _try_label_folders(root: Path) -> Dataset | None:
 
 def _read_label_folders(root: Path) -> Dataset:
     """Return the clips below folders that name their labels, and perhaps splits and speakers."""
-    dataset, recordings = _find(root)
-    recordings = _take_tracks(dataset, recordings)
+    dataset, recordings, with_texts = _find(root)
+    recordings = _take_tracks(dataset, recordings, with_texts)
     described = describe_folders(root, [Clip(path, folders) for path, folders in recordings])
     dataset.examples += described.examples
     dataset.problems += described.problems
@@ -309,11 +297,19 @@ def _read_label_folders(root: Path) -> Dataset:
     return _finish(dataset, recordings)
 
 
-def _take_tracks(dataset: Dataset, recordings: _Recordings) -> _Recordings:
-    """Add the labels of label tracks as clips; return the recordings that have no track."""
+def _take_tracks(
+    dataset: Dataset, recordings: _Recordings, with_texts: set[tuple[str, ...]]
+) -> _Recordings:
+    """Add the labels of label tracks as clips; return the recordings that have no track.
+
+    Parameters
+    ----------
+    with_texts : folders in which there may be tracks
+    """
     rest, n_clips = [], len(dataset.examples)
     for path, folders in recordings:
-        examples = examples_of_track(path, dataset.warnings.append)
+        has_texts = folders in with_texts
+        examples = examples_of_track(path, dataset.warnings.append) if has_texts else None
         if examples is None:
             rest.append((path, folders))
         else:
@@ -327,8 +323,8 @@ def _take_tracks(dataset: Dataset, recordings: _Recordings) -> _Recordings:
     return rest
 
 
-def _find(root: Path) -> tuple[Dataset, _Recordings]:
-    """Return a data set without clips yet, with its background noise, and the recordings."""
+def _find(root: Path) -> tuple[Dataset, _Recordings, set[tuple[str, ...]]]:
+    """Return a data set without clips yet, the recordings, and the folders that hold texts."""
     dataset, others = Dataset(root), list[Path]()
 
     def add_noise(folder: Path) -> None:
@@ -336,18 +332,24 @@ def _find(root: Path) -> tuple[Dataset, _Recordings]:
         if folder.name != NOISE_FOLDER:
             dataset.notes.append(f"{folder}: taken for background noise, not for a label")
 
+    @cache
+    def folders_of(parent: str) -> tuple[str, ...]:
+        return Path(parent).relative_to(root).parts
+
     paths = find_recordings(
         root,
         on_problem=lambda problem: dataset.problems.append(str(problem)),
         on_noise=add_noise,
         on_other=others.append,
     )
-    recordings = [(path, path.relative_to(root).parts[:-1]) for path in paths]
+    # Of a path as text: pathlib takes several times as long, of a hundred thousand.
+    recordings = [(path, folders_of(os.path.dirname(path))) for path in paths]  # noqa: PTH120
     endings = Counter(path.suffix.lower() or "without ending" for path in others)
     counts = ", ".join(f"{n} {ending}" for ending, n in endings.items() if ending not in _TEXT)
     if counts:
         dataset.notes.append(f"{root}: files that are no recordings are left out: {counts}")
-    return dataset, recordings
+    texts = (path for path in others if path.suffix.lower() == ".txt")
+    return dataset, recordings, {folders_of(str(path.parent)) for path in texts}
 
 
 _TEXT = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
@@ -357,8 +359,9 @@ _TEXT = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".y
 def _finish(dataset: Dataset, recordings: _Recordings) -> Dataset:
     """Return a data set split as the lists say that lie in its folders."""
     root = dataset.root
-    folders = {root, *(Path(root, *f[:n]) for _, f in recordings for n in range(1, len(f) + 1))}
-    return apply_split_lists(dataset, find_split_lists(sorted(folders)))
+    parts = {folders[:n] for folders in {f for _, f in recordings} for n in range(len(folders) + 1)}
+    folders = sorted({root, *(Path(root, *each) for each in parts)})
+    return apply_split_lists(dataset, find_split_lists(folders))
 
 
 def _completed(example: Example, channel: int | None) -> Example:
