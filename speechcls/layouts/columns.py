@@ -331,7 +331,8 @@ def _splits_of_folds(
 ) -> tuple[list[str | None], str | None]:
     """Return the split of each row: the last fold tests, the one before validates."""
     if len(numbers) == 1:
-        return [None] * len(folds), None
+        note = f"{table.path}: {column.name} is {numbers[0]} everywhere, which splits nothing"
+        return [None] * len(folds), note
     names = {str(number): "train" for number in numbers}
     validates = ""
     if len(numbers) > 2:
