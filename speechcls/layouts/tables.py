@@ -126,10 +126,10 @@ def _delimiter_of(header: str) -> str:
 def _read_json(path: Path, text: str) -> Table:
     """Return the rows of JSON lines, of one array, or of the only array in one object."""
     stripped = text.lstrip()
-    if stripped.startswith("["):
-        return _as_table(path, _parse(path, text, ": "), ": entry ")
     lines = text.split("\n")
     first = next((line for line in lines if line.strip()), "")
+    if stripped.startswith("[") and not stripped[1:].lstrip().startswith('"'):
+        return _as_table(path, _parse(path, text, ": "), ": entry ")
     if path.suffix.lower() == ".json" and stripped.startswith("{") and not _is_object(first):
         whole = _parse(path, text, ": ")
         arrays = [each for each in whole.values() if isinstance(each, list)]

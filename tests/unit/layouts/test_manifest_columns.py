@@ -183,6 +183,10 @@ def test_faults_of_an_array_name_the_entry(root):
     assert message_of([root / "m.json"]) == f"{root / 'm.json'}: entry 2: not a JSON object"
     (root / "m.json").write_text('[{"path": "a.wav", "label": "yes"}, {"path": "b.wav"}]')
     assert message_of([root / "m.json"]) == f"{root / 'm.json'}: entry 2: no label"
+    (root / "m.json").write_text('[{"path": "a.wav", "label": ["yes", "no"]}]')
+    assert message_of([root / "m.json"]) == (
+        f"{root / 'm.json'}: entry 1: label ['yes', 'no'] is not one label"
+    )
 
 
 # Which column it is

@@ -1,5 +1,6 @@
 """Where the recordings of a manifest are looked for, and what is told where they are not."""
 
+import os
 import unicodedata
 from functools import partial
 
@@ -63,6 +64,16 @@ def test_each_split_is_in_its_folder(root):
     touch(root, "audio_train/1.wav", "audio_test/1.wav")
     manifests = [write_list(root, ["1.wav"], f"{split}.csv") for split in ("train", "test")]
     assert names_in(read_manifests(manifests)) == ["audio_train/1.wav", "audio_test/1.wav"]
+
+
+def test_a_folder_is_listed_once_whatever_it_holds(root, monkeypatch):
+    names = [f"yes/{i}.wav" for i in range(300)]
+    touch(root, *(f"audio/{name}" for name in names))
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(str(path)), scandir(path))[1])
+    assert len(read_manifests([write_list(root, names)]).examples) == 300
+    assert listed.count(str(root / "audio/yes")) == 1
+    assert len(listed) == len({*listed})
 
 
 # Of another machine
