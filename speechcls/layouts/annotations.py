@@ -7,7 +7,7 @@ from pathlib import Path
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import read_text, write_atomic, write_csv
 from speechcls.labels import speaker_of
-from speechcls.layouts.columns import as_number, match_columns, text_of
+from speechcls.layouts.columns import as_number, list_names, match_columns, text_of
 from speechcls.layouts.examples import Example
 from speechcls.layouts.names import clean_label
 from speechcls.layouts.tables import read_table
@@ -68,8 +68,9 @@ def _table_words(path: Path, on_skip: Callable[[str], None]) -> Iterator[Word]:
     columns = match_columns(table, {}, needed=())
     if missing := [name for name in _COLUMNS[:3] if name.removesuffix("_s") not in columns]:
         raise DatasetError(
-            f"{table.header}: no column {' and '.join(missing)}; it has {', '.join(table.columns)};"
-            f" name them {','.join(_COLUMNS)} in the first line (the last two may be left out)"
+            f"{table.header}: no column {' and '.join(missing)}; it has"
+            f" {list_names(table.columns)}; name them {','.join(_COLUMNS)} in the first line (the"
+            " last two may be left out)"
         )
     for i, row in enumerate(table.rows):
         cells = [text_of(row, columns[field]) for field in ("start", "end", "label")]

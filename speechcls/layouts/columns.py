@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechcls.audio.decode import SUFFIXES
-from speechcls.errors import DatasetError
+from speechcls.errors import DatasetError, printable
 from speechcls.layouts.examples import SPLITS
 from speechcls.layouts.names import clean_label, split_of_name
 from speechcls.layouts.tables import Table
@@ -128,7 +128,7 @@ def _chosen_column(table: Table, field: str, name: str) -> Column:
                 is_in_ms = field in _SECONDS and _key(each).endswith("ms")
                 return Column(index, each, _UNITS["ms" if is_in_ms else "s"])
     raise DatasetError(
-        f"{table.path}: no column {name!r}; it has {_listed(table.columns)}", field="columns"
+        f"{table.path}: no column {name!r}; it has {list_names(table.columns)}", field="columns"
     )
 
 
@@ -183,14 +183,14 @@ def _missing_columns(table: Table, missing: Sequence[str]) -> DatasetError:
             "its first line is a recording: put a line above it that names the columns: path,label"
         )
     return DatasetError(
-        f"{table.header}: {fault}; it has {_listed(table.columns)}; {hint}", field="columns"
+        f"{table.header}: {fault}; it has {list_names(table.columns)}; {hint}", field="columns"
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Return names one after the other, the first twenty and how many more."""
+def list_names(names: Sequence[str]) -> str:
+    """Return the names of columns in a line: the first twenty and how many more."""
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return (", ".join(names[:20]) or "no column at all") + more
+    return (printable(", ".join(names[:20])) or "no column at all") + more
 
 
 def describe_columns(table: Table, columns: Columns) -> str | None:
@@ -205,7 +205,7 @@ def describe_columns(table: Table, columns: Columns) -> str | None:
         return None
     read = {column.index for column in columns.values()}
     others = [name for index, name in enumerate(table.columns) if index not in read and name]
-    unread = f"; not read: {_listed(others)}" if others else ""
+    unread = f"; not read: {list_names(others)}" if others else ""
     return f"{table.path}: {', '.join(renamed)}{unread}"
 
 
@@ -221,10 +221,11 @@ def label_of(row: Sequence[Any], column: Column, where: str) -> str:
     Raises
     ------
     DatasetError
-        When it has none.
+        When it has none, or several.
     """
-    label = clean_label(text_of(row, column))
-    if not label:
+    if isinstance(row[column.index], list | dict):
+        raise DatasetError(f"{where}: {column.name} {row[column.index]!r} is not one label")
+    if not (label := clean_label(text_of(row, column))):
         raise DatasetError(f"{where}: no {column.name}")
     return label
 
@@ -331,7 +332,8 @@ def _splits_of_folds(
 ) -> tuple[list[str | None], str | None]:
     """Return the split of each row: the last fold tests, the one before validates."""
     if len(numbers) == 1:
-        return [None] * len(folds), None
+        note = f"{table.path}: {column.name} is {numbers[0]} everywhere, which splits nothing"
+        return [None] * len(folds), note
     names = {str(number): "train" for number in numbers}
     validates = ""
     if len(numbers) > 2:

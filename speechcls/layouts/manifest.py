@@ -112,14 +112,6 @@ def _add(
     columns = match_columns(table, chosen or {})
     splits, fold_note = splits_of(table, columns.get("split"))
     located = _locate(table, columns, anchors, split)
-    if table.rows and not located.n_found:
-        places = ", ".join(map(str, located.looked_in[:6]))
-        raise DatasetError(
-            f"{table.path}: none of its {len(table.rows)} recordings is there, as"
-            f" {text_of(table.rows[0], columns['path'])!r} (looked for below {places}); name the"
-            " folder that their paths are relative to",
-            field="root",
-        )
     notes = (describe_columns(table, columns), fold_note, _describe_place(table, located, anchors))
     dataset.notes += [*table.notes, *filter(None, notes)]
     dataset.problems += table.problems
@@ -144,6 +136,14 @@ def _add(
             dataset.examples.append(
                 Example(path, label, speaker, splits[i] or split, start_s, end_s, channel=channel)
             )
+    if table.rows and not located.n_found:
+        places = ", ".join(map(str, located.looked_in[:6]))
+        raise DatasetError(
+            f"{table.path}: none of its {len(table.rows)} recordings is there, as"
+            f" {text_of(table.rows[0], columns['path'])!r} (looked for below {places}); name the"
+            " folder that their paths are relative to",
+            field="root",
+        )
 
 
 def _locate(table: Table, columns: Columns, anchors: Sequence[Path], split: str | None) -> Located:

@@ -90,12 +90,14 @@ def _read_separated(path: Path, text: str) -> Table:
         delimiter = _delimiter_of(lines[first] if lines else "")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     cells = [(reader.line_num, row) for row in reader]
-    width = _width(cells, first)
-    if delimiter == "\t" and any(len(row) != width for _, row in cells[first:] if row):
+    if delimiter == "\t" and '"' in text:
         # Common Voice writes quotes as they are spoken, not around cells.
         plain = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
         unquoted = [(plain.line_num, row) for row in plain]
-        if all(len(row) == _width(unquoted, first) for _, row in unquoted[first:] if row):
+        if (
+            len(unquoted) > len(cells)
+            and len({len(row) for _, row in unquoted[first:] if row}) == 1
+        ):
             cells = unquoted
     filled = [(number, row) for number, row in cells if number > first and any(map(str.strip, row))]
     names = [name.strip() for name in filled[0][1]] if filled else []
@@ -112,11 +114,6 @@ def _read_separated(path: Path, text: str) -> Table:
     return table
 
 
-def _width(cells: Sequence[tuple[int, Sequence[str]]], first: int) -> int:
-    """Return how many columns the first line that counts names."""
-    return next((len(row) for number, row in cells if number > first and row), 0)
-
-
 def _delimiter_of(header: str) -> str:
     """Return what separates the names of columns: what makes most of them, quotes respected."""
 
@@ -129,10 +126,10 @@ def _delimiter_of(header: str) -> str:
 def _read_json(path: Path, text: str) -> Table:
     """Return the rows of JSON lines, of one array, or of the only array in one object."""
     stripped = text.lstrip()
-    if stripped.startswith("["):
-        return _as_table(path, _parse(path, text, ": "), ": entry ")
     lines = text.split("\n")
     first = next((line for line in lines if line.strip()), "")
+    if stripped.startswith("[") and not stripped[1:].lstrip().startswith('"'):
+        return _as_table(path, _parse(path, text, ": "), ": entry ")
     if path.suffix.lower() == ".json" and stripped.startswith("{") and not _is_object(first):
         whole = _parse(path, text, ": ")
         arrays = [each for each in whole.values() if isinstance(each, list)]
@@ -192,13 +189,15 @@ def _read_parquet(path: Path, is_first_look: bool) -> Table:
             " pip install 'speechcls[parquet]'"
         ) from error
     try:
-        with pq.ParquetFile(path) as file:
-            return _parquet_table(path, file, is_first_look)
+        stream = path.open("rb")
     except OSError as error:
         raise DatasetError(f"{path}: {reason_of(error)}; check the path") from error
-    except pyarrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise DatasetError(f"{path}: not readable Parquet ({reason}); copy it again") from error
+    with stream:
+        try:
+            return _parquet_table(path, pq.ParquetFile(stream), is_first_look)
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            reason = (str(error).splitlines() or ["damaged"])[0]
+            raise DatasetError(f"{path}: not readable Parquet ({reason}); copy it again") from error
 
 
 def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
@@ -274,7 +273,7 @@ def _unpack(
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".speechcls-") as scratch:
                 whole = Path(scratch, "whole")
                 whole.mkdir()
-                for row, content in _embedded_bytes(file, column):
+                for row, content in _embedded_bytes(path, file, column):
                     (whole / _unpacked_name(row, names[row], content)).write_bytes(content)
                 try:
                     whole.rename(folder)
@@ -290,9 +289,16 @@ def _unpack(
     return folder, unpacked
 
 
-def _embedded_bytes(file: Any, column: str) -> Iterator[tuple[int, bytes]]:
-    row = 0
-    for batch in file.iter_batches(batch_size=64, columns=[column]):
+def _embedded_bytes(path: Path, file: Any, column: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the row and the content of each recording in a column."""
+    batches, row = file.iter_batches(batch_size=64, columns=[column]), 0
+    while True:
+        try:
+            batch = next(batches, None)
+        except OSError as error:  # of the Parquet file, not of the disk that is written to
+            raise DatasetError(f"{path}: not readable Parquet ({error}); copy it again") from error
+        if batch is None:
+            return
         for value in batch.column(0).to_pylist():
             content = value.get("bytes") if isinstance(value, dict) else value
             if content is not None:

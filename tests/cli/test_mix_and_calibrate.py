@@ -57,6 +57,17 @@ def test_nobody_in_the_recording_trained_the_model(place, mixed):
     assert "20 words by" in mixed.stderr and "of the test split" in mixed.stderr
 
 
+def test_labels_of_another_locale_count_the_same(place, mixed, run):
+    truth = (place / "stream" / "truth.txt").read_text()
+    (place / "commas.txt").write_text(truth.replace(".", ",") + "7,1\t7,2\t\n")
+    arguments = "evaluate", "--stream", "stream/recording.wav", "-m", "model", "--truth"
+    results = [run(*arguments, name, cwd=place) for name in ("stream/truth.txt", "commas.txt")]
+    assert [result.code for result in results] == [0, 0]
+    assert results[0].stdout == results[1].stdout
+    warning = "speechcls: warning: commas.txt:21: '7,1\\t7,2\\t' has no label, which is left out"
+    assert warning in results[1].stderr and "commas" not in results[0].stderr
+
+
 def test_the_words_are_found(calibrated):
     scores, _, _ = calibrated
     assert scores["words"] == 20

@@ -14,6 +14,7 @@ from speechcls.files import (
     json_bytes,
     open_atomic,
     open_text_atomic,
+    read_text,
     write_atomic,
     write_csv,
     write_folder_atomic,
@@ -150,3 +151,34 @@ def test_names_that_any_system_takes(name):
 )
 def test_names_that_some_system_refuses(name):
     assert not is_file_name(name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_text_is_read_in_the_encoding_that_it_begins_with(encoding, tmp_path):
+    place = tmp_path / "list.txt"
+    place.write_bytes("né,はい\n".encode(encoding))
+    assert read_text(place) == "né,はい\n"
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [(b"\xfe\xff", "utf-16-be"), (b"\0\0\xfe\xff", "utf-32-be")]
+)
+def test_text_of_another_byte_order(mark, encoding, tmp_path):
+    place = tmp_path / "list.txt"
+    place.write_bytes(mark + "né\n".encode(encoding))
+    assert read_text(place) == "né\n"
+
+
+def test_text_that_is_not_unicode_is_an_error_unless_there_is_another_encoding(tmp_path):
+    place = tmp_path / "list.txt"
+    place.write_bytes("né\n".encode("cp1252"))
+    assert read_text(place, fallback="cp1252") == "né\n"
+    with pytest.raises(UnicodeDecodeError):
+        read_text(place)
+
+
+@pytest.mark.parametrize(("n_bytes", "text"), [(2, ""), (4, "né\n"), (5, "né\n"), (8, "né\nné\n")])
+def test_the_first_bytes_of_a_text_end_with_a_line(n_bytes, text, tmp_path):
+    place = tmp_path / "list.txt"
+    place.write_bytes("né\nné\n".encode())
+    assert read_text(place, n_bytes) == text
