@@ -30,6 +30,10 @@ class _Writable(Protocol):
     def write(self, text: str, /) -> object: ...
 
 
+UNPACKED = "unpacked"
+"""Folder in the cache folder of the recordings that lay in other files."""
+
+
 def cache_folder() -> Path:
     """Return where the stores are: ``$SPEECHCLS_CACHE``, else the user's cache folder."""
     if named := os.environ.get(CACHE_VARIABLE):

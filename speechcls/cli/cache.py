@@ -33,8 +33,8 @@ def cache(
     """List the decoded recordings that training keeps, or remove them.
 
     Training decodes each recording once and keeps its samples in a store, one per data set and
-    sample rate, in the cache folder of the user or in $SPEECHCLS_CACHE. Stores can be removed at
-    any time; the next training makes them again.
+    sample rate, in the cache folder of the user or in $SPEECHCLS_CACHE; recordings out of Parquet
+    files are there too. All of it can be removed at any time; the next training makes it again.
 
     Example: speechcls cache list data/
     """
@@ -42,7 +42,7 @@ def cache(
         raise ConfigError(f"no {action!r}; there are {', '.join(_ACTIONS)}", field="action")
     if action == "clear":
         refuse(ctx, ["as_json"], "with clear")
-    from speechcls.data.cache import find_stores, remove_store
+    from speechcls.data.cache import find_stores, remove_store, remove_unpacked
     from speechcls.files import cache_folder
 
     messages = Messages(quiet, verbose)
@@ -55,8 +55,9 @@ def cache(
     if action == "clear":
         for store in stores:
             remove_store(store)
-        freed = sum(store.n_bytes for store in stores) / 1e6
-        messages.note(f"{len(stores)} stores removed, {freed:,.1f} MB freed in {cache_folder()}")
+        n_bytes = sum(store.n_bytes for store in stores) + (0 if data else remove_unpacked())
+        freed = f"{n_bytes / 1e6:,.1f} MB freed in {cache_folder()}"
+        messages.note(f"{len(stores)} stores removed, {freed}")
     elif as_json:
         for store in stores:
             typer.echo(json.dumps(_as_object(store)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechcls.errors import DatasetError, reason_of
-from speechcls.files import CACHE_VARIABLE, cache_folder
+from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder
 
 INDEX, SAMPLES, LOCK = "index.jsonl", "samples.pcm", "lock"
 """The files of a store."""
@@ -83,6 +83,22 @@ def remove_store(store: StoreInfo) -> None:
                 f"{store.path}: another process is packing it; try again when it is done"
             ) from error
         shutil.rmtree(store.path)
+
+
+def remove_unpacked() -> int:
+    """Remove the recordings that were unpacked from other files; return how many bytes that frees.
+
+    Raises
+    ------
+    DatasetError
+        When they cannot be removed.
+    """
+    folder = cache_folder() / UNPACKED
+    with reporting_os_errors(folder):
+        n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if folder.exists():
+            shutil.rmtree(folder)
+    return n_bytes
 
 
 @contextmanager

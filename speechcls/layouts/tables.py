@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from speechcls.errors import DatasetError, reason_of
-from speechcls.files import CACHE_VARIABLE, cache_folder, is_file_name, read_text
+from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name, read_text
 from speechcls.layouts.names import clean_label
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def _unpack(
     about = path.stat()
     key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{column}"
     digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-    folder = cache_folder() / "unpacked" / f"{path.stem}-{digest}"
+    folder = cache_folder() / UNPACKED / f"{path.stem}-{digest}"
     try:
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -72,3 +72,12 @@ def test_an_unknown_action_names_those_there_are(call):
     result = call("cache", "empty")
     assert result.code == 2
     assert "list, clear" in result.stderr
+
+
+def test_clear_removes_what_was_unpacked_from_other_files(call, own_cache, monkeypatch, tmp_path):
+    monkeypatch.setenv("SPEECHCLS_CACHE", str(tmp_path))
+    (tmp_path / "unpacked/clips-0a").mkdir(parents=True)
+    (tmp_path / "unpacked/clips-0a/0-x.wav").write_bytes(bytes(2_000_000))
+    result = call("cache", "clear")
+    assert result.stderr == f"speechcls: 0 stores removed, 2.0 MB freed in {tmp_path}\n"
+    assert not (tmp_path / "unpacked").exists()
