@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechcls.audio.samples import to_float
 from speechcls.data.clips import read_example
 from speechcls.data.fingerprint import (
     SAME_SOUND,
@@ -104,7 +103,7 @@ def _group(
 def _correlate(examples: list[Example], a: int, b: int, sample_rate: int) -> tuple[float, float]:
     """Return correlation and gain, dB, from clip ``a`` to clip ``b``; 0 if one has gone."""
     try:
-        first, second = (to_float(read_example(examples[i], sample_rate)) for i in (a, b))
+        first, second = (read_example(examples[i], sample_rate).samples for i in (a, b))
     except AudioError:
         return 0.0, 0.0
     return correlation(first, second, sample_rate)

@@ -101,7 +101,7 @@ class CheckResult:
         if n_unreadable > MAX_UNREADABLE * n_clips:
             reasons.append(
                 f"{n_unreadable} of {n_clips} clips cannot be read, more than the"
-                f" {100 * MAX_UNREADABLE:g} % allowed in training; fix or delete them"
+                f" {100 * MAX_UNREADABLE:g} % allowed in training; fix them or leave them out"
             )
         n_bad = len(self.clips_with(BAD)) + n_problems
         if not n_bad <= max_bad * n_clips:

@@ -217,8 +217,8 @@ def test_more_bad_clips_than_allowed(n_bad, max_bad, root, make_data):
     )
     message = message_of(root, max_bad=max_bad)
     assert message.startswith(
-        f"max_bad: {n_bad} of 16 clips are bad, more than the {max_bad:g} allowed; fix or delete"
-        " them, or allow 0."
+        f"max_bad: {n_bad} of 16 clips are bad, more than the {max_bad:g} allowed; fix them or"
+        " leave them out, or allow 0."
     )
     assert message.endswith(listed)
 
