@@ -54,16 +54,19 @@ class ClipStore:
     bad: list[str]
     """One line for each clip that could not be read."""
 
+    def clip(self, index: int) -> PCM:
+        """Return a clip (length,) of full scale."""
+        start = int(self.starts[index])
+        return self.samples[start : start + int(self.lengths[index])]
+
+    def read(self, index: int) -> Samples:
+        """Return the amplitudes (length,) of a clip."""
+        return to_float(self.clip(index)) * np.float32(self.scales[index])
+
     def clips(self) -> Iterator[PCM]:
         """Yield each clip (length,) of full scale."""
         for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
             yield self.samples[start : start + length]
-
-    def read(self, index: int) -> Samples:
-        """Return the amplitudes (length,) of a clip."""
-        start = int(self.starts[index])
-        pcm = self.samples[start : start + int(self.lengths[index])]
-        return to_float(pcm) * np.float32(self.scales[index])
 
     def choose(self, clips: Sequence[int]) -> "ClipStore":
         """Return a store of these clips alone."""

@@ -14,8 +14,8 @@ from speechcls.audio.samples import PCM, Samples, to_float
 from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings, sample_background, split_range
 from speechcls.data.clips import Clip, ClipStore, describe_notes, read_clips, read_example
+from speechcls.data.copies import split_by_sound
 from speechcls.data.packing import cut_windows, open_store
-from speechcls.data.splits import assign_splits
 from speechcls.errors import DatasetError
 from speechcls.labels import (
     SILENCE,
@@ -114,7 +114,7 @@ def load_corpus(
     features = dataclasses.replace(features, duration_s=duration_s or store.default_window_s())
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
-    splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
+    splits = split_by_sound(dataset.root, store, mapped, test_speakers, jobs)
     silent = _held_out_silence(noise, features, mapped, splits.names)
     examples = store.examples + silent.examples
     names = mapped + [example.label for example in silent.examples]

@@ -1,10 +1,10 @@
 """Every clip decoded once, and kept in the cache folder for the next training.
 
-A store is a folder of two files that only grow: ``samples.pcm``, all clips concatenated as
+A store is a folder of files that only grow: ``samples.pcm``, all clips concatenated as
 little-endian 16-bit integers, and ``index.jsonl``, a line per clip that says where its samples are
 and which file they came from. Samples are on disk before the line that names them, so that a
 packing that is interrupted leaves no damage behind. Labels, speakers and splits are not in it:
-``layouts`` finds them anew each time.
+``layouts`` finds them anew each time. ``copies`` adds the fingerprints of the clips.
 """
 
 import json
@@ -17,7 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from speechcls.audio.samples import PCM, fit_length
-from speechcls.data.cache import INDEX, LOCK, SAMPLES, cache_folder, reporting_os_errors, store_path
+from speechcls.data.cache import (
+    FINGERPRINTS,
+    INDEX,
+    LOCK,
+    SAMPLES,
+    cache_folder,
+    reporting_os_errors,
+    store_path,
+)
 from speechcls.data.clips import ClipStore, read_example
 from speechcls.errors import AudioError, DatasetError
 from speechcls.layouts.examples import Example
@@ -228,6 +236,7 @@ class _Store:
         self.entries, self._end = {}, 0
         self._index.unlink(missing_ok=True)
         self._samples.unlink(missing_ok=True)
+        (self._index.parent / FINGERPRINTS).unlink(missing_ok=True)
         self._samples.touch()
         self._index.write_text(self._header + "\n")
 
