@@ -207,6 +207,7 @@ def train(n_clips: int) -> float:
             noise=np.empty(0, dtype=np.float32),
             rows=[],
             warnings=[],
+            long_takes=None,
             bad=[],
         )
     recogniser = build_recogniser(corpus.features, config, range(N_LABELS), seed=0)

@@ -14,6 +14,9 @@ from speechcls.audio.samples import PCM, Samples, to_float, to_pcm, to_scaled_pc
 from speechcls.errors import AudioError
 from speechcls.layouts.examples import Example
 
+_WINDOW_MIN_S, WINDOW_MAX_S = 0.5, 4.0
+"""Limits of a window that is chosen by the clips."""
+
 
 class Clip(NamedTuple):
     """The sound of an example as it is stored: the same samples for training and every test."""
@@ -83,9 +86,14 @@ class ClipStore:
         )
 
     def default_window_s(self) -> float:
-        """Return the 95th percentile of the clips' lengths, rounded up to 0.1 s, in 0.5 .. 4 s."""
-        longest = float(np.percentile(self.lengths, 95)) / self.sample_rate
-        return min(4.0, max(0.5, math.ceil(round(longest * 10, 3)) / 10))
+        """Return the length of the window that nearly all clips fit into, seconds."""
+        return window_of(self.lengths / self.sample_rate)
+
+
+def window_of(durations_s: npt.NDArray[np.float64]) -> float:
+    """Return the 95th percentile of durations (n,), rounded up to 0.1 s, in 0.5 .. 4 s."""
+    longest_s = float(np.percentile(durations_s, 95))
+    return min(WINDOW_MAX_S, max(_WINDOW_MIN_S, math.ceil(round(longest_s * 10, 3)) / 10))
 
 
 def digest_of(samples: PCM) -> str:

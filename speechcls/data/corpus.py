@@ -16,6 +16,7 @@ from speechcls.data.background import read_recordings, sample_background, split_
 from speechcls.data.clips import Clip, ClipStore, describe_notes, read_clips, read_example
 from speechcls.data.copies import split_by_sound
 from speechcls.data.packing import cut_windows, open_store
+from speechcls.data.segments import LongTakes, choose_window_s, find_long_takes
 from speechcls.errors import DatasetError
 from speechcls.labels import (
     SILENCE,
@@ -55,6 +56,8 @@ class Corpus:
     rows: list[SplitRow]
     """One per clip."""
     warnings: list[str]
+    long_takes: LongTakes | None
+    """Clips much longer than the window, if there are any."""
     bad: list[str]
     """One line for each clip, and each recording of background, that could not be used."""
 
@@ -104,14 +107,12 @@ def load_corpus(
     """
     rate = features.sample_rate
     noise, bad_noise = _read_noise(dataset, rate)
-    wanted = {name for name in dataset.empty_labels if name in commands or not commands}
-    words = {example.label for example in dataset.examples} | wanted
-    labels = choose_labels(words, commands, bool(noise))
+    labels = _choose_labels(dataset, commands, has_noise=bool(noise))
     store = open_store(dataset.root, dataset.examples, rate, jobs, on_clip, verify)
     bad = dataset.problems + store.bad
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     require_clips(dataset, labels, {example.label for example in store.examples}, bad)
-    features = dataclasses.replace(features, duration_s=duration_s or store.default_window_s())
+    features = dataclasses.replace(features, duration_s=duration_s or choose_window_s(store))
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = split_by_sound(dataset.root, store, mapped, test_speakers, jobs)
@@ -132,8 +133,16 @@ def load_corpus(
         noise=_training_noise(noise, rate),
         rows=_split_rows(dataset, examples, split, store.digests + silent.digests),
         warnings=_warn(dataset, store, noise) + splits.warnings,
+        long_takes=find_long_takes(store.examples, store.lengths / rate, features.duration_s),
         bad=bad + bad_noise,
     )
+
+
+def _choose_labels(dataset: Dataset, commands: Sequence[str], has_noise: bool) -> list[str]:
+    """Return the labels of the model; an empty label folder is one too, which is refused."""
+    wanted = {name for name in dataset.empty_labels if name in commands or not commands}
+    words = {example.label for example in dataset.examples} | wanted
+    return choose_labels(words, commands, has_noise)
 
 
 def _read_noise(dataset: Dataset, sample_rate: int) -> tuple[dict[Path, Clip], list[str]]:

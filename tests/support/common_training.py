@@ -65,6 +65,7 @@ def make_corpus(
         noise=noise,
         rows=[SplitRow(f"{i}", "", "", str(s), 0.0, None, 1.0, "") for i, s in enumerate(split)],
         warnings=[],
+        long_takes=None,
         bad=[],
     )
 
