@@ -199,13 +199,15 @@ def train(n_clips: int) -> float:
             labels=labels,
             features=FeatureConfig(kind=feature_kind(config.arch)),
             windows=np.memmap(file, np.int16, "r+", shape=(n_windows, RATE)),
+            scales=np.ones(n_windows, dtype=np.float32),
             label_index=index,
             words=labels,
             word_index=index,
             split=np.where(np.arange(n_windows) < n_clips, "train", "validation"),
-            noise=np.empty(0, dtype=np.int16),
+            noise=np.empty(0, dtype=np.float32),
             rows=[],
             warnings=[],
+            long_takes=None,
             bad=[],
         )
     recogniser = build_recogniser(corpus.features, config, range(N_LABELS), seed=0)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact.store import load_split
-from speechcls.audio.samples import Samples, to_float
+from speechcls.audio.samples import Samples
 from speechcls.data.clips import read_example
 from speechcls.labels import SILENCE, map_label
 from speechcls.layouts.examples import Example
@@ -47,7 +47,7 @@ def accuracies(classifier: Classifier, data: Path) -> tuple[float, float]:
 def windows_of(classifier: Classifier, examples: list[Example]) -> npt.NDArray[np.float32]:
     """Return (n_clips, n_samples)."""
     read = (read_example(example, classifier.sample_rate) for example in examples)
-    return np.stack([classifier.window(to_float(pcm)).samples for pcm in read])
+    return np.stack([classifier.window(clip.samples).samples for clip in read])
 
 
 def _in_stream(

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -31,6 +31,8 @@ def read_clip(
     start_s: float = 0.0,
     end_s: float | None = None,
     name: str | None = None,
+    channel: int | None = None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Samples:
     """Return a recording as mono samples in [-1, 1] at ``sample_rate`` Hz.
 
@@ -39,10 +41,12 @@ def read_clip(
     source : a file, or an open binary stream that can seek
     start_s, end_s : seconds; only this part of the recording is read (None: to its end)
     name : what messages call the recording (default: see ``display_name``)
+    channel : the one to read, from 1 on; None: the mean of all
+    on_note : called with a sentence on each way in which the samples are not those of the file
 
     Returns
     -------
-    (n_samples,) float32; channels are averaged, a full-scale clip may exceed 1 by resampling
+    (n_samples,) float32; a full-scale clip may exceed 1 by resampling
 
     Raises
     ------
@@ -51,7 +55,7 @@ def read_clip(
     """
     with naming_errors(name or display_name(source)):
         frames, rate = _open_and_decode(source, start_s, end_s)
-        samples = resample(to_mono(frames), rate, sample_rate)
+        samples = resample(to_mono(frames, channel), rate, sample_rate)
         if len(samples) == 0:
             raise AudioError(f"shorter than one sample at {sample_rate} Hz; record it again")
     return samples

@@ -95,6 +95,18 @@ def to_pcm(samples: Samples) -> PCM:
     return pcm
 
 
+def to_scaled_pcm(samples: Samples) -> tuple[PCM, float]:
+    """Return ``samples`` (n,) as 16-bit integers of full scale, and the amplitude of full scale.
+
+    That is 1 for samples in [-1, 1]; otherwise just so much more that none is clipped.
+    """
+    peak = max(-float(samples.min(initial=0)), float(samples.max(initial=0)))
+    if peak <= 1:
+        return to_pcm(samples), 1.0
+    scale = float(np.float32(peak * PCM_SCALE / (PCM_SCALE - 1)))
+    return to_pcm(samples / np.float32(scale)), scale
+
+
 def to_float(samples: PCM | Samples) -> Samples:
     """Return 16-bit integers (...) as float32 in [-1, 1), and float32 as it is."""
     scale = PCM_SCALE if samples.dtype == np.int16 else 1.0
@@ -105,11 +117,13 @@ def to_float(samples: PCM | Samples) -> Samples:
 def loudest_start(samples: Samples | PCM, n_samples: int) -> int:
     """Return where in ``samples`` (n,) the window of ``n_samples`` with the most energy starts.
 
-    In a clip that is not longer than the window it is 0.
+    In a clip that is not longer than the window it is 0. It is found by the samples as 16-bit
+    integers, so that it is the same for a clip that is read and one that is stored.
     """
     if len(samples) <= n_samples:
         return 0
-    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    pcm = samples if samples.dtype == np.int16 else to_scaled_pcm(to_float(samples))[0]
+    energy = np.concatenate([[0.0], np.cumsum(np.square(pcm, dtype=np.float64))])
     return int(np.argmax(energy[n_samples:] - energy[:-n_samples]))
 
 

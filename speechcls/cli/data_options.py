@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import DATA, Noise, Pattern, option, split_names
+from speechcls.cli.progress import item_bar
 
 if TYPE_CHECKING:
     from speechcls.config import DataConfig
+    from speechcls.data.segments import LongTakes
     from speechcls.layouts.examples import Dataset
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,6 +86,12 @@ class DataOptions(NamedTuple):
 
         columns = split_names("columns", self.columns)
         dataset = load_dataset(data, self.pattern, self.noise, columns, self.root, self.channel)
+        if self.segment:
+            from speechcls.data.segments import segment
+            from speechcls.parallel import default_jobs
+
+            with item_bar(messages, "taking apart", len(dataset.examples)) as on_clip:
+                dataset = segment(dataset, jobs or default_jobs(), on_clip)
         announce(dataset, messages)
         return dataset
 
@@ -140,6 +148,17 @@ def announce(dataset: "Dataset", messages: Messages) -> None:
         messages.note(note)
     for warning in dataset.warnings:
         messages.warn(warning)
+
+
+def describe_long_takes(takes: "LongTakes") -> str:
+    """Return what is not used of long takes, and the commands that take them apart."""
+    clips = "1 clip lasts" if takes.n_clips == 1 else f"{takes.n_clips} clips last"
+    return (
+        f"{clips} up to {takes.longest_s:.1f} s, {takes.n_windows:.0f} times longer than the window"
+        f" of {takes.window_s:g} s ({takes.first} first): only the loudest part of each is used,"
+        f" {100 * takes.unused_ratio:.0f} % of the sound is not; take them apart in place with"
+        " --segment, or with speechcls record LABEL --from FILE"
+    )
 
 
 def data_arguments(config: "DataConfig") -> list[str]:

@@ -10,7 +10,13 @@ import typer
 
 from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
-from speechcls.cli.data_options import DataOptions, announce, data_arguments, with_data_options
+from speechcls.cli.data_options import (
+    DataOptions,
+    announce,
+    data_arguments,
+    describe_long_takes,
+    with_data_options,
+)
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DATA,
@@ -296,6 +302,8 @@ def _announce(plan: "TrainPlan", messages: Messages) -> None:
     messages.errors(plan.corpus.bad)
     for warning in plan.corpus.warnings:
         messages.warn(warning)
+    if plan.corpus.long_takes:
+        messages.warn(describe_long_takes(plan.corpus.long_takes))
     messages.note(plan.corpus.summary())
     messages.note(
         f"{plan.settings.network.arch} with {plan.n_parameters:,} parameters on {plan.device},"

@@ -11,7 +11,7 @@ from pathlib import Path
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder
 
-INDEX, SAMPLES, LOCK = "index.jsonl", "samples.pcm", "lock"
+INDEX, SAMPLES, FINGERPRINTS, LOCK = "index.jsonl", "samples.pcm", "fingerprints.bin", "lock"
 """The files of a store."""
 
 
@@ -78,6 +78,7 @@ def remove_store(store: StoreInfo) -> None:
             with filelock.FileLock(store.path / LOCK, timeout=0):
                 (store.path / INDEX).unlink()
                 (store.path / SAMPLES).unlink(missing_ok=True)
+                (store.path / FINGERPRINTS).unlink(missing_ok=True)
         except filelock.Timeout as error:
             raise DatasetError(
                 f"{store.path}: another process is packing it; try again when it is done"

@@ -4,14 +4,36 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from speechcls.audio.decode import read_clip
-from speechcls.audio.samples import PCM, to_pcm
+from speechcls.audio.samples import PCM, Samples, to_float, to_pcm, to_scaled_pcm
 from speechcls.errors import AudioError
 from speechcls.layouts.examples import Example
+
+_WINDOW_MIN_S, WINDOW_MAX_S = 0.5, 4.0
+"""Limits of a window that is chosen by the clips."""
+
+
+class Clip(NamedTuple):
+    """The sound of an example as it is stored: the same samples for training and every test."""
+
+    pcm: PCM
+    """(n,) of full scale."""
+    scale: float
+    """Amplitude of full scale: 1, and more where the clip exceeds that."""
+    digest: str
+    """A hash of the sound, see ``digest_of``."""
+    notes: tuple[str, ...] = ()
+    """A sentence on each way in which it is not what the file holds; alike for like clips."""
+
+    @property
+    def samples(self) -> Samples:
+        """(n,) amplitude."""
+        return to_float(self.pcm) * np.float32(self.scale)
 
 
 @dataclass(frozen=True)
@@ -25,21 +47,53 @@ class ClipStore:
     """(n_clips,) where in ``samples`` each clip of ``examples`` starts."""
     lengths: npt.NDArray[np.int64]
     """(n_clips,) samples of each clip."""
+    scales: npt.NDArray[np.float32]
+    """(n_clips,) amplitude of full scale of each clip: 1, and more where it exceeds that."""
     digests: list[str]
     """A hash of each clip's samples, equal for equal sound."""
+    notes: list[tuple[str, ...]]
+    """Of each clip, see ``Clip``."""
     sample_rate: int
     bad: list[str]
     """One line for each clip that could not be read."""
 
+    def clip(self, index: int) -> PCM:
+        """Return a clip (length,) of full scale."""
+        start = int(self.starts[index])
+        return self.samples[start : start + int(self.lengths[index])]
+
+    def read(self, index: int) -> Samples:
+        """Return the amplitudes (length,) of a clip."""
+        return to_float(self.clip(index)) * np.float32(self.scales[index])
+
     def clips(self) -> Iterator[PCM]:
-        """Yield the samples (length,) of each clip."""
+        """Yield each clip (length,) of full scale."""
         for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
             yield self.samples[start : start + length]
 
+    def choose(self, clips: Sequence[int]) -> "ClipStore":
+        """Return a store of these clips alone."""
+        return ClipStore(
+            [self.examples[i] for i in clips],
+            self.samples,
+            self.starts[clips],
+            self.lengths[clips],
+            self.scales[clips],
+            [self.digests[i] for i in clips],
+            [self.notes[i] for i in clips],
+            self.sample_rate,
+            [],
+        )
+
     def default_window_s(self) -> float:
-        """Return the 95th percentile of the clips' lengths, rounded up to 0.1 s, in 0.5 .. 4 s."""
-        longest = float(np.percentile(self.lengths, 95)) / self.sample_rate
-        return min(4.0, max(0.5, math.ceil(round(longest * 10, 3)) / 10))
+        """Return the length of the window that nearly all clips fit into, seconds."""
+        return window_of(self.lengths / self.sample_rate)
+
+
+def window_of(durations_s: npt.NDArray[np.float64]) -> float:
+    """Return the 95th percentile of durations (n,), rounded up to 0.1 s, in 0.5 .. 4 s."""
+    longest_s = float(np.percentile(durations_s, 95))
+    return min(WINDOW_MAX_S, max(_WINDOW_MIN_S, math.ceil(round(longest_s * 10, 3)) / 10))
 
 
 def digest_of(samples: PCM) -> str:
@@ -47,30 +101,65 @@ def digest_of(samples: PCM) -> str:
     return hashlib.blake2b(samples.tobytes(), digest_size=10).hexdigest()
 
 
-def read_example(example: Example, sample_rate: int) -> PCM:
-    """Return the samples (n,) of an example at ``sample_rate`` Hz.
+def as_clip(samples: Samples, notes: Sequence[str] = ()) -> Clip:
+    """Return ``samples`` (n,), amplitude, as they are stored."""
+    pcm, scale = to_scaled_pcm(samples)
+    # What exceeds full scale has the digest of a file in which it is clipped.
+    return Clip(pcm, scale, digest_of(pcm if scale == 1 else to_pcm(samples)), tuple(notes))
+
+
+def read_example(example: Example, sample_rate: int) -> Clip:
+    """Return the sound of an example at ``sample_rate`` Hz.
 
     Raises
     ------
     AudioError
         When the recording cannot be used.
     """
-    samples = read_clip(example.path, sample_rate, example.start_s, example.end_s)
-    return to_pcm(samples if example.gain == 1 else samples * np.float32(example.gain))
+    notes = list[str]()
+    samples = read_clip(
+        example.path,
+        sample_rate,
+        example.start_s,
+        example.end_s,
+        channel=example.channel,
+        on_note=notes.append,
+    )
+    return as_clip(samples if example.gain == 1 else samples * np.float32(example.gain), notes)
 
 
 def read_clips(examples: Sequence[Example], sample_rate: int) -> ClipStore:
     """Read every clip into memory; those that cannot be read are listed in ``bad`` and left out."""
-    kept, parts, bad = [], [], []
+    kept, clips, bad = [], list[Clip](), []
     for example in examples:
         try:
-            parts.append(read_example(example, sample_rate))
+            clips.append(read_example(example, sample_rate))
             kept.append(example)
         except AudioError as error:
             bad.append(str(error))
-    lengths = np.array([len(part) for part in parts], dtype=np.int64)
-    samples = np.concatenate(parts) if parts else np.empty(0, dtype=np.int16)
-    digests = [digest_of(part) for part in parts]
+    lengths = np.array([len(clip.pcm) for clip in clips], dtype=np.int64)
     return ClipStore(
-        kept, samples, np.cumsum(lengths) - lengths, lengths, digests, sample_rate, bad
+        kept,
+        np.concatenate([np.empty(0, dtype=np.int16), *(clip.pcm for clip in clips)]),
+        np.cumsum(lengths) - lengths,
+        lengths,
+        np.array([clip.scale for clip in clips], dtype=np.float32),
+        [clip.digest for clip in clips],
+        [clip.notes for clip in clips],
+        sample_rate,
+        bad,
     )
+
+
+def describe_notes(examples: Sequence[Example], notes: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each note, with how many clips have it and the first of them."""
+    having: dict[str, list[Example]] = {}
+    for example, own in zip(examples, notes, strict=True):
+        for note in dict.fromkeys(own):
+            having.setdefault(note, []).append(example)
+    return [
+        f"{len(clips)} clips: {note} ({clips[0].path} first)"
+        if len(clips) > 1
+        else f"{clips[0].path}: {note}"
+        for note, clips in having.items()
+    ]

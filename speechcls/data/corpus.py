@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact.format import SplitRow
-from speechcls.audio.decode import read_clip
-from speechcls.audio.samples import PCM, to_pcm
+from speechcls.audio.samples import PCM, Samples, to_float
 from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings, sample_background, split_range
-from speechcls.data.clips import ClipStore, read_clips
+from speechcls.data.clips import Clip, ClipStore, describe_notes, read_clips, read_example
+from speechcls.data.copies import split_by_sound
 from speechcls.data.packing import cut_windows, open_store
-from speechcls.data.splits import assign_splits
+from speechcls.data.segments import LongTakes, choose_window_s, find_long_takes
 from speechcls.errors import DatasetError
 from speechcls.labels import (
     SILENCE,
@@ -40,7 +40,9 @@ class Corpus:
     features: FeatureConfig
     """With the length of the window chosen by the clips."""
     windows: PCM
-    """(n_clips, n_samples); held-out cuts of noise are among them."""
+    """(n_clips, n_samples) of full scale; held-out cuts of noise are among them."""
+    scales: npt.NDArray[np.float32]
+    """(n_clips,) amplitude of full scale: 1, and more where a clip exceeds that."""
     label_index: npt.NDArray[np.int64]
     """(n_clips,) into ``labels``."""
     words: tuple[str, ...]
@@ -49,13 +51,19 @@ class Corpus:
     """(n_clips,) into ``words``."""
     split: npt.NDArray[np.str_]
     """(n_clips,) ``train``, ``validation``, ``test`` or ``unused``."""
-    noise: PCM
-    """(n_noise,) the background noise that may be trained on; empty if there is none."""
+    noise: Samples
+    """(n_noise,) amplitude: the background noise that may be trained on; empty if there is none."""
     rows: list[SplitRow]
     """One per clip."""
     warnings: list[str]
+    long_takes: LongTakes | None
+    """Clips much longer than the window, if there are any."""
     bad: list[str]
-    """One line for each clip that was left out because it could not be used."""
+    """One line for each clip, and each recording of background, that could not be used."""
+
+    def samples(self, clips: npt.NDArray[np.int64]) -> Samples:
+        """Return the amplitudes (n, n_samples) of some clips, by index (n,)."""
+        return to_float(self.windows[clips]) * self.scales[clips, None]
 
     def summary(self) -> str:
         """Return what it holds in a line."""
@@ -98,18 +106,16 @@ def load_corpus(
         When too many clips are bad, a label has none, or they cannot be split.
     """
     rate = features.sample_rate
-    noise, bad_noise = read_recordings(dataset.noise, lambda path: to_pcm(read_clip(path, rate)))
-    wanted = {name for name in dataset.empty_labels if name in commands or not commands}
-    words = {example.label for example in dataset.examples} | wanted
-    labels = choose_labels(words, commands, bool(noise))
+    noise, bad_noise = _read_noise(dataset, rate)
+    labels = _choose_labels(dataset, commands, has_noise=bool(noise))
     store = open_store(dataset.root, dataset.examples, rate, jobs, on_clip, verify)
-    bad = dataset.problems + store.bad + bad_noise
+    bad = dataset.problems + store.bad
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     require_clips(dataset, labels, {example.label for example in store.examples}, bad)
-    features = dataclasses.replace(features, duration_s=duration_s or store.default_window_s())
+    features = dataclasses.replace(features, duration_s=duration_s or choose_window_s(store))
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
-    splits = assign_splits(store.examples, mapped, store.digests, test_speakers)
+    splits = split_by_sound(dataset.root, store, mapped, test_speakers, jobs)
     silent = _held_out_silence(noise, features, mapped, splits.names)
     examples = store.examples + silent.examples
     names = mapped + [example.label for example in silent.examples]
@@ -119,14 +125,30 @@ def load_corpus(
         labels=tuple(labels),
         features=features,
         windows=cut_windows([store, silent], features.n_samples),
+        scales=np.concatenate([store.scales, silent.scales]),
         label_index=np.array([labels.index(name) for name in names], dtype=np.int64),
         words=outputs,
         word_index=np.array([outputs.index(example.label) for example in examples], dtype=np.int64),
         split=np.array(split),
         noise=_training_noise(noise, rate),
         rows=_split_rows(dataset, examples, split, store.digests + silent.digests),
-        warnings=_warn_of_empty(dataset) + splits.warnings,
-        bad=bad,
+        warnings=_warn(dataset, store, noise) + splits.warnings,
+        long_takes=find_long_takes(store.examples, store.lengths / rate, features.duration_s),
+        bad=bad + bad_noise,
+    )
+
+
+def _choose_labels(dataset: Dataset, commands: Sequence[str], has_noise: bool) -> list[str]:
+    """Return the labels of the model; an empty label folder is one too, which is refused."""
+    wanted = {name for name in dataset.empty_labels if name in commands or not commands}
+    words = {example.label for example in dataset.examples} | wanted
+    return choose_labels(words, commands, has_noise)
+
+
+def _read_noise(dataset: Dataset, sample_rate: int) -> tuple[dict[Path, Clip], list[str]]:
+    """Return the recordings of background, and a line for each that cannot be used."""
+    return read_recordings(
+        dataset.noise, lambda path: read_example(Example(path, SILENCE), sample_rate)
     )
 
 
@@ -149,11 +171,24 @@ def _split_rows(
     ]
 
 
-def _warn_of_empty(dataset: Dataset) -> list[str]:
-    return [
-        f"{dataset.root / label}: a label folder without a recording"
-        for label in dataset.empty_labels
+def _warn(dataset: Dataset, store: ClipStore, noise: dict[Path, Clip]) -> list[str]:
+    """Return warnings of the data set, of its label folders, of clips and of background."""
+    warnings = [
+        *(
+            f"{dataset.root / label}: a label folder without a recording"
+            for label in dataset.empty_labels
+        ),
+        *describe_notes(
+            store.examples + [Example(path, SILENCE) for path in noise],
+            store.notes + [clip.notes for clip in noise.values()],
+        ),
     ]
+    if n_bad := len(dataset.noise) - len(noise):
+        warnings.append(
+            f"{n_bad} of {len(dataset.noise)} background recordings cannot be used"
+            + ("" if noise else f": none is left to cut {SILENCE} clips from")
+        )
+    return warnings
 
 
 def require_clips(
@@ -192,8 +227,8 @@ def _check_bad(bad: Sequence[str], n_clips: int, max_bad: float) -> None:
     if ratio <= max_bad or math.isclose(ratio, max_bad):
         return
     raise DatasetError(
-        f"{len(bad)} of {n_clips} clips are bad, more than the {max_bad:g} allowed; fix or"
-        f" delete them, or allow {math.ceil(1e3 * ratio) / 1e3:g}",
+        f"{len(bad)} of {n_clips} clips are bad, more than the {max_bad:g} allowed; fix them"
+        f" or leave them out, or allow {math.ceil(1e3 * ratio) / 1e3:g}",
         _shorten(bad),
         field="max_bad",
     )
@@ -204,20 +239,20 @@ def _shorten(lines: Sequence[str]) -> list[str]:
     return [*lines[:_N_LISTED], *([f"and {n_more} more"] if n_more > 0 else [])]
 
 
-def _training_noise(noise: dict[Path, PCM], sample_rate: int) -> PCM:
-    parts = [np.empty(0, dtype=np.int16)]
-    for samples in noise.values():
-        start_s, end_s = split_range(len(samples) / sample_rate, "train")
-        parts.append(samples[round(start_s * sample_rate) : round(end_s * sample_rate)])
+def _training_noise(noise: dict[Path, Clip], sample_rate: int) -> Samples:
+    parts = [np.empty(0, dtype=np.float32)]
+    for clip in noise.values():
+        start_s, end_s = split_range(len(clip.pcm) / sample_rate, "train")
+        parts.append(clip.samples[round(start_s * sample_rate) : round(end_s * sample_rate)])
     return np.concatenate(parts)
 
 
 def _held_out_silence(
-    noise: dict[Path, PCM], features: FeatureConfig, mapped: list[str], splits: list[str]
+    noise: dict[Path, Clip], features: FeatureConfig, mapped: list[str], splits: list[str]
 ) -> ClipStore:
     """Return silent clips for validation and test, as many as a command has there on average."""
     rate = features.sample_rate
-    durations_s = {path: len(samples) / rate for path, samples in noise.items()}
+    durations_s = {path: len(clip.pcm) / rate for path, clip in noise.items()}
     examples = []
     for split in ("validation", "test") if noise else ():
         n_cuts = mean_command_count(

@@ -1,6 +1,8 @@
 """Fingerprints of sounds that survive a change of level, format or rate, to find copies."""
 
+import functools
 import itertools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,6 +26,8 @@ reaches 0.958, and only the faintest of lossy copies are below."""
 _BAND_HZ = (150.0, 3_600.0)
 """Telephone band, so that a copy at 8 kHz is still one."""
 _N_BANDS, _N_FRAMES = 12, 32
+N_VALUES = _N_FRAMES * (_N_BANDS - 1)
+"""Of a fingerprint."""
 _WINDOW_S, _HOP_S = 0.032, 0.024
 _RANGE_DB = 30.0
 """Levels further below the loudest frame are the noise of the recording."""
@@ -32,11 +36,12 @@ _NEAR_S, _AMBIGUOUS = 0.06, 0.85
 """If a shift further away than the first reaches this fraction of the best, no shift is certain."""
 _FRAME_S, _LOUD_DB = 0.05, 20.0
 """Waveforms are compared frame by frame, in frames no further below the loudest one."""
-_BLOCK = 1_024
+_BLOCK, _BLOCK_VALUES = 1_024, 2**24
+"""Clips, and similarities, that are computed at once: at most 64 MiB."""
 
 
 class Pair(NamedTuple):
-    """Two clips, by index, the first before the second, and how similar their fingerprints are."""
+    """Two clips, by index, and how similar their fingerprints are."""
 
     first: int
     second: int
@@ -47,8 +52,9 @@ def limit_band(samples: Samples, sample_rate: int) -> Samples:
     """Return ``samples`` (n,) band-limited to 150 .. 3600 Hz."""
     n_fft = 1 << (len(samples) + sample_rate // 8).bit_length()
     spectrum = np.fft.rfft(samples - samples.mean(), n_fft)  # an offset would start with a click
-    frequencies = np.fft.rfftfreq(n_fft, 1 / sample_rate)
-    spectrum[(frequencies < _BAND_HZ[0]) | (frequencies > _BAND_HZ[1])] = 0
+    low, high = (band_hz * n_fft / sample_rate for band_hz in _BAND_HZ)
+    spectrum[: math.ceil(low)] = 0
+    spectrum[math.floor(high) + 1 :] = 0
     limited: Samples = np.fft.irfft(spectrum, n_fft)[: len(samples)].astype(np.float32)
     return limited
 
@@ -72,10 +78,10 @@ def fingerprint(samples: Samples, sample_rate: int) -> Fingerprint:
     energy = np.square(limited, dtype=np.float64)
     total = energy.sum()
     if total <= 0:
-        return np.zeros(_N_FRAMES * (_N_BANDS - 1), dtype=np.float16)
+        return np.zeros(N_VALUES, dtype=np.float16)
     window_length, hop_length = round(_WINDOW_S * sample_rate), round(_HOP_S * sample_rate)
     n_wanted = (_N_FRAMES - 1) * hop_length + window_length
-    centre = round(float(np.arange(len(energy)) @ energy / total))
+    centre = round(float((np.arange(len(energy)) * energy).sum() / total))
     start = centre - n_wanted // 2
     first, last = max(start, 0), min(start + n_wanted, len(limited))
     around = np.pad(limited[first:last], (first - start, start + n_wanted - last))
@@ -91,6 +97,7 @@ def fingerprint(samples: Samples, sample_rate: int) -> Fingerprint:
     return result
 
 
+@functools.cache
 def _bands(window_length: int, sample_rate: int) -> npt.NDArray[np.float64]:
     """Return (n_bins, n_bands) weights: the mean over the bins of each band, or the nearest bin."""
     frequencies = np.fft.rfftfreq(window_length, 1 / sample_rate)
@@ -104,28 +111,42 @@ def _bands(window_length: int, sample_rate: int) -> npt.NDArray[np.float64]:
     return bands
 
 
-def similar_pairs(fingerprints: Fingerprint) -> Iterator[Pair]:
+def similar_pairs(first: Fingerprint, second: Fingerprint | None = None) -> Iterator[Pair]:
     """Yield the pairs of clips that may be one sound, at most the three most similar of each clip.
 
     Every clip is compared with every other one, block by block: a few seconds for 10,000.
 
     Parameters
     ----------
-    fingerprints : (n_clips, 352)
+    first : (n_clips, 352)
+    second : (m_clips, 352) to compare those with; None: with each other, each pair once
     """
-    n_clips = len(fingerprints)
     seen = set()
-    columns = np.asarray(fingerprints, dtype=np.float32)
-    for start in range(0, n_clips, _BLOCK):
-        similarity = columns[start : start + _BLOCK] @ columns.T  # (block, n_clips)
-        similarity[np.arange(len(similarity)), np.arange(start, start + len(similarity))] = -1
+    columns = np.asarray(first if second is None else second, dtype=np.float32)
+    size = max(1, min(_BLOCK, _BLOCK_VALUES // max(1, len(columns))))
+    for start in range(0, len(first) if len(columns) else 0, size):
+        rows = np.asarray(first[start : start + size], dtype=np.float32)
+        similarity = rows @ columns.T  # (block, m_clips)
+        if second is None:
+            similarity[np.arange(len(rows)), np.arange(start, start + len(rows))] = -1
         for row in np.flatnonzero(similarity.max(axis=1, initial=-1) >= SIMILAR).tolist():
             best = np.argsort(-similarity[row], kind="stable")[:_N_NEIGHBOURS].tolist()
             for other in best:
-                pair = min(start + row, other), max(start + row, other)
+                pair = start + row, other
+                if second is None:
+                    pair = min(pair), max(pair)
                 if similarity[row, other] >= SIMILAR and pair not in seen:
                     seen.add(pair)
                     yield Pair(*pair, float(similarity[row, other]))
+
+
+def is_one_sound(first: Samples, second: Samples, sample_rate: int, same_label: bool) -> bool:
+    """Return whether two clips (n,) and (m,) are copies of one sound, by their correlation.
+
+    More of it is asked for where the labels differ, since two words may have much in common.
+    """
+    limit = SAME_SOUND if same_label else SAME_WORD
+    return correlation(first, second, sample_rate)[0] >= limit
 
 
 def correlation(first: Samples, second: Samples, sample_rate: int) -> tuple[float, float]:

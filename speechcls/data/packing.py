@@ -1,10 +1,10 @@
 """Every clip decoded once, and kept in the cache folder for the next training.
 
-A store is a folder of two files that only grow: ``samples.pcm``, all clips concatenated as
+A store is a folder of files that only grow: ``samples.pcm``, all clips concatenated as
 little-endian 16-bit integers, and ``index.jsonl``, a line per clip that says where its samples are
 and which file they came from. Samples are on disk before the line that names them, so that a
 packing that is interrupted leaves no damage behind. Labels, speakers and splits are not in it:
-``layouts`` finds them anew each time.
+``layouts`` finds them anew each time. ``copies`` adds the fingerprints of the clips.
 """
 
 import json
@@ -17,13 +17,20 @@ from typing import NamedTuple
 import numpy as np
 
 from speechcls.audio.samples import PCM, fit_length
-from speechcls.data.cache import INDEX, LOCK, SAMPLES, reporting_os_errors, store_path
-from speechcls.data.clips import ClipStore, digest_of, read_example
+from speechcls.data.cache import (
+    FINGERPRINTS,
+    INDEX,
+    LOCK,
+    SAMPLES,
+    reporting_os_errors,
+    store_path,
+)
+from speechcls.data.clips import ClipStore, read_example
 from speechcls.errors import AudioError, DatasetError
 from speechcls.files import cache_folder
 from speechcls.layouts.examples import Example
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _CLIPS_PER_TASK = 64
 """Clips that a process reads at a time."""
 _TASKS_PER_COMMIT = 8
@@ -33,8 +40,8 @@ _MIN_CLIPS_FOR_PROCESSES = 2_000
 
 _Stamp = tuple[int, int]
 """Size of a file in bytes and when it was last written, ns; both -1 where there is none."""
-_Key = tuple[str, float, float | None]
-"""Path, start and end of a clip."""
+_Key = tuple[str, float, float | None, int | None]
+"""Path, start, end and channel of a clip."""
 
 
 class _Entry(NamedTuple):
@@ -43,6 +50,7 @@ class _Entry(NamedTuple):
     path: str
     start_s: float
     end_s: float | None
+    channel: int | None
     size: int
     """Bytes of the file that was read."""
     mtime_ns: int
@@ -51,11 +59,14 @@ class _Entry(NamedTuple):
     """Where the clip starts in ``samples.pcm``, samples."""
     length: int
     """Samples."""
+    scale: float
+    """Amplitude of full scale."""
     digest: str
+    notes: list[str]
 
     @property
     def key(self) -> _Key:
-        return self.path, self.start_s, self.end_s
+        return self.path, self.start_s, self.end_s, self.channel
 
     @property
     def stamp(self) -> _Stamp:
@@ -103,7 +114,9 @@ def open_store(
         samples,
         np.array([entry.start for entry in entries], dtype=np.int64),
         np.array([entry.length for entry in entries], dtype=np.int64),
+        np.array([entry.scale for entry in entries], dtype=np.float32),
         [entry.digest for entry in entries],
+        [tuple(entry.notes) for entry in entries],
         sample_rate,
         [bad[_key_of(example)] for example in examples if _key_of(example) in bad],
     )
@@ -135,7 +148,8 @@ def cut_windows(stores: Sequence[ClipStore], n_samples: int) -> PCM:
 
 
 def _key_of(example: Example) -> _Key:
-    return os.path.abspath(example.path), example.start_s, example.end_s  # noqa: PTH100
+    path = os.path.abspath(example.path)  # noqa: PTH100
+    return path, example.start_s, example.end_s, example.channel
 
 
 def _stamp_of(path: str | Path) -> _Stamp:
@@ -153,8 +167,9 @@ class _ReadResult(NamedTuple):
     """Of the file before it was read."""
     length: int
     """Samples; 0 if it cannot be used."""
+    scale: float = 1.0
     digest: str = ""
-    """A hash of the samples."""
+    notes: tuple[str, ...] = ()
     error: str = ""
     """Why it cannot be used."""
 
@@ -168,12 +183,12 @@ def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list
     for example in examples:
         stamp = _stamp_of(example.path)
         try:
-            samples = read_example(example, sample_rate)
+            clip = read_example(example, sample_rate)
         except AudioError as error:
             read.append(_ReadResult(stamp, 0, error=str(error)))
         else:
-            parts.append(samples)
-            read.append(_ReadResult(stamp, len(samples), digest_of(samples)))
+            parts.append(clip.pcm)
+            read.append(_ReadResult(stamp, len(clip.pcm), *clip[1:]))
     return np.concatenate(parts), read  # many small arrays would be slow to hand over
 
 
@@ -214,13 +229,14 @@ class _Store:
 
     def _damaged(self, fact: str) -> DatasetError:
         folder = self._index.parent
-        return DatasetError(f"{folder}: damaged ({fact}); delete this folder, it will be recreated")
+        return DatasetError(f"{folder}: damaged ({fact}); clear the cache, it will be recreated")
 
     def _reset(self) -> None:
         """Empty the store; a process that has mapped the old samples keeps them."""
         self.entries, self._end = {}, 0
         self._index.unlink(missing_ok=True)
         self._samples.unlink(missing_ok=True)
+        (self._index.parent / FINGERPRINTS).unlink(missing_ok=True)
         self._samples.touch()
         self._index.write_text(self._header + "\n")
 
@@ -285,24 +301,32 @@ class _Store:
     ) -> dict[_Key, str]:
         """Queue clips for writing; return the error of each bad one."""
         bad, end = {}, 0
-        for key, (stamp, length, digest, error) in zip(keys, read, strict=True):
+        for key, found in zip(keys, read, strict=True):
+            length = found.length
             if not length:
-                bad[key] = error
+                bad[key] = found.error
                 continue
             clip, end = samples[end : end + length], end + length
             start, old = self._end, self.entries.get(key)
-            if old and old.digest == digest and not (verify and self._is_damaged(old)):
+            if old and self._holds(old, found, clip, verify):
                 start = old.start  # only touched
             else:
                 self._pending.append(clip)
                 self._end += length
-            self._lines.append(_Entry(*key, *stamp, start, length, digest))
+            self._lines.append(
+                _Entry(*key, *found.stamp, start, length, found.scale, found.digest, [*found.notes])
+            )
         return bad
 
-    def _is_damaged(self, entry: _Entry) -> bool:
-        """Return whether the samples on disk differ from those that were written."""
+    def _holds(self, entry: _Entry, found: _ReadResult, clip: PCM, verify: bool) -> bool:
+        """Return whether the samples on disk are those of a clip that was read again."""
+        if (entry.digest, entry.scale) != (found.digest, found.scale):
+            return False
+        if found.scale == 1 and not verify:
+            return True
+        # The digest does not tell what exceeds full scale, nor what the disk has changed.
         stored = np.memmap(self._samples, "<i2", "r", 2 * entry.start, (entry.length,))
-        return digest_of(stored) != entry.digest
+        return np.array_equal(stored, clip)
 
     def _commit(self) -> None:
         """Write the queued clips: first the samples, then the lines that name them."""

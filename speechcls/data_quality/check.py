@@ -10,10 +10,10 @@ import numpy as np
 
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import naming_errors, read_native
-from speechcls.audio.samples import Samples, resample, to_float, to_mono, to_pcm
+from speechcls.audio.samples import Samples, resample, to_mono
 from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings
-from speechcls.data.clips import digest_of
+from speechcls.data.clips import as_clip
 from speechcls.data.corpus import require_clips
 from speechcls.data.fingerprint import fingerprint
 from speechcls.data.splits import assign_splits, split_of_digests
@@ -137,9 +137,9 @@ def _measure_all(
         frames, own_rate = read_native(example.path, example.start_s, example.end_s)
         with naming_errors(str(example.path)):
             mono = to_mono(frames)
-        pcm = to_pcm(resample(mono, own_rate, rate))
-        samples = to_float(pcm)
-        sound = Sound(digest_of(pcm), fingerprint(samples, rate))
+        clip = as_clip(resample(mono, own_rate, rate))
+        samples = clip.samples
+        sound = Sound(clip.digest, fingerprint(samples, rate))
         windows = [classifier.window(samples).samples] if classifier else []
         traits = file_traits(example.path)
         return _Measured(measure(frames, own_rate), sound, traits), windows

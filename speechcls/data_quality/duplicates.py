@@ -1,20 +1,14 @@
 """Clips that are the same sound: with equal samples, or at another level or in another format."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from speechcls.audio.samples import to_float
+from speechcls.audio.samples import Samples
 from speechcls.data.clips import read_example
-from speechcls.data.fingerprint import (
-    SAME_SOUND,
-    SAME_WORD,
-    Fingerprint,
-    correlation,
-    similar_pairs,
-)
+from speechcls.data.copies import SoundGroups
+from speechcls.data.fingerprint import Fingerprint, correlation, is_one_sound, similar_pairs
 from speechcls.data_quality.findings import Finding
 from speechcls.errors import AudioError
 from speechcls.layouts.examples import SPLITS, Dataset, Example
@@ -73,41 +67,33 @@ def _group(
     examples: list[Example], sounds: Mapping[int, Sound], sample_rate: int
 ) -> list[list[int]]:
     """Return the clips that are the same sound, in groups of two or more."""
-    parent = {i: i for i in sounds}  # disjoint sets: another clip of the same sound, or itself
-
-    def find(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
+    groups = SoundGroups(sounds)
     first_with: dict[str, int] = {}
     for i, sound in sounds.items():
-        parent[i] = first_with.setdefault(sound.digest, i)
+        groups.join(first_with.setdefault(sound.digest, i), i)
     # One of each digest is enough: a clip copied a hundred times would crowd out other copies.
     clips = list(first_with.values())
     if clips:
-        prints = np.stack([sounds[i].fingerprint for i in clips])
-        for pair in similar_pairs(prints):
+        for pair in similar_pairs(np.stack([sounds[i].fingerprint for i in clips])):
             a, b = clips[pair.first], clips[pair.second]
-            if find(a) == find(b):
+            if groups.find(a) == groups.find(b):
                 continue
-            limit = SAME_SOUND if examples[a].label == examples[b].label else SAME_WORD
-            if _correlate(examples, a, b, sample_rate)[0] >= limit:
-                parent[max(find(a), find(b))] = min(find(a), find(b))
-    groups = defaultdict(list)
-    for i in sounds:
-        groups[find(i)].append(i)
-    return [group for group in groups.values() if len(group) > 1]
+            is_same_label = examples[a].label == examples[b].label
+            clips_there = _read_two(examples, a, b, sample_rate)
+            if clips_there and is_one_sound(*clips_there, sample_rate, is_same_label):
+                groups.join(a, b)
+    return groups.of_several()
 
 
-def _correlate(examples: list[Example], a: int, b: int, sample_rate: int) -> tuple[float, float]:
-    """Return correlation and gain, dB, from clip ``a`` to clip ``b``; 0 if one has gone."""
+def _read_two(
+    examples: list[Example], a: int, b: int, sample_rate: int
+) -> tuple[Samples, Samples] | None:
+    """Return the samples of two clips; None if one has gone."""
     try:
-        first, second = (to_float(read_example(examples[i], sample_rate)) for i in (a, b))
+        first, second = (read_example(examples[i], sample_rate).samples for i in (a, b))
     except AudioError:
-        return 0.0, 0.0
-    return correlation(first, second, sample_rate)
+        return None
+    return first, second
 
 
 def _describe(
@@ -119,5 +105,6 @@ def _describe(
         name += f" from {example.start_s:g} s"
     if sounds[clip].digest == sounds[other].digest:
         return f"identical to {name}"
-    likeness, gain_db = _correlate(dataset.examples, other, clip, sample_rate)
+    sound = _read_two(dataset.examples, other, clip, sample_rate)
+    likeness, gain_db = correlation(*sound, sample_rate) if sound else (0.0, 0.0)
     return f"same sound as {name}, {gain_db:+.1f} dB, correlation {likeness:.3f}"

@@ -155,7 +155,7 @@ def _player(result: CheckResult, finding: Finding) -> str | None:
     """Return a clip as a data URI with a WAV in it; None for one that cannot be read."""
     rate = FeatureConfig().sample_rate
     try:
-        samples = read_example(result.dataset.examples[finding.clip], rate)
+        samples = read_example(result.dataset.examples[finding.clip], rate).pcm
     except AudioError:
         return None
     return data_uri("audio/wav", wav_bytes(samples[: round(_LONGEST_S * rate)], rate))

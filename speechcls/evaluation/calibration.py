@@ -13,7 +13,7 @@ from speechcls.artifact.calibration import Calibration
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_split
 from speechcls.audio.blocks import open_recording
-from speechcls.audio.samples import PCM, Samples, to_float
+from speechcls.audio.samples import Samples
 from speechcls.config import DEFAULT_FA_PER_HOUR
 from speechcls.data.clips import ClipStore
 from speechcls.data.splits import split_of_digests
@@ -196,15 +196,7 @@ def validation_clips(artifact: Artifact, store: ClipStore) -> ClipStore:
         raise DatasetError(
             "none of these clips is of the model's validation split; name that of its training"
         )
-    return ClipStore(
-        [store.examples[i] for i in chosen],
-        store.samples,
-        store.starts[chosen],
-        store.lengths[chosen],
-        [store.digests[i] for i in chosen],
-        store.sample_rate,
-        [],
-    )
+    return store.choose(chosen)
 
 
 def best_threshold(found: ValidationDetections) -> float:
@@ -304,11 +296,12 @@ def _probabilities(artifact: Artifact, clips: ClipStore) -> Probabilities:
     classifier = Classifier(artifact)
     classifier.temperature = 1.0
 
-    def choose(pcm: PCM) -> tuple[None, list[Samples]]:
-        return None, [classifier.window(to_float(pcm)).samples]
+    def choose(clip: int) -> tuple[None, list[Samples]]:
+        return None, [classifier.window(clips.read(clip)).samples]
 
+    indices = range(len(clips.examples))
     outcomes = classify_examples(
-        [classifier], clips.clips(), choose, classifier.jobs, classifier.batch_size
+        [classifier], indices, choose, classifier.jobs, classifier.batch_size
     )
     return np.stack([o.probabilities[0] for o in outcomes if isinstance(o, Classified)])
 
@@ -321,8 +314,8 @@ def _detect_in_clips(
     pause = np.zeros(round(_PAUSE_S * stream.sample_rate), dtype=np.float32)
 
     def play() -> Iterator[Samples]:
-        for pcm in clips.clips():
-            yield np.concatenate([to_float(pcm), pause])
+        for clip in range(len(clips.examples)):
+            yield np.concatenate([clips.read(clip), pause])
 
     ends_s = np.cumsum(clips.lengths + len(pause)) / stream.sample_rate
     said = [example.label for example in clips.examples]

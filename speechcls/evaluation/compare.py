@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechcls.artifact.store import load_split
-from speechcls.audio.samples import Samples, to_float
+from speechcls.audio.samples import Samples
 from speechcls.data.clips import read_example
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
@@ -135,14 +135,14 @@ def _make_choose(
     rates = {classifier.sample_rate for classifier in classifiers}
 
     def choose(example: Example) -> tuple[str, list[Samples]] | None:
-        pcm = {rate: read_example(example, rate) for rate in rates}
+        clips = {rate: read_example(example, rate) for rate in rates}
         splits = [
-            split_in_training(pcm[classifier.sample_rate], example, each)
+            split_in_training(clips[classifier.sample_rate].digest, example, each)
             for classifier, each in zip(classifiers, known, strict=True)
         ]
         if not set(splits) <= set(_HELD_OUT):
             return None
-        windows = [c.window(to_float(pcm[c.sample_rate])).samples for c in classifiers]
+        windows = [c.window(clips[c.sample_rate].samples).samples for c in classifiers]
         return max(splits, key=_HELD_OUT.index), windows
 
     return choose

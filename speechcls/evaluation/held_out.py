@@ -12,9 +12,9 @@ import numpy as np
 from speechcls.artifact.format import SplitRow
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
-from speechcls.audio.samples import PCM, Samples
+from speechcls.audio.samples import Samples
 from speechcls.data.background import read_recordings, sample_background
-from speechcls.data.clips import digest_of, read_example
+from speechcls.data.clips import read_example
 from speechcls.errors import AudioError, DatasetError
 from speechcls.evaluation.metrics import has_single_speaker
 from speechcls.labels import SILENCE, map_label, mean_command_count
@@ -206,23 +206,23 @@ def _find_noise(
                 continue
             cut = Example(path, SILENCE, None, None, probe.start_s, probe.end_s, probe.gain)
             try:
-                pcm = read_example(cut, sample_rate)
+                digest = read_example(cut, sample_rate).digest
             except AudioError:
                 continue
-            if digest_of(pcm) == probe.digest:
+            if digest == probe.digest:
                 found[name] = path
     return found
 
 
-def split_in_training(pcm: PCM, example: Example, known: dict[str, str]) -> str:
+def split_in_training(digest: str, example: Example, known: dict[str, str]) -> str:
     """Return the split of a clip in a model's training; ``NEW`` if it was not there.
 
     Parameters
     ----------
-    pcm : (n,) of the example at the model's rate
+    digest : of the example at the model's rate
     known : the split of each clip of the training, by digest; see ``splits.split_of_digests``
     """
-    split = known.get(digest_of(pcm), NEW)
+    split = known.get(digest, NEW)
     if example.gain != 1 and (example.split is None or split != NEW):
         return example.split or NEW  # all digital silence is alike, whatever its split
     return split

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import speechcls
 from speechcls.artifact.format import CARD, check_format_version
 from speechcls.artifact.store import read_metrics
-from speechcls.audio.samples import to_float, to_pcm
+from speechcls.audio.samples import fit_length
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
 from speechcls.errors import ConfigError, DatasetError, SpeechclsError
@@ -164,15 +164,17 @@ def _as_clip(clip: ScoredClip, dataset: Dataset, labels: tuple[str, ...]) -> Cli
 def read_windows(
     evaluation: Evaluation, classifier: Classifier, chosen: list[int]
 ) -> dict[int, npt.NDArray[np.int16]]:
-    """Return the model's window of the chosen clips, (n,) by index; short clips are not padded."""
-    windows = {}
+    """Return the model's window of the chosen clips, (n,) by index; short clips are not padded.
+
+    They are of full scale, so that what exceeds it is not distorted.
+    """
+    windows, n_samples = {}, classifier.artifact.features.n_samples
     for i in chosen:
         try:
-            pcm = read_example(evaluation.clips[i].example, classifier.sample_rate)
+            pcm = read_example(evaluation.clips[i].example, classifier.sample_rate).pcm
         except SpeechclsError:  # gone since it was evaluated
             continue
-        window = classifier.window(to_float(pcm))
-        windows[i] = to_pcm(window.samples) if window.is_part else pcm
+        windows[i] = fit_length(pcm, n_samples) if len(pcm) > n_samples else pcm
     return windows
 
 

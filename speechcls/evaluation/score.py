@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from speechcls.artifact.store import load_split
 from speechcls.audio.level import level_db, snr_db
-from speechcls.audio.samples import Samples, to_float, unpad
+from speechcls.audio.samples import Samples, unpad
 from speechcls.data.clips import read_example
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
@@ -167,11 +167,11 @@ def _make_choose(
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
 
     def choose(example: Example) -> tuple[_Known, list[Samples]] | None:
-        pcm = read_example(example, classifier.sample_rate)
-        own = split_in_training(pcm, example, known)
+        clip = read_example(example, classifier.sample_rate)
+        own = split_in_training(clip.digest, example, known)
         if wanted is not None and own not in wanted:
             return None
-        window = classifier.window(to_float(pcm))
+        window = classifier.window(clip.samples)
         levels = _measure(window, classifier.sample_rate) if measure_levels else None
         return _Known(own, window.clip_duration_s, levels), [window.samples]
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speechcls.audio.samples import to_float
 from speechcls.audio.speech import find_speech
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.data.clips import ClipStore, read_clips
@@ -144,8 +143,8 @@ def _choose(examples: Sequence[Example], max_per_word: int) -> list[Example]:
 def _align(store: ClipStore) -> Tensor:
     """Return windows (n_clips, n_samples) that end with the word, its peak at 0.5."""
     windows = torch.zeros(len(store.examples), _FEATURES.n_samples)
-    for window, clip in zip(windows, store.clips(), strict=True):
-        samples = to_float(clip)
+    for i, window in enumerate(windows):
+        samples = store.read(i)
         end = int(find_speech(samples, store.sample_rate)[1])
         word = torch.from_numpy(samples[max(0, end - len(window)) : end])
         window[len(window) - len(word) :] = 0.5 * word / word.abs().max().clamp(min=1e-6)

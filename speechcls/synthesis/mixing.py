@@ -11,7 +11,7 @@ import soundfile
 from speechcls.artifact.format import SplitRow
 from speechcls.audio.blocks import open_recording
 from speechcls.audio.decode import read_clip
-from speechcls.audio.samples import Samples, to_float, to_pcm
+from speechcls.audio.samples import Samples, to_pcm
 from speechcls.audio.speech import find_speech
 from speechcls.config import Config
 from speechcls.data.clips import ClipStore
@@ -278,8 +278,7 @@ def _draw_starts(
 
 def _clip(store: ClipStore, index: int) -> Samples:
     """Return the samples (n,) of a clip, faded at its ends: its own background must not click."""
-    start = int(store.starts[index])
-    samples = to_float(store.samples[start : start + int(store.lengths[index])])
+    samples = store.read(index)
     n_fade = min(round(_CLIP_FADE_S * store.sample_rate), len(samples) // 2)
     ramp = np.linspace(0, 1, n_fade, endpoint=False, dtype=np.float32)
     samples[:n_fade] *= ramp

@@ -70,6 +70,8 @@ class Batches:
         self.device, self._config = device, config
         self._sample_rate = corpus.features.sample_rate
         self._windows = torch.from_numpy(corpus.windows)
+        self._units = torch.from_numpy(corpus.scales / np.float32(PCM_SCALE)).to(device)
+        """(n_clips,) amplitude of one step of the windows."""
         self._is_resident = _fits(corpus.windows.nbytes, device)
         if self._is_resident:
             self._windows = self._windows.to(device)
@@ -81,7 +83,7 @@ class Batches:
         self._words = torch.from_numpy(corpus.word_index).to(device)
         generator = torch.Generator().manual_seed(config.seed)
         coloured = coloured_noise(_COLOURED_S * self._sample_rate, generator)
-        recorded = torch.from_numpy(corpus.noise).float() / PCM_SCALE
+        recorded = torch.from_numpy(corpus.noise)
         training = np.flatnonzero(corpus.split == "train")
         self._validation = torch.from_numpy(np.flatnonzero(corpus.split == "validation"))
         names = np.array(corpus.labels)[corpus.label_index[training]]
@@ -111,8 +113,8 @@ class Batches:
         n_each = n_samples // self._windows.shape[1]
         for n_voices in _BABBLE_VOICES if n_each else ():
             chosen = torch.randint(len(self._spoken), (n_voices * n_each,), generator=generator)
-            clips = self._windows[self._spoken[chosen].to(self._windows.device)]
-            yield babble(_amplitudes(clips).cpu(), n_voices)
+            clips = self._spoken[chosen]
+            yield babble(self._amplitudes(self._read(clips), clips).cpu(), n_voices)
 
     def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch, shuffled and augmented."""
@@ -169,7 +171,10 @@ class Batches:
         self, windows: Tensor, draw: _Draw, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return augmented samples (batch, n_samples) and targets (batch,) of the drawn clips."""
-        samples, targets = _amplitudes(windows), self._words[draw.clip.to(self.device)]
+        samples, targets = (
+            self._amplitudes(windows, draw.clip),
+            self._words[draw.clip.to(self.device)],
+        )
         if len(non_words := (draw.kind == _NON_WORD).nonzero().squeeze(1)):
             partners = torch.randint(len(self._spoken), (len(non_words),), generator=generator)
             others = self._spoken[partners]
@@ -177,7 +182,7 @@ class Batches:
             samples[non_words] = make_non_words(
                 samples[non_words],
                 targets[non_words],
-                _amplitudes(self._read(others)),
+                self._amplitudes(self._read(others), others),
                 self._words[others.to(self.device)],
                 generator,
             )
@@ -202,7 +207,7 @@ class Batches:
             return None
         kept = None
         for chunk in torch.split(self._spoken, _FEATURE_BATCH):
-            features = self._features(_amplitudes(self._read(chunk)))
+            features = self._features(self._amplitudes(self._read(chunk), chunk))
             if kept is None:
                 kept = features.new_zeros(len(self._windows), *features.shape[1:])
             kept[chunk.to(self.device)] = features
@@ -212,7 +217,7 @@ class Batches:
         """Yield the features of every training clip once, without augmentation."""
         for chunk in torch.split(self._spoken, _FEATURE_BATCH):
             if self._cached_features is None:
-                yield self._features(_amplitudes(self._read(chunk)))
+                yield self._features(self._amplitudes(self._read(chunk), chunk))
             else:
                 yield self._cached_features[chunk.to(self.device)]
 
@@ -229,7 +234,7 @@ class Batches:
 
     def _validate(self) -> Iterator[tuple[Tensor, Tensor]]:
         for chunk in torch.split(self._validation, self._config.batch_size):
-            features = self._features(_amplitudes(self._read(chunk)))
+            features = self._features(self._amplitudes(self._read(chunk), chunk))
             yield features, self._labels[chunk.to(self.device)]
 
     def _read(self, clip: Tensor) -> Tensor:
@@ -240,6 +245,10 @@ class Batches:
         if self.device.type == "cuda":
             windows = windows.pin_memory()  # which the copy need not wait for
         return windows.to(self.device, non_blocking=True)
+
+    def _amplitudes(self, windows: Tensor, clip: Tensor) -> Tensor:
+        """Return the int16 ``windows`` (batch, n_samples) of ``clip`` (batch,) as amplitudes."""
+        return windows * self._units[clip.to(self.device)][:, None]
 
     def _prefetch(self, draws: Sequence[_Draw]) -> Iterator[Tensor]:
         """Yield the windows of each batch; from the host the next one is read meanwhile."""
@@ -253,8 +262,3 @@ class Batches:
                 if following is not None:
                     pending.append(reader.submit(self._read, following.clip))
                 yield windows
-
-
-def _amplitudes(windows: Tensor) -> Tensor:
-    """Return int16 ``windows`` (batch, n_samples) as float32 in [-1, 1]."""
-    return windows * (1 / PCM_SCALE)

@@ -25,6 +25,9 @@ from speechcls.training.curves import draw_curves
 from speechcls.training.loop import FitResult
 from speechcls.training.settings import TrainSettings
 
+_SCORED_AT_ONCE = 1_024
+"""Clips whose samples are in memory as floats: 64 MiB of one second."""
+
 
 def save_trained(
     artifact: Artifact,
@@ -114,7 +117,10 @@ def hash_data(corpus: Corpus) -> str:
 
 def _score_validation(graph: bytes, corpus: Corpus) -> Scores:
     chosen = np.flatnonzero(corpus.split == "validation")
-    probabilities = run_windows(open_session(graph), corpus.windows[chosen], default_jobs())
+    session, jobs = open_session(graph), default_jobs()
+    parts = [chosen[i : i + _SCORED_AT_ONCE] for i in range(0, len(chosen), _SCORED_AT_ONCE)]
+    rows = [run_windows(session, corpus.samples(part), jobs) for part in parts]
+    probabilities = np.concatenate(rows)
     return score(
         corpus.label_index[chosen],
         probabilities.argmax(axis=1),

@@ -16,6 +16,7 @@ from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import check_can_save, load_artifact
 from speechcls.config import MODELS
 from speechcls.data.corpus import Corpus, load_corpus
+from speechcls.data.segments import segment
 from speechcls.errors import ArtifactError, DatasetError
 from speechcls.evaluation.metrics import Scores
 from speechcls.labels import SILENCE, label_indices
@@ -134,6 +135,8 @@ def train(
         data = load_dataset(
             data, named.pattern, named.noise, named.columns, named.root, named.channel
         )
+        if named.segment:
+            data = segment(data, jobs or default_jobs())
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
     check_can_save(place, force)
     on, settings = choose_device(device), _choose_kind(settings)

@@ -65,7 +65,7 @@ def test_a_damaged_store_ends_training_with_advice(packed, train, tmp_path):
     assert result.code == 1
     [error] = result.errors
     assert str(index.parent) in error
-    assert "delete this folder" in error
+    assert "clear the cache" in error
 
 
 def test_an_unknown_action_names_those_there_are(call):

@@ -50,13 +50,14 @@ def make_corpus(
     windows = windows.astype(np.int16)
     windows[:, 0] = np.arange(len(windows))
     split = np.where(np.arange(len(windows)) % 5 == 0, "validation", "train")
-    noise = np.zeros(0, np.int16)
+    noise = np.zeros(0, np.float32)
     if SILENCE in labels:
-        noise = rng.integers(-900, 900, 5 * n).astype(np.int16)
+        noise = rng.integers(-900, 900, 5 * n).astype(np.float32) / np.float32(32_768)
     return Corpus(
         labels=labels,
         features=FEATURES,
         windows=windows,
+        scales=np.ones(len(windows), np.float32),
         label_index=np.array(label_indices(words, labels))[word_index],
         words=words,
         word_index=word_index,
@@ -64,6 +65,7 @@ def make_corpus(
         noise=noise,
         rows=[SplitRow(f"{i}", "", "", str(s), 0.0, None, 1.0, "") for i, s in enumerate(split)],
         warnings=[],
+        long_takes=None,
         bad=[],
     )
 

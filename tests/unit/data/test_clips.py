@@ -1,9 +1,18 @@
 """All clips of a data set in memory: order, digests, windows, the usual length, the bad ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from speechcls.data.clips import ClipStore, digest_of, read_clips, read_example
+from speechcls.data.clips import (
+    ClipStore,
+    as_clip,
+    describe_notes,
+    digest_of,
+    read_clips,
+    read_example,
+)
 from speechcls.errors import AudioError
 from speechcls.layouts.examples import Example
 
@@ -12,7 +21,8 @@ def store_of(lengths, rate=16_000):
     """A store of silent clips of these lengths."""
     lengths = np.array(lengths, dtype=np.int64)
     samples = np.zeros(lengths.sum(), dtype=np.int16)
-    return ClipStore([], samples, np.cumsum(lengths) - lengths, lengths, [], rate, [])
+    starts = np.cumsum(lengths) - lengths
+    return ClipStore([], samples, starts, lengths, np.ones(len(lengths)), [], [], rate, [])
 
 
 def pcm(*values):
@@ -67,9 +77,9 @@ def test_clips_lie_one_after_the_other_in_order(examples):
     assert store.samples.dtype == np.int16
     assert store.lengths.tolist() == [100, 150, 200, 250, 300, 350, 400, 450, 500]
     each = [read_example(example, 16_000) for example in examples]
-    assert np.array_equal(store.samples, np.concatenate(each))
-    assert all(map(np.array_equal, store.clips(), each))
-    assert store.digests == [digest_of(samples) for samples in each]
+    assert np.array_equal(store.samples, np.concatenate([clip.pcm for clip in each]))
+    assert all(map(np.array_equal, store.clips(), [clip.pcm for clip in each]))
+    assert store.digests == [digest_of(clip.pcm) for clip in each]
 
 
 def test_bad_clips_are_listed_and_left_out(examples, tmp_path):
@@ -94,14 +104,50 @@ def test_no_clip_at_all():
 
 def test_an_example_is_resampled_cut_and_scaled(tmp_path, write_wav):
     path = write_wav(tmp_path / "a.wav", np.arange(-500, 500).astype(np.int16), rate=1_000)
-    assert read_example(Example(path, "a"), 1_000).tolist() == list(range(-500, 500))
+    assert read_example(Example(path, "a"), 1_000).pcm.tolist() == list(range(-500, 500))
     part = Example(path, "a", start_s=0.5, end_s=0.504)
-    assert read_example(part, 1_000).tolist() == [0, 1, 2, 3]
+    assert read_example(part, 1_000).pcm.tolist() == [0, 1, 2, 3]
     soft = Example(path, "a", start_s=0.0, end_s=0.004, gain=0.5)
-    assert read_example(soft, 1_000).tolist() == [-250, -250, -249, -248]  # halves go to even
+    assert read_example(soft, 1_000).pcm.tolist() == [-250, -250, -249, -248]  # halves go to even
     mute = Example(path, "a", gain=0.0)
-    assert not read_example(mute, 1_000).any()
-    assert len(read_example(Example(path, "a"), 2_000)) == 2_000
+    assert not read_example(mute, 1_000).pcm.any()
+    assert len(read_example(Example(path, "a"), 2_000).pcm) == 2_000
+
+
+def test_an_example_of_one_channel(tmp_path, write_wav):
+    sound = np.array([[100, 300], [-100, 500]], dtype=np.int16)
+    path = write_wav(tmp_path / "a.wav", sound, rate=1_000)
+    assert read_example(Example(path, "a"), 1_000).pcm.tolist() == [200, 200]
+    assert read_example(Example(path, "a", channel=1), 1_000).pcm.tolist() == [100, -100]
+    assert read_example(Example(path, "a", channel=2), 1_000).pcm.tolist() == [300, 500]
+
+
+@pytest.mark.parametrize(
+    ("samples", "pcm", "scale"),
+    [
+        ([0.5, -1.0], [16_384, -32_768], 1.0),
+        ([0.5, 1.0], [16_384, 32_767], 1.0),  # as a file of 16 bits stores it
+        # The peak becomes 32767: full scale is 2 * 32768 / 32767, and 1 / 2 * 32767 is 16383.5.
+        ([1.0, -2.0], [16_384, -32_767], 2 * 32_768 / 32_767),
+        ([0.0, 4.0, -4.0], [0, 32_767, -32_767], 4 * 32_768 / 32_767),
+    ],
+)
+def test_full_scale_by_hand(samples, pcm, scale):
+    clip = as_clip(np.array(samples, dtype=np.float32), ["a note"])
+    assert clip.pcm.tolist() == pcm
+    assert clip.scale == pytest.approx(scale, rel=1e-7)
+    assert clip.notes == ("a note",)
+    assert np.abs(clip.samples - samples).max() <= scale / 32_768
+    assert clip.samples.dtype == np.float32
+
+
+def test_notes_are_told_once_for_all_clips_that_have_them():
+    paths = [Path(f"data/yes/{i}.wav") for i in range(4)]
+    notes = [["loud"], [], ["loud", "empty"], ["loud", "loud"]]
+    assert describe_notes([Example(path, "yes") for path in paths], notes) == [
+        "3 clips: loud (data/yes/0.wav first)",
+        "data/yes/2.wav: empty",
+    ]
 
 
 def test_an_example_that_cannot_be_read(tmp_path):

@@ -160,7 +160,7 @@ def test_copies_of_a_held_out_clip_take_no_part(root, make_data):
     assert split["yes/s00_nohash_0.wav"] == "test"
     assert split["yes/s05_nohash_0.wav"] == "unused"
     assert Counter(corpus.split.tolist()) == {"train": 9, "validation": 2, "test": 4, "unused": 1}
-    assert corpus.warnings == ["1 clip is left out: the same samples are in a held-out split"]
+    assert corpus.warnings == ["1 clip is left out: the same sound is in a held-out split"]
 
 
 def test_a_copy_in_another_format_is_the_same_sound(root, make_data, write_wav):
@@ -217,8 +217,8 @@ def test_more_bad_clips_than_allowed(n_bad, max_bad, root, make_data):
     )
     message = message_of(root, max_bad=max_bad)
     assert message.startswith(
-        f"max_bad: {n_bad} of 16 clips are bad, more than the {max_bad:g} allowed; fix or delete"
-        " them, or allow 0."
+        f"max_bad: {n_bad} of 16 clips are bad, more than the {max_bad:g} allowed; fix them or"
+        " leave them out, or allow 0."
     )
     assert message.endswith(listed)
 

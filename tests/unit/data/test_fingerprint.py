@@ -1,12 +1,9 @@
 """A copy keeps its fingerprint through gain and format; another take has another one."""
 
-import io
-
 import numpy as np
 import pytest
-import soundfile
+from common_takes import RATE, take, through
 
-from speechcls.audio.samples import resample
 from speechcls.data.fingerprint import (
     SAME_SOUND,
     SIMILAR,
@@ -15,29 +12,6 @@ from speechcls.data.fingerprint import (
     similar_pairs,
 )
 
-RATE = 16_000
-
-
-def take(seed, pitch_hz=120.0):
-    """(n,) one take of one word by one voice: the same vowels, never quite as before."""
-    rng = np.random.default_rng(seed)
-    n = 12_000
-    times = np.linspace(0, 1, n)
-    bend = rng.uniform(0.9, 1.1, 6)
-    pitch = pitch_hz * np.interp(times, np.linspace(0, 1, 6), bend)
-    phase = 2 * np.pi * np.cumsum(pitch) / RATE
-    first = np.interp(times, [0, rng.uniform(0.4, 0.6), 1], [300, 700, 400])
-    second = np.interp(times, [0, rng.uniform(0.4, 0.6), 1], [2_200, 1_200, 900])
-    samples = np.zeros(n)
-    for k in range(1, 25):
-        place = k * pitch
-        formants = np.exp(-(((place - first) / 150) ** 2))
-        formants += 0.5 * np.exp(-(((place - second) / 200) ** 2))
-        samples += formants * np.sin(k * phase)
-    envelope = np.interp(times, [0, 0.15, rng.uniform(0.6, 0.8), 1], [0, 1, 0.8, 0])
-    samples = envelope * samples + 1e-3 * rng.standard_normal(n)
-    return (0.3 * samples / np.abs(samples).max()).astype(np.float32)
-
 
 def likeness(a, b):
     return float(fingerprint(a, RATE).astype(np.float64) @ fingerprint(b, RATE))
@@ -45,14 +19,6 @@ def likeness(a, b):
 
 def is_copy(a, b):
     return likeness(a, b) >= SIMILAR and correlation(a, b, RATE)[0] >= SAME_SOUND
-
-
-def through(samples, kind, subtype, rate=RATE):
-    """What is left of samples after they were written in a format."""
-    file = io.BytesIO()
-    soundfile.write(file, resample(samples, RATE, rate), rate, subtype, format=kind)
-    file.seek(0)
-    return resample(soundfile.read(file, dtype="float32")[0], rate, RATE)
 
 
 @pytest.mark.parametrize("gain_db", [-30, -12, -3, 3, 9])

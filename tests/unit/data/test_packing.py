@@ -12,9 +12,10 @@ import sys
 import numpy as np
 import pytest
 
+from speechcls.audio.samples import to_pcm
 from speechcls.data import packing
 from speechcls.data.cache import INDEX, SAMPLES, find_stores, remove_store, store_path
-from speechcls.data.clips import ClipStore, digest_of, read_example
+from speechcls.data.clips import ClipStore, read_example
 from speechcls.data.packing import cut_windows, open_store
 from speechcls.errors import DatasetError
 from speechcls.layouts.examples import Example
@@ -63,8 +64,8 @@ def assert_is_what_reading_gives(store):
     for example, clip, digest in zip(store.examples, store.clips(), store.digests, strict=True):
         expected = read_example(example, RATE)
         assert clip.dtype == np.int16
-        assert np.array_equal(clip, expected), example.path
-        assert digest == digest_of(expected)
+        assert np.array_equal(clip, expected.pcm), example.path
+        assert digest == expected.digest
 
 
 @pytest.fixture
@@ -199,6 +200,60 @@ def test_parts_of_one_recording_are_clips_of_their_own(root):
     assert_is_what_reading_gives(store)
 
 
+def test_what_exceeds_full_scale_is_stored_relative_to_its_peak(root, write_wav, rng, decoded):
+    loud = rng.uniform(-2, 2, 700)
+    path = write_wav(root / "no" / "0.wav", loud, subtype="FLOAT")
+    for _ in range(2):
+        store = pack(root)
+        at = [example.path for example in store.examples].index(path)
+        assert np.abs(store.read(at) - loud.astype(np.float32)).max() <= 1.01 / 32_768
+        assert store.scales[at] == pytest.approx(np.abs(loud).max() * 32_768 / 32_767)
+        assert store.scales.min() == 1
+        # A file in which it is clipped has the same digest, so that each is a copy of the other.
+        clipped = write_wav(root.parent / "clipped.wav", to_pcm(loud))
+        assert store.digests[at] == read_example(Example(clipped, "no"), RATE).digest
+        assert_is_what_reading_gives(store)
+    assert decoded.count("0.wav") == 1
+
+
+def test_a_change_above_full_scale_alone_is_stored(root, write_wav, rng):
+    loud = rng.uniform(-2, 2, 700)
+    loud[[0, 1]] = 3.0, 2.5
+    path = write_wav(root / "no" / "0.wav", loud, subtype="FLOAT")
+    pack(root)
+    loud[1] = 1.5
+    write_wav(path, loud, subtype="FLOAT")
+    os.utime(path, ns=(0, 1_000))
+    assert_is_what_reading_gives(pack(root))
+
+
+def test_each_channel_is_a_clip_of_its_own(root, write_wav, rng):
+    sound = rng.uniform(-1, 1, (900, 2))
+    path = write_wav(root / "no" / "0.wav", sound)
+    every = [Example(path, "no", channel=channel) for channel in (None, 1, 2)]
+    for examples in (every, every[::-1], every[:1]):
+        store = open_store(root, examples, RATE, 1)
+        for i, example in enumerate(examples):
+            channel = example.channel
+            expected = sound[:, channel - 1] if channel else sound.mean(axis=1)
+            assert np.abs(store.read(i) - expected).max() <= 2 / 32_768
+    missing = open_store(root, [Example(path, "no", channel=3)], RATE, 1)
+    assert missing.bad == [f"{path}: has no channel 3; name one of 1 to 2"]
+
+
+def test_notes_are_kept_with_the_clips(root, monkeypatch):
+    def read(example, sample_rate):
+        clip = read_example(example, sample_rate)
+        return clip._replace(notes=("too loud",)) if example.path.name == "0.wav" else clip
+
+    monkeypatch.setattr(packing, "read_example", read)
+    for _ in range(2):
+        store = pack(root)
+        notes = {e.path.name: own for e, own in zip(store.examples, store.notes, strict=True)}
+        assert notes.pop("0.wav") == ("too loud",)
+        assert set(notes.values()) == {()}
+
+
 def test_bad_clips_are_listed_each_time_and_stored_never(root):
     (root / "no" / "0.wav").write_bytes(b"RIFF")
     calls = []
@@ -237,7 +292,7 @@ def test_a_damaged_store_is_named_and_not_used(root, damage):
     else:
         lines = (folder / INDEX).read_text().splitlines()
         (folder / INDEX).write_text("\n".join([lines[0], damage, *lines[2:]]) + "\n")
-    with pytest.raises(DatasetError, match=r"damaged .*delete this folder") as caught:
+    with pytest.raises(DatasetError, match=r"damaged .*clear the cache") as caught:
         pack(root)
     assert str(folder) in str(caught.value)
     shutil.rmtree(folder)
@@ -322,8 +377,8 @@ def test_stores_are_listed_with_what_they_hold_and_removed(root, cache):
 def test_windows_by_hand():
     samples = np.array([7, 1, 2, 3, 0, 0, 9, 9, 0, 5], dtype=np.int16)
     starts, lengths = np.array([1, 3, 4, 9]), np.array([2, 1, 5, 1])
-    first = ClipStore([], samples, starts, lengths, [""] * 4, RATE, [])
-    second = ClipStore([], samples, np.array([0]), np.array([1]), [""], RATE, [])
+    first = ClipStore([], samples, starts, lengths, np.ones(4), [""] * 4, [()] * 4, RATE, [])
+    second = ClipStore([], samples, np.array([0]), np.array([1]), np.ones(1), [""], [()], RATE, [])
     windows = cut_windows([first, second], 3)
     assert windows.dtype == np.int16
     assert windows.tolist() == [

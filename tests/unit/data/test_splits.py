@@ -325,3 +325,33 @@ def test_the_split_of_a_copy_is_that_of_the_held_out_clip():
 def test_speakers_that_trained():
     rows = [row("s03", "train", "a"), row("", "train", "b"), row("s05", "unused", "c")]
     assert trained_speakers([*rows, row("s00", "test", "d")]) == {"s03"}
+
+
+def test_clips_cut_from_one_recording_stay_together():
+    examples = [
+        Example(Path(f"{label}/{take}.wav"), label, None, None, float(i), i + 1.0)
+        for label in ("no", "yes")
+        for take in range(12)
+        for i in range(20)
+    ]
+    digests = [f"{e.path}{e.start_s}" for e in examples]
+    splits = assign(examples, digests).names
+    of_recording = {e.path: set() for e in examples}
+    for example, split in zip(examples, splits, strict=True):
+        of_recording[example.path].add(split)
+    assert all(len(names) == 1 for names in of_recording.values())
+    for label in ("no", "yes"):
+        assert {s for e, s in zip(examples, splits, strict=True) if e.label == label} == {
+            "train", "validation", "test"
+        }  # fmt: skip
+
+
+def test_clips_of_two_recordings_a_label_are_split_one_by_one():
+    examples = [
+        Example(Path(f"{label}/{take}.wav"), label, None, None, float(i), i + 1.0)
+        for label in ("no", "yes")
+        for take in range(2)
+        for i in range(20)
+    ]
+    splits = assign(examples, [f"{e.path}{e.start_s}" for e in examples]).names
+    assert set(splits) == {"train", "validation", "test"}

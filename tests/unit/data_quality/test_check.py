@@ -287,14 +287,14 @@ def test_a_pipe_among_the_recordings_is_told_and_not_waited_for(data):
 
 def test_two_words_need_more_likeness_than_two_takes(data, write_wav, monkeypatch):
     """The same pair, once as takes of a word and once as two words."""
-    monkeypatch.setattr("speechcls.data_quality.duplicates.correlation", lambda *_: (0.95, 0.0))
+    monkeypatch.setattr("speechcls.data.fingerprint.correlation", lambda *_: (0.95, 0.0))
     write_wav(data / "no" / "s1_nohash_7.wav", np.float32(0.5) * chirp(3))
     assert ("copy", "no/s1_nohash_7.wav") in found(data)[0] or ("leak", "no/s1_nohash_7.wav") in (
         found(data)[0]
     )
     (data / "no" / "s1_nohash_7.wav").rename(data / "yes" / "s1_nohash_7.wav")
     assert "two-labels" not in {kind for kind, _ in found(data)[0]}
-    monkeypatch.setattr("speechcls.data_quality.duplicates.correlation", lambda *_: (0.97, 0.0))
+    monkeypatch.setattr("speechcls.data.fingerprint.correlation", lambda *_: (0.97, 0.0))
     assert ("two-labels", "yes/s1_nohash_7.wav") in found(data)[0]
 
 

@@ -78,14 +78,19 @@ def test_other_errors_than_those_of_recordings_are_raised():
 def test_the_split_of_a_clip_is_told_by_its_samples():
     pcm = np.arange(5, dtype=np.int16)
     known = {digest_of(pcm): "validation"}
-    assert split_in_training(pcm, Example("a.wav", "yes"), known) == "validation"
-    assert split_in_training(pcm[1:], Example("a.wav", "yes", split="train"), known) == NEW
+    assert split_in_training(digest_of(pcm), Example("a.wav", "yes"), known) == "validation"
+    assert (
+        split_in_training(digest_of(pcm[1:]), Example("a.wav", "yes", split="train"), known) == NEW
+    )
     # Cuts of noise say themselves where they belong, since all digital silence is alike.
     silent = np.zeros(5, dtype=np.int16)
     known |= {digest_of(silent): "test"}
     cut = Example("hum.wav", "_silence_", split="validation", gain=0.0)
-    assert split_in_training(silent, cut, known) == "validation"
-    assert split_in_training(silent, Example("hum.wav", "_silence_", gain=0.0), known) == NEW
+    assert split_in_training(digest_of(silent), cut, known) == "validation"
+    assert (
+        split_in_training(digest_of(silent), Example("hum.wav", "_silence_", gain=0.0), known)
+        == NEW
+    )
 
 
 @pytest.mark.parametrize(
