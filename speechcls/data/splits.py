@@ -5,6 +5,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from speechcls.artifact.format import SplitRow
 from speechcls.errors import DatasetError
@@ -151,7 +152,7 @@ class _SplitAssigner:
                 path = self.examples[i].path
                 # Clips cut from one recording are of one voice in one room: they stay together.
                 is_taken_apart = n_clips[path] > 1 and len(paths) > len(held_out)
-                key = f"{path.parent.name}/{path.name}"
+                key = "/".join(Path(path).parts[-2:])
                 self._keys[i] = key if is_taken_apart else self.digests[i]
             self._assign(of_label[label], held_out)
 

@@ -180,26 +180,26 @@ class TestManifest:
         assert (tmp_path / "model" / "split.csv").read_text().count("\n") == 145
 
     def test_with_too_many_unknown_paths(self, write, tmp_path, train):
-        manifest = write("path,label,speaker\na.wav,low,x\nCLIPS\nb.wav,low,x\n")
+        manifest = write("path,label,speaker\nabsent-1.wav,low,x\nCLIPS\nabsent-2.wav,low,x\n")
         result = train(manifest, tmp_path / "model")
         assert (result.code, result.stdout) == (1, "")
         assert "--max-bad: 2 of 146 clips are bad, more than the 0.01 allowed" in result.stderr
-        assert f"  {manifest}:2: no such file: {tmp_path / 'a.wav'}" in result.stderr
-        assert f"  {manifest}:147: no such file: {tmp_path / 'b.wav'}" in result.stderr
+        assert f"  {manifest}:2: no such file: {tmp_path / 'absent-1.wav'}" in result.stderr
+        assert f"  {manifest}:147: no such file: {tmp_path / 'absent-2.wav'}" in result.stderr
         assert not (tmp_path / "model").exists()
 
     @pytest.mark.parametrize(
         ("name", "text", "said"),
         [
-            ("clips.csv", "path,label\na.wav,\n", ":2: no label"),
-            ("clips.csv", "path,label\na.wav\n", ":2: no label"),
-            ("clips.csv", "path,label\na.wav,yes,go\n", ":2: 3 cells, and the first line names 2"),
-            ("clips.csv", "path,label,start_s\na.wav,yes,soon\n", ":2: start_s 'soon' is not a"),
-            ("clips.csv", "path,label,start_s,end_s\na.wav,y,2,1\n", ":2: end_s 1 is not after"),
+            ("clips.csv", "path,label\nabsent-1.wav,\n", ":2: no label"),
+            ("clips.csv", "path,label\nabsent-1.wav\n", ":2: no label"),
+            ("clips.csv", "path,label\nabsent-1.wav,yes,go\n", ":2: 3 cells, and the first line names 2"),
+            ("clips.csv", "path,label,start_s\nabsent-1.wav,yes,soon\n", ":2: start_s 'soon' is not a"),
+            ("clips.csv", "path,label,start_s,end_s\nabsent-1.wav,y,2,1\n", ":2: end_s 1 is not after"),
             ("clips.csv", "path,label\n", ": no clip found"),
-            ("clips.jsonl", '{"path": "a.wav", "label": "yes"\n', ":1: not JSON"),
-            ("clips.jsonl", '\n["a.wav", "yes"]\n', ":2: not a JSON object"),
-            ("clips.jsonl", '{"path": "a.wav", "label": null}\n', ":1: no label"),
+            ("clips.jsonl", '{"path": "absent-1.wav", "label": "yes"\n', ":1: not JSON"),
+            ("clips.jsonl", '\n["absent-1.wav", "yes"]\n', ":2: not a JSON object"),
+            ("clips.jsonl", '{"path": "absent-1.wav", "label": null}\n', ":1: no label"),
         ],
     )
     def test_with_another_fault(self, name, text, said, write, tmp_path, train):
