@@ -177,11 +177,16 @@ def _no_model_in_the_environment(monkeypatch):
 
 
 def _make_tone(label, seed=0, duration_s=0.5):
-    """(n_samples,) float32 of one clip at 16 kHz: a sweep of random pitch and level, with noise."""
+    """(n_samples,) float32 of one clip at 16 kHz: a sweep of random pitch and level, with noise.
+
+    Its pitch wavers, or takes of nearly the same pitch would be copies of each other.
+    """
     rng = np.random.default_rng([seed, *label.encode()])
+    bends = np.random.default_rng([seed, 1]).uniform(0.97, 1.03, 5)
     n_samples = round(duration_s * RATE)
     first, last = SWEEPS_HZ[label]
     frequency = np.linspace(first, last, n_samples) * rng.uniform(0.9, 1.1)
+    frequency *= np.interp(np.linspace(0, 4, n_samples), np.arange(5), bends)
     tone = rng.uniform(0.1, 0.6) * np.sin(2 * np.pi * np.cumsum(frequency) / RATE)
     return (tone + rng.normal(0.0, 0.01, n_samples)).astype(np.float32)
 
