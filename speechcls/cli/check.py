@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from speechcls.cli.common import FAILED, reports_errors
-from speechcls.cli.data_options import DataOptions, with_data_options
+from speechcls.cli.data_options import DataOptions, describe_long_takes, with_data_options
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     MODEL,
@@ -132,6 +132,8 @@ def _show(
     _print_summary(result)
     _print_tallies(result)
     _print_label_errors(result)
+    if result.long_takes:
+        messages.warn(describe_long_takes(result.long_takes))
     for note in result.notes:
         messages.warn(note)
 

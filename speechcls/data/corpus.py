@@ -112,7 +112,8 @@ def load_corpus(
     bad = dataset.problems + store.bad
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     require_clips(dataset, labels, {example.label for example in store.examples}, bad)
-    features = dataclasses.replace(features, duration_s=duration_s or choose_window_s(store))
+    duration_s = duration_s or choose_window_s(store.lengths / rate, store.read, rate)
+    features = dataclasses.replace(features, duration_s=duration_s)
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = split_by_sound(dataset.root, store, mapped, test_speakers, jobs)

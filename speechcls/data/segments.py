@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from speechcls.audio.blocks import open_recording
 from speechcls.audio.samples import Samples
 from speechcls.audio.speech import UtteranceFinder
 from speechcls.config import FeatureConfig
-from speechcls.data.clips import WINDOW_MAX_S, ClipStore, window_of
+from speechcls.data.clips import WINDOW_MAX_S, window_of
 from speechcls.errors import AudioError
 from speechcls.labels import SILENCE
 from speechcls.layouts.examples import Dataset, Example
@@ -21,6 +22,8 @@ LONG_S = 2.5
 """Recordings that last longer may hold several utterances."""
 LONG_RATIO = 2.0
 """How many windows a clip lasts at least that counts as a long take."""
+_OVER_MAX = 1.25
+"""How many of the longest windows a clip lasts at least that does not fit into any."""
 _MARGIN_S = 0.2
 """Sound before and after an utterance that belongs to it, if that is not nearer to another one."""
 _RATE = FeatureConfig.sample_rate
@@ -49,13 +52,18 @@ class LongTakes:
         """How many times longer than the window the longest one is."""
         return self.longest_s / self.window_s
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON-ready values."""
+        return dataclasses.asdict(self) | {"first": str(self.first)}
+
 
 def find_long_takes(
     examples: Sequence[Example], durations_s: npt.NDArray[np.float64], window_s: float
 ) -> LongTakes | None:
     """Return what is known of the long takes among clips; None if there is none.
 
-    Those are longer than two windows, or than the window and three times the median clip.
+    Those are longer than two windows, or than the window and three times the median clip, or do not
+    fit into any window.
 
     Parameters
     ----------
@@ -65,6 +73,7 @@ def find_long_takes(
         return None
     usual_s = min(window_s, 1.5 * float(np.median(durations_s)))
     is_long = (durations_s > LONG_RATIO * usual_s) & (durations_s > window_s)
+    is_long |= durations_s > _OVER_MAX * max(window_s, WINDOW_MAX_S)
     is_long &= np.array([example.label != SILENCE for example in examples])
     if not is_long.any():
         return None
@@ -79,22 +88,28 @@ def find_long_takes(
     )
 
 
-def choose_window_s(store: ClipStore) -> float:
-    """Return the length of the window that suits the clips, seconds.
+def choose_window_s(
+    durations_s: npt.NDArray[np.float64], read: Callable[[int], Samples], sample_rate: int
+) -> float:
+    """Return the length of the window that suits clips, seconds.
 
-    It is as long as clips usually are. Where most of them are too long for any window, it is as
-    long as the utterances in them, if they hold several: the loudest of them is then learnt.
+    It is as long as clips usually are. Where most of them may hold several utterances, and do, it
+    is as long as an utterance: the loudest one of each is then learnt.
+
+    Parameters
+    ----------
+    durations_s : (n_clips,) of the clips
+    read : returns the samples (n,) of a clip by index
     """
-    rate = store.sample_rate
-    if np.median(store.lengths) <= LONG_RATIO * WINDOW_MAX_S * rate:
-        return store.default_window_s()
-    order = np.linspace(0, len(store.examples) - 1, _N_PROBED).round().astype(int)
+    if np.median(durations_s) <= LONG_S:
+        return window_of(durations_s)
+    order = np.linspace(0, len(durations_s) - 1, _N_PROBED).round().astype(int)
     parts = [
-        find_utterances([store.read(i)[: round(_PROBED_S * rate)]], rate)
-        for i in set(order.tolist())
+        find_utterances([read(i)[: round(_PROBED_S * sample_rate)]], sample_rate)
+        for i in sorted(set(order.tolist()))
     ]
     if np.median([len(own) for own in parts]) < 2:
-        return store.default_window_s()
+        return window_of(durations_s)
     return window_of(np.array([end_s - start_s for own in parts for start_s, end_s in own]))
 
 

@@ -13,9 +13,10 @@ from speechcls.audio.decode import naming_errors, read_native
 from speechcls.audio.samples import Samples, resample, to_mono
 from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings
-from speechcls.data.clips import as_clip
+from speechcls.data.clips import as_clip, read_example
 from speechcls.data.corpus import require_clips
 from speechcls.data.fingerprint import fingerprint
+from speechcls.data.segments import LongTakes, choose_window_s, find_long_takes
 from speechcls.data.splits import assign_splits, split_of_digests
 from speechcls.data_quality.duplicates import Sound, find_copies
 from speechcls.data_quality.findings import BAD, KINDS, CheckResult, Finding
@@ -114,7 +115,8 @@ def check(
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: worst first within each
     levels = [measured[i].levels if i in measured else None for i in range(len(outcomes))]
-    result = CheckResult(dataset, levels, findings, notes, refusals, bad_noise)
+    takes = _find_long_takes(examples, measured, _sample_rate(classifier))
+    result = CheckResult(dataset, levels, findings, notes, refusals, bad_noise, takes)
     result.notes += _note_balance(result)
     return result
 
@@ -181,6 +183,21 @@ def _by_level(examples: Sequence[Example], measured: Mapping[int, _Measured]) ->
     ]
     low_is_bad = ("short", "silent")
     return sorted(findings, key=lambda f: f.value if f.kind in low_is_bad else -abs(f.value))
+
+
+def _find_long_takes(
+    examples: Sequence[Example], measured: Mapping[int, _Measured], sample_rate: int
+) -> LongTakes | None:
+    """Return what is known of clips that are much longer than the window that training chooses."""
+    if not measured:
+        return None
+    kept = [examples[i] for i in measured]
+    durations_s = np.array([one.levels.duration_s for one in measured.values()])
+
+    def read(index: int) -> Samples:
+        return read_example(kept[index], sample_rate).samples
+
+    return find_long_takes(kept, durations_s, choose_window_s(durations_s, read, sample_rate))
 
 
 def _giveaways(examples: Sequence[Example], measured: Mapping[int, _Measured]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from speechcls.data.segments import LongTakes
 from speechcls.data_quality.signal import Levels
 from speechcls.layouts.examples import Dataset
 
@@ -63,6 +64,8 @@ class CheckResult:
     """Why the data set cannot be trained on."""
     bad_noise: list[str] = field(default_factory=list)
     """One line for each recording of background noise that cannot be read."""
+    long_takes: LongTakes | None = None
+    """Clips much longer than the window that training would choose, if there are any."""
 
     def __str__(self) -> str:
         """Return the number of clips and of findings of each kind, and the remarks."""

@@ -98,6 +98,7 @@ def to_dict(result: CheckResult, max_bad: float) -> dict[str, Any]:
         "findings": [row_of(result, finding) for finding in result.findings],
         "problems": result.dataset.problems + result.bad_noise,
         "notes": result.notes,
+        "long_takes": None if result.long_takes is None else result.long_takes.to_dict(),
         "spoiled_by": result.blocking_issues(max_bad),
     }
 

@@ -191,15 +191,15 @@ class TestManifest:
     @pytest.mark.parametrize(
         ("name", "text", "said"),
         [
-            ("clips.csv", "path,label\nabsent-1.wav,\n", ":2: no label"),
-            ("clips.csv", "path,label\nabsent-1.wav\n", ":2: no label"),
-            ("clips.csv", "path,label\nabsent-1.wav,yes,go\n", ":2: 3 cells, and the first line names 2"),
-            ("clips.csv", "path,label,start_s\nabsent-1.wav,yes,soon\n", ":2: start_s 'soon' is not a"),
-            ("clips.csv", "path,label,start_s,end_s\nabsent-1.wav,y,2,1\n", ":2: end_s 1 is not after"),
+            ("clips.csv", "path,label\na.wav,\n", ":2: no label"),
+            ("clips.csv", "path,label\na.wav\n", ":2: no label"),
+            ("clips.csv", "path,label\na.wav,yes,go\n", ":2: 3 cells, and the first line names 2"),
+            ("clips.csv", "path,label,start_s\na.wav,yes,soon\n", ":2: start_s 'soon' is not a"),
+            ("clips.csv", "path,label,start_s,end_s\na.wav,y,2,1\n", ":2: end_s 1 is not after"),
             ("clips.csv", "path,label\n", ": no clip found"),
-            ("clips.jsonl", '{"path": "absent-1.wav", "label": "yes"\n', ":1: not JSON"),
-            ("clips.jsonl", '\n["absent-1.wav", "yes"]\n', ":2: not a JSON object"),
-            ("clips.jsonl", '{"path": "absent-1.wav", "label": null}\n', ":1: no label"),
+            ("clips.jsonl", '{"path": "a.wav", "label": "yes"\n', ":1: not JSON"),
+            ("clips.jsonl", '\n["a.wav", "yes"]\n', ":2: not a JSON object"),
+            ("clips.jsonl", '{"path": "a.wav", "label": null}\n', ":1: no label"),
         ],
     )
     def test_with_another_fault(self, name, text, said, write, tmp_path, train):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from disk_layouts import LAYOUTS
+from disk_layouts import LAYOUTS, WORDS, recording
 
 TABLE = Path(__file__).parents[2] / "docs/DATA.md"
 ROW = re.compile(r"^\| ([^|`]+) \|.*\| `([^`]+)` \|$", re.MULTILINE)
@@ -46,3 +46,40 @@ def test_options_of_manifests_are_refused_for_folders(option, tmp_path, call):
     assert result.code == 2
     [error] = result.errors
     assert error.startswith(f"{option.split('=')[0]}: has no effect on a folder")
+
+
+@pytest.fixture
+def long_takes(tmp_path):
+    """Twelve recordings of five words each, in label folders."""
+    for word in WORDS:
+        for speaker in range(6):
+            recording(tmp_path / word / f"spk{speaker}.wav", word, speaker, n_words=5)
+    return tmp_path
+
+
+def test_long_takes_are_said_with_the_commands_that_take_them_apart(long_takes, call):
+    warning = (
+        "speechcls: warning: 12 clips last up to 5.0 s, 6 times longer than the window of 0.9 s"
+        f" ({long_takes}/non/spk0.wav first): only the loudest part of each is used, 82 % of the"
+        " sound is not; take them apart in place with --segment, or with speechcls record LABEL"
+        " --from FILE"
+    )
+    result = call("check", str(long_takes))
+    assert warning in result.stderr.splitlines()
+
+
+def test_segment_takes_them_apart_in_place(long_takes, call):
+    result = call("check", str(long_takes), "--segment")
+    assert result.stderr.splitlines()[:2] == [
+        "speechcls: labels non, oui",
+        "speechcls: 12 recordings taken apart into 60 clips",
+    ]
+    assert result.stdout.startswith("clips     60 of 2 labels")
+    out = str(long_takes.parent / "model")
+    options = ("--segment", "--size", "tiny", "--epochs", "1", "--out", out)
+    trained = call("train", str(long_takes), *options)
+    assert trained.code == 0
+    assert "2 labels, 60 clips" in trained.stderr
+    assert f"evaluate {long_takes} --segment --model {out}" in trained.stderr
+    evaluated = call("evaluate", str(long_takes), "--segment", "--model", out)
+    assert re.search(r"scored +10 clips of the test split", evaluated.stdout)
