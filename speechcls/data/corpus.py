@@ -211,14 +211,14 @@ def require_clips(
     for label in labels:
         if label not in readable and label not in (UNKNOWN, SILENCE):
             raise DatasetError(
-                f"{dataset.root / label}: no readable clip of this label; add recordings or remove"
-                " the folder",
+                f"{dataset.root / label}: no readable clip of this label; add recordings or leave"
+                " the label out",
                 _shorten(bad),
             )
     if UNKNOWN in labels and not any(map_label(word, labels) == UNKNOWN for word in readable):
         raise DatasetError(
             f"{dataset.source}: no readable clip of a word that is none of the commands; add"
-            " recordings or remove the folder",
+            " such recordings",
             _shorten(bad),
         )
 

@@ -309,8 +309,14 @@ def _check_training(
         return
     clips = [i for i, label in enumerate(labels) if label == missing[0]]
     told = [i for i in clips if examples[i].speaker in test_speakers]
-    counts = Counter(splits.names[i] for i in clips if i not in told)
-    reasons = [f"the data's own split has {n} in {name}" for name, n in sorted(counts.items())]
+    given = defaultdict(list)
+    for i in clips:
+        if i not in told:
+            given[splits.names[i]].append(examples[i].path)
+    reasons = [
+        f"the data's own split has {len(paths)} in {name} ({paths[0]} first)"
+        for name, paths in sorted(given.items())
+    ]
     if told:
         speakers = {examples[i].speaker or "" for i in told}
         reasons.append(f"{len(told)} are by test speakers ({_list_names(speakers)})")

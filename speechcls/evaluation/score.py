@@ -13,7 +13,7 @@ import numpy.typing as npt
 from speechcls.artifact.store import load_split
 from speechcls.audio.level import level_db, snr_db
 from speechcls.audio.samples import Samples, unpad
-from speechcls.data.clips import read_example
+from speechcls.data.clips import describe_notes, read_example
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
@@ -57,6 +57,8 @@ class ScoredClip:
     duration_s: float
     levels: WindowLevels | None
     """None where they were not measured."""
+    notes: tuple[str, ...] = ()
+    """A sentence on each way in which its samples are not those of the file."""
 
     @property
     def predicted(self) -> int:
@@ -77,6 +79,12 @@ class Evaluation:
     """One line for each clip that could not be read."""
     clips: list[ScoredClip]
     """Those that count, in the order of the data."""
+
+    @property
+    def notes(self) -> list[str]:
+        """One line for each way in which samples are not those of the files."""
+        examples = [clip.example for clip in self.clips]
+        return describe_notes(examples, [clip.notes for clip in self.clips])
 
     def __str__(self) -> str:
         """Return the clips that count, the caveat, accuracy and macro F1, a line each."""
@@ -100,6 +108,7 @@ class _Known(NamedTuple):
     split: str
     duration_s: float
     levels: WindowLevels | None
+    notes: tuple[str, ...]
 
 
 def evaluate(
@@ -173,7 +182,7 @@ def _make_choose(
             return None
         window = classifier.window(clip.samples)
         levels = _measure(window, classifier.sample_rate) if measure_levels else None
-        return _Known(own, window.clip_duration_s, levels), [window.samples]
+        return _Known(own, window.clip_duration_s, levels, clip.notes), [window.samples]
 
     return choose
 

@@ -61,7 +61,7 @@ class TestTraining:
         head, *reasons = error.splitlines()
         assert head == (
             f"{data / 'broken'}: no readable clip of this label;"
-            " add recordings or remove the folder"
+            " add recordings or leave the label out"
         )
         assert [reason.split(": ")[0] for reason in reasons] == [f"  {data / 'broken' / '1.wav'}"]
 

@@ -256,7 +256,7 @@ def test_a_label_with_no_readable_clip(root, make_data):
     paths = sorted((root / "no").iterdir())
     for path in paths:
         path.write_bytes(b"")
-    advice = "no readable clip of this label; add recordings or remove the folder"
+    advice = "no readable clip of this label; add recordings or leave the label out"
     listed = "".join(
         f"\n  {path}: is empty (0 bytes); record it again or delete it" for path in paths
     )
@@ -266,5 +266,5 @@ def test_a_label_with_no_readable_clip(root, make_data):
 def test_a_label_folder_without_a_recording(root, make_data):
     make_data(root, ["yes", "no"], n=8)
     (root / "maybe").mkdir()
-    advice = "no readable clip of this label; add recordings or remove the folder"
+    advice = "no readable clip of this label; add recordings or leave the label out"
     assert message_of(root) == f"{root / 'maybe'}: {advice}"

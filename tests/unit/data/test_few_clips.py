@@ -190,8 +190,9 @@ def test_a_label_that_the_data_holds_out_is_refused_with_the_reason():
     held_out = clips(["x"], labels=["go"], n=3, split="test")
     held_out += clips(["y"], labels=["go"], split="validation")
     assert refusal(DatasetError, assign, examples + held_out) == (
-        "label go: none of its 4 clips is left to train on: the data's own split has 3 in test,"
-        " the data's own split has 1 in validation; move some of them to training, or record more"
+        "label go: none of its 4 clips is left to train on: the data's own split has 3 in test"
+        " (go/x_nohash_0.wav first), the data's own split has 1 in validation (go/y_nohash_0.wav"
+        " first); move some of them to training, or record more"
     )
 
 

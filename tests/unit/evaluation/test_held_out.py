@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechcls.data.clips import digest_of
+from speechcls.data.clips import digest_of, read_example
 from speechcls.errors import AudioError
 from speechcls.evaluation.compare import predict_held_out
 from speechcls.evaluation.held_out import (
@@ -184,3 +184,17 @@ def test_only_words_of_the_test_split_push_out_validation(label, expected):
         return Example(Path("clip.wav"), clip[0], None), clip[1]
 
     assert [split for _, split in prefer_test(clips, split_of)] == expected
+
+
+def test_an_evaluation_tells_what_was_mended_in_reading(tmp_path, write_wav, rng, monkeypatch):
+    def read(example, sample_rate):
+        return read_example(example, sample_rate)._replace(notes=("louder than full scale",))
+
+    monkeypatch.setattr("speechcls.evaluation.score.read_example", read)
+    paths = [
+        write_wav(tmp_path / label / f"{i}.wav", rng.uniform(-0.1, 0.1, 8_000))
+        for label in ("no", "yes")
+        for i in range(2)
+    ]
+    evaluation = evaluate("commands", tmp_path)
+    assert evaluation.notes == [f"4 clips: louder than full scale ({paths[0]} first)"]
