@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechcls.audio.decode import SUFFIXES
+from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import DatasetError, reason_of
 from speechcls.labels import NOISE_FOLDER
 

@@ -1,0 +1,393 @@
+"""One way to open every recording: by libsndfile, or by ffmpeg what that cannot read.
+
+Lengths in headers are no more than what they are in each format: estimates, or promises.
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import BinaryIO, Protocol, cast
+
+import numpy as np
+import soundfile
+
+from speechcls.audio.ffmpeg import FfmpegSound
+from speechcls.audio.samples import (
+    PieceReader,
+    Samples,
+    ignore_note,
+    integer_bits,
+    match_channels,
+    open_resampler,
+    peak_of,
+    scale_down,
+    to_float,
+)
+from speechcls.audio.sniff import HEAD_BYTES, kind_of, refusal_of
+from speechcls.audio.wav import check_format
+from speechcls.errors import AudioError, EmptyError
+from speechcls.formats.headers import find_wav_contents
+from speechcls.formats.mpeg import find_mp3_contents
+from speechcls.formats.ogg import find_ogg_contents
+from speechcls.formats.splice import Contents, Parts, Spliced
+
+BLOCK_VALUES = 1 << 22
+"""Samples of all channels up to which a recording is decoded at once (16 MB)."""
+_PIECE = 4_096
+"""Frames of FLAC at a time: of a read that meets damage libsndfile gives nothing."""
+_BY_LIBSNDFILE = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "mp3"})
+"""Formats of which libsndfile says best what is wrong."""
+
+
+class Sound(Protocol):
+    """An open recording, read from start to end."""
+
+    rate: int
+    """Hz."""
+    n_channels: int
+    n_frames: int | None
+    """Its length as far as that is known before the end; None otherwise."""
+    is_float: bool
+    """Whether it stores floats, which may be at any scale."""
+    fault: AudioError | None
+    """What is wrong at its end, without a subject; final once ``read`` has come to the end."""
+    notes: list[str]
+    """Sentences about what was mended; final at the end as well."""
+
+    def read(self, n_frames: int) -> Samples:
+        """Return the next (n_frames, n_channels) float32, fewer only at the end."""
+        ...
+
+    def skip(self, n_frames: int) -> int:
+        """Pass over frames; return how many there were, fewer only at the end."""
+        ...
+
+    def close(self) -> None:
+        """Release it."""
+        ...
+
+
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A file of which reading never seeks, as soundfile otherwise does after each block.
+
+    libsndfile cannot in a FLAC of unknown length.
+    """
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
+
+
+class _FileSound:
+    """A recording that libsndfile reads; see ``Sound``."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._source = file
+        self._open()
+        self.rate, self.n_channels = self._file.samplerate, self._file.channels
+        check_format(self.rate, self.n_channels)
+        is_endless = self._file.frames >= 1 << 62  # a FLAC of unknown length
+        self.n_frames: int | None = None if is_endless else self._file.frames
+        self._is_promised = self._file.format not in ("MP3", "OGG") and not is_endless
+        self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
+        self._is_flac = self._file.format == "FLAC"
+        # 16-bit samples are read as such: the same values in half the time.
+        self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
+        self.fault: AudioError | None = None
+        self.notes: list[str] = []
+        self._n_read = 0
+
+    def _open(self) -> None:
+        # By descriptor where there is one: each call back into Python takes time.
+        self._source.seek(0)
+        is_file = isinstance(self._source, io.FileIO)
+        source = self._source.fileno() if is_file else self._source
+        self._file = _Forward(source, closefd=False)
+
+    def read(self, n_frames: int) -> Samples:
+        n_most = n_frames
+        if self._is_promised and self.n_frames is not None:
+            n_most = min(n_frames, self.n_frames - self._n_read)  # nothing is allocated for more
+        try:
+            if self._is_flac:
+                frames = self._read_pieces(n_most)
+            else:
+                frames = to_float(self._file.read(n_most, dtype=self._dtype, always_2d=True))
+        except soundfile.SoundFileError as error:
+            self._fail(error)
+            frames = np.empty((0, self.n_channels), dtype=np.float32)
+        self._n_read += len(frames)
+        if len(frames) < n_most and self._is_promised and self.fault is None:
+            counts = f"{self._n_read} of {self.n_frames} frames"
+            self.fault = AudioError(f"truncated ({counts}); copy it again")
+        return frames
+
+    def _read_pieces(self, n_frames: int) -> Samples:
+        """Return the next frames, those before damage as well."""
+        pieces = []
+        while n_frames > 0:
+            n_piece = min(_PIECE, n_frames)
+            try:
+                piece = self._file.read(n_piece, dtype=self._dtype, always_2d=True)
+            except soundfile.SoundFileError as error:
+                if not self._is_promised:
+                    self._fail(error)
+                break
+            pieces.append(piece)
+            if len(piece) < n_piece:
+                break
+            n_frames -= n_piece
+        if len(pieces) == 1:
+            return to_float(pieces[0])
+        nothing = np.empty((0, self.n_channels), dtype=self._dtype)
+        return to_float(np.concatenate([nothing, *pieces]))
+
+    def _fail(self, error: soundfile.SoundFileError) -> None:
+        n_read = self._n_read
+        self.fault = self.fault or AudioError(
+            f"damaged or truncated after {n_read} frames ({_reason(error)}); copy it again"
+        )
+
+    def skip(self, n_frames: int) -> int:
+        # An MP3 decoder that starts in the middle needs some frames to synchronise.
+        if self._file.format != "MP3" and self.n_frames is not None:
+            n_skipped = min(n_frames, self.n_frames - self._n_read)
+            try:
+                self._file.seek(self._n_read + n_skipped)
+                self._n_read += n_skipped
+                return n_skipped
+            except soundfile.SoundFileError:  # as in a FLAC that is cut off: read up to there
+                n_frames += self._n_read
+                self._n_read = 0
+                self._open()
+        return _read_past(self, n_frames)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _ChainSound:
+    """Recordings that were joined, one after the other, at the rate of the first; see ``Sound``."""
+
+    is_float = False
+
+    def __init__(self, links: Sequence[Callable[[], Sound]]) -> None:
+        self._links = links
+        self._current = links[0]()
+        self.rate, self.n_channels = self._current.rate, self._current.n_channels
+        self.n_frames: int | None = None
+        self.fault: AudioError | None = None
+        self.notes: list[str] = []
+        self._reader = PieceReader(self._pieces(), self.n_channels)
+
+    def _pieces(self) -> Iterator[Samples]:
+        for i, open_link in enumerate(self._links):
+            if i:
+                self._current.close()
+                self._current = open_link()
+            link = self._current
+            convert = open_resampler(link.rate, self.rate, self.n_channels)
+            is_last = False
+            while not is_last:
+                frames = link.read(link.rate)
+                is_last = len(frames) < link.rate
+                frames = match_channels(frames, self.n_channels)
+                if link.rate != self.rate:
+                    frames = frames[:, 0] if self.n_channels == 1 else frames
+                    frames = convert(frames, is_last).reshape(-1, self.n_channels)
+                yield frames
+            self.fault = self.fault or link.fault
+
+    def read(self, n_frames: int) -> Samples:
+        return self._reader.read(n_frames)
+
+    def skip(self, n_frames: int) -> int:
+        return _read_past(self, n_frames)
+
+    def close(self) -> None:
+        self._current.close()
+
+
+def _read_past(sound: Sound, n_frames: int) -> int:
+    """Read over frames; return how many there were."""
+    n_skipped = 0
+    while n_skipped < n_frames:
+        n_asked = min(sound.rate, n_frames - n_skipped)
+        n_read = len(sound.read(n_asked))
+        n_skipped += n_read
+        if n_read < n_asked:
+            break
+    return n_skipped
+
+
+def open_sound(file: BinaryIO) -> Sound:
+    """Return the recording in a file, which has to stay open.
+
+    Parameters
+    ----------
+    file : it has to seek
+
+    Raises
+    ------
+    AudioError
+        Without a subject, when it cannot be read; ``EmptyError`` when there are no bytes at all.
+    """
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if not head:
+        raise EmptyError("is empty (0 bytes); record it again or leave it out")
+    contents = _find_contents(file, head)
+    sound: Sound | None = None
+    if contents.links is None or contents.n_frames is not None:
+        sound = _open_one(file)
+        if contents.links is not None and sound.n_frames != contents.n_frames:
+            sound.close()
+            sound = None
+    if sound is None:
+        links = [partial(_open_parts, file, parts) for parts in contents.links or []]
+        sound = links[0]() if len(links) == 1 else _ChainSound(links)
+    sound.fault = contents.fault or sound.fault
+    sound.notes += contents.notes
+    return sound
+
+
+def _open_parts(file: BinaryIO, parts: Parts) -> Sound:
+    return _open_one(cast(BinaryIO, Spliced(file, parts)))
+
+
+def _find_contents(file: BinaryIO, head: bytes) -> Contents:
+    """Return what a file consists of, as far as libsndfile would take it for something else."""
+    n_bytes = file.seek(0, os.SEEK_END)
+    size = int.from_bytes(head[40:44], "little")
+    if head[:4] == b"RIFF" and head[36:40] == b"data" and size == n_bytes - 44 > 0:
+        return Contents()  # as most: a header and samples
+    found = find_wav_contents(file, head, n_bytes)
+    if found is not None:
+        return found
+    if head[:4] == b"OggS":
+        return find_ogg_contents(file, n_bytes)
+    kind = None if head[:4] == b"fLaC" else kind_of(head)
+    if kind is not None and kind.demuxer == "mp3":
+        return find_mp3_contents(file, n_bytes)
+    return Contents()
+
+
+def _open_one(file: BinaryIO) -> Sound:
+    """Return a recording that was not joined from others, by libsndfile or else by ffmpeg."""
+    try:
+        return _FileSound(file)
+    except soundfile.SoundFileError as error:
+        file.seek(0)
+        head = file.read(HEAD_BYTES)
+        kind = kind_of(head)
+        if kind is None or kind.demuxer is None:
+            raise refusal_of(head) from error
+        try:
+            return FfmpegSound(file, kind)
+        except AudioError as other:
+            if kind.demuxer in _BY_LIBSNDFILE:
+                raise refusal_of(head, _reason(error)) from error
+            raise other from error
+
+
+def _reason(error: soundfile.SoundFileError) -> str:
+    return str(getattr(error, "error_string", error)).rstrip(".").removeprefix("Error : ")
+
+
+class ScaledSound:
+    """A recording of floats, in [-1, 1] also where they are at the scale of integers.
+
+    Parameters
+    ----------
+    peak : of the whole recording; None: as what is read first beyond [-1, 1] tells
+    """
+
+    is_float = True
+
+    def __init__(self, sound: Sound, peak: float | None = None) -> None:
+        self._sound, self._is_noted = sound, False
+        self._bits = None if peak is None else integer_bits(peak)
+        self.rate, self.n_channels, self.n_frames = sound.rate, sound.n_channels, sound.n_frames
+        self.fault, self.notes = sound.fault, sound.notes
+
+    def scale(self, samples: Samples) -> Samples:
+        """Return the next ``samples`` (n, n_channels) in [-1, 1]."""
+        if self._bits is None:
+            self._bits = integer_bits(peak_of(samples))
+        if self._bits is None:
+            return samples
+        on_note = ignore_note if self._is_noted else self.notes.append
+        self._is_noted = True
+        return scale_down(samples, self._bits, on_note)
+
+    def read(self, n_frames: int) -> Samples:
+        """Return the next (n_frames, n_channels), fewer only at the end."""
+        samples = self.scale(self._sound.read(n_frames))
+        self.fault = self._sound.fault
+        return samples
+
+    def skip(self, n_frames: int) -> int:
+        """Pass over frames; return how many there were."""
+        n_skipped = self._sound.skip(n_frames)
+        self.fault = self._sound.fault
+        return n_skipped
+
+    def close(self) -> None:
+        """Release it."""
+        self._sound.close()
+
+
+def open_scaled(file: BinaryIO, is_whole: bool = False) -> Sound:
+    """Return the recording in a file as ``open_sound`` does, its floats in [-1, 1].
+
+    Parameters
+    ----------
+    is_whole : whether the recording will be read at once; otherwise floats are read in advance, so
+        that every part of it comes out as it does in the whole
+    """
+    sound = open_sound(file)
+    if not sound.is_float:
+        return sound
+    if is_whole:
+        return ScaledSound(sound)
+    sound.close()
+    if isinstance(file, io.FileIO):
+        stat = os.fstat(file.fileno())
+        identity = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        peak = _known_peak(_Content(file, identity))
+    else:
+        peak = _find_peak(file)
+    return ScaledSound(open_sound(file), peak)
+
+
+def _find_peak(file: BinaryIO) -> float:
+    """Return the peak of all of the floats in a file."""
+    sound = open_sound(file)
+    n_block = max(1, BLOCK_VALUES // sound.n_channels)
+    peak, is_last = 0.0, False
+    while not is_last:
+        frames = sound.read(n_block)
+        is_last = len(frames) < n_block
+        peak = max(peak, peak_of(frames))
+    sound.close()
+    return peak
+
+
+class _Content:
+    """A file, equal to every one with the same content."""
+
+    def __init__(self, file: BinaryIO, identity: tuple[int, ...]) -> None:
+        self.file, self.identity = file, identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and self.identity == other.identity
+
+
+@lru_cache(maxsize=256)
+def _known_peak(content: _Content) -> float:
+    # One long recording may be read in a thousand parts.
+    return _find_peak(content.file)
