@@ -135,8 +135,8 @@ class ChannelMixer:
         if self._channel is not None:
             return samples[:, self._channel - 1]
         with np.errstate(over="ignore", invalid="ignore"):
-            mean: Samples = samples.mean(axis=1)
-            self._energies += np.einsum("ij,ij->j", samples, samples)
+            mean = _mean_of(samples)
+            self._energies += [np.dot(channel, channel) for channel in samples.T]
             self._mean_energy += float(np.dot(mean, mean))
         loudest = int(np.argmax(self._energies))
         most = float(self._energies[loudest])
@@ -179,6 +179,15 @@ class PieceReader:
         return found[0] if len(found) == 1 else np.concatenate([self._nothing, *found])
 
 
+def _mean_of(samples: Samples) -> Samples:
+    """Return the mean (n,) of the channels of ``samples`` (n, n_channels)."""
+    if samples.shape[1] == 2:  # the same values, many times faster
+        total: Samples = samples[:, 0] + samples[:, 1]
+        return np.multiply(total, np.float32(0.5), out=total)
+    mean: Samples = samples.mean(axis=1)
+    return mean
+
+
 _LOUDEST_FLOAT = 16.0
 """Floats beyond it are integers in disguise: no sound that was meant to reach 1 goes so far."""
 _INTEGER_SCALES = {16: 1 << 15, 24: 1 << 23, 32: 1 << 31}
@@ -187,9 +196,9 @@ _INTEGER_SCALES = {16: 1 << 15, 24: 1 << 23, 32: 1 << 31}
 
 def peak_of(samples: Samples) -> float:
     """Return the largest size of a finite value in ``samples`` (...), 0 of none."""
-    size = np.abs(samples)
-    peak = float(size.max(initial=0.0))
+    peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
     if not np.isfinite(peak):
+        size = np.abs(samples)
         peak = float(size.max(initial=0.0, where=np.isfinite(size)))
     return peak
 

@@ -34,8 +34,8 @@ from speechcls.formats.splice import Contents, Parts, Spliced
 
 BLOCK_VALUES = 1 << 22
 """Samples of all channels up to which a recording is decoded at once (16 MB)."""
-_PIECE = 4_096
-"""Frames of FLAC at a time: of a read that meets damage libsndfile gives nothing."""
+_PIECE = 128
+"""Frames at a time before damage: of a read that meets it libsndfile gives nothing."""
 _BY_LIBSNDFILE = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "mp3"})
 """Formats of which libsndfile says best what is wrong."""
 
@@ -91,7 +91,6 @@ class _FileSound:
         self.n_frames: int | None = None if is_endless else self._file.frames
         self._is_promised = self._file.format not in ("MP3", "OGG") and not is_endless
         self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
-        self._is_flac = self._file.format == "FLAC"
         # 16-bit samples are read as such: the same values in half the time.
         self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
         self.fault: AudioError | None = None
@@ -110,44 +109,41 @@ class _FileSound:
         if self._is_promised and self.n_frames is not None:
             n_most = min(n_frames, self.n_frames - self._n_read)  # nothing is allocated for more
         try:
-            if self._is_flac:
-                frames = self._read_pieces(n_most)
-            else:
-                frames = to_float(self._file.read(n_most, dtype=self._dtype, always_2d=True))
+            frames = to_float(self._file.read(n_most, dtype=self._dtype, always_2d=True))
         except soundfile.SoundFileError as error:
-            self._fail(error)
-            frames = np.empty((0, self.n_channels), dtype=np.float32)
+            frames = self._salvage(n_most)
+            if not self._is_promised and self.fault is None:
+                n_read = self._n_read + len(frames)
+                self.fault = AudioError(
+                    f"damaged or truncated after {n_read} frames ({_reason(error)}); copy it again"
+                )
         self._n_read += len(frames)
         if len(frames) < n_most and self._is_promised and self.fault is None:
             counts = f"{self._n_read} of {self.n_frames} frames"
             self.fault = AudioError(f"truncated ({counts}); copy it again")
         return frames
 
-    def _read_pieces(self, n_frames: int) -> Samples:
-        """Return the next frames, those before damage as well."""
+    def _salvage(self, n_frames: int) -> Samples:
+        """Return the next frames as far as they come before the damage that a read has met."""
         pieces = []
-        while n_frames > 0:
-            n_piece = min(_PIECE, n_frames)
+        if self._file.format == "FLAC":
+            self._file.close()
+            self._open()
+            n_before, n_kept, n_piece = self._n_read, 0, 1
             try:
-                piece = self._file.read(n_piece, dtype=self._dtype, always_2d=True)
-            except soundfile.SoundFileError as error:
-                if not self._is_promised:
-                    self._fail(error)
-                break
-            pieces.append(piece)
-            if len(piece) < n_piece:
-                break
-            n_frames -= n_piece
-        if len(pieces) == 1:
-            return to_float(pieces[0])
+                while n_kept < n_frames and n_piece:
+                    n_piece = min(_PIECE, n_before or n_frames - n_kept)
+                    piece = self._file.read(n_piece, dtype=self._dtype, always_2d=True)
+                    n_piece = len(piece)
+                    if n_before:
+                        n_before -= n_piece
+                    else:
+                        pieces.append(piece)
+                        n_kept += n_piece
+            except soundfile.SoundFileError:  # there it is
+                pass
         nothing = np.empty((0, self.n_channels), dtype=self._dtype)
         return to_float(np.concatenate([nothing, *pieces]))
-
-    def _fail(self, error: soundfile.SoundFileError) -> None:
-        n_read = self._n_read
-        self.fault = self.fault or AudioError(
-            f"damaged or truncated after {n_read} frames ({_reason(error)}); copy it again"
-        )
 
     def skip(self, n_frames: int) -> int:
         # An MP3 decoder that starts in the middle needs some frames to synchronise.
@@ -238,18 +234,21 @@ def open_sound(file: BinaryIO) -> Sound:
     if not head:
         raise EmptyError("is empty (0 bytes); record it again or leave it out")
     contents = _find_contents(file, head)
-    sound: Sound | None = None
-    if contents.links is None or contents.n_frames is not None:
-        sound = _open_one(file)
-        if contents.links is not None and sound.n_frames != contents.n_frames:
-            sound.close()
-            sound = None
-    if sound is None:
-        links = [partial(_open_parts, file, parts) for parts in contents.links or []]
-        sound = links[0]() if len(links) == 1 else _ChainSound(links)
+    try:
+        sound = _open_contents(file, contents)
+    except AudioError as error:
+        raise contents.fault or error from error
     sound.fault = contents.fault or sound.fault
     sound.notes += contents.notes
     return sound
+
+
+def _open_contents(file: BinaryIO, contents: Contents) -> Sound:
+    """Return the recordings of a file as one."""
+    if contents.links is None:
+        return _open_one(file)
+    links = [partial(_open_parts, file, parts) for parts in contents.links]
+    return links[0]() if len(links) == 1 else _ChainSound(links)
 
 
 def _open_parts(file: BinaryIO, parts: Parts) -> Sound:

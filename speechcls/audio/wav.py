@@ -147,6 +147,8 @@ class WavStream:
 
     def read_some(self, n_frames: int) -> Samples:
         """Return as many of the next frames as are there, at least one but for the end."""
+        if self._has_ended:
+            return np.empty((0, self.n_channels), dtype=np.float32)
         size = self._format.frame_bytes
         content = self._take(n_frames * size, waits=False)
         content += self._take(-len(content) % size, waits=True)

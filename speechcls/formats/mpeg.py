@@ -119,9 +119,7 @@ def find_mp3_contents(file: BinaryIO, n_bytes: int) -> Contents:
     if len(streams) == 1 and only.n_found == only.n_promised and len(only.parts) == 1:
         return Contents(None, fault)
     links = [_mended(peek, stream) for stream in streams if stream.n_found]
-    is_plain = len(streams) == 1 and only.info is None and len(only.parts) == 1
-    n_frames = only.n_found * only.frame.n_samples if is_plain else None
-    return Contents(links or None, fault, n_frames=n_frames)
+    return Contents(links or None, fault)
 
 
 def _find_streams(peek: Peek) -> tuple[list[_Stream], bool]:

@@ -30,8 +30,6 @@ class Contents(NamedTuple):
     """What is wrong at its end, without a subject."""
     notes: tuple[str, ...] = ()
     """What is wrong and was mended."""
-    n_frames: int | None = None
-    """Its true length where the file is as good as it is if libsndfile takes it to be so long."""
 
 
 class Spliced(io.RawIOBase):

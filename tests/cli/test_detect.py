@@ -162,7 +162,7 @@ def test_a_bad_recording_among_good_ones(in_ears, tmp_path, call):
     assert result.code == 1
     assert [row[0] for row in result.rows] == [names[0]] * len(WORDS) + [names[3]] * len(WORDS)
     first, second = result.errors
-    assert first.startswith(f"{names[1]}: not readable audio")
+    assert first.startswith(f"{names[1]}: text, not a recording")
     assert second == "nowhere.wav: no such file; check the path"
 
 

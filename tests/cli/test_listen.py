@@ -152,7 +152,7 @@ def test_labels_and_threshold_choose_events(hearer, wav, call):
 def test_wrong_sources_are_refused(hearer, wav, tmp_path, call, run):
     (tmp_path / "a.raw").write_bytes(b"no audio" * 9)
     options = ("-m", hearer)
-    for name, fact in (("no.wav", "no such file"), ("a.raw", "not readable audio")):
+    for name, fact in (("no.wav", "no such file"), ("a.raw", "text, not a recording")):
         result = call("listen", "--from", tmp_path / name, *options)
         assert (result.code, result.stdout) == (1, "")
         assert f"{name}: {fact}" in result.errors[0]

@@ -113,7 +113,7 @@ def test_bad_noise_is_listed_and_counts_as_a_bad_clip(root, make_data, stepped_n
     stepped_noise(root / "_background_noise_/good.wav", 20 * RATE)
     (root / "_background_noise_/empty.wav").touch()
     path = root / "_background_noise_/empty.wav"
-    line = f"{path}: is empty (0 bytes); record it again or delete it"
+    line = f"{path}: is empty (0 bytes); record it again or leave it out"
     assert message_of(root).endswith(f"or allow 0.063\n  {line}")
     corpus = load(root, max_bad=0.1)
     assert corpus.bad == [line]

@@ -103,7 +103,7 @@ def test_other_formats_in_a_pipe_are_refused_by_name():
     file = io.BytesIO()
     soundfile.write(file, np.zeros(100), RATE, format="FLAC")
     with pytest.raises(
-        AudioError, match="stdin: FLAC, which cannot be read from a pipe; name the file"
+        AudioError, match="stdin: a FLAC, which cannot be read from a pipe; name the file"
     ):
         list(Pipe(pipe(file.getvalue()), RATE).blocks())
 
@@ -155,7 +155,11 @@ def test_a_slow_reader_is_not_slowed_further(tmp_path, tone, write_wav):
 
 def test_a_missing_file_a_folder_and_no_audio_are_refused(tmp_path):
     (tmp_path / "a.raw").write_bytes(b"not audio" * 9)
-    for name, fact in (("no.wav", "no such file"), ("", "is a folder"), ("a.raw", "not readable")):
+    for name, fact in (
+        ("no.wav", "no such file"),
+        ("", "is a folder"),
+        ("a.raw", "text, not a recording"),
+    ):
         with pytest.raises(AudioError, match=fact):
             FileSource(tmp_path / name)
 

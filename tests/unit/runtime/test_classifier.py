@@ -108,7 +108,7 @@ def test_a_stream_is_called_by_its_name(classifier, tmp_path):
     class Named(io.BytesIO):
         name = "-"
 
-    (tmp_path / "a.wav").write_bytes(b"no audio")
+    (tmp_path / "a.wav").write_bytes(b"\x80 no audio")
     for stream, name in ((Named(b"x"), "-"), (io.BytesIO(b"x"), "stream")):
         [(_, error)] = classifier.predict_many([stream])
         assert str(error).startswith(f"{name}: not readable audio")
