@@ -28,6 +28,8 @@ OnNote = Callable[[str], None]
 _BYTES_PER_BYTE, _BYTES_FREE = 64, 64_000_000
 """Memory that a clip may take: so much for each byte of its file, and so much in any case."""
 _GROWTH = 1.25
+_OTHER_ERRORS = (ArithmeticError, EOFError, LookupError, RuntimeError, ValueError, struct.error)
+"""What damaged content can make of the libraries that read it."""
 _STEP_S = 0.1
 """Duration of which the channels of a long recording are judged at a time."""
 
@@ -73,7 +75,9 @@ def read_clip(
             part.check_cost(len(mono) * sample_rate // sound.rate)
             samples = resample(mono, sound.rate, sample_rate)
         else:
-            pieces = mono_pieces(part.pieces(frames), sound, sample_rate, channel, on_note)
+            pieces = mono_pieces(
+                part.pieces(frames, sample_rate), sound, sample_rate, channel, on_note
+            )
             samples = part.join(pieces)
         if len(samples) == 0:
             raise AudioError(f"shorter than one sample at {sample_rate} Hz; record it again")
@@ -129,21 +133,23 @@ class _Part(NamedTuple):
         """Frames to read at a time."""
         return max(1, BLOCK_VALUES // self.sound.n_channels)
 
-    def pieces(self, first: Samples | None = None) -> Iterator[Samples]:
+    def pieces(self, first: Samples | None = None, rate: int = 0) -> Iterator[Samples]:
         """Yield the frames (n, n_channels) of the part, the last piece shorter than the others.
 
         Parameters
         ----------
         first : what was read of it already
+        rate : Hz to which one channel of them will be resampled
         """
         n_read, n_block = 0, self.n_block
+        n_values = max(self.sound.n_channels, rate / self.sound.rate)
         while True:
             n_left = None if self.n_wanted is None else self.n_wanted - n_read
             n_asked = n_block if n_left is None else min(n_block, n_left)
             frames = self.sound.read(n_asked) if first is None else first
             first = None
             n_read += len(frames)
-            self.check_cost(n_read * self.sound.n_channels)
+            self.check_cost(n_read * n_values)
             if len(frames) < n_block:
                 self.check_end(n_read)
             yield frames
@@ -169,7 +175,7 @@ class _Part(NamedTuple):
             f" {n_frames / self.sound.rate:.2f} s); correct start_s and end_s"
         )
 
-    def check_cost(self, n_values: int) -> None:
+    def check_cost(self, n_values: float) -> None:
         """Refuse to hold more float32 values than a file of this size may cost."""
         if 4 * n_values > _BYTES_PER_BYTE * self.n_bytes + _BYTES_FREE:
             raise AudioError("too long for one clip; cut it into clips, or detect words in it")
@@ -306,6 +312,6 @@ def naming_errors(name: str) -> Iterator[None]:
         raise AudioError(f"{name}: takes more memory than there is; cut it into parts") from error
     except OSError as error:
         raise AudioError(f"{name}: {reason_of(error)}; fix that or leave it out") from error
-    except (ArithmeticError, LookupError, RuntimeError, ValueError, struct.error) as error:
+    except _OTHER_ERRORS as error:
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise AudioError(f"{name}: not readable audio ({reason}); export it again") from error

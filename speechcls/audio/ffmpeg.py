@@ -68,6 +68,8 @@ class FfmpegSound:
         if not self._container.streams.audio:
             raise AudioError(f"{self._kind.name} without sound; name another")
         stream = self._container.streams.audio[0]
+        self._n_bad = 0
+        """Packets that could not be decoded."""
         frames = self._decode(stream)
         first = next(frames, None)
         if first is None:
@@ -81,42 +83,43 @@ class FfmpegSound:
         self._n_read = 0
 
     def _failure(self, error: Exception | None) -> AudioError:
-        reason = getattr(error, "strerror", None) or "no sound in it"
+        if error is None:
+            return AudioError(
+                f"{self._kind.name} of which nothing can be decoded, damaged or truncated; copy it"
+                " again"
+            )
+        reason = getattr(error, "strerror", None) or str(error)
         return AudioError(f"{self._kind.name} that cannot be decoded ({reason}); export it again")
 
     def _decode(self, stream: "AudioStream") -> "Iterator[AudioFrame]":
         """Yield every frame that can be decoded."""
         import av
 
-        n_bad = n_good = 0
+        n_good = 0
         packets = self._container.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, ValueError):
-                n_bad += 1
+                self._n_bad += 1
                 break
             if packet is None:
                 break
             try:
                 frames = packet.decode()
             except (av.FFmpegError, ValueError):
-                n_bad += n_good > 0  # decoders may need some packets to begin with
+                self._n_bad += n_good > 0  # decoders may need some packets to begin with
                 continue
             for frame in frames:
                 n_good += 1
                 yield frame
-        if n_bad and self.fault is None:
-            self.fault = AudioError(
-                f"damaged ({n_bad} of its packets cannot be decoded); copy it again"
-            )
 
     def read(self, n_frames: int) -> Samples:
         """Return the next (n_frames, n_channels), fewer only at the end."""
         samples = self._reader.read(n_frames)
         self._n_read += len(samples)
         if len(samples) < n_frames:
-            self._check_duration()
+            self.fault = self.fault or self._find_fault()
         return samples
 
     def _pieces(self, frame: "AudioFrame", frames: "Iterator[AudioFrame]") -> Iterator[Samples]:
@@ -133,21 +136,25 @@ class FfmpegSound:
             for one in [*resampler.resample(frame), *resampler.resample(None)]:
                 yield _samples_of(one)
 
-    def _check_duration(self) -> None:
-        """Note when the container promises more than could be decoded."""
-        promised_us = self._container.duration
-        if self.fault is not None or promised_us is None or self._kind.demuxer not in _TIMED:
-            return
-        read_s, promised_s = self._n_read / self.rate, promised_us / 1e6
-        stream = self._container.streams.audio[0]
-        if stream.duration is not None and stream.time_base is not None:
-            promised_s = min(promised_s, float(stream.duration * stream.time_base))
-        elif self._container.streams.video:
-            return  # the pictures may go on for longer
+    def _find_fault(self) -> AudioError | None:
+        """Return what is wrong at the end, by the duration that the container promises."""
+        promised_s, read_s = self._promised_s(), self._n_read / self.rate
         if read_s < promised_s - max(_TOLERANCE_S, 0.02 * promised_s):
-            self.fault = AudioError(
-                f"truncated ({read_s:.2f} of {promised_s:.2f} s); copy it again"
-            )
+            return AudioError(f"truncated ({read_s:.2f} of {promised_s:.2f} s); copy it again")
+        if self._n_bad:
+            counts = f"{self._n_bad} of its packets cannot be decoded"
+            return AudioError(f"damaged ({counts}); copy it again")
+        return None
+
+    def _promised_s(self) -> float:
+        """Return the duration that the container promises, 0 where it only estimates one."""
+        stream = self._container.streams.audio[0]
+        if self._kind.demuxer not in _TIMED or self._container.duration is None:
+            return 0.0
+        promised_s = self._container.duration / 1e6
+        if stream.duration is not None and stream.time_base is not None:
+            return min(promised_s, float(stream.duration * stream.time_base))
+        return 0.0 if self._container.streams.video else promised_s  # pictures may go on
 
     def skip(self, n_frames: int) -> int:
         """Pass over frames; return how many there were."""

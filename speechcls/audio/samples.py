@@ -1,7 +1,7 @@
 """Arrays of samples: channels, rate, integer and float, length."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -292,8 +292,9 @@ def to_pcm(samples: Samples) -> PCM:
 
 def to_float(samples: PCM | Samples) -> Samples:
     """Return 16-bit integers (...) as float32 in [-1, 1), and float32 as it is."""
-    scale = PCM_SCALE if samples.dtype == np.int16 else 1.0
-    floats: Samples = np.multiply(samples, np.float32(1 / scale), dtype=np.float32)
+    if samples.dtype != np.int16:
+        return cast(Samples, samples)
+    floats: Samples = np.multiply(samples, np.float32(1 / PCM_SCALE), dtype=np.float32)
     return floats
 
 

@@ -32,8 +32,8 @@ from speechcls.formats.mpeg import find_mp3_contents
 from speechcls.formats.ogg import find_ogg_contents
 from speechcls.formats.splice import Contents, Parts, Spliced
 
-BLOCK_VALUES = 1 << 22
-"""Samples of all channels up to which a recording is decoded at once (16 MB)."""
+BLOCK_VALUES = 1 << 20
+"""Samples of all channels up to which a recording is decoded at once (4 MB)."""
 _PIECE = 128
 """Frames at a time before damage: of a read that meets it libsndfile gives nothing."""
 _BY_LIBSNDFILE = frozenset({"wav", "w64", "aiff", "au", "caf", "flac", "mp3"})

@@ -121,6 +121,8 @@ def _adts_end(file: BinaryIO, n_bytes: int) -> int:
     for _ in range(_PARTS):
         file.seek(at)
         head = file.read(7)
+        if not head:
+            break
         is_frame = len(head) >= 2 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
         if not is_frame or len(head) < 7:
             return n_bytes + 1 if is_frame else n_bytes

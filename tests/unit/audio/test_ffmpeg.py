@@ -2,6 +2,7 @@
 
 import io
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -15,27 +16,36 @@ av = pytest.importorskip("av")
 RATE = 16_000
 
 
+def add_pictures(out, stream):
+    """A second of black."""
+    stream.width = stream.height = 64
+    for i in range(10):
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+        frame.pts, frame.time_base = i, Fraction(1, 10)
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+
+
 def encode(samples, container, codec, rate=RATE, layout="mono", options=None, video=False):
     """The bytes of a file that PyAV wrote."""
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options or {}) as out:
-        if video:
-            pictures = out.add_stream("mpeg4", rate=10)
-            pictures.width = pictures.height = 64
-            for _ in range(10):
-                frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
-                out.mux(pictures.encode(frame))
-            out.mux(pictures.encode(None))
+        pictures = out.add_stream("mpeg4", rate=10) if video else None
         stream = out.add_stream(codec, rate=rate, layout=layout)
+        if codec == "wmav2":
+            stream.bit_rate = 64_000
+        if pictures is not None:
+            add_pictures(out, pictures)
         frame = av.AudioFrame.from_ndarray(np.atleast_2d(samples), "fltp", layout)
         frame.sample_rate = rate
         fifo = av.AudioFifo()
         resampler = av.AudioResampler(stream.format, layout, rate)
         for converted in resampler.resample(frame):
             fifo.write(converted)
-        size = stream.codec_context.frame_size or 1_024
+        size, n_written = stream.codec_context.frame_size or 1_024, 0
         while (piece := fifo.read(size, partial=True)) is not None:
-            piece.pts = None
+            piece.pts, piece.time_base = n_written, Fraction(1, rate)
+            n_written += piece.samples
             out.mux(stream.encode(piece))
         out.mux(stream.encode(None))
     return file.getvalue()
@@ -50,7 +60,7 @@ KINDS = {
     "webm": ("webm", "libopus", 48_000, 2_048),
     "mkv": ("matroska", "flac", 16_000, 0),
     "mka": ("matroska", "aac", 16_000, 3_072),
-    "wma": ("asf", "wmav2", 16_000, 4_096),
+    "wma": ("asf", "wmav2", 44_100, 8_192),
     "ac3": ("ac3", "ac3", 32_000, 3_072),
     "avi": ("avi", "pcm_s16le", 16_000, 0),
     "tta": ("tta", "tta", 16_000, 0),
@@ -123,7 +133,12 @@ def test_a_file_cut_short_is_told(kind, share, rng):
     with pytest.raises(AudioError) as raised:
         read_clip(io.BytesIO(content[: round(share * len(content))]), RATE)
     message = str(raised.value)
-    assert message.startswith(("stream: truncated (", "stream: an MPEG-4 file without its index"))
+    told = (
+        "stream: truncated (",
+        "stream: an MPEG-4 file without its index",
+        "stream: a WavPack file of which nothing can be decoded, damaged or truncated",
+    )
+    assert message.startswith(told)
     assert message.endswith("copy it again")
 
 
@@ -138,9 +153,9 @@ def test_a_webm_of_a_browser_that_is_cut_short(rng):
 
 
 def test_without_pyav_the_error_says_what_helps(tone, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "av", None)
     path = tmp_path / "phone.m4a"
-    path.write_bytes(encode_before(tone(440.0)))
+    path.write_bytes(encode(tone(440.0), "ipod", "aac"))
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(AudioError) as raised:
         read_clip(path, RATE)
     assert str(raised.value) == (
@@ -149,19 +164,10 @@ def test_without_pyav_the_error_says_what_helps(tone, tmp_path, monkeypatch):
     )
 
 
-def encode_before(samples):
-    """Encoded with the module that the test hides."""
-    return encode(samples, "ipod", "aac")
-
-
 def test_a_video_without_sound_is_told():
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
-        pictures = out.add_stream("mpeg4", rate=10)
-        pictures.width = pictures.height = 64
-        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
-        out.mux(pictures.encode(frame))
-        out.mux(pictures.encode(None))
+        add_pictures(out, out.add_stream("mpeg4", rate=10))
     with pytest.raises(AudioError) as raised:
         read_clip(io.BytesIO(file.getvalue()), RATE)
     assert str(raised.value) == "stream: an MPEG-4 file without sound; name another"
@@ -175,3 +181,19 @@ def test_ogg_flac_is_read_too(tone):
     np.testing.assert_allclose(read_clip(io.BytesIO(content), RATE), samples, atol=1e-4)
     twice = read_clip(io.BytesIO(content * 2), RATE)
     np.testing.assert_allclose(twice, np.tile(samples, 2), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("magic", "n_bytes", "rate"), [(b"#!AMR\n", 32, 8_000), (b"#!AMR-WB\n", 61, RATE)]
+)
+def test_amr_of_a_phone(magic, n_bytes, rate, rng):
+    """Fifty frames of 20 ms of the highest bit rate, of any content."""
+    kind = 7 << 3 | 4 if rate == 8_000 else 8 << 3 | 4
+    frames = [bytes([kind]) + rng.bytes(n_bytes - 1) for _ in range(50)]
+    content = magic + b"".join(frames)
+    frames_read, own_rate = read_native(io.BytesIO(content))
+    assert (len(frames_read), own_rate) == (rate, rate)
+    with pytest.raises(AudioError) as raised:
+        read_clip(io.BytesIO(content[:-5]), RATE)
+    n = len(content)
+    assert str(raised.value) == f"stream: truncated ({n - 5} of at least {n} bytes); copy it again"
