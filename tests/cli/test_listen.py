@@ -160,7 +160,7 @@ def test_wrong_sources_are_refused(hearer, wav, tmp_path, call, run):
     soundfile.write(flac, np.zeros(100), RATE)
     result = run("listen", "-", *options, stdin=flac.read_bytes())
     assert (result.code, result.stdout) == (1, "")
-    assert "stdin: FLAC, which cannot be read from a pipe; name the file" in result.errors[0]
+    assert "stdin: a FLAC, which cannot be read from a pipe; name the file" in result.errors[0]
     for arguments in (["clip.wav"], ["-", "--from", wav], ["--from", wav, "--microphone", "1"]):
         assert call("listen", *arguments, *options).code == 2
 
