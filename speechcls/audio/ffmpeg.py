@@ -1,7 +1,7 @@
 """Recordings that libsndfile cannot open, by PyAV, which brings ffmpeg's decoders."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
@@ -12,13 +12,15 @@ from speechcls.errors import AudioError
 from speechcls.formats.ends import find_cut
 
 if TYPE_CHECKING:
-    from av import AudioFrame, AudioStream
+    from av import AudioCodecContext, AudioFrame, AudioStream
     from av.container import InputContainer
 
 _TOLERANCE_S = 0.5
 """A container's duration counts frames of video and what encoders add before and after."""
-_TIMED = ("mov", "matroska", "asf", "avi", "flv", "ape", "tta", "tak", "wv", "w64", "caf")
-"""Formats whose duration is no estimate."""
+_TIMED = ("ape", "tta", "tak", "wv")
+"""Formats whose duration is no estimate; others are judged by their bytes."""
+_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb", "opus": "libopus"}
+"""Decoders that do what the standard says, where ffmpeg's own do not: silence in AMR, SILK."""
 _SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63, "flt": 1, "dbl": 1}
 """Full scale, by ffmpeg's names of sample formats without the p of planar."""
 
@@ -95,24 +97,44 @@ class FfmpegSound:
         """Yield every frame that can be decoded."""
         import av
 
-        n_good = 0
+        n_bad = n_good = 0
+        decoder = self._decoder(stream)
         packets = self._container.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, ValueError):
-                self._n_bad += 1
                 break
             if packet is None:
                 break
             try:
-                frames = packet.decode()
+                frames = decoder.decode(packet)
             except (av.FFmpegError, ValueError):
-                self._n_bad += n_good > 0  # decoders may need some packets to begin with
+                n_bad += n_good > 0  # decoders may need some packets to begin with
                 continue
             for frame in frames:
                 n_good += 1
+                self._n_bad += n_bad  # those at the end may be tags
+                n_bad = 0
                 yield frame
+
+    def _decoder(self, stream: "AudioStream") -> "AudioCodecContext":
+        """Return what makes frames of packets."""
+        import av
+
+        own = stream.codec_context
+        if own is None:
+            raise AudioError(f"{self._kind.name} of an unknown coding; export it again")
+        if own.name not in _DECODERS:
+            return own
+        try:
+            decoder = av.CodecContext.create(_DECODERS[own.name], "r")
+        except ValueError:  # not among those of this build
+            return own
+        decoder = cast("AudioCodecContext", decoder)
+        decoder.extradata = own.extradata
+        decoder.sample_rate, decoder.layout = own.sample_rate, own.layout
+        return decoder
 
     def read(self, n_frames: int) -> Samples:
         """Return the next (n_frames, n_channels), fewer only at the end."""

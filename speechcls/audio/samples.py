@@ -109,9 +109,7 @@ class ChannelMixer:
             mono = self._mix_steps(samples, is_last)
         else:
             mono = self._mix(samples)
-        if not np.isfinite(mono).all():
-            raise AudioError("NaN or infinite samples; export it again")
-        return mono
+        return _finite(mono)
 
     def finish(self) -> None:
         """Tell which channels were left out, at the end of the recording."""
@@ -236,8 +234,14 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
         return samples
     import soxr
 
-    resampled: Samples = soxr.resample(samples, from_rate, to_rate, quality="HQ")
-    return resampled
+    return _finite(soxr.resample(samples, from_rate, to_rate, quality="HQ"))
+
+
+def _finite(samples: Samples) -> Samples:
+    """Return ``samples`` (...) unless some are not finite, as a resampler's may become."""
+    if not np.isfinite(samples).all():
+        raise AudioError("NaN or infinite samples; export it again")
+    return samples
 
 
 def open_resampler(
@@ -253,7 +257,11 @@ def open_resampler(
     import soxr
 
     stream = soxr.ResampleStream(from_rate, to_rate, n_channels, dtype="float32", quality="HQ")
-    return lambda samples, is_last: stream.resample_chunk(np.ascontiguousarray(samples), is_last)
+
+    def convert(samples: Samples, is_last: bool) -> Samples:
+        return _finite(stream.resample_chunk(np.ascontiguousarray(samples), is_last))
+
+    return convert
 
 
 def check_samples(array: npt.NDArray[Any]) -> Samples:

@@ -1,9 +1,14 @@
 """What a file is by its first bytes, and what helps where it is no recording."""
 
-from typing import NamedTuple
+import os
+from typing import BinaryIO, NamedTuple
 
 from speechcls.errors import AudioError
-from speechcls.formats.mpeg import id3_bytes, mpeg_frame
+from speechcls.formats.flac import find_flac_contents
+from speechcls.formats.headers import find_wav_contents
+from speechcls.formats.mpeg import find_mp3_contents, id3_bytes, mpeg_frame
+from speechcls.formats.ogg import find_ogg_contents
+from speechcls.formats.splice import Contents
 
 SUFFIXES = frozenset(
     {".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3"}
@@ -61,6 +66,8 @@ _RECORDINGS = {
 _AGAIN = "download it again"
 _UNPACK = "unpack it"
 _OTHER = "name a recording, or leave it out"
+SAMPLE_DUMP = Kind("a MIDI sample dump", None, "convert it to a WAV")
+"""libsndfile reads it, and prints errors to the standard output."""
 _OTHERS = {
     b"version https://git-lfs": Kind("a Git LFS pointer", None, "fetch it with git lfs pull"),
     b"/annex/objects/": Kind("a git-annex pointer", None, "fetch it with git annex get"),
@@ -77,6 +84,7 @@ _OTHERS = {
     b"\x89PNG": Kind("a PNG picture", None, _OTHER),
     b"\xff\xd8\xff": Kind("a JPEG picture", None, _OTHER),
     b"GIF8": Kind("a GIF picture", None, _OTHER),
+    b"\xf0\x7e": SAMPLE_DUMP,
     b"MThd": Kind("a MIDI score, which has notes and no sound", None, "render it to a WAV"),
     b"\x93NUMPY": Kind("a NumPy array", None, "write it as a WAV"),
     b"\x89HDF": Kind("an HDF5 file", None, "write its sound as WAVs"),
@@ -146,8 +154,12 @@ def _kind_of_frames(head: bytes) -> Kind | None:
     if len(head) >= 4 and head[0] == 0xFF:
         if head[1] & 0xF6 == 0xF0:
             return _AAC
-        if mpeg_frame(head) is not None:
-            return _MP3
+        frame = mpeg_frame(head)
+        if frame is not None and frame.n_bytes:  # and no coincidence: another one follows
+            next_head = head[frame.n_bytes : frame.n_bytes + 4]
+            following = mpeg_frame(next_head)
+            if len(next_head) < 4 or (following and following[2:5] == frame[2:5]):
+                return _MP3
     if head[:2] == b"\x0b\x77" and len(head) >= 6:
         return Kind("AC-3", "ac3" if head[5] >> 3 <= 10 else "eac3")
     if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:
@@ -185,3 +197,22 @@ def refusal_of(head: bytes, reason: str = "of no known format") -> AudioError:
     if kind.demuxer is None:
         return AudioError(f"{kind.name}, not a recording; {kind.advice}")
     return AudioError(f"not readable audio ({kind.name}: {reason}); export it again")
+
+
+def find_contents(file: BinaryIO, head: bytes) -> Contents:
+    """Return what a file consists of, as far as libsndfile would take it for something else."""
+    n_bytes = file.seek(0, os.SEEK_END)
+    size = int.from_bytes(head[40:44], "little")
+    if head[:4] == b"RIFF" and head[36:40] == b"data" and size == n_bytes - 44 > 0:
+        return Contents()  # as most: a header and samples
+    found = find_wav_contents(file, head, n_bytes)
+    if found is not None:
+        return found
+    if head[:4] == b"OggS":
+        return find_ogg_contents(file, n_bytes)
+    if head[:4] == b"fLaC":
+        return find_flac_contents(file, head, n_bytes)
+    kind = kind_of(head)
+    if (kind is not None and kind.demuxer == "mp3") or head[:4] in (b"ID3\x03", bytes(4)):
+        return find_mp3_contents(file, n_bytes)  # perhaps behind zeros
+    return Contents()

@@ -24,12 +24,18 @@ from speechcls.audio.samples import (
     scale_down,
     to_float,
 )
-from speechcls.audio.sniff import HEAD_BYTES, kind_of, refusal_of
+from speechcls.audio.sniff import (
+    HEAD_BYTES,
+    SAMPLE_DUMP,
+    find_contents,
+    kind_by_magic,
+    kind_of,
+    refusal_of,
+)
 from speechcls.audio.wav import check_format
 from speechcls.errors import AudioError, EmptyError
-from speechcls.formats.headers import find_wav_contents
-from speechcls.formats.mpeg import find_mp3_contents
-from speechcls.formats.ogg import find_ogg_contents
+from speechcls.formats.ends import lists_fit
+from speechcls.formats.mpeg import id3_bytes
 from speechcls.formats.splice import Contents, Parts, Spliced
 
 BLOCK_VALUES = 1 << 20
@@ -89,7 +95,8 @@ class _FileSound:
         check_format(self.rate, self.n_channels)
         is_endless = self._file.frames >= 1 << 62  # a FLAC of unknown length
         self.n_frames: int | None = None if is_endless else self._file.frames
-        self._is_promised = self._file.format not in ("MP3", "OGG") and not is_endless
+        is_estimate = self._file.format in ("MP3", "OGG") or "MPEG" in self._file.subtype
+        self._is_promised = not is_estimate and not is_endless
         self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
         # 16-bit samples are read as such: the same values in half the time.
         self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
@@ -112,10 +119,13 @@ class _FileSound:
             frames = to_float(self._file.read(n_most, dtype=self._dtype, always_2d=True))
         except soundfile.SoundFileError as error:
             frames = self._salvage(n_most)
-            if not self._is_promised and self.fault is None:
+            reason = _reason(error)
+            if "mid stream" in reason:
+                self.fault = AudioError(f"{reason}; convert it: ffmpeg -i x.flac x.wav")
+            elif not self._is_promised and self.fault is None:
                 n_read = self._n_read + len(frames)
                 self.fault = AudioError(
-                    f"damaged or truncated after {n_read} frames ({_reason(error)}); copy it again"
+                    f"damaged or truncated after {n_read} frames ({reason}); copy it again"
                 )
         self._n_read += len(frames)
         if len(frames) < n_most and self._is_promised and self.fault is None:
@@ -233,7 +243,15 @@ def open_sound(file: BinaryIO) -> Sound:
     head = file.read(HEAD_BYTES)
     if not head:
         raise EmptyError("is empty (0 bytes); record it again or leave it out")
-    contents = _find_contents(file, head)
+    if kind_by_magic(head) is SAMPLE_DUMP:
+        raise refusal_of(head)
+    if n_tag := id3_bytes(head):
+        file.seek(n_tag)
+        kind = kind_of(file.read(HEAD_BYTES))
+        if kind is not None and kind.demuxer not in (None, "mp3"):  # neither library skips the tag
+            n_bytes = file.seek(0, os.SEEK_END)
+            return open_sound(_spliced(file, [(n_tag, n_bytes)]))
+    contents = find_contents(file, head)
     try:
         sound = _open_contents(file, contents)
     except AudioError as error:
@@ -252,24 +270,11 @@ def _open_contents(file: BinaryIO, contents: Contents) -> Sound:
 
 
 def _open_parts(file: BinaryIO, parts: Parts) -> Sound:
-    return _open_one(cast(BinaryIO, Spliced(file, parts)))
+    return _open_one(_spliced(file, parts))
 
 
-def _find_contents(file: BinaryIO, head: bytes) -> Contents:
-    """Return what a file consists of, as far as libsndfile would take it for something else."""
-    n_bytes = file.seek(0, os.SEEK_END)
-    size = int.from_bytes(head[40:44], "little")
-    if head[:4] == b"RIFF" and head[36:40] == b"data" and size == n_bytes - 44 > 0:
-        return Contents()  # as most: a header and samples
-    found = find_wav_contents(file, head, n_bytes)
-    if found is not None:
-        return found
-    if head[:4] == b"OggS":
-        return find_ogg_contents(file, n_bytes)
-    kind = None if head[:4] == b"fLaC" else kind_of(head)
-    if kind is not None and kind.demuxer == "mp3":
-        return find_mp3_contents(file, n_bytes)
-    return Contents()
+def _spliced(file: BinaryIO, parts: Parts) -> BinaryIO:
+    return cast(BinaryIO, Spliced(file, parts))
 
 
 def _open_one(file: BinaryIO) -> Sound:
@@ -282,6 +287,8 @@ def _open_one(file: BinaryIO) -> Sound:
         kind = kind_of(head)
         if kind is None or kind.demuxer is None:
             raise refusal_of(head) from error
+        if head[:4] == b"RIFX" or not lists_fit(file):  # ffmpeg would take it for something else
+            raise refusal_of(head, _reason(error)) from error
         try:
             return FfmpegSound(file, kind)
         except AudioError as other:

@@ -9,7 +9,8 @@ import soundfile
 
 from speechcls.audio.samples import PCM, Samples, to_float
 from speechcls.errors import AudioError, EmptyError
-from speechcls.formats.headers import SIZE_NOTE, SIZE_UNKNOWN, TRIFLE
+from speechcls.formats.headers import SIZE_UNKNOWN, TRIFLE
+from speechcls.formats.splice import SIZE_NOTE
 
 _SUBTYPES = {
     (1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32",
@@ -179,17 +180,16 @@ class WavStream:
         return content
 
     def _is_over(self) -> bool:
-        """Whether nothing or another chunk follows the samples that the header told of."""
-        padding = self._n_read % 2 if self._format.n_bytes else 0
-        behind = self._rest + read_exactly(self._file, 8 - len(self._rest))
-        for head in (behind, behind[padding:]):
-            size = int.from_bytes(head[4:8], "little")
-            is_chunk = len(head) >= 7 and all(32 <= byte < 127 for byte in head[:4])
-            if is_chunk and size <= _LONGEST_BEHIND:
-                return True
-        if len(behind) < 8 and not behind.strip(b"\0"):
+        """Whether there is no more; a header that tells of no samples at all is not believed."""
+        if self._format.n_bytes:
             return True
-        self._rest, self._n_left, self.n_frames = behind, None, None
+        head = self._rest + read_exactly(self._file, 8 - len(self._rest))
+        is_chunk = len(head) == 8 and all(32 <= byte < 127 for byte in head[:4])
+        if not head.strip(b"\0") and len(head) < 8:
+            return True
+        if is_chunk and int.from_bytes(head[4:], "little") <= _LONGEST_BEHIND:
+            return True
+        self._rest, self._n_left, self.n_frames = head, None, None
         self.notes.append(SIZE_NOTE)
         return False
 

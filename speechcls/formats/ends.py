@@ -1,8 +1,26 @@
 """Where a file ends by what its parts promise, of formats that only ffmpeg decodes."""
 
+import re
 from typing import BinaryIO
 
 from speechcls.errors import AudioError
+
+_LIST = re.compile(rb"LIST(....)INFO", re.DOTALL)
+_SEARCHED = 1 << 24
+
+
+def lists_fit(file: BinaryIO) -> bool:
+    """Return whether the texts in a WAV or AVI are no longer than it is: ffmpeg allocates them."""
+    n_bytes = file.seek(0, 2)
+    file.seek(0)
+    content = file.read(_SEARCHED)
+    if content[:4] != b"RIFF":
+        return True
+    return all(
+        found.start() + 8 + int.from_bytes(found[1], "little") <= n_bytes
+        for found in _LIST.finditer(content)
+    )
+
 
 _AMR_BYTES = {
     b"#!AMR\n": (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1),

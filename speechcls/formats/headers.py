@@ -5,21 +5,19 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from speechcls.errors import AudioError
-from speechcls.formats.splice import Contents, Parts
+from speechcls.formats.splice import SIZE_NOTE, Contents, Parts
 
 SIZE_UNKNOWN = 0x7FFF_0000
 """From this size on (about 2 or 4 GiB) a WAV was written into a pipe, its size not known."""
 _UNKNOWN_64 = 1 << 62
 TRIFLE = 64
 """Bytes at the end that recorders miscount: fewer missing are no loss."""
-SIZE_NOTE = "the size in its header is wrong; it was read to its end"
 _MAX_CHUNKS = 1_000
 _MAX_JOINED = 1_000
 _MAX_HEADER = 1 << 24
 _MAX_BEHIND = 1 << 16
-"""Bytes behind the samples from which on they are looked at no closer: they are samples."""
+"""Bytes behind the samples of which it is judged what they are."""
 _W64_TAIL = (b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a",)
-_TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")
 _AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 """Bytes of a sample of an AU, by its encoding."""
 
@@ -88,6 +86,8 @@ class _Layout(NamedTuple):
     """What the written size counts on top of the samples."""
     n_frames_at: int | None = None
     """Where the number of frames is written (AIFF)."""
+    second_bytes: int = 0
+    """Bytes of a second of sound, 0 where that is not known."""
 
 
 class _Extent(NamedTuple):
@@ -151,7 +151,7 @@ def _find_extent(file: _Shifted, head: bytes, layout: _Layout, n_bytes: int) -> 
             is_over, next_at = _walk_behind(file, family, at, n_bytes)
             if is_over:
                 return _Extent(claimed, next_at=next_at)
-    if there - claimed < layout.frame_bytes or (claimed and _is_no_sound(file, end, n_bytes)):
+    if there - claimed < layout.frame_bytes or (claimed and _is_right(file, head, layout, n_bytes)):
         return _Extent(claimed)
     return _Extent(there, True, None, SIZE_NOTE)
 
@@ -190,22 +190,31 @@ def _walk_behind(file: _Shifted, family: _Family, at: int, n_bytes: int) -> tupl
     return False, None
 
 
-def _is_no_sound(file: _Shifted, start: int, end: int) -> bool:
-    """Whether what is behind the samples is a tag or zeros that fill the last block."""
-    if end - start > _MAX_BEHIND:
-        return False
-    file.seek(start)
-    behind = file.read(end - start)
-    return behind.startswith(_TAGS) or not behind.strip(b"\0")
+def _is_right(file: _Shifted, head: bytes, layout: _Layout, n_bytes: int) -> bool:
+    """Whether what is behind as many samples as a header claims is nothing that it forgot."""
+    end = layout.start + (layout.claimed or 0)
+    if n_bytes - end < layout.second_bytes // 10:
+        return True
+    family = _FAMILIES.get(head[:4])
+    if family is not None and family.n_head > 8:  # with a size of its own
+        (size,) = struct.unpack_from(family.size, head, family.n_id)
+        size += 0 if family.n_inside else 8
+        if end <= size <= end + family.align - 1:
+            return True
+    file.seek(end)
+    behind = file.read(_MAX_BEHIND)
+    starts = behind[:4], behind[1:5]
+    is_text = any(all(32 <= byte < 127 for byte in start) for start in starts)
+    return is_text or not behind.strip(b"\0")
 
 
 def _au_layout(head: bytes) -> _Layout | None:
     if len(head) < 24:
         return None
-    start, claimed, encoding, _, n_channels = struct.unpack_from(">5I", head, 4)
+    start, claimed, encoding, rate, n_channels = struct.unpack_from(">5I", head, 4)
     frame_bytes = max(_AU_BYTES.get(encoding, 1) * n_channels, 1)
     known = claimed if claimed < SIZE_UNKNOWN else None
-    return _Layout(start, known, frame_bytes, 8, ">I", 0)
+    return _Layout(start, known, frame_bytes, 8, ">I", 0, None, rate * frame_bytes)
 
 
 def _find_layout(file: _Shifted, head: bytes) -> _Layout | None:
@@ -213,26 +222,25 @@ def _find_layout(file: _Shifted, head: bytes) -> _Layout | None:
     family = _FAMILIES.get(head[:4])
     if family is None:
         return None
-    frame_bytes, n_frames_at, size_64 = 1, None, None
+    frame_bytes, second_bytes, n_frames_at, size_64 = 1, 0, None, None
     for name, at, size in _chunks(file, family):
         if name == b"ds64":
             file.seek(at + 8)
             size_64 = at + 8, int.from_bytes(file.read(8), "little")
         elif name == family.format:
             file.seek(at)
-            frame_bytes = _frame_bytes(head[:4], file.read(40))
+            frame_bytes, second_bytes = _frame_bytes(head[:4], file.read(40))
             n_frames_at = at + 2 if name == b"COMM" else None
         elif name == family.samples and size == 0xFFFF_FFFF and size_64:
             known = size_64[1] if size_64[1] < _UNKNOWN_64 else None
-            return _Layout(at, known, frame_bytes, size_64[0], "<Q", 0)
+            return _Layout(at, known, frame_bytes, size_64[0], "<Q", 0, None, second_bytes)
         elif name == family.samples:
             unknown = SIZE_UNKNOWN if family.size[1] == "I" else _UNKNOWN_64
             before, size_at = family.n_before, at - struct.calcsize(family.size)
             inside = family.n_inside + before
             known = max(size - before, 0) if size < unknown else None
-            return _Layout(
-                at + before, known, frame_bytes, size_at, family.size, inside, n_frames_at
-            )
+            sizes = size_at, family.size, inside
+            return _Layout(at + before, known, frame_bytes, *sizes, n_frames_at, second_bytes)
     return None
 
 
@@ -251,13 +259,19 @@ def _chunks(file: _Shifted, family: _Family) -> Iterator[tuple[bytes, int, int]]
         at += -at % family.align
 
 
-def _frame_bytes(magic: bytes, content: bytes) -> int:
-    """Return the bytes of a frame by the chunk that describes the samples."""
-    if magic == b"FORM" and len(content) >= 8:
-        n_channels = int.from_bytes(content[:2], "big", signed=True)
-        bits = int.from_bytes(content[6:8], "big", signed=True)
-        return max(n_channels * -(-bits // 8), 1)
-    if magic == b"caff" and len(content) >= 24:
-        return max(int.from_bytes(content[16:20], "big"), 1)
-    order = "big" if magic == b"RIFX" else "little"
-    return max(int.from_bytes(content[12:14], order), 1)  # type: ignore[arg-type]
+def _frame_bytes(magic: bytes, content: bytes) -> tuple[int, int]:
+    """Return the bytes of a frame and of a second by the chunk that describes the samples."""
+    if magic == b"FORM":
+        n_bits = max(int.from_bytes(content[6:8], "big"), 1)
+        n_bytes = max(int.from_bytes(content[:2], "big") * -(-n_bits // 8), 1)
+        exponent = int.from_bytes(content[8:10], "big") - 16_383 - 63  # of 80 bits
+        mantissa = int.from_bytes(content[10:18], "big")
+        rate = mantissa >> -exponent if -64 < exponent <= 0 else 0
+        return n_bytes, rate * n_bytes
+    if magic == b"caff":
+        n_bytes = max(int.from_bytes(content[16:20], "big"), 1)
+        (rate,) = struct.unpack(">d", content[:8].rjust(8, b"\0"))
+        return n_bytes, int(rate * n_bytes) if 1 <= rate <= 1e6 else 0
+    code = ">IH" if magic == b"RIFX" else "<IH"
+    second_bytes, n_bytes = struct.unpack(code, content[8:14].ljust(6, b"\0"))
+    return max(n_bytes, 1), second_bytes

@@ -58,7 +58,7 @@ def mpeg_frame(head: bytes) -> MpegFrame | None:
         return None
     version, layer = (3, 0, 2, 1)[head[1] >> 3 & 3], 4 - (head[1] >> 1 & 3)
     step, rate_index = head[2] >> 4, head[2] >> 2 & 3
-    if not version or layer == 4 or step == 15 or rate_index == 3 or head[3] & 3 == 2:
+    if not version or layer == 4 or step == 15 or rate_index == 3:
         return None
     rate = (44_100, 48_000, 32_000)[rate_index] >> (version - 1)
     n_samples = 384 if layer == 1 else 576 if layer == 3 and version > 1 else 1_152
@@ -73,6 +73,7 @@ _frame_at = lru_cache(maxsize=4_096)(mpeg_frame)
 _SYNC = re.compile(rb"\xff[\xe0-\xff]|ID3")
 _BEHIND = (b"TAG", b"APE", b"LYR", b"ID3", b"\0\0\0")
 """How begins what may follow the last frame."""
+_CUT_NOTE = "ends within its last frame; it may be truncated"
 _N_CONFIRMED = 3
 """Frames in a row that are no coincidence."""
 _DECODER_DELAY = 529
@@ -91,10 +92,14 @@ class _Stream:
     parts: Parts = field(default_factory=list)
     n_found: int = 0
 
+    def is_followed_by(self, frame: MpegFrame) -> bool:
+        """Whether a frame behind the last one needs no confirmation."""
+        return frame.n_bytes > 0 and frame[2:5] == self.frame[2:5]
+
     def takes(self, frame: MpegFrame) -> bool:
         """Whether a frame may be the next one: some encoders count one too few."""
         is_full = self.n_promised is not None and self.n_found > self.n_promised
-        return frame.n_bytes > 0 and frame[2:] == self.frame[2:] and not is_full
+        return frame.is_mono == self.frame.is_mono and not is_full
 
 
 def find_mp3_contents(file: BinaryIO, n_bytes: int) -> Contents:
@@ -109,28 +114,30 @@ def find_mp3_contents(file: BinaryIO, n_bytes: int) -> Contents:
     if not streams or streams[0].frame.layer != 3:
         return Contents()
     fault = None
-    if is_cut:
-        fault = AudioError("truncated (its last frame is incomplete); copy it again")
     for stream in streams:
         if stream.n_promised is not None and stream.n_found < stream.n_promised - 1:
             counts = f"{stream.n_found} of {stream.n_promised} MPEG frames"
             fault = AudioError(f"truncated ({counts}); copy it again")
-    only = streams[0]
-    if len(streams) == 1 and only.n_found == only.n_promised and len(only.parts) == 1:
-        return Contents(None, fault)
     links = [_mended(peek, stream) for stream in streams if stream.n_found]
-    return Contents(links or None, fault)
+    if links == [[(0, n_bytes)]]:
+        return Contents(None, fault)
+    return Contents(links or None, fault, (_CUT_NOTE,) if is_cut and fault is None else ())
 
 
 def _find_streams(peek: Peek) -> tuple[list[_Stream], bool]:
     """Return the streams in an MP3, and whether the last frame is incomplete."""
     streams: list[_Stream] = []
-    at = 0
+    at = last_end = 0
     while at < peek.n_bytes - 1:
         head = peek.at(at, 4)
         frame = _frame_at(head)
         stream = streams[-1] if streams else None
-        is_next = frame is not None and stream is not None and stream.takes(frame)
+        is_next = (
+            frame is not None
+            and stream is not None
+            and at == last_end
+            and stream.is_followed_by(frame)
+        )
         if frame is None or not (is_next or _is_confirmed(peek, at)):
             is_rest = at + 4 > peek.n_bytes and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
             if is_rest and stream is not None:
@@ -144,12 +151,12 @@ def _find_streams(peek: Peek) -> tuple[list[_Stream], bool]:
         if is_info:
             streams.append(_Stream(head, frame, (at, end), n_promised))
         else:
-            if stream is None or not is_next:
+            if stream is None or not stream.is_followed_by(frame) or not stream.takes(frame):
                 stream = _Stream(head, frame)
                 streams.append(stream)
             append_range(stream.parts, at, end)
             stream.n_found += 1
-        at = end
+        at = last_end = end
     return streams, False
 
 
@@ -161,7 +168,7 @@ def _is_confirmed(peek: Peek, at: int) -> bool:
         frame = _frame_at(head)
         if n_found and (at >= peek.n_bytes or head.startswith(_BEHIND)):
             return True
-        if frame is None or first is None or not frame.n_bytes or frame[2:] != first[2:]:
+        if frame is None or first is None or not frame.n_bytes or frame[2:5] != first[2:5]:
             return False
         at += frame.n_bytes
     return True
@@ -202,6 +209,12 @@ def _mended(peek: Peek, stream: _Stream) -> Parts:
     parts = stream.parts
     if stream.info is not None and stream.n_promised is not None:
         start, end = stream.info
+        if stream.n_found == stream.n_promised:
+            exact: Parts = [(start, end)]
+            for part in parts:
+                if isinstance(part, tuple):
+                    append_range(exact, *part)
+            return exact
         info = bytearray(peek.at(start, end - start))
         if bytes(info[at : at + 4]) in (b"Xing", b"Info"):
             info[at + 8 : at + 12] = struct.pack(">I", stream.n_found)

@@ -6,6 +6,7 @@ from typing import BinaryIO, NamedTuple
 from speechcls.errors import AudioError
 
 BLOCK_BYTES = 1 << 16
+SIZE_NOTE = "the size in its header is wrong; it was read to its end"
 Part = bytes | tuple[int, int]
 """Bytes, or a range of a file."""
 Parts = list[Part]

@@ -203,6 +203,11 @@ def test_a_header_that_is_cut_off_is_no_sound():
             list(Pipe(pipe(as_wav(np.zeros(100, np.int16))[:n]), RATE).blocks())
 
 
+def heard(source):
+    """All of a source, which is closed."""
+    return list(blocks_of(source) if isinstance(source, FileSource) else source.blocks())
+
+
 CANCEL = "channels cancel out; channel 1 is used: name another if it is the wrong one"
 
 
@@ -227,12 +232,12 @@ def test_floats_at_the_scale_of_integers_live(tmp_path, tone, write_wav):
         (path, FileSource(path, 0)),
         ("stdin", Pipe(pipe(path.read_bytes()), RATE)),
     ):
-        blocks = list(source.blocks())
+        blocks = heard(source)
         assert np.array_equal(joined(blocks), word)
         assert warnings_of(blocks) == [f"{name}: {note}"]
 
 
-@pytest.mark.parametrize("size", [0, 44, 31_956, 32_044])
+@pytest.mark.parametrize("size", [0, 32_001, 32_044])
 def test_a_wav_with_a_wrong_size_is_heard_whole_live(size, tmp_path, tone):
     pcm = (tone(440.0) * 32_767).astype("<i2")
     content = wav_bytes(pcm.tobytes(), size=size)
@@ -242,7 +247,7 @@ def test_a_wav_with_a_wrong_size_is_heard_whole_live(size, tmp_path, tone):
         (tmp_path / "a.wav", FileSource(tmp_path / "a.wav", 0)),
         ("stdin", Pipe(pipe(content), RATE)),
     ):
-        blocks = list(source.blocks())
+        blocks = heard(source)
         assert np.array_equal(joined(blocks) * 32_768, pcm)
         assert warnings_of(blocks) == [f"{name}: {note}"]
 
