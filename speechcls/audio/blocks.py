@@ -1,32 +1,20 @@
 """Recordings of any length block by block: files, pipes, and sound without a header."""
 
-import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import BinaryIO, cast
 
-import soundfile
-
-from speechcls.audio.decode import check_size, display_name, naming_errors, open_file, read_frames
-from speechcls.audio.samples import Samples, open_resampler, to_mono
-from speechcls.audio.wav import (
-    SampleFormat,
-    decode_frames,
-    is_wav,
-    raw_format,
-    read_exactly,
-    read_wav_header,
-)
-from speechcls.errors import AudioError
+from speechcls.audio.decode import display_name, mono_pieces, naming_errors, open_binary
+from speechcls.audio.samples import Samples
+from speechcls.audio.sound import ScaledSound, Sound, open_scaled
+from speechcls.audio.wav import WavStream, is_wav, raw_format, read_exactly, read_wav_header
+from speechcls.errors import EmptyError
 
 BLOCK_S = 1.0
 """Length of a block: shorter ones cost more, longer ones delay what is found in a pipe."""
-
-_ReadFrames = Callable[[int], Samples]
-"""Returns the next (n_frames, n_channels), fewer at the end."""
 
 
 class BlockReader:
@@ -35,29 +23,19 @@ class BlockReader:
     Parameters
     ----------
     name : what messages call the recording
-    native_rate : its own sample rate, Hz
-    n_frames : its length in frames; None where it is not known before the end
-    read : returns the next (n_frames, n_channels), fewer at the end
+    sound : the recording, which stays open
     sample_rate : Hz of the blocks
-    channel : which one to read, from 1 on; None: the mean of all
-    fault : raised after the last block
+    channel : which one to read, from 1 on; None: see ``to_mono``, by what has come so far
     """
 
-    def __init__(
-        self,
-        name: str,
-        native_rate: int,
-        n_frames: int | None,
-        read: _ReadFrames,
-        sample_rate: int,
-        channel: int | None,
-        fault: AudioError | None = None,
-    ) -> None:
+    def __init__(self, name: str, sound: Sound, sample_rate: int, channel: int | None) -> None:
         self.name = name
-        self.duration_s = None if n_frames is None else n_frames / native_rate
+        self.duration_s = None if sound.n_frames is None else sound.n_frames / sound.rate
         """None where it is not known before the end."""
-        self._native_rate, self._n_frames, self._read = native_rate, n_frames, read
-        self._sample_rate, self._channel, self._fault = sample_rate, channel, fault
+        self.notes: list[str] = sound.notes
+        """What was mended, a sentence each without the name; complete after the last block."""
+        self._sound, self._sample_rate, self._channel = sound, sample_rate, channel
+        self._n_read = 0
 
     def blocks(self, block_s: float = BLOCK_S) -> Iterator[Samples]:
         """Yield the sound as mono samples (n,) float32 at the model's rate, in order.
@@ -71,23 +49,24 @@ class BlockReader:
             When the recording ends too early, has no samples, or some that are not finite.
         """
         with naming_errors(self.name):
-            resample = open_resampler(self._native_rate, self._sample_rate)
-            n_block, n_read = max(1, round(block_s * self._native_rate)), 0
-            while True:
-                frames = self._read(n_block)
-                n_read += len(frames)
-                is_last = len(frames) < n_block
-                block = resample(to_mono(frames, self._channel), is_last)
+            pieces = self._pieces(max(1, round(block_s * self._sound.rate)))
+            for block in mono_pieces(
+                pieces, self._sound, self._sample_rate, self._channel, self.notes.append
+            ):
                 if len(block):
                     yield block
-                if is_last:
-                    break
-            if self._fault:
-                raise self._fault
-            if n_read == 0:
-                raise AudioError("no audio data (0 frames); record it again or delete it")
-            if self._n_frames is not None and n_read < self._n_frames:
-                raise AudioError(f"truncated ({n_read} of {self._n_frames} frames); copy it again")
+            if self._sound.fault:
+                raise self._sound.fault
+            if self._n_read == 0:
+                raise EmptyError("no audio data (0 frames); record it again or leave it out")
+
+    def _pieces(self, n_block: int) -> Iterator[Samples]:
+        while True:
+            frames = self._sound.read(n_block)
+            self._n_read += len(frames)
+            yield frames
+            if len(frames) < n_block:
+                break
 
 
 @contextmanager
@@ -107,7 +86,7 @@ def open_recording(
     ----------
     source : a file, or an open binary stream
     sample_rate : Hz of the samples that it yields
-    channel : which one to read, from 1 on; None: the mean of all
+    channel : which one to read, from 1 on; None: see ``to_mono``
     raw_rate : Hz of sound without a header: 16-bit little-endian integers, one channel
     name : what messages call the recording, by default its path
 
@@ -119,64 +98,28 @@ def open_recording(
     name = name or display_name(source)
     with ExitStack() as stack:
         with naming_errors(name):
-            file = source
-            if isinstance(file, str | os.PathLike):
-                file = stack.enter_context(open(file, "rb"))  # noqa: PTH123
-            if raw_rate is not None:
-                recording = _unseekable(name, file, raw_format(raw_rate), sample_rate, channel)
-            elif file.seekable():
-                recording = _seekable(name, file, stack, sample_rate, channel)
+            if isinstance(source, str | os.PathLike) or source.seekable():
+                file = stack.enter_context(open_binary(source))
+                sound = open_scaled(file) if raw_rate is None else None
             else:
-                head = read_exactly(file, 12)
-                if is_wav(head):
-                    format = read_wav_header(file)
-                    recording = _unseekable(name, file, format, sample_rate, channel)
-                else:
-                    spool = stack.enter_context(tempfile.TemporaryFile())
-                    spool.write(head)
-                    shutil.copyfileobj(file, spool)
-                    spool.seek(0)
-                    recording = _seekable(name, spool, stack, sample_rate, channel)
-        yield recording
+                file = source
+                sound = _open_pipe(source, stack) if raw_rate is None else None
+            if sound is None:
+                sound = WavStream(file, raw_format(raw_rate or sample_rate))
+            stack.enter_context(closing(sound))
+        yield BlockReader(name, sound, sample_rate, channel)
 
 
-def _seekable(
-    name: str, file: BinaryIO, stack: ExitStack, sample_rate: int, channel: int | None
-) -> BlockReader:
-    """Return the recording in a file, which libsndfile reads."""
-    # By descriptor where there is one: each call back into Python takes time.
-    try:
-        source: BinaryIO | int = file.fileno()
-    except io.UnsupportedOperation:
-        source = file
-    recording = stack.enter_context(open_file(file, source))
-    fault = None
-    try:
-        check_size(recording)
-    except AudioError as error:
-        fault = error
-    read = _reading(recording)
-    return BlockReader(
-        name, recording.samplerate, recording.frames, read, sample_rate, channel, fault
-    )
-
-
-def _reading(recording: soundfile.SoundFile) -> _ReadFrames:
-    return lambda n_frames: read_frames(recording, n_frames)
-
-
-def _unseekable(
-    name: str, file: BinaryIO, format: SampleFormat, sample_rate: int, channel: int | None
-) -> BlockReader:
-    """Return the recording whose samples are the next bytes of ``file``."""
-    n_left = None if format.n_frames is None else format.n_frames * format.frame_bytes
-
-    def read(n_frames: int) -> Samples:
-        nonlocal n_left
-        n_bytes = n_frames * format.frame_bytes
-        content = read_exactly(file, n_bytes if n_left is None else min(n_bytes, n_left))
-        n_left = None if n_left is None else n_left - len(content)
-        whole = content[: len(content) // format.frame_bytes * format.frame_bytes]
-        return decode_frames(whole, format)
-
-    return BlockReader(name, format.rate, format.n_frames, read, sample_rate, channel)
+def _open_pipe(file: BinaryIO, stack: ExitStack) -> Sound:
+    """Return the recording that comes through a pipe."""
+    head = read_exactly(file, 12)
+    if is_wav(head):
+        format, header = read_wav_header(file)
+        if format is not None:
+            stream = WavStream(file, format)
+            return ScaledSound(stream) if stream.is_float else stream
+        head += header
+    spool = stack.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - by the stack
+    spool.write(head)
+    shutil.copyfileobj(file, spool)
+    return open_scaled(cast(BinaryIO, spool))

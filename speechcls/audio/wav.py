@@ -7,9 +7,10 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
-from speechcls.audio.decode import SIZE_UNKNOWN, read_frames
-from speechcls.audio.samples import PCM, Samples
-from speechcls.errors import AudioError
+from speechcls.audio.samples import PCM, Samples, to_float
+from speechcls.errors import AudioError, EmptyError
+from speechcls.formats.headers import SIZE_UNKNOWN, TRIFLE
+from speechcls.formats.splice import SIZE_NOTE
 
 _SUBTYPES = {
     (1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32",
@@ -19,6 +20,8 @@ _SUBTYPES = {
 _EXTENSIBLE = 0xFFFE
 _LONGEST_CHUNK = 1 << 20
 """Bytes of a chunk before the samples; a longer one is no header."""
+_LONGEST_BEHIND = 1 << 24
+"""Bytes of a chunk behind the samples: a larger number is no size."""
 
 
 class SampleFormat(NamedTuple):
@@ -31,8 +34,8 @@ class SampleFormat(NamedTuple):
     """Hz."""
     frame_bytes: int
     """Of one sample of each channel."""
-    n_frames: int | None
-    """None where the program that wrote the stream could not know."""
+    n_bytes: int | None
+    """Of the samples, as the header says; None where its writer could not know."""
 
 
 def raw_format(rate: int) -> SampleFormat:
@@ -45,49 +48,169 @@ def is_wav(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == b"WAVE"
 
 
-def read_wav_header(file: BinaryIO) -> SampleFormat:
-    """Return the sample format of a WAV, read up to its first sample.
+def read_wav_header(file: BinaryIO) -> tuple[SampleFormat | None, bytes]:
+    """Return the sample format of a WAV, read up to its first sample, and what was read.
 
     Parameters
     ----------
     file : after the 12 bytes of ``RIFF....WAVE``; it need not be able to seek
 
+    Returns
+    -------
+    The format, None of samples that only libsndfile or ffmpeg can unpack, and the bytes
+
     Raises
     ------
     AudioError
-        Without a subject, when there are no samples or they are of an unknown kind.
+        Without a subject, when there are no samples.
     """
-    found = None
+    chunk, content = b"", bytearray()
     while True:
         head = read_exactly(file, 8)
+        content += head
         if len(head) < 8:
-            raise AudioError("no audio data (0 frames); record it again or delete it")
+            raise EmptyError("no audio data (0 frames); record it again or leave it out")
         kind, size = head[:4], int.from_bytes(head[4:], "little")
         if kind == b"data":
             break
         if size > _LONGEST_CHUNK:
-            raise AudioError("not readable audio (damaged header); convert it to WAV again")
-        content = read_exactly(file, size + size % 2)
-        if kind == b"fmt " and len(content) >= 16:
-            found = _parse_format(content)
-    if found is None:
-        raise AudioError("not readable audio (no format before the samples); convert it again")
-    # Programs that write into a pipe cannot know the size: they write 0 or the largest one.
-    is_known = 0 < size < SIZE_UNKNOWN
-    return found._replace(n_frames=size // found.frame_bytes if is_known else None)
+            raise AudioError("not readable audio (damaged header); export it again")
+        inside = read_exactly(file, size + size % 2)
+        content += inside
+        if kind == b"fmt " and len(inside) >= 16:
+            chunk = inside
+    if not chunk:
+        raise AudioError("not readable audio (no format before the samples); export it again")
+    found = _parse_format(chunk)
+    if found is not None and size < SIZE_UNKNOWN:
+        found = found._replace(n_bytes=size)
+    return found, bytes(content)
 
 
-def _parse_format(chunk: bytes) -> SampleFormat:
+def _parse_format(chunk: bytes) -> SampleFormat | None:
     tag, n_channels, rate, _, frame_bytes, bits = struct.unpack("<HHIIHH", chunk[:16])
     if tag == _EXTENSIBLE and len(chunk) >= 26:
         tag = int.from_bytes(chunk[24:26], "little")
     subtype = _SUBTYPES.get((tag, bits))
-    if subtype is None or not rate or not n_channels or frame_bytes * 8 != n_channels * bits:
-        raise AudioError(
-            f"a WAV of a kind that cannot be read from a pipe (format {tag}, {bits} bits);"
-            " convert it to 16-bit PCM"
-        )
+    if subtype is None or not n_channels or frame_bytes * 8 != n_channels * bits:
+        return None
+    check_format(rate, n_channels)
     return SampleFormat(subtype, n_channels, rate, frame_bytes, None)
+
+
+def check_format(rate: int, n_channels: int) -> None:
+    """Refuse rates and numbers of channels that no recording has.
+
+    Raises
+    ------
+    AudioError
+        Without a subject.
+    """
+    if not 1_000 <= rate <= 768_000:
+        raise AudioError(f"{rate} Hz is not a sample rate (1000 to 768000); mend the header")
+    if not 1 <= n_channels <= 1_024:
+        raise AudioError(f"{n_channels} channels (1 to 1024 are possible); mend the header")
+
+
+class WavStream:
+    """Samples of a WAV, or without a header, from a stream that need not seek.
+
+    See ``decode.Sound``. Sizes in its header are believed no more than those of a file.
+
+    Parameters
+    ----------
+    file : at the first sample
+    rest : bytes of samples that were read before
+    """
+
+    def __init__(self, file: BinaryIO, format: SampleFormat, rest: bytes = b"") -> None:
+        self._file, self._format, self._rest = file, format, rest
+        self.rate, self.n_channels = format.rate, format.n_channels
+        self.is_float = format.subtype in ("FLOAT", "DOUBLE")
+        self._n_left = format.n_bytes
+        self.n_frames = format.n_bytes // format.frame_bytes if format.n_bytes else None
+        """None where the header does not say it."""
+        self.fault: AudioError | None = None
+        self.notes: list[str] = []
+        self.n_odd = 0
+        """Bytes behind the last whole frame."""
+        self._n_read, self._has_ended = 0, False
+
+    def read(self, n_frames: int) -> Samples:
+        """Return the next (n_frames, n_channels), fewer only at the end."""
+        pieces = []
+        while n_frames > 0 and not self._has_ended:
+            pieces.append(self.read_some(n_frames))
+            n_frames -= len(pieces[-1])
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate([np.empty((0, self.n_channels), np.float32), *pieces])
+
+    def read_some(self, n_frames: int) -> Samples:
+        """Return as many of the next frames as are there, at least one but for the end."""
+        if self._has_ended:
+            return np.empty((0, self.n_channels), dtype=np.float32)
+        size = self._format.frame_bytes
+        content = self._take(n_frames * size, waits=False)
+        content += self._take(-len(content) % size, waits=True)
+        self.n_odd = len(content) % size
+        self._n_read += len(content)
+        if not content or self.n_odd:
+            self._end()
+        return decode_frames(content[: len(content) - self.n_odd], self._format)
+
+    def _take(self, n_bytes: int, waits: bool) -> bytes:
+        """Return up to ``n_bytes`` of samples; with ``waits`` fewer only at the end."""
+        content = b""
+        while len(content) < n_bytes:
+            if self._n_left == 0 and self._is_over():
+                break
+            n_most = n_bytes - len(content)
+            n_most = n_most if self._n_left is None else min(n_most, self._n_left)
+            if self._rest:
+                piece, self._rest = self._rest[:n_most], self._rest[n_most:]
+            else:
+                piece = self._file.read(n_most)
+            if not piece:
+                break
+            content += piece
+            self._n_left = None if self._n_left is None else self._n_left - len(piece)
+            if not waits:
+                break
+        return content
+
+    def _is_over(self) -> bool:
+        """Whether there is no more; a header that tells of no samples at all is not believed."""
+        if self._format.n_bytes:
+            return True
+        head = self._rest + read_exactly(self._file, 8 - len(self._rest))
+        is_chunk = len(head) == 8 and all(32 <= byte < 127 for byte in head[:4])
+        if not head.strip(b"\0") and len(head) < 8:
+            return True
+        if is_chunk and int.from_bytes(head[4:], "little") <= _LONGEST_BEHIND:
+            return True
+        self._rest, self._n_left, self.n_frames = head, None, None
+        self.notes.append(SIZE_NOTE)
+        return False
+
+    def _end(self) -> None:
+        """Tell what is missing, once there is no more."""
+        self._has_ended = True
+        if self._n_left and self._n_left > max(TRIFLE, self._format.frame_bytes):
+            counts = f"{self._n_read // self._format.frame_bytes} of {self.n_frames} frames"
+            self.fault = AudioError(f"truncated ({counts}); copy it again")
+        elif self._n_left:
+            self.notes.append(SIZE_NOTE)
+
+    def skip(self, n_frames: int) -> int:
+        """Pass over frames; return how many there were."""
+        n_skipped = 0
+        while n_skipped < n_frames and not self._has_ended:
+            n_skipped += len(self.read(min(n_frames - n_skipped, self.rate)))
+        return n_skipped
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the stream closes it."""
 
 
 def decode_frames(content: bytes, format: SampleFormat) -> Samples:
@@ -99,7 +222,8 @@ def decode_frames(content: bytes, format: SampleFormat) -> Samples:
     with soundfile.SoundFile(
         io.BytesIO(content), "r", format.rate, format.n_channels, format.subtype, "LITTLE", "RAW"
     ) as sound:
-        return read_frames(sound, n_frames)
+        dtype = "int16" if format.subtype == "PCM_16" else "float32"
+        return to_float(sound.read(n_frames, dtype=dtype, always_2d=True))
 
 
 def read_exactly(file: BinaryIO, n_bytes: int) -> bytes:

@@ -13,9 +13,9 @@ from speechcls.cli.inputs import find_model, open_stdin
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DETECTION,
-    SOURCE,
     AsCsv,
     AsJsonLines,
+    Channel,
     Labels,
     Model,
     Quiet,
@@ -67,12 +67,6 @@ _REFRACTORY = option(
     panel=DETECTION,
     metavar="SECONDS",
 )
-_CHANNEL = option(
-    "--channel",
-    min=1,
-    help="Channel to use, the first is 1. [default: the mean of all]",
-    panel=SOURCE,
-)
 _OUT = out_option("File to write instead of stdout.")
 
 
@@ -98,7 +92,7 @@ class _DetectOptions(NamedTuple):
 def detect(
     ctx: typer.Context,
     recordings: Annotated[list[str], _RECORDINGS],
-    channel: Annotated[int | None, _CHANNEL] = None,
+    channel: Channel = None,
     rate: Rate = None,
     model: Model = None,
     labels: Labels = None,
@@ -174,7 +168,11 @@ def _detect(
                     is_wanted = bool(out) or not sys.stdout.isatty()
                     with recording_bar(messages, name, recording.duration_s, is_wanted) as advance:
                         keep()
-                        _run(recording, classifier, write, advance)
+                        try:
+                            _run(recording, classifier, write, advance)
+                        finally:
+                            for note in recording.notes:
+                                messages.warn(f"{name}: {note}")
             except AudioError as error:
                 n_failed += 1
                 messages.error(str(error))

@@ -176,6 +176,15 @@ Rate = Annotated[
     int | None,
     option("--rate", min=1_000, max=768_000, help=f"Read {_RATE}", panel=SOURCE, metavar="HZ"),
 ]
+Channel = Annotated[
+    int | None,
+    option(
+        "--channel",
+        min=1,
+        help="Channel to use, the first is 1. [default: the mean of those with sound]",
+        panel=SOURCE,
+    ),
+]
 
 AsJson = Annotated[bool, option("--json", help="Print one JSON object.", panel=OUTPUT)]
 AsJsonLines = Annotated[

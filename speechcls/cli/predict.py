@@ -19,6 +19,7 @@ from speechcls.cli.options import (
     SOURCE,
     AsCsv,
     AsJsonLines,
+    Channel,
     Device,
     Jobs,
     Model,
@@ -34,7 +35,7 @@ from speechcls.errors import DatasetError, SpeechclsError
 from speechcls.runtime.writers import PREDICTION_FORMATS, choose_format
 
 if TYPE_CHECKING:
-    from speechcls.runtime.classifier import Classifier
+    from speechcls.runtime.classifier import Prediction
 
 _CLIPS = typer.Argument(
     help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."
@@ -76,6 +77,7 @@ def predict(
     clips: Annotated[list[str] | None, _CLIPS] = None,
     files_from: Annotated[str | None, _FILES_FROM] = None,
     null: Annotated[bool, _NULL] = False,
+    channel: Channel = None,
     model: Model = None,
     threshold: Annotated[float | None, _THRESHOLD] = None,
     device: Device = "cpu",
@@ -117,17 +119,18 @@ def predict(
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
     output = _OutputOptions(format, top_k, out)
-    n_done, n_failed = _predict(classifier, sources, threshold, output, is_wanted, messages)
+    outcomes = classifier.predict_many(sources, threshold=threshold, channel=channel)
+    n_clips = len(sources) if isinstance(sources, list) else None
+    n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
     if not n_done:
         messages.warn(f"{files_from}: names no recording")
     if n_failed:
         raise typer.Exit(FAILED)
 
 
-def _predict(
-    classifier: "Classifier",
-    sources: "Iterable[_Source]",
-    threshold: float | None,
+def _write(
+    outcomes: "Iterable[tuple[_Source, Prediction | SpeechclsError]]",
+    n_clips: int | None,
     output: _OutputOptions,
     is_wanted: bool,
     messages: Messages,
@@ -136,16 +139,16 @@ def _predict(
 
     Parameters
     ----------
+    n_clips : how many there are, if that is known
     is_wanted : whether a progress bar may be shown
     """
     n_done = n_failed = 0
-    n_clips = len(sources) if isinstance(sources, list) else None
     with (
         open_output(output.out) as (stream, keep),
         item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
     ):
         write = choose_format(PREDICTION_FORMATS, output.format).open(stream, output.top_k)
-        for clip, outcome in classifier.predict_many(sources, threshold=threshold):
+        for clip, outcome in outcomes:
             on_clip()
             n_done += 1
             if isinstance(outcome, SpeechclsError):
@@ -156,6 +159,8 @@ def _predict(
             name = clip if isinstance(clip, str) else "-"
             write(name, outcome)
             stream.flush()
+            for note in outcome.notes:
+                messages.warn(f"{name}: {note}")
             if outcome.is_part:
                 messages.detail(
                     f"{name}: lasts {outcome.clip_duration_s:.2f} s; its loudest part was"

@@ -47,6 +47,8 @@ class _Measured:
     levels: Levels
     sound: Sound
     traits: FileTraits
+    notes: tuple[str, ...]
+    """What was mended in reading."""
     probabilities: Probabilities | None = None
     """(n_labels,) of the model, where there is one."""
 
@@ -98,6 +100,9 @@ def check(
     notes, refusals, findings = list[str](), list[str](), _find_unreadable(outcomes)
     if measured:
         findings += _by_level(examples, measured)
+        findings += [
+            Finding(i, "mended", 0.0, note) for i, one in measured.items() for note in one.notes
+        ]
         notes += _giveaways(examples, measured)
         if classifier:
             label_errors = _find_label_errors(examples, measured, classifier)
@@ -136,15 +141,18 @@ def _measure_all(
     rate = _sample_rate(classifier)
 
     def choose(example: Example) -> tuple[_Measured, list[Samples]]:
-        frames, own_rate = read_native(example.path, example.start_s, example.end_s)
+        notes = list[str]()
+        part = example.start_s, example.end_s, example.channel
+        frames, own_rate = read_native(example.path, *part, on_note=notes.append)
         with naming_errors(str(example.path)):
-            mono = to_mono(frames)
+            mono = to_mono(frames, on_note=notes.append)
         clip = as_clip(resample(mono, own_rate, rate))
         samples = clip.samples
         sound = Sound(clip.digest, fingerprint(samples, rate))
         windows = [classifier.window(samples).samples] if classifier else []
         traits = file_traits(example.path)
-        return _Measured(measure(frames, own_rate), sound, traits), windows
+        levels = measure(frames, mono, own_rate)
+        return _Measured(levels, sound, traits, tuple(notes)), windows
 
     classifiers = [classifier] if classifier else []
     outcomes = classify_examples(classifiers, examples, choose, jobs, _BATCH_SIZE, on_clip)

@@ -17,6 +17,7 @@ KINDS = {
     "leak": "the same sound in another split",
     "speaker-splits": "its speaker is in another split",
     "copy": "a copy of another clip",
+    "mended": "not read as it is stored",
     "cut": "the word may be cut off",
     "offset": "DC offset",
     "rate": "another sample rate than most",

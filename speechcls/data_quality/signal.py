@@ -66,15 +66,16 @@ class Fault:
     detail: str
 
 
-def measure(frames: Samples, sample_rate: int) -> Levels:
+def measure(frames: Samples, mono: Samples, sample_rate: int) -> Levels:
     """Return the levels of a recording.
 
     Parameters
     ----------
     frames : (n_frames, n_channels) at the recording's own ``sample_rate``, Hz; finite, not empty
+    mono : (n_frames,) what is read of them
     """
     offsets = frames.mean(axis=0, dtype=np.float64)
-    mono = frames.mean(axis=1) - np.float32(offsets.mean())
+    mono = mono - np.float32(mono.mean(dtype=np.float64))
     length = max(1, min(round(FRAME_S * sample_rate), len(mono)))
     power = frame_powers(mono, length)
     power = np.append(power, np.square(mono[-length:]).mean())  # the last samples, however divided

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from speechcls.audio.decode import SUFFIXES
+from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import DatasetError, printable
 from speechcls.layouts.examples import SPLITS
 from speechcls.layouts.names import clean_label, split_of_name

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechcls.audio.decode import SUFFIXES
+from speechcls.audio.sniff import HEAD_BYTES, SUFFIXES, is_audio
 from speechcls.errors import DatasetError, reason_of
 from speechcls.layouts.names import is_noise_folder
 
@@ -82,6 +82,21 @@ def _refuse(problem: DatasetError) -> None:
     raise problem
 
 
+def _begins_as_audio(path: Path) -> bool:
+    """Return whether a file with no ending of a recording is one by its first bytes."""
+    if path.suffix.lower() in TEXTS or not path.is_file():  # opening a pipe may block for ever
+        return False
+    try:
+        with path.open("rb") as file:
+            return is_audio(file.read(HEAD_BYTES))
+    except OSError:  # it is counted among those left out
+        return False
+
+
+TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
+"""Endings of what lies beside recordings to tell of them."""
+
+
 def _ignore(path: Path) -> None:
     pass
 
@@ -128,7 +143,7 @@ def find_recordings(
             if not may_hold_clips(name):
                 continue
             path = Path(parent, name)
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in SUFFIXES and not _begins_as_audio(path):
                 on_other(path)
             elif path.is_fifo():  # opening it may block for ever
                 on_problem(DatasetError(f"{path}: a pipe, not a recording; move it elsewhere"))

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from speechcls.audio.decode import SUFFIXES
+from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
 from speechcls.layouts.annotations import examples_of_track, find_track
 from speechcls.layouts.examples import (
+    TEXTS,
     Dataset,
     Example,
     find_noise,
@@ -345,15 +346,11 @@ def _find(root: Path) -> tuple[Dataset, _Recordings, set[tuple[str, ...]]]:
     # Of a path as text: pathlib takes several times as long, of a hundred thousand.
     recordings = [(path, folders_of(os.path.dirname(path))) for path in paths]  # noqa: PTH120
     endings = Counter(path.suffix.lower() or "without ending" for path in others)
-    counts = ", ".join(f"{n} {ending}" for ending, n in endings.items() if ending not in _TEXT)
+    counts = ", ".join(f"{n} {ending}" for ending, n in endings.items() if ending not in TEXTS)
     if counts:
         dataset.notes.append(f"{root}: files that are no recordings are left out: {counts}")
     texts = (path for path in others if path.suffix.lower() == ".txt")
     return dataset, recordings, {folders_of(str(path.parent)) for path in texts}
-
-
-_TEXT = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
-"""Endings of what lies beside recordings to tell of them."""
 
 
 def _finish(dataset: Dataset, recordings: _Recordings) -> Dataset:

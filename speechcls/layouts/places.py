@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speechcls.audio.decode import SUFFIXES
+from speechcls.audio.sniff import SUFFIXES
 from speechcls.layouts.names import split_of_name
 
 SUBFOLDERS = ("", "audio", "clips", "wav", "wavs", "recordings", "data")

@@ -1,24 +1,20 @@
 """Sources of live sound: a file at its own pace, and a pipe; each reports what it lost."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from speechcls.audio.decode import naming_errors, open_file, read_frames
-from speechcls.audio.samples import Samples, open_resampler, to_mono
-from speechcls.audio.wav import (
-    SampleFormat,
-    decode_frames,
-    is_wav,
-    raw_format,
-    read_exactly,
-    read_wav_header,
-)
+from speechcls.audio.decode import mixed_pieces, naming_errors, open_binary
+from speechcls.audio.samples import Samples, open_resampler
+from speechcls.audio.sniff import kind_by_magic
+from speechcls.audio.sound import ScaledSound, Sound, open_scaled
+from speechcls.audio.wav import WavStream, is_wav, raw_format, read_exactly, read_wav_header
 from speechcls.errors import AudioError, ConfigError
 
 BLOCK_S = 0.04
@@ -26,16 +22,6 @@ BLOCK_S = 0.04
 _NOTHING: Samples = np.empty(0, dtype=np.float32)
 _HEAD_BYTES = 12
 """Bytes by which the beginning of a pipe is recognised."""
-_ENCODED = {
-    b"fLaC": "FLAC",
-    b"OggS": "Ogg",
-    b"ID3\x03": "MP3",
-    b"ID3\x04": "MP3",
-    b"FORM": "AIFF",
-    b"RF64": "RF64",
-    b"caff": "CAF",
-    b".snd": "AU",
-}
 
 
 @dataclass(frozen=True)
@@ -66,6 +52,7 @@ class FileSource:
     Parameters
     ----------
     speed : how much faster than real time; 0: as fast as it can be read
+    channel : which one to hear, from 1 on; None: see ``to_mono``, by what has come so far
 
     Raises
     ------
@@ -79,32 +66,29 @@ class FileSource:
         speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        channel: int | None = None,
     ) -> None:
+        self._channel = channel
         self._name, self._speed, self._clock, self._sleep = str(path), speed, clock, sleep
         with naming_errors(self._name), ExitStack() as stack:
-            file = stack.enter_context(path.open("rb", buffering=0))
-            self._recording = stack.enter_context(open_file(file, file.fileno()))
+            file = stack.enter_context(open_binary(path))
+            self._sound = stack.enter_context(closing(open_scaled(file)))
             self._stack = stack.pop_all()
 
     def blocks(self) -> Iterator[Block]:
         """Yield the file's sound, each piece at the time at which it would have been spoken."""
-        rate, n_read, started = self._recording.samplerate, 0, self._clock()
-        n_frames, n_block = self._recording.frames, max(1, round(BLOCK_S * rate))
-        while True:
-            with naming_errors(self._name):
-                frames = read_frames(self._recording, n_block)
-                samples = to_mono(frames)
-            if len(frames) == 0:
-                break
-            n_read += len(frames)
-            if self._speed:
-                early_s = n_read / rate / self._speed - (self._clock() - started)
-                if early_s > 0:
-                    self._sleep(early_s)
-            yield Block(samples, rate)
-        if n_read < n_frames:
-            warning = f"{self._name}: truncated ({n_read} of {n_frames} frames); copy it again"
-            yield Block(_NOTHING, rate, warnings=(warning,))
+        rate, n_read, started = self._sound.rate, 0, self._clock()
+        for block in _to_blocks(self._name, self._sound, self._pieces(), self._channel):
+            n_read += len(block.samples)
+            early_s = n_read / rate / (self._speed or math.inf) - (self._clock() - started)
+            if self._speed and early_s > 0:
+                self._sleep(early_s)
+            yield block
+
+    def _pieces(self) -> Iterator[Samples]:
+        n_block = max(1, round(BLOCK_S * self._sound.rate))
+        while len(frames := self._sound.read(n_block)):
+            yield frames
 
     def close(self) -> None:
         """Close the file."""
@@ -139,39 +123,50 @@ class Pipe:
         """Yield the pipe's sound until it ends."""
         with naming_errors(self._name):
             head = read_exactly(self._file, _HEAD_BYTES)
-            if kind := _ENCODED.get(head[:4]):
+            if not is_wav(head) and (kind := kind_by_magic(head)):
                 raise AudioError(
-                    f"{kind}, which cannot be read from a pipe; name the file, or decode it with"
-                    " ffmpeg -i FILE -f s16le -ac 1 -ar 16000 -"
+                    f"{kind.name}, which cannot be read from a pipe; name the file, or decode it"
+                    " with ffmpeg -i FILE -f s16le -ac 1 -ar 16000 -"
                 )
             if head[:4] == b"RIFF" and len(head) < _HEAD_BYTES:
                 raise AudioError("ends within the header of a WAV; record it again")
             if is_wav(head):
-                format, rest = read_wav_header(self._file), b""
+                format, _ = read_wav_header(self._file)
+                stream = None if format is None else WavStream(self._file, format)
             else:
-                format, rest = raw_format(self._rate), head
-        yield from self._read(format, rest)
+                stream = WavStream(self._file, raw_format(self._rate), head)
+            if stream is None:
+                raise AudioError(
+                    "a WAV of a kind that cannot be read from a pipe; name the file, or convert it"
+                    " to 16-bit PCM"
+                )
+        yield from _to_blocks(self._name, stream, self._pieces(stream), None)
+        if stream.n_odd and stream.fault is None:
+            warning = f"{self._name}: ended within a sample; check its format"
+            yield Block(_NOTHING, stream.rate, warnings=(warning,))
 
-    def _read(self, format: SampleFormat, rest: bytes) -> Iterator[Block]:
-        """Yield the sound of ``rest`` and of the pipe, each piece as soon as it is there."""
-        frame_bytes = format.frame_bytes
-        n_most = frame_bytes * max(1, round(BLOCK_S * format.rate))
-        n_left = None if format.n_frames is None else format.n_frames * frame_bytes
-        while n_left is None or n_left > 0:
-            piece = rest or self._file.read(n_most if n_left is None else min(n_most, n_left))
-            rest = b""
-            if not piece:
-                break
-            piece += read_exactly(self._file, -len(piece) % frame_bytes)
-            n_left = None if n_left is None else n_left - len(piece)
-            n_odd = len(piece) % frame_bytes
-            with naming_errors(self._name):
-                samples = to_mono(decode_frames(piece[: len(piece) - n_odd], format))
-            yield Block(samples, format.rate)
-            if n_odd:
-                warning = f"{self._name}: ended within a sample; check its format"
-                yield Block(_NOTHING, format.rate, warnings=(warning,))
-                break
+    def _pieces(self, stream: WavStream) -> Iterator[Samples]:
+        """Yield the samples of the pipe, each piece as soon as it is there."""
+        sound = ScaledSound(stream)
+        n_most = max(1, round(BLOCK_S * stream.rate))
+        while len(samples := stream.read_some(n_most)):
+            yield sound.scale(samples) if stream.is_float else samples
+
+
+def _to_blocks(
+    name: str, sound: Sound, pieces: Iterable[Samples], channel: int | None
+) -> Iterator[Block]:
+    """Yield the pieces (n, n_channels) of a recording, with warnings about what is wrong in it."""
+    n_noted = 0
+    with naming_errors(name):
+        for samples in mixed_pieces(pieces, sound, channel, sound.notes.append):
+            warnings = tuple(f"{name}: {note}" for note in sound.notes[n_noted:])
+            n_noted = len(sound.notes)
+            if len(samples) or warnings:
+                yield Block(samples, sound.rate, warnings=warnings)
+    last = [f"{name}: {note}" for note in [*sound.notes[n_noted:], sound.fault] if note]
+    if last:
+        yield Block(_NOTHING, sound.rate, warnings=tuple(last))
 
 
 def at_rate(blocks: Iterable[Block], rate: int) -> Iterator[Block]:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -65,6 +65,8 @@ class Prediction:
     """None where the probabilities did not come from a clip."""
     is_part: bool = False
     """Whether the clip is longer than the window: then it was run on its loudest part."""
+    notes: tuple[str, ...] = ()
+    """What was mended in reading the clip, a sentence each."""
 
     def to_dict(self, top_k: int | None = None) -> dict[str, Any]:
         """Return label and probabilities, rounded to six decimals, as JSON-ready values.
@@ -96,6 +98,8 @@ class Window:
     clip_duration_s: float
     is_part: bool
     """Whether the clip is longer than the window."""
+    notes: tuple[str, ...] = ()
+    """What was mended in reading the clip, a sentence each."""
 
 
 class Classifier:
@@ -188,13 +192,17 @@ class Classifier:
         )
 
     def read_window(
-        self, clip: Clip, sample_rate: int | None = None, name: str | None = None
+        self,
+        clip: Clip,
+        sample_rate: int | None = None,
+        name: str | None = None,
+        channel: int | None = None,
     ) -> Window:
         """Return the part of a clip that the model is run on.
 
         Parameters
         ----------
-        clip, sample_rate : see ``predict``
+        clip, sample_rate, channel : see ``predict``
         name : what messages call the clip (default: its path, or the ``name`` of a stream)
 
         Raises
@@ -208,7 +216,11 @@ class Classifier:
             raise AudioError(
                 f"{type(clip).__name__}: not a clip; give a path, an open binary stream or an array"
             )
-        return self.window(read_clip(clip, self.sample_rate, name=name))
+        notes: list[str] = []
+        samples = read_clip(
+            clip, self.sample_rate, name=name, channel=channel, on_note=notes.append
+        )
+        return replace(self.window(samples), notes=tuple(notes))
 
     def _resampled(self, array: npt.NDArray[Any], rate: int | None) -> Samples:
         """Return the samples of an array at the model's rate."""
@@ -234,7 +246,11 @@ class Classifier:
         return apply_temperature(rows, self.temperature)
 
     def predict(
-        self, clip: Clip, sample_rate: int | None = None, threshold: float | None = None
+        self,
+        clip: Clip,
+        sample_rate: int | None = None,
+        threshold: float | None = None,
+        channel: int | None = None,
     ) -> Prediction:
         """Return the prediction for one clip.
 
@@ -247,6 +263,8 @@ class Classifier:
             floats in [-1, 1] or int16
         sample_rate : Hz of an array (default: the model's); a file has its own
         threshold : see ``decide``
+        channel : which one of a recording counts, from 1 on (default: the mean of all, or what of
+            them is not empty or cancels out)
 
         Raises
         ------
@@ -265,11 +283,15 @@ class Classifier:
         >>> prediction.label, len(prediction.probabilities) == len(classifier.labels)
         ('_silence_', True)
         """
-        window = self.read_window(clip, sample_rate)
+        window = self.read_window(clip, sample_rate, channel=channel)
         return self.decide(self.probabilities(window.samples[None])[0], threshold, window)
 
     def predict_many(
-        self, clips: Iterable[C], sample_rate: int | None = None, threshold: float | None = None
+        self,
+        clips: Iterable[C],
+        sample_rate: int | None = None,
+        threshold: float | None = None,
+        channel: int | None = None,
     ) -> Iterator[tuple[C, Prediction | SpeechclsError]]:
         """Yield each clip with its prediction, or with the error that it could not be used for.
 
@@ -282,6 +304,7 @@ class Classifier:
             iterable; or one array (batch, n_samples). An error in place of a clip is passed on.
         sample_rate : Hz of arrays (default: the model's)
         threshold : see ``decide``
+        channel : see ``predict``
 
         Raises
         ------
@@ -310,13 +333,17 @@ class Classifier:
                 " (n_samples,) to predict"
             )
         check_threshold(threshold)
-        return self._predict_many(clips, sample_rate, threshold)
+        return self._predict_many(clips, sample_rate, threshold, channel)
 
     def _predict_many(
-        self, clips: Iterable[C], sample_rate: int | None, threshold: float | None
+        self,
+        clips: Iterable[C],
+        sample_rate: int | None,
+        threshold: float | None,
+        channel: int | None,
     ) -> Iterator[tuple[C, Prediction | SpeechclsError]]:
         def work(batch: list[C]) -> list[tuple[C, Prediction | SpeechclsError]]:
-            outcomes = [self._attempt(clip, sample_rate) for clip in batch]
+            outcomes = [self._attempt(clip, sample_rate, channel) for clip in batch]
             windows = [outcome.samples for outcome in outcomes if isinstance(outcome, Window)]
             rows = iter(self.probabilities(np.stack(windows)) if windows else ())
             return [
@@ -330,12 +357,12 @@ class Classifier:
             yield from pairs
 
     def _attempt(
-        self, clip: Clip | SpeechclsError, sample_rate: int | None
+        self, clip: Clip | SpeechclsError, sample_rate: int | None, channel: int | None
     ) -> Window | SpeechclsError:
         if isinstance(clip, SpeechclsError):
             return clip
         try:
-            return self.read_window(clip, sample_rate)
+            return self.read_window(clip, sample_rate, channel=channel)
         except AudioError as error:
             return error
 
@@ -368,5 +395,5 @@ class Classifier:
             label = UNCERTAIN
         if window is None:
             return Prediction(label, probability, ranked)
-        part = window.start_s, window.clip_duration_s, window.is_part
+        part = window.start_s, window.clip_duration_s, window.is_part, window.notes
         return Prediction(label, probability, ranked, *part)

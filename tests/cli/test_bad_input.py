@@ -70,9 +70,7 @@ def test_bad_audio_on_stdin(home, run):
     result = run("predict", *clips, "-q", cwd=home.path, stdin=b"no recording " * 99)
     assert result.code == 1
     assert [row[1] for row in result.rows] == ["low"]
-    assert result.errors == [
-        "-: not readable audio (Format not recognised); convert it to WAV or delete it"
-    ]
+    assert result.errors == ["-: text, not a recording; name a recording, or leave it out"]
 
 
 def test_a_name_too_long_for_the_system_does_not_stop_the_others(at_home, call):
@@ -115,7 +113,7 @@ def test_a_strange_name_of_a_bad_clip(name, shown, at_home, tmp_path, call):
     assert [row[1] for row in result.rows] == ["rise"]
     assert result.stderr.count("\n") == 1  # a name can forge no line
     [error] = result.errors
-    assert error.startswith(f"{tmp_path}/{shown or name}: not readable audio")
+    assert error.startswith(f"{tmp_path}/{shown or name}: text, not a recording")
 
 
 def test_a_name_that_is_not_utf_8_comes_out_as_it_went_in(home, tmp_path, run):
@@ -129,7 +127,7 @@ def test_a_name_that_is_not_utf_8_comes_out_as_it_went_in(home, tmp_path, run):
     assert result.code == 1
     assert [row[:2] for row in result.rows] == [[str(tmp_path / name), "low"]]
     assert result.errors == [
-        f"{tmp_path}/caf\\udce8.wav: is empty (0 bytes); record it again or delete it"
+        f"{tmp_path}/caf\\udce8.wav: is empty (0 bytes); record it again or leave it out"
     ]
 
 

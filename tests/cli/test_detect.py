@@ -162,7 +162,7 @@ def test_a_bad_recording_among_good_ones(in_ears, tmp_path, call):
     assert result.code == 1
     assert [row[0] for row in result.rows] == [names[0]] * len(WORDS) + [names[3]] * len(WORDS)
     first, second = result.errors
-    assert first.startswith(f"{names[1]}: not readable audio")
+    assert first.startswith(f"{names[1]}: text, not a recording")
     assert second == "nowhere.wav: no such file; check the path"
 
 
@@ -253,3 +253,16 @@ def test_wrong_usage_ends_with_2(arguments, in_ears, call):
     result = call("detect", *arguments)
     assert (result.code, result.stdout) == (2, ""), result
     assert soundfile.info("long.wav").frames == RATE * 9
+
+
+def test_what_was_mended_is_told_with_the_name(in_ears, tmp_path, call):
+    samples, rate = soundfile.read("long.wav", dtype="float32")
+    path = tmp_path / "opposite.wav"
+    soundfile.write(path, np.stack([samples, -samples], axis=1), rate, "FLOAT")
+    result = call("detect", path, *OPTIONS)
+    assert result.code == 0
+    assert [row[0] for row in result.rows] == [str(path)] * len(WORDS)
+    assert result.stderr.splitlines()[-1] == (
+        f"speechcls: warning: {path}: channels cancel out; channel 1 is used: name another if it is"
+        " the wrong one"
+    )

@@ -152,7 +152,7 @@ def test_labels_and_threshold_choose_events(hearer, wav, call):
 def test_wrong_sources_are_refused(hearer, wav, tmp_path, call, run):
     (tmp_path / "a.raw").write_bytes(b"no audio" * 9)
     options = ("-m", hearer)
-    for name, fact in (("no.wav", "no such file"), ("a.raw", "not readable audio")):
+    for name, fact in (("no.wav", "no such file"), ("a.raw", "text, not a recording")):
         result = call("listen", "--from", tmp_path / name, *options)
         assert (result.code, result.stdout) == (1, "")
         assert f"{name}: {fact}" in result.errors[0]
@@ -160,7 +160,7 @@ def test_wrong_sources_are_refused(hearer, wav, tmp_path, call, run):
     soundfile.write(flac, np.zeros(100), RATE)
     result = run("listen", "-", *options, stdin=flac.read_bytes())
     assert (result.code, result.stdout) == (1, "")
-    assert "stdin: FLAC, which cannot be read from a pipe; name the file" in result.errors[0]
+    assert "stdin: a FLAC, which cannot be read from a pipe; name the file" in result.errors[0]
     for arguments in (["clip.wav"], ["-", "--from", wav], ["--from", wav, "--microphone", "1"]):
         assert call("listen", *arguments, *options).code == 2
 

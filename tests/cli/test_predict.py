@@ -430,3 +430,58 @@ class TestClassifier:
 
         with pytest.raises(ConfigError, match=f"sample_rate: {rate}"):
             classifier.predict(np.zeros(9, np.float32), sample_rate=rate)
+
+
+def test_what_was_mended_is_told_with_the_name(at_home, tmp_path, call):
+    samples, rate = soundfile.read(at_home.clip("low"), dtype="float32")
+    path, other = tmp_path / "opposite.wav", tmp_path / "loud.wav"
+    soundfile.write(path, np.stack([samples, -samples], axis=1), rate)
+    soundfile.write(other, samples * 32_768, rate, "FLOAT")
+    result = call("predict", path, other)
+    assert (result.code, labels_of(result)) == (0, ["low", "low"])
+    assert result.stderr.splitlines()[1:] == [
+        f"speechcls: warning: {path}: channels cancel out; channel 1 is used: name another if it"
+        " is the wrong one",
+        f"speechcls: warning: {other}: floats at the scale of 16-bit integers; they were divided by"
+        " 32768",
+    ]
+    assert call("predict", path, other, "-q").stderr == ""
+
+
+def test_one_channel_of_a_recording(at_home, tmp_path, call):
+    low, rate = soundfile.read(at_home.clip("low"), dtype="int16")
+    high, _ = soundfile.read(at_home.clip("high"), dtype="int16")
+    n = min(len(low), len(high))
+    path = tmp_path / "two.wav"
+    soundfile.write(path, np.stack([low[:n], high[:n]], axis=1), rate)
+    for channel, label in (("1", "low"), ("2", "high")):
+        result = call("predict", path, "--channel", channel)
+        assert (result.code, labels_of(result)) == (0, [label])
+    result = call("predict", path, at_home.clip("low"), "--channel", "2")
+    assert result.code == 1
+    assert result.errors == [f"{at_home.clip('low')}: has no channel 2; name one of 1 to 1"]
+
+
+def test_no_recording_ends_the_others(at_home, tmp_path, call):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    shutil.copy(at_home.clip("low"), folder / "a.wav")
+    shutil.copy(at_home.clip("high"), folder / "z.wav")
+    samples, rate = soundfile.read(at_home.clip("rise"), dtype="int16")
+    soundfile.write(folder / "b.flac", samples, rate)
+    content = bytearray((folder / "b.flac").read_bytes())
+    field = int.from_bytes(content[18:26], "big")
+    content[18:26] = (field >> 36 << 36 | 2**36 - 1).to_bytes(8, "big")
+    (folder / "b.flac").write_bytes(content)
+    slow = bytearray((folder / "a.wav").read_bytes())
+    slow[24:28] = (1).to_bytes(4, "little")
+    (folder / "c.wav").write_bytes(slow)
+    (folder / "d.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom\0\0\0\0" + bytes(4_000))
+    result = call("predict", folder)
+    assert (result.code, labels_of(result)) == (1, ["low", "high"])
+    assert result.errors == [
+        f"{folder}/b.flac: truncated ({len(samples)} of 68719476735 frames); copy it again",
+        f"{folder}/c.wav: 1 Hz is not a sample rate (1000 to 768000); mend the header",
+        f"{folder}/d.m4a: an MPEG-4 file without its index: never finished, or copied in part;"
+        " copy it again",
+    ]

@@ -34,34 +34,72 @@ def test_a_folder_is_no_recording(tmp_path):
 def test_empty_file(tmp_path):
     path = tmp_path / "empty.wav"
     path.touch()
-    assert message_of(path) == f"{path}: is empty (0 bytes); record it again or delete it"
+    assert message_of(path) == f"{path}: is empty (0 bytes); record it again or leave it out"
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        pytest.param(b"To be, or not to be: that is the question. " * 9, id="text"),
-        pytest.param(b"\0" * 4_000, id="zeros"),
-        pytest.param(b"RIFF", id="4 bytes of a WAV"),
-        pytest.param(wav_bytes(b"\0\0" * 100)[:30], id="half a WAV header"),
-        pytest.param(wav_bytes(b"\0\0" * 100, rate=0), id="0 Hz"),
-        pytest.param(wav_bytes(b"\0\0" * 100, channels=0), id="no channel"),
-        pytest.param(wav_bytes(b"\0\0" * 100, tag=0x7777), id="unknown coding"),
+        pytest.param(
+            b"To be, or not to be: that is the question. " * 9,
+            "text, not a recording; name a recording, or leave it out",
+            id="text",
+        ),
+        pytest.param(
+            b"\0" * 4_000,
+            "zeros alone, as an interrupted copy leaves them, not a recording; copy it again",
+            id="zeros",
+        ),
+        pytest.param(
+            bytes(range(128, 256)) * 9,
+            "not readable audio (of no known format); export it again as a WAV",
+            id="noise",
+        ),
+        pytest.param(
+            wav_bytes(b"\0\0" * 100)[:30],
+            "not readable audio (a WAV: Error in WAV file. No 'data' chunk marker);"
+            " export it again",
+            id="half a WAV header",
+        ),
+        pytest.param(
+            wav_bytes(b"\0\0" * 100, rate=0),
+            "not readable audio (a WAV: Internal error : SF_INFO struct incomplete);"
+            " export it again",
+            id="0 Hz",
+        ),
+        pytest.param(
+            wav_bytes(b"\0\0" * 100, rate=1),
+            "1 Hz is not a sample rate (1000 to 768000); mend the header",
+            id="1 Hz",
+        ),
+        pytest.param(
+            wav_bytes(b"\0\0" * 100, rate=2_000_000_000),
+            "2000000000 Hz is not a sample rate (1000 to 768000); mend the header",
+            id="2 GHz",
+        ),
+        pytest.param(
+            wav_bytes(b"\0\0" * 4_000, channels=4_000),
+            "not readable audio (a WAV: Too many channels specified); export it again",
+            id="4000 channels",
+        ),
+        pytest.param(
+            wav_bytes(b"\0\0" * 100, tag=0x7777),
+            "not readable audio (a WAV: Error in WAV/W64/RF64 file. Malformed 'fmt ' chunk);"
+            " export it again",
+            id="unknown coding",
+        ),
     ],
 )
-def test_what_is_not_audio_is_refused(content, tmp_path):
+def test_what_is_not_audio_is_refused_as_what_it_is(content, message, tmp_path):
     path = tmp_path / "clip.wav"
     path.write_bytes(content)
-    message = message_of(path)
-    assert message.startswith(f"{path}: not readable audio (")
-    assert message.endswith("); convert it to WAV or delete it")
-    assert "Error opening" not in message  # libsndfile's own words would name the file twice
+    assert message_of(path) == f"{path}: {message}"
 
 
 def test_zero_frames(tmp_path):
     path = tmp_path / "clip.wav"
     path.write_bytes(wav_bytes(b""))
-    assert message_of(path) == f"{path}: no audio data (0 frames); record it again or delete it"
+    assert message_of(path) == f"{path}: no audio data (0 frames); record it again or leave it out"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -76,13 +114,14 @@ def test_not_finite(bad, tmp_path, write_wav):
 
 def test_floats_beyond_every_level_are_refused_without_a_warning(tmp_path, write_wav):
     path = write_wav(tmp_path / "clip.wav", np.full((100, 2), 3e38), subtype="FLOAT")
-    assert message_of(path) == f"{path}: NaN or infinite samples; export it again"
+    reason = "samples of up to 3e+38 where 1 is full scale; export it again"
+    assert message_of(path) == f"{path}: {reason}"
 
 
 def test_truncated_wav(tmp_path):
     path = tmp_path / "clip.wav"
-    path.write_bytes(wav_bytes(b"\0\0" * 100)[:-60])
-    assert message_of(path) == f"{path}: truncated (140 of 200 bytes); copy it again"
+    path.write_bytes(wav_bytes(b"\0\0" * 100)[:-66])
+    assert message_of(path) == f"{path}: truncated (134 of 200 bytes); copy it again"
     path.write_bytes(wav_bytes(b"\0\0" * 100)[:44])
     assert message_of(path) == f"{path}: truncated (0 of 200 bytes); copy it again"
 
@@ -102,6 +141,8 @@ def test_truncated_wav(tmp_path):
         ("RF64", "PCM_16"),
         ("FLAC", "PCM_16"),
         ("MP3", "MPEG_LAYER_III"),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
     ],
 )
 def test_a_file_cut_short_is_refused(kind, subtype, share, tmp_path, rng):
@@ -111,10 +152,7 @@ def test_a_file_cut_short_is_refused(kind, subtype, share, tmp_path, rng):
     assert len(read_clip(path, 16_000)) == 32_000
     content = path.read_bytes()
     path.write_bytes(content[: round(share * len(content))])
-    facts = ["truncated"]
-    if kind in ("FLAC", "CAF"):  # libsndfile refuses these without saying how much is missing
-        facts.append("not readable audio")
-    assert message_of(path).startswith(tuple(f"{path}: {fact} (" for fact in facts))
+    assert message_of(path).startswith(f"{path}: truncated (")
 
 
 @pytest.mark.parametrize("size", [0xFFFF_FFFF, 0xFFFF_FFFF - 36, 0x7FFF_FFFF, 0x7FFF_F000, 1 << 31])
@@ -210,16 +248,16 @@ def test_an_open_stream_is_read_and_called_as_asked(tmp_path):
         file.write(content)
         file.seek(0)
         assert read_clip(file, 16_000).tolist() == FIVE
-    truncated = message_of(io.BytesIO(content[:-4]), name="standard input")
-    assert truncated == "standard input: truncated (6 of 10 bytes); copy it again"
-    assert message_of(io.BytesIO(b"?" * 100), name="standard input").startswith(
+    truncated = message_of(io.BytesIO(wav_bytes(b"\0" * 99)[:-90]), name="standard input")
+    assert truncated == "standard input: truncated (9 of 99 bytes); copy it again"
+    assert message_of(io.BytesIO(b"\x80" * 100), name="standard input").startswith(
         "standard input: not readable audio ("
     )
 
 
 def test_an_empty_stream_is_said_to_be_empty():
     message = message_of(io.BytesIO(b""), name="standard input")
-    assert message == "standard input: is empty (0 bytes); record it again or delete it"
+    assert message == "standard input: is empty (0 bytes); record it again or leave it out"
 
 
 def test_pcm_of_amplitudes_by_hand():

@@ -7,8 +7,9 @@ import pytest
 import soundfile
 from common import FIVE, FLOAT, wav_bytes
 
-from speechcls.audio.decode import SUFFIXES, read_clip
+from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import resample, to_pcm
+from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import AudioError
 
 

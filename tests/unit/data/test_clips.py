@@ -92,7 +92,7 @@ def test_bad_clips_are_listed_and_left_out(examples, tmp_path):
     assert len(store.digests) == 3
     assert store.bad == [
         f"{gone}: no such file; check the path",
-        f"{empty}: is empty (0 bytes); record it again or delete it",
+        f"{empty}: is empty (0 bytes); record it again or leave it out",
     ]
 
 

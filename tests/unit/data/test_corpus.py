@@ -189,7 +189,7 @@ def test_bad_clips_are_listed_and_left_out(root, make_data):
             " say what flat file names mean with a pattern as {label}_{speaker}_{take}, or name a"
             " manifest with columns path,label",
         ],
-        [str(root / "no/s03_nohash_0.wav"), "is empty (0 bytes); record it again or delete it"],
+        [str(root / "no/s03_nohash_0.wav"), "is empty (0 bytes); record it again or leave it out"],
     ]
 
 
@@ -213,7 +213,7 @@ def test_more_bad_clips_than_allowed(n_bad, max_bad, root, make_data):
     make_data(root, ["yes", "no"], n=8)
     paths = spoil(root, n_bad)
     listed = "".join(
-        f"\n  {path}: is empty (0 bytes); record it again or delete it" for path in paths
+        f"\n  {path}: is empty (0 bytes); record it again or leave it out" for path in paths
     )
     message = message_of(root, max_bad=max_bad)
     assert message.startswith(
@@ -258,7 +258,7 @@ def test_a_label_with_no_readable_clip(root, make_data):
         path.write_bytes(b"")
     advice = "no readable clip of this label; add recordings or leave the label out"
     listed = "".join(
-        f"\n  {path}: is empty (0 bytes); record it again or delete it" for path in paths
+        f"\n  {path}: is empty (0 bytes); record it again or leave it out" for path in paths
     )
     assert message_of(root, max_bad=0.5) == f"{root / 'no'}: {advice}{listed}"
 

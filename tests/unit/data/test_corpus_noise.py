@@ -113,7 +113,7 @@ def test_bad_noise_is_listed_and_counts_as_no_clip(root, make_data, stepped_nois
     stepped_noise(root / "_background_noise_/good.wav", 20 * RATE)
     (root / "_background_noise_/empty.wav").touch()
     path = root / "_background_noise_/empty.wav"
-    line = f"{path}: is empty (0 bytes); record it again or delete it"
+    line = f"{path}: is empty (0 bytes); record it again or leave it out"
     corpus = load(root, max_bad=0)
     assert corpus.bad == [line]
     assert corpus.warnings == ["1 of 2 background recordings cannot be used"]

@@ -103,7 +103,7 @@ def test_other_formats_in_a_pipe_are_refused_by_name():
     file = io.BytesIO()
     soundfile.write(file, np.zeros(100), RATE, format="FLAC")
     with pytest.raises(
-        AudioError, match="stdin: FLAC, which cannot be read from a pipe; name the file"
+        AudioError, match="stdin: a FLAC, which cannot be read from a pipe; name the file"
     ):
         list(Pipe(pipe(file.getvalue()), RATE).blocks())
 
@@ -155,7 +155,11 @@ def test_a_slow_reader_is_not_slowed_further(tmp_path, tone, write_wav):
 
 def test_a_missing_file_a_folder_and_no_audio_are_refused(tmp_path):
     (tmp_path / "a.raw").write_bytes(b"not audio" * 9)
-    for name, fact in (("no.wav", "no such file"), ("", "is a folder"), ("a.raw", "not readable")):
+    for name, fact in (
+        ("no.wav", "no such file"),
+        ("", "is a folder"),
+        ("a.raw", "text, not a recording"),
+    ):
         with pytest.raises(AudioError, match=fact):
             FileSource(tmp_path / name)
 
@@ -197,3 +201,63 @@ def test_a_header_that_is_cut_off_is_no_sound():
     for n in (4, 8, 11):
         with pytest.raises(AudioError, match="stdin: ends within the header of a WAV"):
             list(Pipe(pipe(as_wav(np.zeros(100, np.int16))[:n]), RATE).blocks())
+
+
+def heard(source):
+    """All of a source, which is closed."""
+    return list(blocks_of(source) if isinstance(source, FileSource) else source.blocks())
+
+
+CANCEL = "channels cancel out; channel 1 is used: name another if it is the wrong one"
+
+
+def test_of_channels_that_cancel_out_one_is_heard_live(tmp_path, tone, write_wav):
+    word = tone(440.0)
+    path = write_wav(tmp_path / "a.wav", np.stack([word, -word], axis=1), subtype="FLOAT")
+    blocks = list(blocks_of(FileSource(path, 0)))
+    assert np.array_equal(joined(blocks), word)
+    assert warnings_of(blocks) == [f"{path}: {CANCEL}"]
+    blocks = list(Pipe(pipe(path.read_bytes()), RATE).blocks())
+    assert np.array_equal(joined(blocks), word)
+    assert warnings_of(blocks) == [f"stdin: {CANCEL}"]
+    blocks = list(blocks_of(FileSource(path, 0, channel=2)))
+    assert (np.array_equal(joined(blocks), -word), warnings_of(blocks)) == (True, [])
+
+
+def test_floats_at_the_scale_of_integers_live(tmp_path, tone, write_wav):
+    word = tone(440.0)
+    path = write_wav(tmp_path / "a.wav", word * 32_768, subtype="FLOAT")
+    note = "floats at the scale of 16-bit integers; they were divided by 32768"
+    for name, source in (
+        (path, FileSource(path, 0)),
+        ("stdin", Pipe(pipe(path.read_bytes()), RATE)),
+    ):
+        blocks = heard(source)
+        assert np.array_equal(joined(blocks), word)
+        assert warnings_of(blocks) == [f"{name}: {note}"]
+
+
+@pytest.mark.parametrize("size", [0, 32_001, 32_044])
+def test_a_wav_with_a_wrong_size_is_heard_whole_live(size, tmp_path, tone):
+    pcm = (tone(440.0) * 32_767).astype("<i2")
+    content = wav_bytes(pcm.tobytes(), size=size)
+    (tmp_path / "a.wav").write_bytes(content)
+    note = "the size in its header is wrong; it was read to its end"
+    for name, source in (
+        (tmp_path / "a.wav", FileSource(tmp_path / "a.wav", 0)),
+        ("stdin", Pipe(pipe(content), RATE)),
+    ):
+        blocks = heard(source)
+        assert np.array_equal(joined(blocks) * 32_768, pcm)
+        assert warnings_of(blocks) == [f"{name}: {note}"]
+
+
+def test_what_is_cut_off_is_told_live(tmp_path, tone, write_wav):
+    path = write_wav(tmp_path / "a.wav", tone(440.0))
+    path.write_bytes(path.read_bytes()[:-2_000])
+    blocks = list(blocks_of(FileSource(path, 0)))
+    assert len(joined(blocks)) == 15_000
+    assert warnings_of(blocks) == [f"{path}: truncated (30000 of 32000 bytes); copy it again"]
+    blocks = list(Pipe(pipe(path.read_bytes()), RATE).blocks())
+    assert len(joined(blocks)) == 15_000
+    assert warnings_of(blocks) == ["stdin: truncated (15000 of 16000 frames); copy it again"]

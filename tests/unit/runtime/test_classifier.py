@@ -108,7 +108,7 @@ def test_a_stream_is_called_by_its_name(classifier, tmp_path):
     class Named(io.BytesIO):
         name = "-"
 
-    (tmp_path / "a.wav").write_bytes(b"no audio")
+    (tmp_path / "a.wav").write_bytes(b"\x80 no audio")
     for stream, name in ((Named(b"x"), "-"), (io.BytesIO(b"x"), "stream")):
         [(_, error)] = classifier.predict_many([stream])
         assert str(error).startswith(f"{name}: not readable audio")
@@ -154,3 +154,20 @@ def test_impossible_rates_are_refused(rate):
 def test_impossible_numbers_of_threads_are_refused():
     with pytest.raises(ConfigError, match="jobs: -3 is not possible"):
         Classifier.load("commands", jobs=-3)
+
+
+def test_a_prediction_carries_what_was_mended_in_reading(classifier, tmp_path, tone):
+    word, path = tone(440.0), tmp_path / "a.wav"
+    soundfile.write(path, np.stack([word, -word], 1), 16_000, "FLOAT")
+    prediction = classifier.predict(path)
+    note = "channels cancel out; channel 1 is used: name another if it is the wrong one"
+    assert prediction.notes == (note,)
+    assert classifier.read_window(path).notes == (note,)
+    [(_, same)] = classifier.predict_many([path])
+    assert same.notes == (note,)
+    assert prediction.probabilities == classifier.predict(word).probabilities
+    second = classifier.predict(path, channel=2)
+    assert second.notes == ()
+    assert second.probabilities == classifier.predict(-word).probabilities
+    [(_, error)] = classifier.predict_many([path], channel=3)
+    assert str(error) == f"{path}: has no channel 3; name one of 1 to 2"

@@ -1,0 +1,155 @@
+"""Where a file ends by what its parts promise, of formats that only ffmpeg decodes."""
+
+import re
+from typing import BinaryIO
+
+from speechcls.errors import AudioError
+
+_LIST = re.compile(rb"LIST(....)INFO", re.DOTALL)
+_SEARCHED = 1 << 24
+
+
+def lists_fit(file: BinaryIO) -> bool:
+    """Return whether the texts in a WAV or AVI are no longer than it is: ffmpeg allocates them."""
+    n_bytes = file.seek(0, 2)
+    file.seek(0)
+    content = file.read(_SEARCHED)
+    if content[:4] != b"RIFF":
+        return True
+    return all(
+        found.start() + 8 + int.from_bytes(found[1], "little") <= n_bytes
+        for found in _LIST.finditer(content)
+    )
+
+
+_AMR_BYTES = {
+    b"#!AMR\n": (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1),
+    b"#!AMR-WB\n": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
+}
+"""Bytes of a frame by its type, after 3GPP TS 26.101 and 26.201."""
+_PARTS = 1_000_000  # of a file, at most: beyond them nothing is said of its end
+
+
+def find_cut(file: BinaryIO, demuxer: str | None, n_bytes: int) -> AudioError | None:
+    """Return the error of a file whose parts promise more bytes than it has; None of a whole one.
+
+    Parameters
+    ----------
+    demuxer : what ffmpeg calls the format
+    n_bytes : size of the file
+    """
+    ends = {"mov": _box_end, "matroska": _ebml_end, "asf": _asf_end, "amr": _amr_end}
+    ends |= {"aac": _adts_end, "avi": _riff_end}
+    find_end = ends.get(demuxer or "")
+    end = find_end(file, n_bytes) if find_end else n_bytes
+    if end is None:
+        return AudioError(
+            "an MPEG-4 file without its index: never finished, or copied in part; copy it again"
+        )
+    if end <= n_bytes:
+        return None
+    return AudioError(f"truncated ({n_bytes} of at least {end} bytes); copy it again")
+
+
+def _box_end(file: BinaryIO, n_bytes: int) -> int | None:
+    """Return where the last box of an MPEG-4 file ends; None where it has no index."""
+    at, has_index = 0, False
+    for _ in range(_PARTS):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8 or not head[:8].strip(b"\0"):
+            break
+        size = int.from_bytes(head[:4], "big")
+        has_index |= head[4:8] in (b"moov", b"moof")
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        at = at + size if size else n_bytes
+        if at > n_bytes or 0 < size < 8:
+            break
+    return max(at, n_bytes + 1) if at > n_bytes else n_bytes if has_index else None
+
+
+def _vint(content: bytes, at: int, keep_mark: bool = False) -> tuple[int | None, int]:
+    """Return an EBML number (None: unknown size, or cut off) and where it ends."""
+    first = content[at] if at < len(content) else 0
+    n = 9 - first.bit_length()
+    if n > 8 or at + n > len(content):
+        return None, at + max(n, 1)
+    value = int.from_bytes(content[at : at + n], "big")
+    if keep_mark:
+        return value, at + n
+    value &= (1 << 7 * n) - 1
+    return (None if value == (1 << 7 * n) - 1 else value), at + n
+
+
+_SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+
+
+def _ebml_end(file: BinaryIO, n_bytes: int) -> int:
+    """Return where the last element of a WebM or Matroska file ends."""
+    at = 0
+    for _ in range(_PARTS):
+        if at >= n_bytes:
+            break
+        file.seek(at)
+        head = file.read(12)
+        name, inside = _vint(head, 0, keep_mark=True)
+        size, inside = _vint(head, inside)
+        if name is None:
+            return n_bytes
+        if size is None and inside > len(head):
+            return n_bytes + 1
+        if name in (_SEGMENT, _CLUSTER) and (size is None or at + inside + size <= n_bytes):
+            at += inside  # look into it
+        elif size is None:
+            return n_bytes
+        else:
+            at += inside + size
+    return at
+
+
+def _asf_end(file: BinaryIO, n_bytes: int) -> int:
+    """Return the size that an ASF file says it has."""
+    file.seek(0)
+    head = file.read(4_096)
+    at = head.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))  # File Properties
+    if at < 0 or at + 92 > len(head) or head[at + 88] & 1:  # live: the size is not known
+        return n_bytes
+    return int.from_bytes(head[at + 40 : at + 48], "little")
+
+
+def _amr_end(file: BinaryIO, n_bytes: int) -> int:
+    """Return where the last frame of AMR ends."""
+    file.seek(0)
+    head = file.read(9)
+    for magic, sizes in _AMR_BYTES.items():
+        if head.startswith(magic):
+            at = len(magic)
+            file.seek(at)
+            while frame := file.read(1):
+                at += sizes[frame[0] >> 3 & 15]
+                file.seek(at)
+            return at
+    return n_bytes
+
+
+def _adts_end(file: BinaryIO, n_bytes: int) -> int:
+    """Return where the last frame of AAC ends."""
+    at = 0
+    for _ in range(_PARTS):
+        file.seek(at)
+        head = file.read(7)
+        if not head:
+            break
+        is_frame = len(head) >= 2 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+        if not is_frame or len(head) < 7:
+            return n_bytes + 1 if is_frame else n_bytes
+        at += max((head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5, 7)
+    return at
+
+
+def _riff_end(file: BinaryIO, n_bytes: int) -> int:
+    """Return where the first list of an AVI ends."""
+    file.seek(0)
+    size = int.from_bytes(file.read(8)[4:], "little")
+    return 8 + size if 0 < size < 0x7FFF_0000 else n_bytes

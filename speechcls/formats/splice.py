@@ -1,0 +1,106 @@
+"""Files made of parts of another one, and what a file of sound consists of."""
+
+import io
+from typing import BinaryIO, NamedTuple
+
+from speechcls.errors import AudioError
+
+BLOCK_BYTES = 1 << 16
+SIZE_NOTE = "the size in its header is wrong; it was read to its end"
+Part = bytes | tuple[int, int]
+"""Bytes, or a range of a file."""
+Parts = list[Part]
+"""What a recording consists of, in order."""
+
+
+def append_range(parts: Parts, start: int, end: int) -> None:
+    """Append a range of the file."""
+    last = parts[-1] if parts else None
+    if isinstance(last, tuple) and last[1] == start:
+        parts[-1] = last[0], end
+    else:
+        parts.append((start, end))
+
+
+class Contents(NamedTuple):
+    """What a file of sound consists of."""
+
+    links: list[Parts] | None = None
+    """The recordings that were joined to it, each as it is to be read; None: the file as it is."""
+    fault: AudioError | None = None
+    """What is wrong at its end, without a subject."""
+    notes: tuple[str, ...] = ()
+    """What is wrong and was mended."""
+
+
+class Spliced(io.RawIOBase):
+    """A file that consists of parts of another one.
+
+    Parameters
+    ----------
+    file : the other one; it has to stay open
+    """
+
+    def __init__(self, file: BinaryIO, parts: Parts) -> None:
+        self._file, self._parts, self._at = file, parts, 0
+        self._sizes = [len(p) if isinstance(p, bytes) else p[1] - p[0] for p in parts]
+        self._n_bytes = sum(self._sizes)
+        self._part, self._part_start = 0, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position and return it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._n_bytes}[whence]
+        self._at = max(base + offset, 0)
+        if self._at < self._part_start:
+            self._part, self._part_start = 0, 0
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill ``buffer``, but for what is beyond the end; return how much was filled."""
+        view, n_filled = memoryview(buffer).cast("B"), 0
+        while n_filled < len(view) and self._at < self._n_bytes:
+            while self._at >= self._part_start + self._sizes[self._part]:
+                self._part_start += self._sizes[self._part]
+                self._part += 1
+            inside = self._at - self._part_start
+            n = min(len(view) - n_filled, self._sizes[self._part] - inside)
+            part = self._parts[self._part]
+            if isinstance(part, bytes):
+                content = part[inside : inside + n]
+            else:
+                self._file.seek(part[0] + inside)
+                content = self._file.read(n)
+            if not content:
+                break
+            view[n_filled : n_filled + len(content)] = content
+            n_filled += len(content)
+            self._at += len(content)
+        return n_filled
+
+
+class Peek:
+    """Reads a few bytes at any position of a file, fast where positions ascend."""
+
+    def __init__(self, file: BinaryIO, n_bytes: int) -> None:
+        self._file, self.n_bytes = file, n_bytes
+        self._start, self._content = 0, b""
+
+    def at(self, position: int, n: int) -> bytes:
+        """Return ``n`` bytes, fewer at the end."""
+        start = position - self._start
+        if start < 0 or start + n > len(self._content):
+            self._file.seek(position)
+            self._start, self._content, start = position, self._file.read(BLOCK_BYTES), 0
+        return self._content[start : start + n]

@@ -1,0 +1,143 @@
+"""No file ends a run, takes more memory than it may, or more than the time it is worth."""
+
+import io
+import itertools
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+from common import wav_bytes
+from common_audio import Pipe, read_blocks
+
+from speechcls.audio import sound
+from speechcls.audio.decode import naming_errors, read_clip, read_native
+from speechcls.errors import AudioError
+from speechcls.live.sources import Pipe as LivePipe
+
+RATE = 16_000
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("std::bad_alloc"),
+        OverflowError("Python int too large to convert to C long"),
+        RuntimeError("soxr: fault"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        ValueError("cannot reshape"),
+        IndexError("list index out of range"),
+        struct.error("unpack requires a buffer"),
+        ZeroDivisionError("division by zero"),
+        EOFError("End of file"),
+        soundfile.LibsndfileError(1),
+        OSError(5, "Input/output error"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_file_does_is_an_error_of_that_file(error):
+    with pytest.raises(AudioError) as raised, naming_errors("bad.wav"):
+        raise error
+    assert str(raised.value).startswith("bad.wav: ")
+    assert "; " in str(raised.value)
+    assert raised.value.__cause__ is error
+
+
+def test_an_interruption_is_no_error_of_a_file():
+    with pytest.raises(KeyboardInterrupt), naming_errors("good.wav"):
+        raise KeyboardInterrupt
+
+
+def test_a_flac_of_petabytes_allocates_nothing_for_them(rng):
+    file = io.BytesIO()
+    soundfile.write(file, 0.1 * rng.standard_normal(RATE), RATE, format="FLAC")
+    content = bytearray(file.getvalue())
+    field = int.from_bytes(content[18:26], "big")
+    content[18:26] = (field >> 36 << 36 | 2**36 - 1).to_bytes(8, "big")
+    tracemalloc.start()
+    with pytest.raises(AudioError, match=r"truncated \(16000 of 68719476735 frames\)"):
+        read_native(io.BytesIO(bytes(content)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64_000_000
+
+
+@pytest.mark.parametrize("read", [read_native, lambda source: read_clip(source, 768_000)])
+def test_a_small_file_of_much_sound_is_no_clip(read):
+    """An hour of silence in less than a megabyte of FLAC."""
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(48_000 * 600, np.int16), 48_000, format="FLAC")
+    assert len(file.getvalue()) < 100_000
+    with pytest.raises(AudioError) as raised:
+        read(io.BytesIO(file.getvalue()))
+    reason = "too long for one clip; cut it into clips, or detect words in it"
+    assert str(raised.value) == f"stream: {reason}"
+
+
+def test_upsampling_counts_as_well():
+    content = wav_bytes(bytes(3_000_000), rate=1_000)
+    assert len(read_native(io.BytesIO(content))[0]) == 1_500_000
+    with pytest.raises(AudioError, match="too long for one clip"):
+        read_clip(io.BytesIO(content), 768_000)
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_long_clip_is_read_as_a_short_one(rate, channels, rng, monkeypatch):
+    """Clips above a limit are converted piece by piece: the same samples."""
+    samples = (0.1 * rng.standard_normal((3 * rate, channels))).astype(np.float32)
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, "FLOAT", format="WAV")
+    source = io.BytesIO(file.getvalue())
+    whole, part = read_clip(source, RATE), read_clip(source, RATE, 0.5, 2.25)
+    frames = read_native(source)[0]
+    monkeypatch.setattr(sound, "BLOCK_VALUES", 10_000)
+    monkeypatch.setattr("speechcls.audio.decode.BLOCK_VALUES", 10_000)
+    assert np.array_equal(read_clip(source, RATE), whole)
+    assert np.array_equal(read_clip(source, RATE, 0.5, 2.25), part)
+    assert np.array_equal(read_native(source)[0], frames)
+
+
+@pytest.mark.parametrize("rate", [0, 1, 999, 768_001, 2_000_000_000])
+def test_impossible_rates_through_a_pipe(rate):
+    content = wav_bytes(bytes(400_000), rate=rate)
+    message = f"{rate} Hz is not a sample rate (1000 to 768000); mend the header"
+    assert read_blocks(Pipe(content), name="stream")[1] == message
+    with pytest.raises(AudioError) as raised:
+        list(LivePipe(Pipe(content), RATE).blocks())
+    assert str(raised.value) == f"stdin: {message}"
+
+
+KINDS = [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "IMA_ADPCM"), ("AIFF", "PCM_24")]
+KINDS += [("AU", "ULAW"), ("CAF", "PCM_16"), ("W64", "PCM_16"), ("RF64", "PCM_16")]
+KINDS += [("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
+
+
+@pytest.mark.parametrize(("kind", "subtype"), KINDS, ids=[f"{k}-{s}" for k, s in KINDS])
+def test_bytes_that_were_changed_at_random(kind, subtype, rng):
+    """Every reader gives samples or an AudioError; the header is hit hardest."""
+    file = io.BytesIO()
+    noise = 0.1 * rng.standard_normal((4_000, 2))
+    soundfile.write(file, noise, RATE, subtype, format=kind)
+    content = np.frombuffer(file.getvalue(), np.uint8)
+    for i in range(150):
+        changed = content.copy()
+        n_head = (40, 200, len(content))[i % 3]
+        positions = rng.integers(0, n_head, rng.integers(1, 5))
+        changed[positions] = rng.choice([0, 1, 127, 128, 255, rng.integers(256)], len(positions))
+        data = (
+            changed[: rng.integers(20, len(content) + 1)].tobytes() if i % 2 else changed.tobytes()
+        )
+        for read in (
+            lambda data=data: read_clip(io.BytesIO(data), RATE),
+            lambda data=data: read_native(io.BytesIO(data)),
+            lambda data=data: itertools.islice(LivePipe(Pipe(data), RATE).blocks(), 2_000),
+        ):
+            try:
+                for _ in read():
+                    pass
+            except AudioError as error:
+                assert str(error).startswith(("stream: ", "stdin: "))
+        for source in (io.BytesIO(data), Pipe(data)):
+            read_blocks(source, name="stream")  # it catches no other error
