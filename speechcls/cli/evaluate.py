@@ -137,6 +137,8 @@ def _evaluate(
     with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate(classifier, dataset, split, on_clip, report is not None)
     messages.errors(evaluation.bad)
+    for note in evaluation.notes:
+        messages.warn(note)
 
     def show() -> None:
         if as_json:
