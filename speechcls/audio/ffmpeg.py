@@ -12,11 +12,13 @@ from speechcls.errors import AudioError
 from speechcls.formats.ends import find_cut
 
 if TYPE_CHECKING:
-    from av import AudioCodecContext, AudioFrame, AudioStream
+    from av import AudioCodecContext, AudioFrame, AudioLayout, AudioStream
     from av.container import InputContainer
 
 _TOLERANCE_S = 0.5
 """A container's duration counts frames of video and what encoders add before and after."""
+_MAX_PLANES = 8
+"""From so many channels on PyAV 18 reads beyond the planes of a frame, and crashes."""
 _TIMED = ("ape", "tta", "tak", "wv")
 """Formats whose duration is no estimate; others are judged by their bytes."""
 _DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb", "opus": "libopus"}
@@ -124,7 +126,9 @@ class FfmpegSound:
 
         own = stream.codec_context
         if own is None:
-            raise AudioError(f"{self._kind.name} of an unknown coding; export it again")
+            raise AudioError(
+                f"{self._kind.name} with sound of a kind that cannot be decoded; export it again"
+            )
         if own.name not in _DECODERS:
             return own
         try:
@@ -151,16 +155,20 @@ class FfmpegSound:
         for frame in frames:
             if frame.sample_rate == self.rate and frame.layout.nb_channels == self.n_channels:
                 yield _samples_of(frame)
-                continue
-            import av
-
-            resampler = av.AudioResampler(first.format, first.layout, self.rate)
-            for one in [*resampler.resample(frame), *resampler.resample(None)]:
-                yield _samples_of(one)
+            else:
+                for one in _converted(frame, first.format.packed.name, first.layout, self.rate):
+                    yield _samples_of(one)
 
     def _find_fault(self) -> AudioError | None:
         """Return what is wrong at the end, by the duration that the container promises."""
         promised_s, read_s = self._promised_s(), self._n_read / self.rate
+        stream = self._container.streams.audio[0]
+        if self._kind.demuxer == "mov" and stream.duration and stream.time_base:
+            own_s = float(stream.duration * stream.time_base)
+            if read_s < own_s / 2:  # a decoder that does not know all of it
+                return AudioError(
+                    f"only {read_s:.2f} of {own_s:.2f} s can be decoded; convert it to WAV"
+                )
         if read_s < promised_s - max(_TOLERANCE_S, 0.02 * promised_s):
             return AudioError(f"truncated ({read_s:.2f} of {promised_s:.2f} s); copy it again")
         if self._n_bad:
@@ -192,8 +200,21 @@ class FfmpegSound:
         self._container.close()
 
 
+def _converted(
+    frame: "AudioFrame", format: str, layout: "AudioLayout", rate: int
+) -> "list[AudioFrame]":
+    """Return a frame as frames of another format."""
+    import av
+
+    resampler = av.AudioResampler(format, layout, rate)
+    return [*resampler.resample(frame), *resampler.resample(None)]
+
+
 def _samples_of(frame: "AudioFrame") -> Samples:
     """Return the samples (n, n_channels) of a frame in [-1, 1]."""
+    if frame.format.is_planar and frame.layout.nb_channels >= _MAX_PLANES:
+        packed = _converted(frame, frame.format.packed.name, frame.layout, frame.sample_rate)
+        return np.concatenate([_samples_of(one) for one in packed])
     values, n_channels = frame.to_ndarray(), frame.layout.nb_channels
     values = values.T if frame.format.is_planar else values.reshape(-1, n_channels)
     scale = _SCALES[frame.format.name.removesuffix("p")]

@@ -5,7 +5,7 @@ from typing import BinaryIO, NamedTuple
 
 from speechcls.errors import AudioError
 from speechcls.formats.flac import find_flac_contents
-from speechcls.formats.headers import find_wav_contents
+from speechcls.formats.headers import check_wav_format, find_wav_contents
 from speechcls.formats.mpeg import find_mp3_contents, id3_bytes, mpeg_frame
 from speechcls.formats.ogg import find_ogg_contents
 from speechcls.formats.splice import Contents
@@ -150,7 +150,7 @@ def _kind_of_frames(head: bytes) -> Kind | None:
         rest = head[id3_bytes(head) :]
         if not rest:
             return _MP3  # by far the most common; the tag is longer than the head
-        return kind_of(rest) or _MP3
+        return _MP3 if rest[:3] == b"ID3" else kind_of(rest) or _MP3
     if len(head) >= 4 and head[0] == 0xFF:
         if head[1] & 0xF6 == 0xF0:
             return _AAC
@@ -158,7 +158,8 @@ def _kind_of_frames(head: bytes) -> Kind | None:
         if frame is not None and frame.n_bytes:  # and no coincidence: another one follows
             next_head = head[frame.n_bytes : frame.n_bytes + 4]
             following = mpeg_frame(next_head)
-            if len(next_head) < 4 or (following and following[2:5] == frame[2:5]):
+            is_last = len(next_head) < 4 or next_head[:3] in (b"TAG", b"APE", b"LYR", b"ID3")
+            if is_last or (following and following[2:5] == frame[2:5]):
                 return _MP3
     if head[:2] == b"\x0b\x77" and len(head) >= 6:
         return Kind("AC-3", "ac3" if head[5] >> 3 <= 10 else "eac3")
@@ -202,6 +203,8 @@ def refusal_of(head: bytes, reason: str = "of no known format") -> AudioError:
 def find_contents(file: BinaryIO, head: bytes) -> Contents:
     """Return what a file consists of, as far as libsndfile would take it for something else."""
     n_bytes = file.seek(0, os.SEEK_END)
+    if head[:4] == b"RIFF" and head[12:16] == b"fmt ":
+        check_wav_format(head[20:36])
     size = int.from_bytes(head[40:44], "little")
     if head[:4] == b"RIFF" and head[36:40] == b"data" and size == n_bytes - 44 > 0:
         return Contents()  # as most: a header and samples

@@ -34,7 +34,7 @@ from speechcls.audio.sniff import (
 )
 from speechcls.audio.wav import check_format
 from speechcls.errors import AudioError, EmptyError
-from speechcls.formats.ends import lists_fit
+from speechcls.formats.ends import claims_fit
 from speechcls.formats.mpeg import id3_bytes
 from speechcls.formats.splice import Contents, Parts, Spliced
 
@@ -287,13 +287,14 @@ def _open_one(file: BinaryIO) -> Sound:
         kind = kind_of(head)
         if kind is None or kind.demuxer is None:
             raise refusal_of(head) from error
-        if head[:4] == b"RIFX" or not lists_fit(file):  # ffmpeg would take it for something else
+        if head[:4] == b"RIFX" or not claims_fit(file):  # ffmpeg would take it for something else
             raise refusal_of(head, _reason(error)) from error
         try:
             return FfmpegSound(file, kind)
         except AudioError as other:
             if kind.demuxer in _BY_LIBSNDFILE:
-                raise refusal_of(head, _reason(error)) from error
+                no_frame = "no frame that can be decoded" if kind.demuxer == "mp3" else None
+                raise refusal_of(head, no_frame or _reason(error)) from error
             raise other from error
 
 

@@ -6,16 +6,23 @@ from typing import BinaryIO
 from speechcls.errors import AudioError
 
 _LIST = re.compile(rb"LIST(....)INFO", re.DOTALL)
+_ALAC = re.compile(rb"alac\0\0\0\0(....)", re.DOTALL)
+_LONGEST_ALAC = 1 << 16
+"""Samples of a frame of Apple's lossless coding; encoders write 4,096."""
 _SEARCHED = 1 << 24
 
 
-def lists_fit(file: BinaryIO) -> bool:
-    """Return whether the texts in a WAV or AVI are no longer than it is: ffmpeg allocates them."""
+def claims_fit(file: BinaryIO) -> bool:
+    """Return whether the sizes that ffmpeg allocates by a file's word alone are possible.
+
+    They are those of the texts in a WAV or AVI, and of a frame of Apple's lossless coding.
+    """
     n_bytes = file.seek(0, 2)
     file.seek(0)
     content = file.read(_SEARCHED)
     if content[:4] != b"RIFF":
-        return True
+        sizes = (int.from_bytes(found[1], "big") for found in _ALAC.finditer(content))
+        return all(size <= _LONGEST_ALAC for size in sizes)
     return all(
         found.start() + 8 + int.from_bytes(found[1], "little") <= n_bytes
         for found in _LIST.finditer(content)

@@ -46,7 +46,7 @@ def _find_last(tail: bytes, n_block: int) -> _Frame | None:
     """Return the last frame that follows another one: two in a row are no coincidence."""
     later: list[_Frame] = []
     for found in reversed(list(_SYNC.finditer(tail))):
-        frame = _parse(tail[found.start() : found.start() + 16], n_block)
+        frame = _parse(tail[found.start() : found.start() + 16].ljust(16, b"\0"), n_block)
         if frame is not None:
             for follower in later:
                 if follower.start == frame.end:
@@ -62,7 +62,7 @@ def _parse(head: bytes, n_block: int) -> _Frame | None:
     ------
     RFC 9639, section 9.1
     """
-    if len(head) < 16 or head[1] & 0xFE != 0xF8 or head[2] >> 4 == 0 or head[2] & 15 == 15:
+    if head[1] & 0xFE != 0xF8 or head[2] >> 4 == 0 or head[2] & 15 == 15:
         return None
     if head[3] & 1 or head[3] >> 4 > 10:
         return None
@@ -79,7 +79,7 @@ def _parse(head: bytes, n_block: int) -> _Frame | None:
     else:
         n_samples = _BLOCK_SIZES[code]
     at += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
-    if at >= len(head) or _checksum(head[:at]) != head[at]:
+    if _checksum(head[:at]) != head[at]:
         return None
     start = number if head[1] & 1 else number * n_block
     return _Frame(start, start + n_samples)

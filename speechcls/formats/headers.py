@@ -275,3 +275,29 @@ def _frame_bytes(magic: bytes, content: bytes) -> tuple[int, int]:
     code = ">IH" if magic == b"RIFX" else "<IH"
     second_bytes, n_bytes = struct.unpack(code, content[8:14].ljust(6, b"\0"))
     return max(n_bytes, 1), second_bytes
+
+
+def check_wav_format(content: bytes) -> None:
+    """Refuse a WAV whose samples are padded, or of sizes that contradict each other.
+
+    libsndfile would read noise.
+
+    Parameters
+    ----------
+    content : of its chunk ``fmt ``
+
+    Raises
+    ------
+    AudioError
+        Without a subject.
+    """
+    if len(content) < 16:
+        return
+    tag, n_channels, _, _, n_bytes, n_bits = struct.unpack("<HHIIHH", content[:16])
+    if tag not in (1, 3, 0xFFFE) or not n_channels or not n_bytes or not n_bits:
+        return
+    if n_bytes != n_channels * -(-n_bits // 8):
+        raise AudioError(
+            f"{n_channels} channels of {n_bits} bits in {n_bytes} bytes, a header that contradicts"
+            " itself; export it again"
+        )

@@ -78,6 +78,16 @@ def test_empty_file(tmp_path):
             id="2 GHz",
         ),
         pytest.param(
+            wav_bytes(bytes(400), bits=24)[:32] + struct.pack("<HH", 4, 24) + bytes(400),
+            "1 channels of 24 bits in 4 bytes, a header that contradicts itself; export it again",
+            id="24 bits in 4 bytes",
+        ),
+        pytest.param(
+            b"ID3\x03\0\0\0\0\0\x7f" + b"\0" * 127,
+            "not readable audio (an MP3: no frame that can be decoded); export it again",
+            id="an ID3 tag alone",
+        ),
+        pytest.param(
             wav_bytes(b"\0\0" * 4_000, channels=4_000),
             "not readable audio (a WAV: Too many channels specified); export it again",
             id="4000 channels",

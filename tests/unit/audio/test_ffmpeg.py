@@ -36,7 +36,8 @@ def encode(samples, container, codec, rate=RATE, layout="mono", options=None, vi
             stream.bit_rate = 64_000
         if pictures is not None:
             add_pictures(out, pictures)
-        frame = av.AudioFrame.from_ndarray(np.atleast_2d(samples), "fltp", layout)
+        packed = np.ascontiguousarray(np.atleast_2d(samples).T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
         frame.sample_rate = rate
         fifo = av.AudioFifo()
         resampler = av.AudioResampler(stream.format, layout, rate)
@@ -197,3 +198,16 @@ def test_amr_of_a_phone(magic, n_bytes, rate, rng):
         read_clip(io.BytesIO(content[:-5]), RATE)
     n = len(content)
     assert str(raised.value) == f"stream: truncated ({n - 5} of at least {n} bytes); copy it again"
+
+
+@pytest.mark.parametrize("layout", ["7.1", "hexadecagonal"])
+def test_many_channels(layout, tone):
+    """PyAV itself crashes on planar frames of eight channels and more."""
+    n_channels = av.AudioLayout(layout).nb_channels
+    samples = np.stack([tone(100.0 * (i + 1)) for i in range(n_channels)])
+    codec = "aac" if n_channels == 8 else "pcm_s16le"
+    frames, _ = read_native(io.BytesIO(encode(samples, "mov", codec, layout=layout)))
+    assert frames.shape[1] == n_channels
+    spectra = np.abs(np.fft.rfft(frames[: RATE // 2], axis=0))
+    peaks = {2 * int(np.argmax(spectrum[10:]) + 10) for spectrum in spectra.T}
+    assert peaks >= {100 * (i + 1) for i in range(n_channels)} - {400}  # the low one is for bass

@@ -141,3 +141,17 @@ def test_bytes_that_were_changed_at_random(kind, subtype, rng):
                 assert str(error).startswith(("stream: ", "stdin: "))
         for source in (io.BytesIO(data), Pipe(data)):
             read_blocks(source, name="stream")  # it catches no other error
+
+
+@pytest.mark.parametrize("kind", [b"WAVE", b"AVI "])
+def test_a_list_of_texts_of_gigabytes_is_not_given_to_ffmpeg(kind):
+    content = b"RIFF" + struct.pack("<I", 99) + kind + b"LIST" + b"\xff\xff\xff\x7f" + b"INFO"
+    with pytest.raises(AudioError, match="not readable audio"):
+        read_clip(io.BytesIO(content + bytes(99)), RATE)
+
+
+def test_a_frame_of_apple_lossless_of_gigabytes_is_not_given_to_ffmpeg():
+    box = b"\0\0\0\x24alac\0\0\0\0" + struct.pack(">I", 1 << 24) + bytes(20)
+    content = b"\0\0\0\x10ftypM4A \0\0\0\0" + struct.pack(">I4s", 8 + len(box), b"moov") + box
+    with pytest.raises(AudioError, match="not readable audio"):
+        read_clip(io.BytesIO(content), RATE)
