@@ -99,10 +99,7 @@ def check(
     examples, bad_noise = dataset.examples, _check_noise(dataset)
     notes, refusals, findings = list[str](), list[str](), _find_unreadable(outcomes)
     if measured:
-        findings += _by_level(examples, measured)
-        findings += [
-            Finding(i, "mended", 0.0, note) for i, one in measured.items() for note in one.notes
-        ]
+        findings += _by_level(examples, measured) + _mended(measured)
         notes += _giveaways(examples, measured)
         if classifier:
             label_errors = _find_label_errors(examples, measured, classifier)
@@ -191,6 +188,11 @@ def _by_level(examples: Sequence[Example], measured: Mapping[int, _Measured]) ->
     ]
     low_is_bad = ("short", "silent")
     return sorted(findings, key=lambda f: f.value if f.kind in low_is_bad else -abs(f.value))
+
+
+def _mended(measured: Mapping[int, _Measured]) -> list[Finding]:
+    """Return what was mended in reading each clip."""
+    return [Finding(i, "mended", 0.0, note) for i, one in measured.items() for note in one.notes]
 
 
 def _find_long_takes(

@@ -233,10 +233,12 @@ def at_home(home, monkeypatch):
 
 
 def _make_beep(label, seed=0):
-    """(4_000,) of a quarter of a second at 16 kHz, of random pitch and level."""
+    """(4_000,) of a quarter of a second at 16 kHz, of random pitch, which wavers, and level."""
     rng = np.random.default_rng([seed, *label.encode()])
-    cycles = BEEPS_HZ[label] * rng.uniform(0.95, 1.05) * np.arange(4_000) / RATE
-    return rng.uniform(0.1, 0.5) * np.sin(2 * np.pi * cycles)
+    frequency = np.full(4_000, BEEPS_HZ[label] * rng.uniform(0.95, 1.05))
+    level = rng.uniform(0.1, 0.5)
+    frequency *= np.interp(np.linspace(0, 4, 4_000), np.arange(5), rng.uniform(0.98, 1.02, 5))
+    return level * np.sin(2 * np.pi * np.cumsum(frequency) / RATE)
 
 
 def _make_running(said, duration_s):
