@@ -203,7 +203,7 @@ def refusal_of(head: bytes, reason: str = "of no known format") -> AudioError:
 def find_contents(file: BinaryIO, head: bytes) -> Contents:
     """Return what a file consists of, as far as libsndfile would take it for something else."""
     n_bytes = file.seek(0, os.SEEK_END)
-    if head[:4] == b"RIFF" and head[12:16] == b"fmt ":
+    if head[:4] == b"RIFF" and head[8:16] == b"WAVEfmt ":
         check_wav_format(head[20:36])
     size = int.from_bytes(head[40:44], "little")
     if head[:4] == b"RIFF" and head[36:40] == b"data" and size == n_bytes - 44 > 0:
