@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import DATA, Noise, Pattern, option, split_names
+from speechcls.cli.options import DATA, Channel, Noise, Pattern, option, split_names
 from speechcls.cli.progress import item_bar
 
 if TYPE_CHECKING:
@@ -38,15 +38,6 @@ Root = Annotated[
         panel=DATA,
         metavar="DIR",
         show_default=False,
-    ),
-]
-Channel = Annotated[
-    int | None,
-    option(
-        "--channel",
-        min=1,
-        help="Channel of each recording to use, the first is 1. [default: the mean of all]",
-        panel=DATA,
     ),
 ]
 Segment = Annotated[
