@@ -112,7 +112,7 @@ def predict(
 
     messages = Messages(quiet, verbose)
     classifier = Classifier.load(find_model(model, messages), jobs, device)
-    sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n")
+    sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n", messages)
     # In a terminal the printed predictions show the progress.
     is_wanted = bool(out) or not sys.stdout.isatty()
     is_list = files_from is None or Path(files_from).is_file()
@@ -179,26 +179,30 @@ _Source = str | _Stdin | SpeechclsError
 """A recording by its path or from stdin, or an error for a name without a recording."""
 
 
-def _sources(clips: list[str], files_from: str | None, end: str) -> Iterator[_Source]:
+def _sources(
+    clips: list[str], files_from: str | None, end: str, messages: Messages
+) -> Iterator[_Source]:
     """Yield every recording that is named."""
     for clip in clips:
         if clip == "-":
             with open_stdin() as stdin:
                 yield _Stdin(stdin.read())
         elif os.path.isdir(clip):  # noqa: PTH112 - pathlib's raises for some names
-            yield from _in_folder(clip)
+            yield from _in_folder(clip, messages)
         else:
             yield clip
     if files_from is not None:
         yield from _listed(files_from, end)
 
 
-def _in_folder(folder: str) -> Iterator[str | SpeechclsError]:
-    from speechcls.layouts.examples import find_recordings
+def _in_folder(folder: str, messages: Messages) -> Iterator[str | SpeechclsError]:
+    """Yield each recording in a folder; say what else is there."""
+    from speechcls.layouts.examples import describe_others, find_recordings
 
     problems: list[DatasetError] = []
+    others: list[Path] = []
     n_found = 0
-    for recording in find_recordings(Path(folder), problems.append):
+    for recording in find_recordings(Path(folder), problems.append, on_other=others.append):
         while problems:
             yield problems.pop(0)
         n_found += 1
@@ -206,6 +210,8 @@ def _in_folder(folder: str) -> Iterator[str | SpeechclsError]:
     if not n_found and not problems:
         problems.append(DatasetError(f"{folder}: no recording in this folder; name another"))
     yield from problems
+    if text := describe_others(Path(folder), others):
+        messages.note(text)
 
 
 def _listed(files_from: str, end: str) -> Iterator[str]:

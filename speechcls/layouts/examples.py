@@ -1,7 +1,8 @@
 """Clips and data sets before anything is read, and the recordings below a folder."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def _refuse(problem: DatasetError) -> None:
 
 def _begins_as_audio(path: Path) -> bool:
     """Return whether a file with no ending of a recording is one by its first bytes."""
-    if path.suffix.lower() in TEXTS or not path.is_file():  # opening a pipe may block for ever
+    if path.suffix.lower() in _TEXTS or not path.is_file():  # opening a pipe may block for ever
         return False
     try:
         with path.open("rb") as file:
@@ -93,7 +94,7 @@ def _begins_as_audio(path: Path) -> bool:
         return False
 
 
-TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
+_TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
 """Endings of what lies beside recordings to tell of them."""
 
 
@@ -149,6 +150,16 @@ def find_recordings(
                 on_problem(DatasetError(f"{path}: a pipe, not a recording; move it elsewhere"))
             else:
                 yield path
+
+
+def describe_others(folder: Path, others: Iterable[Path]) -> str | None:
+    """Return how many files in a folder are no recordings, by ending; None where all are.
+
+    Texts are not counted: they tell of the recordings.
+    """
+    endings = Counter(path.suffix.lower() or "without ending" for path in others)
+    counts = ", ".join(f"{n} {ending}" for ending, n in endings.items() if ending not in _TEXTS)
+    return f"{folder}: files that are no recordings are left out: {counts}" if counts else None
 
 
 def find_noise(folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ before "label folders", which accepts every folder.
 """
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -16,9 +16,9 @@ from speechcls.errors import ConfigError, DatasetError
 from speechcls.labels import NOISE_FOLDER, SCRAMBLED, UNCERTAIN, speaker_of
 from speechcls.layouts.annotations import examples_of_track, find_track
 from speechcls.layouts.examples import (
-    TEXTS,
     Dataset,
     Example,
+    describe_others,
     find_noise,
     find_recordings,
     may_hold_clips,
@@ -345,10 +345,8 @@ def _find(root: Path) -> tuple[Dataset, _Recordings, set[tuple[str, ...]]]:
     )
     # Of a path as text: pathlib takes several times as long, of a hundred thousand.
     recordings = [(path, folders_of(os.path.dirname(path))) for path in paths]  # noqa: PTH120
-    endings = Counter(path.suffix.lower() or "without ending" for path in others)
-    counts = ", ".join(f"{n} {ending}" for ending, n in endings.items() if ending not in TEXTS)
-    if counts:
-        dataset.notes.append(f"{root}: files that are no recordings are left out: {counts}")
+    if others_said := describe_others(root, others):
+        dataset.notes.append(others_said)
     texts = (path for path in others if path.suffix.lower() == ".txt")
     return dataset, recordings, {folders_of(str(path.parent)) for path in texts}
 
