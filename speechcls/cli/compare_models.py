@@ -56,6 +56,8 @@ def compare_models(
     classifiers = [Classifier.load(model, options.jobs) for model in models]
     with item_bar(messages, "comparing", len(dataset.examples)) as on_clip:
         predictions = predict_held_out(classifiers, dataset, on_clip)
+    for note in predictions.notes:
+        messages.warn(note)
     right = iter(predictions.right)
     contenders = [
         Contender(name, np.stack([next(right) for _ in group])) for name, group in groups.items()

@@ -300,6 +300,10 @@ def _showing(
 def _announce(plan: "TrainPlan", messages: Messages) -> None:
     """Print the data, the network and the device of a training."""
     messages.errors(plan.corpus.bad)
+    if plan.corpus.bad:
+        n_bad = len(plan.corpus.bad)
+        recordings = "1 recording is" if n_bad == 1 else f"{n_bad} recordings are"
+        messages.note(f"{recordings} left out; speechcls check tells more about the data")
     for warning in plan.corpus.warnings:
         messages.warn(warning)
     if plan.corpus.long_takes:

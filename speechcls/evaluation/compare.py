@@ -7,7 +7,7 @@ import numpy as np
 
 from speechcls.artifact.store import load_split
 from speechcls.audio.samples import Samples
-from speechcls.data.clips import read_example
+from speechcls.data.clips import describe_notes, read_example
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
@@ -29,6 +29,10 @@ _HELD_OUT = (NEW, "test", "validation")
 """Splits of clips that a model was not trained on, the least biased first."""
 
 
+_Known = tuple[str, tuple[str, ...]]
+"""Split of a clip in the trainings, and what was mended in reading it."""
+
+
 @dataclass(frozen=True)
 class JointPredictions:
     """The predictions of several models on the same clips."""
@@ -45,6 +49,8 @@ class JointPredictions:
     """Why the scores may be optimistically biased; empty if they are not."""
     bad: tuple[str, ...]
     """One line for each clip that could not be read."""
+    notes: tuple[str, ...] = ()
+    """One line for each thing that was mended in reading clips."""
 
     @property
     def speakers(self) -> list[str]:
@@ -85,25 +91,26 @@ def predict_held_out(
     found, bad = classify_dataset(classifiers, dataset, silent, _make_choose(classifiers), on_clip)
     # Indices of the first model's labels for each label of each model.
     renumber = [np.array([first.labels.index(label) for label in c.labels]) for c in classifiers]
-    kept: list[tuple[Example, str, list[int]]] = []
+    kept: list[tuple[Example, str, tuple[str, ...], list[int]]] = []
     for example, outcome in found:
         rows = zip(renumber, outcome.probabilities, strict=True)
-        kept.append((example, outcome.kept, [int(n[row.argmax()]) for n, row in rows]))
+        kept.append((example, *outcome.kept, [int(n[row.argmax()]) for n, row in rows]))
     kept = prefer_test(kept, lambda row: row[:2])
     if not kept:
         raise DatasetError(
             f"{dataset.source}: no clip is held out for all {len(classifiers)} models; train them"
             " on the same split, or compare them on other data"
         )
-    speakers = [example.speaker or "" for example, _, _ in kept]
-    truth = [str(map_label(example.label, first.labels)) for example, _, _ in kept]
+    examples, splits, notes, predicted = zip(*kept, strict=True)
+    truth = [str(map_label(example.label, first.labels)) for example in examples]
     return JointPredictions(
         first.labels,
-        tuple(example for example, _, _ in kept),
+        examples,
         np.array([first.labels.index(label) for label in truth]),
-        np.array([predicted for _, _, predicted in kept]).T,
-        *describe_scored([split for _, split, _ in kept], speakers),
+        np.array(predicted).T,
+        *describe_scored(splits, [example.speaker or "" for example in examples]),
         tuple(bad),
+        tuple(describe_notes(examples, notes)),
     )
 
 
@@ -129,12 +136,15 @@ def _common_silence(classifiers: Sequence[Classifier], dataset: Dataset) -> Sile
 
 def _make_choose(
     classifiers: Sequence[Classifier],
-) -> Callable[[Example], tuple[str, list[Samples]] | None]:
-    """Return a function that reads a clip: its split and windows; None if a model trained on it."""
+) -> Callable[[Example], tuple[_Known, list[Samples]] | None]:
+    """Return a function that reads a clip: its split, what was mended in reading, and its windows.
+
+    It returns None for a clip that a model trained on.
+    """
     known = [split_of_digests(load_split(classifier.artifact)) for classifier in classifiers]
     rates = {classifier.sample_rate for classifier in classifiers}
 
-    def choose(example: Example) -> tuple[str, list[Samples]] | None:
+    def choose(example: Example) -> tuple[_Known, list[Samples]] | None:
         clips = {rate: read_example(example, rate) for rate in rates}
         splits = [
             split_in_training(clips[classifier.sample_rate].digest, example, each)
@@ -143,6 +153,7 @@ def _make_choose(
         if not set(splits) <= set(_HELD_OUT):
             return None
         windows = [c.window(clips[c.sample_rate].samples).samples for c in classifiers]
-        return max(splits, key=_HELD_OUT.index), windows
+        notes = clips[classifiers[0].sample_rate].notes
+        return (max(splits, key=_HELD_OUT.index), notes), windows
 
     return choose
