@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
-from speechcls.audio.samples import PieceReader, Samples
+from speechcls.audio.samples import PieceReader, Samples, read_past
 from speechcls.audio.sniff import Kind
 from speechcls.audio.wav import check_format
 from speechcls.errors import AudioError
@@ -188,12 +188,7 @@ class FfmpegSound:
 
     def skip(self, n_frames: int) -> int:
         """Pass over frames; return how many there were."""
-        n_skipped = 0
-        while n_skipped < n_frames and (
-            n_read := len(self.read(min(n_frames - n_skipped, self.rate)))
-        ):
-            n_skipped += n_read
-        return n_skipped
+        return read_past(self.read, n_frames, self.rate)
 
     def close(self) -> None:
         """Release the decoder."""

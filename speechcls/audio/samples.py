@@ -177,6 +177,18 @@ class PieceReader:
         return found[0] if len(found) == 1 else np.concatenate([self._nothing, *found])
 
 
+def read_past(read: Callable[[int], Samples], n_frames: int, n_piece: int) -> int:
+    """Read over frames, ``n_piece`` at a time; return how many there were."""
+    n_skipped = 0
+    while n_skipped < n_frames:
+        n_asked = min(n_piece, n_frames - n_skipped)
+        n_read = len(read(n_asked))
+        n_skipped += n_read
+        if n_read < n_asked:
+            break
+    return n_skipped
+
+
 def _mean_of(samples: Samples) -> Samples:
     """Return the mean (n,) of the channels of ``samples`` (n, n_channels)."""
     if samples.shape[1] == 2:  # the same values, many times faster

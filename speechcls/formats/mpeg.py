@@ -76,6 +76,8 @@ _BEHIND = (b"TAG", b"APE", b"LYR", b"ID3", b"\0\0\0")
 _CUT_NOTE = "ends within its last frame; it may be truncated"
 _N_CONFIRMED = 3
 """Frames in a row that are no coincidence."""
+_RESERVOIR = (511, 255)
+"""Bytes before a frame in which it may begin, of version 1 and of the others."""
 _DECODER_DELAY = 529
 """Samples that mpg123 takes off the start of a stream whose encoder delay is known."""
 
@@ -234,4 +236,35 @@ def _mended(peek: Peek, stream: _Stream) -> Parts:
     lame = b"LAME3.100" + bytes(12) + (delay << 12).to_bytes(3, "big")
     n_bytes = frame.n_bytes if frame is not None else 0
     info_frame = (head + bytes(at - 4) + b"Info" + count + lame).ljust(n_bytes, b"\0")
-    return [info_frame + head.ljust(n_bytes, b"\0"), *parts]
+    return [info_frame + head.ljust(n_bytes, b"\0"), *_without_debts(peek, stream)]
+
+
+def _without_debts(peek: Peek, stream: _Stream) -> Parts:
+    """Return the parts of a stream, silent where a frame begins before the first one.
+
+    Of a stream that was cut out of a longer one the first frames have their first bytes in frames
+    that are not there. What else they hold is for those behind them.
+    """
+    frame, n_side = stream.frame, _side_bytes(stream.frame)
+    n_most = _RESERVOIR[frame.version > 1] if frame.layer == 3 else 0
+    at, end = stream.parts[0] if isinstance(stream.parts[0], tuple) else (0, 0)
+    silenced: Parts = []
+    n_held, rest_at = 0, at
+    while n_held < n_most and at < end:
+        head = peek.at(at, 8)
+        next_frame = mpeg_frame(head)
+        if next_frame is None:
+            break
+        n_head = 4 if head[1] & 1 else 6  # with a checksum
+        word = int.from_bytes(peek.at(at + n_head, 2), "big")
+        n_back, n_bits = (word >> 7, 9) if frame.version == 1 else (word >> 8, 8)
+        if n_back > n_held:
+            if rest_at < at:
+                silenced.append((rest_at, at))
+            rest_at = at + n_head + n_side
+            back = (n_back << 16 - n_bits).to_bytes(2, "big")  # mpg123 keeps no more than this
+            silent = bytes([head[0], head[1] | 1, *head[2:4], *back])
+            silenced.append(silent.ljust(rest_at - at, b"\0"))
+        n_held += max(next_frame.n_bytes - n_head - n_side, 0)
+        at += next_frame.n_bytes
+    return [*silenced, (rest_at, end), *stream.parts[1:]]

@@ -15,7 +15,7 @@ from speechcls.audio.samples import Samples, open_resampler
 from speechcls.audio.sniff import kind_by_magic
 from speechcls.audio.sound import ScaledSound, Sound, open_scaled
 from speechcls.audio.wav import WavStream, is_wav, raw_format, read_exactly, read_wav_header
-from speechcls.errors import AudioError, ConfigError
+from speechcls.errors import AudioError, ConfigError, EmptyError
 
 BLOCK_S = 0.04
 """Length of the longest piece of sound that comes at once."""
@@ -84,6 +84,9 @@ class FileSource:
             if self._speed and early_s > 0:
                 self._sleep(early_s)
             yield block
+        if n_read == 0 and self._sound.fault is None:
+            reason = "no audio data (0 frames); record it again or leave it out"
+            raise EmptyError(f"{self._name}: {reason}")
 
     def _pieces(self) -> Iterator[Samples]:
         n_block = max(1, round(BLOCK_S * self._sound.rate))
