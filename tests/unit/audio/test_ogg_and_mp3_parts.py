@@ -114,3 +114,28 @@ def test_of_an_mp3_cut_out_of_a_longer_one_no_frame_is_garbage(rate, n_channels,
         assert np.abs(samples[: 8 * n_samples]).max() < 1.5 * size
         right = expected[(start + 12) * n_samples :]
         np.testing.assert_allclose(samples[12 * n_samples :], right, atol=1e-5)
+
+
+def test_an_mp3_behind_junk_is_heard(rng):
+    frames = without_info(mp3_frames(encoded(0.1 * rng.standard_normal(RATE), "MP3", None)))
+    expected = read_native(io.BytesIO(b"".join(frames)))[0]
+    for junk in (b"junk", b"\xff\xff\0\0junk", b"\xff\xfb" + rng.bytes(70_000)):
+        assert np.array_equal(read_native(io.BytesIO(junk + b"".join(frames)))[0], expected)
+
+
+@pytest.mark.parametrize("head", [b"\xff\xff\0\0", b"\xff\xfb\0\0"])
+def test_two_bytes_make_no_mp3(head):
+    """As of tables and pictures, in which libsndfile finds a frame of the free format."""
+    for rest in (b"\7\0\0\0\4\0\0\0\1\0\1\0\2\0" * 100, bytes(5_000), b"\1\2\3\4" * 2_000):
+        with pytest.raises(AudioError) as raised:
+            read_clip(io.BytesIO(head + rest), RATE)
+        assert str(raised.value) == (
+            "stream: not readable audio (of no known format); export it again as a WAV"
+        )
+
+
+def test_an_mp3_of_the_free_format_is_heard():
+    """Frames of 391 and 392 bytes, of silence; their headers tell no length."""
+    frames = [bytes([0xFF, 0xFB, i % 2 << 1, 0xC0]).ljust(391 + i % 2, b"\0") for i in range(20)]
+    samples, rate = read_native(io.BytesIO(b"".join(frames)))
+    assert (rate, samples.any(), len(samples) // 1_152) == (44_100, False, 20)
