@@ -79,10 +79,12 @@ def test_every_reader_says_that_there_is_no_sound(kind, tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros(0, np.float32), RATE, format=kind)
     reason = "no audio data (0 frames); record it again or leave it out"
-    for read in (lambda: read_clip(path, RATE), lambda: list(FileSource(path, 0).blocks())):
+    source = FileSource(path, 0)
+    for read in (lambda: read_clip(path, RATE), lambda: list(source.blocks())):
         with pytest.raises(EmptyError) as raised:
             read()
         assert str(raised.value) == f"{path}: {reason}"
+    source.close()
     assert read_blocks(path)[1] == f"{path}: {reason}"
 
 
