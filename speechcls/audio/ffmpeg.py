@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
-from speechcls.audio.samples import PieceReader, Samples
+from speechcls.audio.samples import PieceReader, Samples, read_past
 from speechcls.audio.sniff import Kind
 from speechcls.audio.wav import check_format
 from speechcls.errors import AudioError
-from speechcls.formats.ends import find_cut
+from speechcls.formats.ends import find_cut, is_encrypted, is_fragmented
+from speechcls.formats.splice import SIZE_NOTE
 
 if TYPE_CHECKING:
     from av import AudioCodecContext, AudioFrame, AudioLayout, AudioStream
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _TOLERANCE_S = 0.5
 """A container's duration counts frames of video and what encoders add before and after."""
+_ENCRYPTED = "an MPEG-4 file that is encrypted; export it without protection"
 _MAX_PLANES = 8
 """From so many channels on PyAV 18 reads beyond the planes of a frame, and crashes."""
 _TIMED = ("ape", "tta", "tak", "wv")
@@ -50,10 +52,10 @@ class FfmpegSound:
                 f"{kind.name}, which takes the package av; pip install 'speechcls[formats]', or"
                 " convert it: ffmpeg -i x.m4a x.wav"
             ) from error
-        self._kind = kind
-        n_bytes = file.seek(0, 2)
-        file.seek(0)
-        self.fault = find_cut(file, kind.demuxer, n_bytes)
+        self._kind, self._file = kind, file
+        self._n_bytes = file.seek(0, 2)
+        self.notes: list[str] = []
+        self.fault = find_cut(file, kind.demuxer, self._n_bytes)
         file.seek(0)
         try:
             self._container: InputContainer = av.open(
@@ -72,6 +74,9 @@ class FfmpegSound:
         if not self._container.streams.audio:
             raise AudioError(f"{self._kind.name} without sound; name another")
         stream = self._container.streams.audio[0]
+        if self.fault and self._is_all_there(stream):
+            self.fault = None
+            self.notes.append(SIZE_NOTE)
         self._n_bad = 0
         """Packets that could not be decoded."""
         frames = self._decode(stream)
@@ -82,11 +87,25 @@ class FfmpegSound:
         check_format(self.rate, self.n_channels)
         self.is_float = stream.codec_context.name.startswith(("pcm_f32", "pcm_f64"))
         self.n_frames: int | None = None
-        self.notes: list[str] = []
         self._reader = PieceReader(self._pieces(first, frames), self.n_channels)
         self._n_read = 0
 
+    def _is_all_there(self, stream: "AudioStream") -> bool:
+        """Whether every sample in the table of an MPEG-4 file is within the file."""
+        entries = stream.index_entries
+        if self._kind.demuxer != "mov" or not stream.frames or not len(entries):
+            return False
+        at = self._file.tell()
+        is_one_table = not is_fragmented(self._file, self._n_bytes)
+        self._file.seek(at)
+        return is_one_table and all(one.pos + one.size <= self._n_bytes for one in entries)
+
+    def _is_encrypted(self) -> bool:
+        return self._kind.demuxer == "mov" and is_encrypted(self._file)
+
     def _failure(self, error: Exception | None) -> AudioError:
+        if self._is_encrypted():
+            return AudioError(_ENCRYPTED)
         if error is None:
             return AudioError(
                 f"{self._kind.name} of which nothing can be decoded, damaged or truncated; copy it"
@@ -171,6 +190,8 @@ class FfmpegSound:
                 )
         if read_s < promised_s - max(_TOLERANCE_S, 0.02 * promised_s):
             return AudioError(f"truncated ({read_s:.2f} of {promised_s:.2f} s); copy it again")
+        if self._n_bad and self._is_encrypted():
+            return AudioError(_ENCRYPTED)
         if self._n_bad:
             counts = f"{self._n_bad} of its packets cannot be decoded"
             return AudioError(f"damaged ({counts}); copy it again")
@@ -188,12 +209,7 @@ class FfmpegSound:
 
     def skip(self, n_frames: int) -> int:
         """Pass over frames; return how many there were."""
-        n_skipped = 0
-        while n_skipped < n_frames and (
-            n_read := len(self.read(min(n_frames - n_skipped, self.rate)))
-        ):
-            n_skipped += n_read
-        return n_skipped
+        return read_past(self.read, n_frames, self.rate)
 
     def close(self) -> None:
         """Release the decoder."""

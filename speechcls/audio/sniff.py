@@ -6,7 +6,7 @@ from typing import BinaryIO, NamedTuple
 from speechcls.errors import AudioError
 from speechcls.formats.flac import find_flac_contents
 from speechcls.formats.headers import check_wav_format, find_wav_contents
-from speechcls.formats.mpeg import find_mp3_contents, id3_bytes, mpeg_frame
+from speechcls.formats.mpeg import find_mp3_contents, id3_bytes, is_free_format, mpeg_frame
 from speechcls.formats.ogg import find_ogg_contents
 from speechcls.formats.splice import Contents
 
@@ -161,6 +161,8 @@ def _kind_of_frames(head: bytes) -> Kind | None:
             is_last = len(next_head) < 4 or next_head[:3] in (b"TAG", b"APE", b"LYR", b"ID3")
             if is_last or (following and following[2:5] == frame[2:5]):
                 return _MP3
+        if is_free_format(head):
+            return _MP3
     if head[:2] == b"\x0b\x77" and len(head) >= 6:
         return Kind("AC-3", "ac3" if head[5] >> 3 <= 10 else "eac3")
     if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:
@@ -218,4 +220,9 @@ def find_contents(file: BinaryIO, head: bytes) -> Contents:
     kind = kind_of(head)
     if (kind is not None and kind.demuxer == "mp3") or head[:4] in (b"ID3\x03", bytes(4)):
         return find_mp3_contents(file, n_bytes)  # perhaps behind zeros
+    if kind is None:  # perhaps an MP3 behind junk
+        contents = find_mp3_contents(file, n_bytes)
+        if contents.links is None and head[0] == 0xFF:  # libsndfile would take it for an MP3
+            raise refusal_of(head)
+        return contents
     return Contents()

@@ -21,6 +21,7 @@ from speechcls.audio.samples import (
     match_channels,
     open_resampler,
     peak_of,
+    read_past,
     scale_down,
     to_float,
 )
@@ -156,8 +157,9 @@ class _FileSound:
         return to_float(np.concatenate([nothing, *pieces]))
 
     def skip(self, n_frames: int) -> int:
-        # An MP3 decoder that starts in the middle needs some frames to synchronise.
-        if self._file.format != "MP3" and self.n_frames is not None:
+        # An MP3 decoder that starts in the middle needs some frames to synchronise, and in an Ogg
+        # libsndfile believes positions without a check, which can end the process.
+        if self._file.format not in ("MP3", "OGG") and self.n_frames is not None:
             n_skipped = min(n_frames, self.n_frames - self._n_read)
             try:
                 self._file.seek(self._n_read + n_skipped)
@@ -167,7 +169,7 @@ class _FileSound:
                 n_frames += self._n_read
                 self._n_read = 0
                 self._open()
-        return _read_past(self, n_frames)
+        return read_past(self.read, n_frames, self.rate)
 
     def close(self) -> None:
         self._file.close()
@@ -209,22 +211,10 @@ class _ChainSound:
         return self._reader.read(n_frames)
 
     def skip(self, n_frames: int) -> int:
-        return _read_past(self, n_frames)
+        return read_past(self.read, n_frames, self.rate)
 
     def close(self) -> None:
         self._current.close()
-
-
-def _read_past(sound: Sound, n_frames: int) -> int:
-    """Read over frames; return how many there were."""
-    n_skipped = 0
-    while n_skipped < n_frames:
-        n_asked = min(sound.rate, n_frames - n_skipped)
-        n_read = len(sound.read(n_asked))
-        n_skipped += n_read
-        if n_read < n_asked:
-            break
-    return n_skipped
 
 
 def open_sound(file: BinaryIO) -> Sound:

@@ -7,7 +7,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
-from speechcls.audio.samples import PCM, Samples, to_float
+from speechcls.audio.samples import PCM, Samples, read_past, to_float
 from speechcls.errors import AudioError, EmptyError
 from speechcls.formats.headers import SIZE_UNKNOWN, TRIFLE
 from speechcls.formats.splice import SIZE_NOTE
@@ -204,10 +204,7 @@ class WavStream:
 
     def skip(self, n_frames: int) -> int:
         """Pass over frames; return how many there were."""
-        n_skipped = 0
-        while n_skipped < n_frames and not self._has_ended:
-            n_skipped += len(self.read(min(n_frames - n_skipped, self.rate)))
-        return n_skipped
+        return read_past(self.read, n_frames, self.rate)
 
     def close(self) -> None:
         """Do nothing: whoever opened the stream closes it."""

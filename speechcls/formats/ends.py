@@ -1,6 +1,7 @@
 """Where a file ends by what its parts promise, of formats that only ffmpeg decodes."""
 
 import re
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from speechcls.errors import AudioError
@@ -58,21 +59,39 @@ def find_cut(file: BinaryIO, demuxer: str | None, n_bytes: int) -> AudioError | 
     return AudioError(f"truncated ({n_bytes} of at least {end} bytes); copy it again")
 
 
-def _box_end(file: BinaryIO, n_bytes: int) -> int | None:
-    """Return where the last box of an MPEG-4 file ends; None where it has no index."""
-    at, has_index = 0, False
+def is_fragmented(file: BinaryIO, n_bytes: int) -> bool:
+    """Return whether an MPEG-4 file tells of its samples piece by piece, not in one table."""
+    return any(name == b"moof" for name, _ in _boxes(file, n_bytes))
+
+
+def is_encrypted(file: BinaryIO) -> bool:
+    """Return whether the sound of an MPEG-4 file is encrypted."""
+    file.seek(0)
+    return b"enca\0\0\0\0\0\0" in file.read(_SEARCHED)  # a sample entry: six zeros follow
+
+
+def _boxes(file: BinaryIO, n_bytes: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the name of each box of an MPEG-4 file and where it ends."""
+    at = 0
     for _ in range(_PARTS):
         file.seek(at)
         head = file.read(16)
         if len(head) < 8 or not head[:8].strip(b"\0"):
             break
         size = int.from_bytes(head[:4], "big")
-        has_index |= head[4:8] in (b"moov", b"moof")
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
         at = at + size if size else n_bytes
+        yield head[4:8], at
         if at > n_bytes or 0 < size < 8:
             break
+
+
+def _box_end(file: BinaryIO, n_bytes: int) -> int | None:
+    """Return where the last box of an MPEG-4 file ends; None where it has no index."""
+    boxes = list(_boxes(file, n_bytes))
+    at = boxes[-1][1] if boxes else 0
+    has_index = any(name in (b"moov", b"moof") for name, _ in boxes)
     return max(at, n_bytes + 1) if at > n_bytes else n_bytes if has_index else None
 
 

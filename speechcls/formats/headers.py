@@ -17,6 +17,7 @@ _MAX_JOINED = 1_000
 _MAX_HEADER = 1 << 24
 _MAX_BEHIND = 1 << 16
 """Bytes behind the samples of which it is judged what they are."""
+_BEHIND_NOTE = "what is behind the samples that its header tells of was not read"
 _W64_TAIL = (b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a",)
 _AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 """Bytes of a sample of an AU, by its encoding."""
@@ -151,9 +152,11 @@ def _find_extent(file: _Shifted, head: bytes, layout: _Layout, n_bytes: int) -> 
             is_over, next_at = _walk_behind(file, family, at, n_bytes)
             if is_over:
                 return _Extent(claimed, next_at=next_at)
-    if there - claimed < layout.frame_bytes or (claimed and _is_right(file, head, layout, n_bytes)):
+    if there - claimed < layout.frame_bytes:
         return _Extent(claimed)
-    return _Extent(there, True, None, SIZE_NOTE)
+    if not claimed:
+        return _Extent(there, True, None, SIZE_NOTE)
+    return _judge_behind(file, layout, n_bytes)
 
 
 def _mend(file: _Shifted, at: int, layout: _Layout, there: int) -> Parts:
@@ -182,7 +185,7 @@ def _walk_behind(file: _Shifted, family: _Family, at: int, n_bytes: int) -> tupl
         if len(head) < n_head:
             return not head.strip(b"\0"), None
         name = head[: family.n_id]
-        if not all(32 <= byte < 127 for byte in name[:4]) or name[4:] not in (b"", *_W64_TAIL):
+        if not _is_text(name[:4]) or name[4:] not in (b"", *_W64_TAIL):
             return False, None
         (size,) = struct.unpack_from(family.size, head, family.n_id)
         at += max(size - family.n_inside, 0) + n_head
@@ -190,22 +193,36 @@ def _walk_behind(file: _Shifted, family: _Family, at: int, n_bytes: int) -> tupl
     return False, None
 
 
-def _is_right(file: _Shifted, head: bytes, layout: _Layout, n_bytes: int) -> bool:
-    """Whether what is behind as many samples as a header claims is nothing that it forgot."""
-    end = layout.start + (layout.claimed or 0)
-    if n_bytes - end < layout.second_bytes // 10:
-        return True
-    family = _FAMILIES.get(head[:4])
-    if family is not None and family.n_head > 8:  # with a size of its own
-        (size,) = struct.unpack_from(family.size, head, family.n_id)
-        size += 0 if family.n_inside else 8
-        if end <= size <= end + family.align - 1:
-            return True
+def _judge_behind(file: _Shifted, layout: _Layout, n_bytes: int) -> _Extent:
+    """Return the samples where more is behind those of the header, which are not chunks alone."""
+    claimed, there = layout.claimed or 0, n_bytes - layout.start
+    end, own_end = layout.start + claimed, _own_end(file)
     file.seek(end)
     behind = file.read(_MAX_BEHIND)
-    starts = behind[:4], behind[1:5]
-    is_text = any(all(32 <= byte < 127 for byte in start) for start in starts)
-    return is_text or not behind.strip(b"\0")
+    starts = [start for start in (0, 1) if _is_text(behind[start : start + 4])]
+    sizes = [int.from_bytes(behind[start + 4 : start + 8], "little") for start in starts]
+    is_whole = own_end == n_bytes and not any(size <= n_bytes - end for size in sizes)
+    if (not is_whole and starts) or not behind.strip(b"\0"):
+        return _Extent(claimed)  # tags, or filling
+    is_right = own_end is not None and end <= own_end <= end + 1
+    if not is_whole and (is_right or n_bytes - end < layout.second_bytes // 10):
+        return _Extent(claimed, note=_BEHIND_NOTE)
+    return _Extent(there, True, None, SIZE_NOTE)
+
+
+def _own_end(file: _Shifted) -> int | None:
+    """Return where a file ends by the size of all of it in its header; None without one."""
+    file.seek(0)
+    head = file.read(24)
+    family = _FAMILIES.get(head[:4])
+    if family is None or family.n_head <= 8:
+        return None
+    (size,) = struct.unpack_from(family.size, head, family.n_id)
+    return int(size) + (0 if family.n_inside else 8)
+
+
+def _is_text(content: bytes) -> bool:
+    return len(content) == 4 and all(32 <= byte < 127 for byte in content)
 
 
 def _au_layout(head: bytes) -> _Layout | None:

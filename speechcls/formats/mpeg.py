@@ -69,6 +69,31 @@ def mpeg_frame(head: bytes) -> MpegFrame | None:
     return MpegFrame(n_bytes, n_samples, rate, version, layer, head[3] >> 6 == 3)
 
 
+def is_free_format(head: bytes) -> bool:
+    """Return whether MPEG audio of the free format begins so, whose frames tell no length.
+
+    Parameters
+    ----------
+    head : the first bytes of a file; three frames in a row are looked for in them
+    """
+    frame = mpeg_frame(head[:4])
+    if frame is None or frame.n_bytes:
+        return False
+    starts = [
+        found.start()
+        for found in re.finditer(re.escape(head[:2]), head)
+        if len(head) > found.end() and (head[found.end()] ^ head[2]) & 0xFC == 0  # but for padding
+    ]
+    return any(
+        abs(third - 2 * second) <= _SLOT
+        for second in starts[1:]
+        for third in starts
+        if third > second
+    )
+
+
+_SLOT = 4
+"""Bytes by which frames of one bit rate differ, at most."""
 _frame_at = lru_cache(maxsize=4_096)(mpeg_frame)
 _SYNC = re.compile(rb"\xff[\xe0-\xff]|ID3")
 _BEHIND = (b"TAG", b"APE", b"LYR", b"ID3", b"\0\0\0")
@@ -76,6 +101,10 @@ _BEHIND = (b"TAG", b"APE", b"LYR", b"ID3", b"\0\0\0")
 _CUT_NOTE = "ends within its last frame; it may be truncated"
 _N_CONFIRMED = 3
 """Frames in a row that are no coincidence."""
+_RESERVOIR = (511, 255)
+"""Bytes before a frame in which it may begin, of version 1 and of the others."""
+_MOST_JUNK = 1 << 20
+"""Bytes behind which no first frame is looked for any more."""
 _DECODER_DELAY = 529
 """Samples that mpg123 takes off the start of a stream whose encoder delay is known."""
 
@@ -110,6 +139,8 @@ def find_mp3_contents(file: BinaryIO, n_bytes: int) -> Contents:
     n_bytes : size of the file
     """
     peek = Peek(file, n_bytes)
+    if is_free_format(peek.at(0, BLOCK_BYTES)):
+        return Contents()
     streams, is_cut = _find_streams(peek)
     if not streams or streams[0].frame.layer != 3:
         return Contents()
@@ -127,7 +158,7 @@ def find_mp3_contents(file: BinaryIO, n_bytes: int) -> Contents:
 def _find_streams(peek: Peek) -> tuple[list[_Stream], bool]:
     """Return the streams in an MP3, and whether the last frame is incomplete."""
     streams: list[_Stream] = []
-    at = last_end = 0
+    at, last_end, n_most = 0, 0, _MOST_JUNK
     while at < peek.n_bytes - 1:
         head = peek.at(at, 4)
         frame = _frame_at(head)
@@ -142,7 +173,12 @@ def _find_streams(peek: Peek) -> tuple[list[_Stream], bool]:
             is_rest = at + 4 > peek.n_bytes and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
             if is_rest and stream is not None:
                 return streams, True
-            at = _next_sync(peek, at)
+            n_tag = id3_bytes(peek.at(at, 10))
+            if n_tag:
+                n_most = at + n_tag + _MOST_JUNK
+            elif at > n_most and stream is None:
+                break
+            at = at + n_tag if n_tag else _next_sync(peek, at + 1)
             continue
         end = at + frame.n_bytes
         if end > peek.n_bytes:
@@ -175,10 +211,7 @@ def _is_confirmed(peek: Peek, at: int) -> bool:
 
 
 def _next_sync(peek: Peek, at: int) -> int:
-    """Return where behind ``at`` the next frame or tag may start."""
-    if n_tag := id3_bytes(peek.at(at, 10)):
-        return at + n_tag
-    at += 1
+    """Return where from ``at`` on the next frame or tag may start."""
     while at < peek.n_bytes:
         content = peek.at(at, BLOCK_BYTES)
         if found := _SYNC.search(content):
@@ -234,4 +267,35 @@ def _mended(peek: Peek, stream: _Stream) -> Parts:
     lame = b"LAME3.100" + bytes(12) + (delay << 12).to_bytes(3, "big")
     n_bytes = frame.n_bytes if frame is not None else 0
     info_frame = (head + bytes(at - 4) + b"Info" + count + lame).ljust(n_bytes, b"\0")
-    return [info_frame + head.ljust(n_bytes, b"\0"), *parts]
+    return [info_frame + head.ljust(n_bytes, b"\0"), *_without_debts(peek, stream)]
+
+
+def _without_debts(peek: Peek, stream: _Stream) -> Parts:
+    """Return the parts of a stream, silent where a frame begins before the first one.
+
+    Of a stream that was cut out of a longer one the first frames have their first bytes in frames
+    that are not there. What else they hold is for those behind them.
+    """
+    frame, n_side = stream.frame, _side_bytes(stream.frame)
+    n_most = _RESERVOIR[frame.version > 1] if frame.layer == 3 else 0
+    at, end = stream.parts[0] if isinstance(stream.parts[0], tuple) else (0, 0)
+    silenced: Parts = []
+    n_held, rest_at = 0, at
+    while n_held < n_most and at < end:
+        head = peek.at(at, 8)
+        next_frame = mpeg_frame(head)
+        if next_frame is None:
+            break
+        n_head = 4 if head[1] & 1 else 6  # with a checksum
+        word = int.from_bytes(peek.at(at + n_head, 2), "big")
+        n_back, n_bits = (word >> 7, 9) if frame.version == 1 else (word >> 8, 8)
+        if n_back > n_held:
+            if rest_at < at:
+                silenced.append((rest_at, at))
+            rest_at = at + n_head + n_side
+            back = (n_back << 16 - n_bits).to_bytes(2, "big")  # mpg123 keeps no more than this
+            silent = bytes([head[0], head[1] | 1, *head[2:4], *back])
+            silenced.append(silent.ljust(rest_at - at, b"\0"))
+        n_held += max(next_frame.n_bytes - n_head - n_side, 0)
+        at += next_frame.n_bytes
+    return [*silenced, (rest_at, end), *stream.parts[1:]]

@@ -211,3 +211,85 @@ def test_many_channels(layout, tone):
     spectra = np.abs(np.fft.rfft(frames[: RATE // 2], axis=0))
     peaks = {2 * int(np.argmax(spectrum[10:]) + 10) for spectrum in spectra.T}
     assert peaks >= {100 * (i + 1) for i in range(n_channels)} - {400}  # the low one is for bass
+
+
+def bounds(content, name):
+    """Where a box of an MPEG-4 file begins and ends."""
+    start = content.index(name) - 4
+    return start, start + int.from_bytes(content[start : start + 4], "big")
+
+
+def with_index_in_front(content):
+    """An MPEG-4 file whose samples come last."""
+    data, index = bounds(content, b"mdat"), bounds(content, b"moov")
+    moov = bytearray(content[index[0] : index[1]])
+    at = moov.index(b"stco") + 8
+    for place in range(at + 4, at + 4 + 4 * int.from_bytes(moov[at : at + 4], "big"), 4):
+        offset = int.from_bytes(moov[place : place + 4], "big") + len(moov)
+        moov[place : place + 4] = offset.to_bytes(4, "big")
+    return content[: data[0]] + bytes(moov) + content[data[0] : data[1]]
+
+
+def test_an_mp4_that_claims_more_than_its_samples_is_whole(tone):
+    content = with_index_in_front(encode(tone(440.0), "mp4", "aac"))
+    expected = read_clip(io.BytesIO(content), RATE)
+    start, end = bounds(content, b"mdat")
+    assert end == len(content)
+    for more in (1, 8, 100_000):
+        size = (end - start + more).to_bytes(4, "big")
+        notes = []
+        changed = content[:start] + size + content[start + 4 :]
+        samples = read_clip(io.BytesIO(changed), RATE, on_note=notes.append)
+        assert np.array_equal(samples, expected)
+        assert notes == ["the size in its header is wrong; it was read to its end"]
+        with pytest.raises(AudioError, match=r"truncated \(\d+ of at least \d+ bytes\); copy it"):
+            read_clip(io.BytesIO(changed[:-1]), RATE)
+
+
+def test_a_fragmented_mp4_that_is_cut_short_is_told(rng):
+    noise = (0.1 * rng.standard_normal(4 * RATE)).astype(np.float32)
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
+    content = encode(noise, "mp4", "aac", options=options)
+    assert content.count(b"moof") > 3
+    assert len(read_clip(io.BytesIO(content), RATE)) >= 4 * RATE
+    with pytest.raises(AudioError, match=r"truncated \(\d+ of at least \d+ bytes\); copy it again"):
+        read_clip(io.BytesIO(content[: content.rindex(b"mdat") + 20]), RATE)
+
+
+def test_an_encrypted_mp4_is_told_as_such(rng):
+    """With noise in place of its samples, as they are without the key."""
+    content = encode(0.1 * rng.standard_normal(RATE).astype(np.float32), "mp4", "aac")
+    start, end = bounds(content, b"mdat")
+    content = content[: start + 8] + rng.bytes(end - start - 8) + content[end:]
+    changed = content.replace(b"mp4a\0\0\0\0\0\0", b"enca\0\0\0\0\0\0")
+    with pytest.raises(AudioError) as raised:
+        read_clip(io.BytesIO(changed), RATE)
+    assert str(raised.value) == (
+        "stream: an MPEG-4 file that is encrypted; export it without protection"
+    )
+
+
+def test_a_coding_that_ffmpeg_does_not_know_is_told_as_such(tone):
+    content = encode(tone(440.0), "mp4", "aac").replace(b"esds", b"free")
+    content = content.replace(b"mp4a\0\0\0\0\0\0", b"ac-4\0\0\0\0\0\0")
+    with pytest.raises(AudioError) as raised:
+        read_clip(io.BytesIO(content), RATE)
+    assert str(raised.value) == (
+        "stream: an MPEG-4 file with sound of a kind that cannot be decoded; export it again"
+    )
+
+
+def test_a_decode_of_less_than_half_is_told(tone):
+    """As of E-AC-3 with six frames in a packet, of which ffmpeg decodes the first.
+
+    Here each packet claims to last six times as long, of the two seconds of the edit list.
+    """
+    content = bytearray(encode(tone(440.0, 2.0), "mp4", "aac"))
+    table = content.index(b"stts") + 8
+    n_entries = int.from_bytes(content[table : table + 4], "big")
+    places = [table + 8 + 8 * i for i in range(n_entries)]
+    for at in (*places, content.index(b"mdhd") + 20):
+        duration = 6 * int.from_bytes(content[at : at + 4], "big")
+        content[at : at + 4] = duration.to_bytes(4, "big")
+    with pytest.raises(AudioError, match=r"only 0.\d+ of 2.00 s can be decoded; convert it to WAV"):
+        read_clip(io.BytesIO(bytes(content)), RATE)

@@ -13,6 +13,7 @@ from speechcls.audio.decode import read_clip, read_native
 from speechcls.errors import AudioError
 
 RATE = 16_000
+BEHIND_NOTE = "what is behind the samples that its header tells of was not read"
 SIZE_NOTE = "the size in its header is wrong; it was read to its end"
 
 
@@ -206,19 +207,23 @@ def test_a_wav_with_a_wrong_size_is_heard_whole(size, n_missing, notes, through_
 
 
 @pytest.mark.parametrize(
-    ("size", "riff", "n_read"),
+    ("size", "riff", "n_read", "note"),
     [
-        (2_000, 36 + 20_000, 10_000),  # a tenth, and what the file says of itself is more
-        (2_000, 36 + 2_000, 1_000),  # the header agrees with itself
-        (19_956, 36 + 20_000, 9_978),  # 22 samples are less than a tenth of a second
+        (2_000, 36 + 20_000, 10_000, SIZE_NOTE),  # the size of the whole file is right
+        (2_000, 36 + 8_000, 10_000, SIZE_NOTE),  # neither is
+        (2_000, 36 + 2_000, 1_000, BEHIND_NOTE),  # the header agrees with itself
+        (19_956, 36 + 20_000, 10_000, SIZE_NOTE),
+        (19_956, 36 + 19_956, 9_978, BEHIND_NOTE),
+        (19_956, 0, 9_978, BEHIND_NOTE),  # 22 samples are less than a tenth of a second
+        (19_999, 36 + 20_000, 9_999, None),  # less than a sample
     ],
 )
-def test_samples_behind_those_that_a_wav_tells_of(size, riff, n_read, noise):
+def test_samples_behind_those_that_a_wav_tells_of(size, riff, n_read, note, noise):
     values = (noise[:10_000] * 32_767).astype("<i2")
     content = at(wav_bytes(values.tobytes(), size=size), 4, "<I", riff)
     samples, notes, fault = read(content)
     assert np.array_equal(samples * 32_768, values[:n_read])
-    assert (notes, fault) == ([SIZE_NOTE] if n_read == 10_000 else [], "")
+    assert (notes, fault) == ([note] if note else [], "")
     assert len(read_blocks(Pipe(content))[0]) == size // 2  # what a pipe tells of is all
 
 
@@ -273,8 +278,8 @@ def test_other_formats_with_a_wrong_size(kind, name, offset, code, more, noise):
         assert (np.array_equal(samples, expected), fault) == (True, ""), size
         assert notes == [SIZE_NOTE]
     samples, notes, fault = read(at(content, position, code, 63_956 + more))
-    # libsndfile itself goes by the size of a W64.
-    assert (len(samples), notes, fault) == (32_000 if kind == "W64" else 31_978, [], "")
+    told = (32_000, [SIZE_NOTE]) if kind in ("AIFF", "W64") else (31_978, [BEHIND_NOTE])
+    assert (len(samples), notes, fault) == (*told, "")  # two tell how long the whole file is
     _, _, fault = read(at(content, position, code, 64_000 + more + 1_000))
     assert fault.startswith("truncated (64")
     assert read(content[:-2_000])[2].startswith("truncated (6")
