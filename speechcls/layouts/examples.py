@@ -129,17 +129,14 @@ def find_recordings(
             DatasetError(f"{error.filename}: {reason}; change its permissions or leave it out")
         )
 
+    links = _LinkedFolders(folder)
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=report):
-        inside = os.path.join(os.path.realpath(parent), "")  # noqa: PTH118
         for name in sorted(filter(is_noise_folder, folders)):
             on_noise(Path(parent, name))
-        folders[:] = sorted(
-            name
-            for name in folders
-            # A link to a folder above would never end.
-            if may_hold_clips(name)
-            and not inside.startswith(f"{os.path.realpath(Path(parent, name))}/")
-        )
+        folders[:] = sorted(filter(may_hold_clips, folders))
+        for name in [name for name in folders if links.are_searched(Path(parent, name))]:
+            folders.remove(name)
+            on_other(Path(parent, name))
         for name in sorted(files):
             if not may_hold_clips(name):
                 continue
@@ -152,12 +149,39 @@ def find_recordings(
                 yield path
 
 
+class _LinkedFolders:
+    """The folders elsewhere that links in a data set lead to, each searched once.
+
+    A link to a folder of the data set itself leads to what is searched anyway, or never ends.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._searched = [os.path.join(os.path.realpath(root), "")]  # noqa: PTH118
+
+    def are_searched(self, folder: Path) -> bool:
+        """Return whether a folder is a link to what is searched without it."""
+        if not folder.is_symlink():
+            return False
+        target = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
+        is_searched = any(
+            target.startswith(each) or each.startswith(target) for each in self._searched
+        )
+        if not is_searched:
+            self._searched.append(target)
+        return is_searched
+
+
 def describe_others(folder: Path, others: Iterable[Path]) -> str | None:
     """Return how many files in a folder are no recordings, by ending; None where all are.
 
     Texts are not counted: they tell of the recordings.
     """
-    endings = Counter(path.suffix.lower() or "without ending" for path in others)
+    endings = Counter(
+        "link to a folder that is searched anyway"
+        if path.is_dir()
+        else path.suffix.lower() or "without ending"
+        for path in others
+    )
     counts = ", ".join(f"{n} {ending}" for ending, n in endings.items() if ending not in _TEXTS)
     return f"{folder}: files that are no recordings are left out: {counts}" if counts else None
 

@@ -292,7 +292,8 @@ def _read_label_folders(root: Path) -> Dataset:
     dataset.problems += described.problems
     dataset.notes += described.notes
     if not described.notes:
-        folders = {p.name for p in root.iterdir() if p.is_dir() and may_hold_clips(p.name)}
+        own = (path for path in root.iterdir() if path.is_dir() and not path.is_symlink())
+        folders = {path.name for path in own if may_hold_clips(path.name)}
         used = {clean_label(folders[0]) for _, folders in recordings if folders}
         dataset.empty_labels = sorted({clean_label(name) for name in folders} - used)
     return _finish(dataset, recordings)

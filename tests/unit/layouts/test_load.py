@@ -113,6 +113,31 @@ def test_a_link_to_a_label_takes_nothing_from_it(root):
     assert dataset.empty_labels == []
 
 
+def test_links_between_labels_are_left_out_and_said(root):
+    touch(root, *(f"{label}/{i}.wav" for label in ("go", "no", "yes") for i in range(2)))
+    for label in ("go", "no", "yes"):
+        for other in {"go", "no", "yes"} - {label}:
+            (root / label / f"to-{other}").symlink_to(root / other, target_is_directory=True)
+    dataset = load_dataset(root)
+    assert [name for name, _, _ in found(dataset)] == [
+        f"{label}/{i}.wav" for label in ("go", "no", "yes") for i in range(2)
+    ]
+    assert dataset.notes == [
+        f"{root}: files that are no recordings are left out: 6 link to a folder that is searched"
+        " anyway"
+    ]
+
+
+def test_two_links_to_one_folder_elsewhere_are_searched_once(root, tmp_path):
+    touch(tmp_path / "elsewhere", "1.wav")
+    touch(root, "no/3.wav")
+    for name in ("aye", "yes"):
+        (root / name).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert [row[:2] for row in found(load_dataset(root))] == [
+        ("aye/1.wav", "aye"), ("no/3.wav", "no")
+    ]  # fmt: skip
+
+
 def test_a_broken_link_is_found_so_that_reading_it_reports_it(root):
     touch(root, "yes/1.wav")
     (root / "yes/2.wav").symlink_to(root / "gone.wav")
