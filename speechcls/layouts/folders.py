@@ -6,15 +6,21 @@ clear is asked back, with the readings and the pattern that chooses each.
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from speechcls.errors import DatasetError
 from speechcls.labels import speaker_of
 from speechcls.layouts.examples import Example
-from speechcls.layouts.names import COMMON_WORDS, clean_label, split_of_name
+from speechcls.layouts.names import (
+    COMMON_WORDS,
+    SplitName,
+    clean_label,
+    read_split_names,
+    split_of_name,
+)
 
 NOT_IN_A_FOLDER = (
     "not in a label folder; put the clips into one sub-folder per word (data/yes/1.wav), or say"
@@ -23,8 +29,12 @@ NOT_IN_A_FOLDER = (
 )
 _GRID_RATIO = 0.5
 """Fraction of the sub-folders whose names recur, from which two levels are a grid."""
-_IDENTIFIER = re.compile(r"[a-z]{0,12}[\W_]*\d+|(?=.*\d)[0-9a-f]{6,}", re.IGNORECASE)
-"""Names as ``spk03``, ``speaker 1``, ``s-12``, ``0a7c2a8d``."""
+_IDENTIFIER = re.compile(
+    r"(?!(?:class|cmd|command|word|label|kw|keyword|category|intent)[\W_]*\d)"
+    r"(?:[a-z]{0,12}[\W_]*\d+|(?=.*\d)[0-9a-f]{6,})",
+    re.IGNORECASE,
+)
+"""Names as ``spk03``, ``speaker 1``, ``s-12``, ``0a7c2a8d``; not as ``class 1``."""
 _MOST = 0.8
 
 
@@ -111,7 +121,7 @@ def _is_wrapped(clips: Sequence[Clip]) -> bool:
     [name] = outer if len(outer) == 1 else [""]
     if not name or name.casefold() in COMMON_WORDS or split_of_name(name):
         return False
-    return len({clip.folders[1] for clip in clips if len(clip.folders) > 1}) > 1
+    return name.casefold() in _FOLDERS_OF_SOUND or any(len(clip.folders) > 1 for clip in clips)
 
 
 _FOLDERS_OF_SOUND = {"audio", "clips", "wav", "wavs", "recordings", "data", "files"}
@@ -119,24 +129,35 @@ _FOLDERS_OF_SOUND = {"audio", "clips", "wav", "wavs", "recordings", "data", "fil
 
 
 def _peel_split(root: Path, clips: list[Clip], notes: list[str]) -> list[Clip]:
-    """Return the clips with the split that a level of folders names."""
-    depth = max((len(clip.folders) for clip in clips), default=0)
-    for level in range(depth):
+    """Return the clips with the split that levels of folders name."""
+    for level in range(max((len(clip.folders) for clip in clips), default=0)):
+        if level == 0 and any(not clip.folders for clip in clips):
+            continue  # beside loose files
         names = {clip.folders[level] for clip in clips if len(clip.folders) > level}
-        if all(map(split_of_name, names)):
-            if level == 0 and any(not clip.folders for clip in clips):
-                continue  # beside loose files
-            notes.append(f"{root}: {_listed(names)} taken for the split, not for labels")
-            return [_without(clip, level) for clip in clips]
+        if found := read_split_names(names):
+            verb = "name split and label" if any(each.rest for each in found.values()) else (
+                "is taken for the split, not for a label|are taken for the split, not for labels"
+            )  # fmt: skip
+            notes.append(f"{root}: {_listed(names, f' {verb}'.replace('|', '| '))}")
+            peeled = [_without(clip, level, found) for clip in clips]
+            # An archive in an archive has its split twice.
+            return _peel_split(root, peeled, []) if _has_split_again(peeled) else peeled
     return _peel_split_beside_labels(root, clips, notes)
 
 
-def _without(clip: Clip, level: int) -> Clip:
-    """Return a clip whose folder at a level is its split."""
+def _has_split_again(clips: Sequence[Clip]) -> bool:
+    """Return whether the outermost folder of each clip names its split once more."""
+    return all(clip.folders and split_of_name(clip.folders[0]) == clip.split for clip in clips)
+
+
+def _without(clip: Clip, level: int, found: Mapping[str, SplitName]) -> Clip:
+    """Return a clip whose folder at a level is its split, or its split and label."""
     if len(clip.folders) <= level:
         return clip
-    folders = (*clip.folders[:level], *clip.folders[level + 1 :])
-    return replace(clip, folders=folders, split=split_of_name(clip.folders[level]))
+    name = found[clip.folders[level]]
+    rest = (name.rest,) if name.rest else ()
+    folders = (*clip.folders[:level], *rest, *clip.folders[level + 1 :])
+    return replace(clip, folders=folders, split=name.split)
 
 
 def _peel_split_beside_labels(root: Path, clips: list[Clip], notes: list[str]) -> list[Clip]:
@@ -145,7 +166,10 @@ def _peel_split_beside_labels(root: Path, clips: list[Clip], notes: list[str]) -
     for clip in clips:
         if clip.folders:
             inner[clip.folders[0]] |= {*clip.folders[1:2]}
-    splits = {name for name in inner if split_of_name(name)}
+    found = {
+        name: SplitName(split, "") for name in inner if (split := split_of_name(name)) is not None
+    }
+    splits = set(found)
     labels = {clean_label(name) for name in inner if name not in splits}
     for name in sorted(splits):
         below = {clean_label(each) for each in inner[name]}
@@ -164,7 +188,7 @@ def _peel_split_beside_labels(root: Path, clips: list[Clip], notes: list[str]) -
             f" {'it' if len(splits) == 1 else 'them'} is for training"
         )
         return [
-            _without(clip, 0) if clip.folders and clip.folders[0] in splits
+            _without(clip, 0, found) if clip.folders and clip.folders[0] in splits
             else replace(clip, split="train")
             for clip in clips
         ]  # fmt: skip
@@ -211,35 +235,78 @@ def _describe_names(root: Path, flat: Sequence[Clip], notes: list[str]) -> list[
 
 def _find_levels(root: Path, clips: Sequence[Clip], notes: list[str]) -> tuple[int, int | None]:
     """Return the level of folders that names the label, and the one that names the speaker."""
-    below = defaultdict(set)
-    for clip in clips:
-        if len(clip.folders) > 1:
-            below[clip.folders[0]].add(clip.folders[1])
-    counts = Counter(name for names in below.values() for name in names)
-    shared = {name for name, n in counts.items() if n > 1}
-    outer = {clip.folders[0] for clip in clips}
-    is_grid = (
-        len(counts) > 1
-        and len(below) > _GRID_RATIO * len(outer)
-        and len(shared) >= _GRID_RATIO * len(counts)
-    )
-    if not is_grid:
-        return 0, None
-    inner = set(counts)
-    evidence = _label_evidence(outer, clips, 0) - _label_evidence(inner, clips, 1)
-    if not evidence:
-        first, second = min(outer), min(inner)
-        raise DatasetError(
-            f"{root}: folders as {first}/{second}/ have two readings: give the pattern"
-            f" {{label}}/{{speaker}}/{{_}} if {first} is the word that is said, or"
-            f" {{speaker}}/{{label}}/{{_}} if it is {second}",
-            field="pattern",
+    levels = [
+        level for level in range(9) if 2 * sum(len(c.folders) > level for c in clips) >= len(clips)
+    ]
+    names = {level: {c.folders[level] for c in clips if len(c.folders) > level} for level in levels}
+    several = [level for level in levels if len(names[level]) > 1] if clips else []
+    if len(several) < 2:
+        label_level = several[0] if several and len(levels) > 1 and names[0] < COMMON_WORDS else 0
+        _refuse_speakers(root, clips, names.get(label_level, set()))
+        return label_level, None
+    evidence = {level: _label_evidence(names[level], clips, level) for level in several}
+    best = max(evidence.values())
+    candidates = [level for level in several if evidence[level] == best]
+    if len(candidates) > 1:
+        raise DatasetError(_two_readings(root, clips, *candidates[:2]), field="pattern")
+    [level] = candidates
+    speakers = [each for each in several if each != level and _recurs(clips, each, level)]
+    if not speakers:
+        notes.append(
+            f"{root}: {_listed(names[level])} taken for labels, the folders above or below not"
         )
-    level = 0 if evidence > 0 else 1
-    labels, speakers = (outer, inner) if level == 0 else (inner, outer)
-    names = _listed(labels, "")
-    notes.append(f"{root}: {_listed(speakers)} taken for speakers, {names} for labels")
-    return level, 1 - level
+        return level, None
+    speaker = min(speakers, key=lambda each: (evidence[each], -len(names[each])))
+    labels = _listed(names[level], "")
+    notes.append(f"{root}: {_listed(names[speaker])} taken for speakers, {labels} for labels")
+    return level, speaker
+
+
+def _two_readings(root: Path, clips: Sequence[Clip], first: int, second: int) -> str:
+    """Return the question which of two levels names the label, with the pattern for each."""
+    example = min(clips, key=lambda clip: (-len(clip.folders), clip.folders)).folders
+    patterns = []
+    for label, speaker in ((first, second), (second, first)):
+        roles = {label: "{label}", speaker: "{speaker}"}
+        patterns.append("/".join([*(roles.get(i, "{_}") for i in range(len(example))), "{_}"]))
+    return (
+        f"{root}: folders as {'/'.join(example)}/ have two readings: give the pattern"
+        f" {patterns[0]} if {example[first]} is the word that is said, or {patterns[1]} if it is"
+        f" {example[second]}"
+    )
+
+
+def _recurs(clips: Sequence[Clip], level: int, label_level: int) -> bool:
+    """Return whether the names at a level recur under most labels, as speakers do."""
+    labels = defaultdict[str, set[str]](set)
+    for clip in clips:
+        if len(clip.folders) > max(level, label_level):
+            labels[clip.folders[level]].add(clip.folders[label_level])
+    return sum(len(own) > 1 for own in labels.values()) >= _GRID_RATIO * len(labels)
+
+
+def _refuse_speakers(root: Path, clips: Sequence[Clip], names: set[str]) -> None:
+    """Ask back where the only folders are speakers by their names, or folds."""
+    stems = [clip.path.stem for clip in clips if not speaker_of(clip.path.name)]
+    have_fields = sum(bool(re.search(r"\w[_.\- ]+\w", stem)) for stem in stems) >= _MOST * len(
+        clips
+    )
+    are_numbers = all(len(name) > 1 and name.isdecimal() for name in names) and have_fields
+    if len(names) < 2 or not stems or not (all(map(_SPEAKER.fullmatch, names)) or are_numbers):
+        return
+    raise DatasetError(
+        f"{root}: folders as {min(names)} look like speakers, not words: give the pattern"
+        f" {{label}}/{{_}} if they are labels, or say where names as {clips[0].path.name} have the"
+        " label, as {speaker}/{_}_{label}_{_}",
+        field="pattern",
+    )
+
+
+_SPEAKER = re.compile(
+    r"(speaker|spkr?|actor|user|subj(ect)?|person|participant|client|session|fold)[\W_]*\d+",
+    re.IGNORECASE,
+)
+"""Names that are those of speakers, or of folds, whatever else there is."""
 
 
 def _label_evidence(names: set[str], clips: Sequence[Clip], level: int) -> int:

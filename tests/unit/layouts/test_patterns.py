@@ -46,6 +46,8 @@ def test_flat_names_by_pattern(root):
         ("{label}/{_}/{speaker}_{take}", "yes/session 1/ann_1.wav", "yes", "ann"),
         ("{label}_{_}", "folder/yes_1.wav", "yes", None),  # a name in any folder
         ("{speaker}_{_}", "yes/ann_1.wav", "yes", "ann"),  # the label stays the folder's
+        ("{label}_{take}.wav", "yes_1.wav", "yes", None),  # the ending is not part of the name
+        ("{label}\\{speaker}_{take}", "yes/ann_1.wav", "yes", "ann"),
         ("{label}", "a_nohash_0.wav", "a_nohash_0", "a"),  # the speaker stays that of _nohash_
     ],
 )
@@ -60,7 +62,6 @@ def test_fields_of_a_pattern(pattern, name, label, speaker, root):
         ("{label}_{take}", "yes.wav"),
         ("{label}_{take}", "yes_.wav"),  # a field is not empty
         ("{label}_{take}", "_1.wav"),
-        ("{label}_{take}.wav", "yes_1.wav"),  # the ending is not part of the name
         ("{speaker}/{label}", "yes.wav"),
         ("{label}_{_}", "yes_.wav"),
         ("{label}_{speaker}", "yes_ann/1.wav"),  # without a slash only the name counts
