@@ -26,15 +26,19 @@ class BlockReader:
     sound : the recording, which stays open
     sample_rate : Hz of the blocks
     channel : which one to read, from 1 on; None: see ``to_mono``, by what has come so far
+    is_ahead : whether to read so far ahead that it is decided as by ``read_clip``
     """
 
-    def __init__(self, name: str, sound: Sound, sample_rate: int, channel: int | None) -> None:
+    def __init__(
+        self, name: str, sound: Sound, sample_rate: int, channel: int | None, is_ahead: bool
+    ) -> None:
         self.name = name
         self.duration_s = None if sound.n_frames is None else sound.n_frames / sound.rate
         """None where it is not known before the end."""
         self.notes: list[str] = sound.notes
         """What was mended, a sentence each without the name; complete after the last block."""
-        self._sound, self._sample_rate, self._channel = sound, sample_rate, channel
+        self._sound, self._sample_rate = sound, sample_rate
+        self._channel, self._is_ahead = channel, is_ahead
         self._n_read = 0
 
     def blocks(self, block_s: float = BLOCK_S) -> Iterator[Samples]:
@@ -50,9 +54,8 @@ class BlockReader:
         """
         with naming_errors(self.name):
             pieces = self._pieces(max(1, round(block_s * self._sound.rate)))
-            for block in mono_pieces(
-                pieces, self._sound, self._sample_rate, self._channel, self.notes.append
-            ):
+            choice = self._channel, self.notes.append, self._is_ahead
+            for block in mono_pieces(pieces, self._sound, self._sample_rate, *choice):
                 if len(block):
                     yield block
             if self._sound.fault:
@@ -98,16 +101,17 @@ def open_recording(
     name = name or display_name(source)
     with ExitStack() as stack:
         with naming_errors(name):
+            is_file = True
             if isinstance(source, str | os.PathLike) or source.seekable():
                 file = stack.enter_context(open_binary(source))
                 sound = open_scaled(file) if raw_rate is None else None
             else:
-                file = source
+                file, is_file = source, False
                 sound = _open_pipe(source, stack) if raw_rate is None else None
             if sound is None:
                 sound = WavStream(file, raw_format(raw_rate or sample_rate))
             stack.enter_context(closing(sound))
-        yield BlockReader(name, sound, sample_rate, channel)
+        yield BlockReader(name, sound, sample_rate, channel, is_file)
 
 
 def _open_pipe(file: BinaryIO, stack: ExitStack) -> Sound:

@@ -131,7 +131,7 @@ class _Part(NamedTuple):
     @property
     def n_block(self) -> int:
         """Frames to read at a time."""
-        return max(1, BLOCK_VALUES // self.sound.n_channels)
+        return _n_block(self.sound)
 
     def pieces(self, first: Samples | None = None, rate: int = 0) -> Iterator[Samples]:
         """Yield the frames (n, n_channels) of the part, the last piece shorter than the others.
@@ -245,22 +245,42 @@ def open_binary(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]
 
 
 def mixed_pieces(
-    pieces: Iterable[Samples], sound: Sound, channel: int | None, on_note: OnNote
+    pieces: Iterable[Samples],
+    sound: Sound,
+    channel: int | None,
+    on_note: OnNote,
+    is_ahead: bool = True,
 ) -> Iterator[Samples]:
-    """Yield successive pieces (n, n_channels) of a recording as mono samples (m,).
+    """Yield successive pieces (n, n_channels) of a recording as mono samples (m,), no longer ones.
 
     Joined they are the same whatever the pieces are.
 
     Parameters
     ----------
     channel, on_note : as in ``to_mono``, by what has come so far
+    is_ahead : whether to wait for as much as ``read_clip`` decides on at once
     """
     step = max(1, round(_STEP_S * sound.rate))
-    mixer = ChannelMixer(sound.n_channels, channel, on_note, step)
+    n_first = _n_block(sound) if is_ahead else 0
+    mixer = ChannelMixer(sound.n_channels, channel, on_note, step, n_first)
+    n_most = 1
     for piece in pieces:
-        yield mixer.mix(piece, False)
-    yield mixer.mix(np.empty((0, sound.n_channels), dtype=np.float32), True)
+        n_most = max(n_most, len(piece))
+        yield from _split(mixer.mix(piece, False), n_most)
+    rest = mixer.mix(np.empty((0, sound.n_channels), dtype=np.float32), True)
+    yield from _split(rest, n_most)
     mixer.finish()
+
+
+def _n_block(sound: Sound) -> int:
+    """Return the frames of a recording to read at a time."""
+    return max(1, BLOCK_VALUES // sound.n_channels)
+
+
+def _split(samples: Samples, n_most: int) -> Iterator[Samples]:
+    """Yield ``samples`` (n,) in pieces of at most ``n_most``, one of no samples as well."""
+    for start in range(0, max(len(samples), 1), n_most):
+        yield samples[start : start + n_most]
 
 
 def mono_pieces(
@@ -269,10 +289,11 @@ def mono_pieces(
     sample_rate: int,
     channel: int | None,
     on_note: OnNote,
+    is_ahead: bool = True,
 ) -> Iterator[Samples]:
     """Yield what ``mixed_pieces`` does at ``sample_rate`` Hz."""
     convert = open_resampler(sound.rate, sample_rate)
-    for piece in mixed_pieces(pieces, sound, channel, on_note):
+    for piece in mixed_pieces(pieces, sound, channel, on_note, is_ahead):
         yield convert(piece, False)
     yield convert(np.empty(0, dtype=np.float32), True)
 

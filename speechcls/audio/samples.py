@@ -62,6 +62,7 @@ def to_mono(
     return mono
 
 
+_NOT_FINITE = "NaN or infinite samples; export it again"
 _EMPTY = 1e-8
 """A channel is empty whose power is no more than this part of the loudest one's (80 dB less)."""
 _CANCELLED = 0.01
@@ -76,6 +77,7 @@ class ChannelMixer:
     channel, on_note : as in ``to_mono``
     step : frames of which it is decided at a time what to leave out, so that the result does not
         depend on the pieces; None: all of a piece
+    n_first : frames of which it is decided at once to begin with
     """
 
     def __init__(
@@ -84,15 +86,17 @@ class ChannelMixer:
         channel: int | None = None,
         on_note: Callable[[str], None] = ignore_note,
         step: int | None = None,
+        n_first: int = 0,
     ) -> None:
         if channel is not None:
             check_channel(channel, n_channels)
         self._channel = 1 if n_channels == 1 else channel
-        self._on_note, self._step = on_note, step
-        self._rest: Samples = np.empty((0, n_channels), dtype=np.float32)
+        self._on_note, self._step, self._n_next = on_note, step, max(n_first, step or 0)
+        self._waiting: list[Samples] = []
         self._energies = np.zeros(n_channels)
         self._mean_energy = 0.0
         self._empty: list[int] = []
+        self._is_broken = False
 
     def mix(self, samples: Samples, is_last: bool = True) -> Samples:
         """Return (n,) of the next piece (n, n_channels), less what is decided with the next one.
@@ -100,19 +104,32 @@ class ChannelMixer:
         Raises
         ------
         AudioError
-            When the result is not finite.
+            When the result was not finite; what was before that has been returned.
         """
-        if self._step and len(self._rest):
-            samples = np.concatenate([self._rest, samples])
-            self._rest = self._rest[:0]
-        if self._channel is None and self._step:
-            mono = self._mix_steps(samples, is_last)
-        else:
+        self._check()
+        if self._step is None or (self._channel is not None and not self._waiting):
             mono = self._mix(samples)
-        return _finite(mono)
+        else:
+            mono = self._mix_steps(samples, is_last)
+        is_finite = np.isfinite(mono)
+        if is_finite.all():
+            return mono
+        self._is_broken = True
+        return mono[: int(np.argmin(is_finite))]
+
+    def _check(self) -> None:
+        if self._is_broken:
+            raise AudioError(_NOT_FINITE)
 
     def finish(self) -> None:
-        """Tell which channels were left out, at the end of the recording."""
+        """Tell which channels were left out, at the end of the recording.
+
+        Raises
+        ------
+        AudioError
+            As ``mix`` does.
+        """
+        self._check()
         if self._channel is not None or not self._empty:
             return
         if len(self._empty) == 1:
@@ -123,11 +140,16 @@ class ChannelMixer:
             self._on_note(f"channels {names} are empty; they are left out of the mean")
 
     def _mix_steps(self, samples: Samples, is_last: bool) -> Samples:
-        step = self._step or 1
-        n_whole = len(samples) if is_last else len(samples) // step * step
-        self._rest = samples[n_whole:].copy()
-        pieces = [self._mix(samples[i : i + step]) for i in range(0, n_whole, step)]
-        return np.concatenate([np.empty(0, dtype=np.float32), *pieces])
+        self._waiting.append(samples)
+        if not is_last and sum(map(len, self._waiting)) < self._n_next:
+            return samples[:0, 0]
+        samples = np.concatenate(self._waiting)
+        pieces, at = [samples[:0, 0]], 0
+        while at < len(samples) and (is_last or at + self._n_next <= len(samples)):
+            pieces.append(self._mix(samples[at : at + self._n_next]))
+            at, self._n_next = at + self._n_next, self._step or 1
+        self._waiting = [samples[at:].copy()] if at < len(samples) else []
+        return np.concatenate(pieces)
 
     def _mix(self, samples: Samples) -> Samples:
         if self._channel is not None:
@@ -252,7 +274,7 @@ def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
 def _finite(samples: Samples) -> Samples:
     """Return ``samples`` (...) unless some are not finite, as a resampler's may become."""
     if not np.isfinite(samples).all():
-        raise AudioError("NaN or infinite samples; export it again")
+        raise AudioError(_NOT_FINITE)
     return samples
 
 

@@ -52,7 +52,7 @@ class FileSource:
     Parameters
     ----------
     speed : how much faster than real time; 0: as fast as it can be read
-    channel : which one to hear, from 1 on; None: see ``to_mono``, by what has come so far
+    channel : which one to hear, from 1 on; None: as ``read_clip`` decides
 
     Raises
     ------
@@ -78,7 +78,7 @@ class FileSource:
     def blocks(self) -> Iterator[Block]:
         """Yield the file's sound, each piece at the time at which it would have been spoken."""
         rate, n_read, started = self._sound.rate, 0, self._clock()
-        for block in _to_blocks(self._name, self._sound, self._pieces(), self._channel):
+        for block in _to_blocks(self._name, self._sound, self._pieces(), self._channel, True):
             n_read += len(block.samples)
             early_s = n_read / rate / (self._speed or math.inf) - (self._clock() - started)
             if self._speed and early_s > 0:
@@ -108,6 +108,7 @@ class Pipe:
     file : unbuffered, so that ``read`` returns what is there, in pieces of any size
     rate : Hz of raw PCM, which is 16-bit, little-endian and of one channel
     name : its name in messages
+    channel : which one of a WAV to hear, from 1 on; None: see ``to_mono``, by what has come so far
 
     Raises
     ------
@@ -117,10 +118,12 @@ class Pipe:
         When the rate is impossible.
     """
 
-    def __init__(self, file: BinaryIO, rate: int, name: str = "stdin") -> None:
+    def __init__(
+        self, file: BinaryIO, rate: int, name: str = "stdin", channel: int | None = None
+    ) -> None:
         if not 1_000 <= rate <= 768_000:
             raise ConfigError(f"{rate} Hz is not possible; it must be 1000 to 768000", field="rate")
-        self._file, self._rate, self._name = file, rate, name
+        self._file, self._rate, self._name, self._channel = file, rate, name, channel
 
     def blocks(self) -> Iterator[Block]:
         """Yield the pipe's sound until it ends."""
@@ -143,7 +146,7 @@ class Pipe:
                     "a WAV of a kind that cannot be read from a pipe; name the file, or convert it"
                     " to 16-bit PCM"
                 )
-        yield from _to_blocks(self._name, stream, self._pieces(stream), None)
+        yield from _to_blocks(self._name, stream, self._pieces(stream), self._channel, False)
         if stream.n_odd and stream.fault is None:
             warning = f"{self._name}: ended within a sample; check its format"
             yield Block(_NOTHING, stream.rate, warnings=(warning,))
@@ -157,12 +160,16 @@ class Pipe:
 
 
 def _to_blocks(
-    name: str, sound: Sound, pieces: Iterable[Samples], channel: int | None
+    name: str,
+    sound: Sound,
+    pieces: Iterable[Samples],
+    channel: int | None,
+    is_ahead: bool,
 ) -> Iterator[Block]:
     """Yield the pieces (n, n_channels) of a recording, with warnings about what is wrong in it."""
     n_noted = 0
     with naming_errors(name):
-        for samples in mixed_pieces(pieces, sound, channel, sound.notes.append):
+        for samples in mixed_pieces(pieces, sound, channel, sound.notes.append, is_ahead):
             warnings = tuple(f"{name}: {note}" for note in sound.notes[n_noted:])
             n_noted = len(sound.notes)
             if len(samples) or warnings:

@@ -1,5 +1,6 @@
 """Channels that cancel out or are empty, and floats at the scale of integers."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -10,6 +11,7 @@ from common_audio import Pipe, read_blocks
 from speechcls.audio.decode import read_clip, read_native
 from speechcls.audio.samples import to_mono
 from speechcls.errors import AudioError
+from speechcls.live.sources import FileSource
 
 RATE = 16_000
 CANCEL = "channels cancel out; channel 1 is used: name another if it is the wrong one"
@@ -94,19 +96,40 @@ def test_blocks_of_channels_that_cancel_out(block_s, tmp_path, word):
     right = np.concatenate([quiet[:, 1], -word, word])
     path = write(tmp_path / "a.wav", [left, right])
     samples, fault, reader = read_blocks(path, block_s=block_s)
+    assert (fault, reader.notes) == ("", [])  # they do not in the whole, which is known of a file
+    assert np.array_equal(samples, noted(path)[0])
+    samples, fault, reader = read_blocks(Pipe(path.read_bytes()), block_s=block_s)
     assert (fault, reader.notes) == ("", [CANCEL])
     # Once taken it stays; what came long before it was the mean.
     assert np.array_equal(samples[4_000:], left[4_000:])
     np.testing.assert_allclose(samples[:3_000], quiet[:3_000].mean(axis=1), atol=1e-9)
-    assert np.array_equal(samples, read_blocks(path)[0])
+    assert np.array_equal(samples, read_blocks(Pipe(path.read_bytes()))[0])
+
+
+@pytest.mark.parametrize("n_s", [2, 80])
+def test_all_that_read_a_file_choose_the_same_channels(n_s, tmp_path, word):
+    """First one channel, then the other; also of more than is decided on at once (33 s)."""
+    nothing, sound = np.zeros_like(word), np.tile(word, n_s // 2)
+    left, right = np.tile(nothing, n_s // 2), sound
+    path = write(tmp_path / "a.wav", [np.concatenate([left, sound]), np.concatenate([right, left])])
+    expected = read_clip(path, RATE)
+    assert np.array_equal(expected[:RATE], word / 2 if n_s == 2 else word)
+    for block_s in (0.013, 1.0):
+        assert np.array_equal(read_blocks(path, block_s=block_s)[0], expected)
+    with contextlib.closing(FileSource(path, 0)) as source:
+        blocks = [block.samples for block in source.blocks()]
+    assert np.array_equal(np.concatenate(blocks), expected)
+    assert max(map(len, blocks)) <= 640  # as long as they are of one channel
 
 
 def test_blocks_of_a_channel_that_wakes_up(tmp_path, word):
     late = np.concatenate([np.zeros(16_000, np.float32), word])
     path = write(tmp_path / "a.wav", [np.tile(word, 2), late])
-    samples, _, reader = read_blocks(path)
+    samples, _, reader = read_blocks(Pipe(path.read_bytes()))
     assert reader.notes == []  # in the end it was not empty
     np.testing.assert_allclose(samples, np.tile(word, 2), atol=1e-6)
+    samples, _, reader = read_blocks(path)
+    assert (np.array_equal(samples, noted(path)[0]), reader.notes) == (True, [])
     path = write(tmp_path / "a.wav", [np.tile(word, 2), 0 * late])
     assert read_blocks(path)[2].notes == ["channel 2 is empty; it is left out of the mean"]
 
