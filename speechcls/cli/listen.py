@@ -24,6 +24,7 @@ from speechcls.cli.options import (
     OUTPUT,
     SOURCE,
     AsJsonLines,
+    Channel,
     Labels,
     Model,
     Quiet,
@@ -73,6 +74,7 @@ def listen(
     list_microphones: Annotated[bool, _LIST] = False,
     rate: Rate = None,
     speed: Speed = 1.0,
+    channel: Channel = None,
     model: Model = None,
     labels: Labels = None,
     threshold: Threshold = None,
@@ -104,7 +106,7 @@ def listen(
     words = None if command is None else parse_command(command)
     messages = StatusMessages(quiet, verbose)
     with InterruptHandler() as interrupt, ExitStack() as stack:
-        source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
+        source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed, channel)
         detection = _DetectOptions(model, threshold, split_names("labels", labels) or None)
         _listen(source, name, detection, words, open_writer(sys.stdout), interrupt, messages)
 

@@ -58,6 +58,7 @@ def open_source(
     microphone: str | None,
     rate: int | None,
     speed: float,
+    channel: int | None,
 ) -> tuple["Source", str]:
     """Return the source that the options name, and its name; ``stack`` closes it."""
     if pipe not in (None, "-"):
@@ -68,16 +69,20 @@ def open_source(
         refuse(ctx, ["speed"], "without --from")
     if pipe is None:
         refuse(ctx, ["rate"], "without -")
+    if pipe is None and file is None:
+        refuse(ctx, ["channel"], "without - or --from")
+    if rate is not None:
+        refuse(ctx, ["channel"], "with --rate, whose sound has one channel")
     from speechcls.live.sources import FileSource
     from speechcls.live.sources import Pipe as PCMPipe
 
     if file is not None:
-        recording = FileSource(file, speed)
+        recording = FileSource(file, speed, channel=channel)
         stack.callback(recording.close)
         return recording, str(file)
     if pipe is not None:
         stdin = stack.enter_context(io.FileIO(0, closefd=False))
-        return PCMPipe(stdin, rate or FeatureConfig.sample_rate), "stdin"
+        return PCMPipe(stdin, rate or FeatureConfig.sample_rate, channel=channel), "stdin"
     from speechcls.live.microphone import Microphone
 
     try:

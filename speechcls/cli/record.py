@@ -20,7 +20,7 @@ from speechcls.cli.live import (
     meter,
     open_source,
 )
-from speechcls.cli.options import Quiet, Rate, Verbose, option, out_option
+from speechcls.cli.options import Channel, Quiet, Rate, Verbose, option, out_option
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def record(
     microphone: MicrophoneName = None,
     rate: Rate = None,
     speed: Speed = 0.0,
+    channel: Channel = None,
     out: Annotated[Path, out_option("Folder to write to.", "DIR")] = Path("data"),
     speaker: Annotated[str | None, _SPEAKER] = None,
     takes: Annotated[int | None, _TAKES] = None,
@@ -77,7 +78,7 @@ def record(
     is_live = pipe is None and file is None
     n_wanted = _N_TAKES if takes is None and is_live else takes
     with InterruptHandler() as interrupt, ExitStack() as stack:
-        source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed)
+        source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed, channel)
         meter = ClippingMeter()
         blocks = at_rate(meter.watch(interrupt.until(source.blocks())), SAMPLE_RATE)
         with messages.status_line():
