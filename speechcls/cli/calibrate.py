@@ -76,7 +76,9 @@ def calibrate(
         clips = validation_clips(artifact, read_store(dataset, rate, jobs, messages))
     labels = list(choose_thresholds(artifact))
     with item_bar(messages, "detecting", len(recordings)) as on_recording:
-        result = calibrate_model(artifact, labels, recordings, clips, fa_per_hour, on_recording)
+        result = calibrate_model(
+            artifact, labels, recordings, clips, fa_per_hour, on_recording, messages.warn
+        )
     save_calibration(artifact, result)
     if as_json:
         typer.echo(json.dumps({"model": str(artifact.path)} | result.to_dict()))

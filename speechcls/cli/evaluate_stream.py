@@ -49,7 +49,7 @@ def evaluate_stream(
                 advance(len(block) / stream.sample_rate)
 
         evaluation = evaluate(stream, blocks(), words, thresholds)
-    for warning in evaluation.warnings:
+    for warning in (*(f"{recording}: {note}" for note in reader.notes), *evaluation.warnings):
         messages.warn(warning)
     if as_json:
         head = {"model": str(artifact.path), "recording": str(recording), "truth": str(truth)}

@@ -49,7 +49,13 @@ def features(
         check_figure_path(out)
         check_file_place(out)
     config = FeatureConfig()
-    samples = read_clip(open_clip(clip), config.sample_rate, name=clip)
+    messages = Messages(quiet, verbose)
+    samples = read_clip(
+        open_clip(clip),
+        config.sample_rate,
+        name=clip,
+        on_note=lambda note: messages.warn(f"{clip}: {note}"),
+    )
     values = clip_features(samples, kind, config)
     if out:
         from speechcls.render.panels import draw_features
@@ -58,9 +64,7 @@ def features(
         typer.echo(out)
         return
     duration_s = len(samples) / config.sample_rate
-    Messages(quiet, verbose).note(
-        f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values per frame"
-    )
+    messages.note(f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values per frame")
     _print(values, kind)
 
 

@@ -83,6 +83,8 @@ def mix(
         f"{len(result.words)} words by {speakers} speakers of the {chosen.split} split and"
         f" {result.n_distractors} other clips in {minutes:g} minutes"
     )
+    for warning in result.warnings:
+        messages.warn(warning)
     if result.n_clipped:
         messages.warn(f"{result.n_clipped} samples were too loud and are clipped")
     typer.echo(str(out / RECORDING))

@@ -13,7 +13,8 @@ from speechcls.artifact.calibration import Calibration
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_split
 from speechcls.audio.blocks import open_recording
-from speechcls.audio.samples import Samples
+from speechcls.audio.decode import OnNote
+from speechcls.audio.samples import Samples, ignore_note
 from speechcls.config import DEFAULT_FA_PER_HOUR
 from speechcls.data.clips import ClipStore
 from speechcls.data.splits import split_of_digests
@@ -87,6 +88,7 @@ def calibrate(
     clips: ClipStore | None,
     fa_per_hour: float = DEFAULT_FA_PER_HOUR,
     on_item: Progress = lambda: None,
+    on_note: OnNote = ignore_note,
 ) -> Calibration:
     """Return thresholds and temperature of a model.
 
@@ -100,6 +102,7 @@ def calibrate(
     noise : recordings without commands
     clips : of the model's validation split; None: temperature 1, one threshold for all labels
     on_item : called after each recording of noise
+    on_note : called with what was mended in one, a sentence that names it
 
     Raises
     ------
@@ -116,7 +119,7 @@ def calibrate(
     }
     posteriors, hours = [], 0.0
     for path in noise:
-        stream, parts, of_recording = _read_posteriors(artifact, path, temperature)
+        stream, parts, of_recording = _read_posteriors(artifact, path, temperature, on_note)
         posteriors.append((stream, parts))  # a megabyte or two an hour
         hours += of_recording
         on_item()
@@ -268,7 +271,7 @@ def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:
 
 
 def _read_posteriors(
-    artifact: Artifact, path: Path, temperature: float
+    artifact: Artifact, path: Path, temperature: float, on_note: OnNote
 ) -> tuple[PosteriorStream, list[Posteriors], float]:
     """Return a stream that went over a recording, its posteriors, and the recording's hours."""
     stream, n_samples = _open_stream(artifact, temperature), 0
@@ -281,6 +284,8 @@ def _read_posteriors(
 
     with open_recording(path, stream.sample_rate) as recording:
         parts = list(stream.run(blocks()))
+    for note in recording.notes:
+        on_note(f"{path}: {note}")
     return stream, parts, n_samples / stream.sample_rate / 3_600
 
 

@@ -145,10 +145,14 @@ class Background:
         self._recordings: list[tuple[Path, float]] = []
         for path in recordings:
             with open_recording(path, sample_rate) as recording:
-                duration_s = recording.duration_s or 0.0
+                duration_s = recording.duration_s
+                if duration_s is None:  # not known before the end
+                    duration_s = sum(map(len, recording.blocks())) / sample_rate
             if duration_s < _SHORTEST_CUT_S:
                 raise AudioError(f"{path}: shorter than {_SHORTEST_CUT_S:g} s; leave it out")
             self._recordings.append((path, duration_s))
+        self.notes: dict[str, None] = {}
+        """What was mended in the recordings that have been read, a sentence each, in order."""
         self._sample_rate, self._generator = sample_rate, generator
         self._ceiling = 10 ** (ceiling_db / 10)
         self._ready = self._tail = np.empty(0, dtype=np.float32)
@@ -177,7 +181,12 @@ class Background:
     def _cut(self) -> Samples:
         path, duration_s = self._recordings[self._generator.integers(len(self._recordings))]
         start_s = self._generator.uniform(0, max(0.0, duration_s - _CUT_S))
-        cut = read_clip(path, self._sample_rate, start_s, start_s + _CUT_S).copy()
+
+        def on_note(note: str) -> None:
+            self.notes[f"{path}: {note}"] = None
+
+        end_s = start_s + _CUT_S
+        cut = read_clip(path, self._sample_rate, start_s, end_s, on_note=on_note).copy()
         power = float(np.mean(np.square(cut, dtype=np.float64)))
         if power > self._ceiling:
             cut *= np.float32(math.sqrt(self._ceiling / power))
@@ -192,6 +201,8 @@ class Mix:
     n_distractors: int
     n_clipped: int
     """Samples that were too loud for a WAV."""
+    warnings: tuple[str, ...] = ()
+    """What was mended in recordings of background."""
 
 
 def write_mix(
@@ -247,7 +258,7 @@ def write_mix(
                 n_clipped += int((np.abs(piece) > 1).sum())
                 sound.write(to_pcm(piece))
         write_truth(words, out)
-    return Mix(words, is_word.count(False), n_clipped)
+    return Mix(words, is_word.count(False), n_clipped, tuple(background.notes))
 
 
 def _draw(clips: Sequence[int], n: float, generator: np.random.Generator) -> list[int]:

@@ -205,6 +205,25 @@ def test_a_loud_background_is_brought_down_and_a_faint_one_left(tmp_path, write_
     np.testing.assert_allclose(levels, [10 ** (-30 / 20), 0.01 / np.sqrt(2)], rtol=0.02)
 
 
+def test_a_background_whose_length_is_not_told(tmp_path, tone):
+    """Two recordings in one file, as of a recorder that was stopped in between."""
+    parts = []
+    for name in ("a.ogg", "b.ogg"):
+        soundfile.write(tmp_path / name, tone(400, 2, amplitude=0.1), RATE)
+        parts.append((tmp_path / name).read_bytes())
+    (tmp_path / "both.ogg").write_bytes(b"".join(parts))
+    background = Background([tmp_path / "both.ogg"], RATE, -6.0, np.random.default_rng(0))
+    level = np.sqrt(np.mean(np.square(background.read(RATE))))
+    assert level == pytest.approx(0.1 / np.sqrt(2), rel=0.05)
+
+
+def test_what_was_mended_in_a_background_is_told(store, data, tmp_path, tone):
+    path, hum = tmp_path / "two.wav", tone(400, 4, amplitude=0.1)
+    soundfile.write(path, np.stack([hum, 0 * hum], axis=1), RATE)
+    mix = write_mix(store, choose_clips(store), data, [path], tmp_path / "out", SETTINGS)
+    assert mix.warnings == (f"{path}: channel 2 is empty; it is left out of the mean",)
+
+
 def test_what_cannot_be_mixed_is_refused(store, data, noise, tmp_path, write_wav):
     chosen = MixClips("test", [0], [], ("no",))
     out = tmp_path / "out"
