@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
-from speechcls.errors import AudioError
+from speechcls.errors import AudioError, EmptyError
 from speechcls.formats.splice import BLOCK_BYTES, Contents, Parts, Peek, append_range
 
 
@@ -137,6 +137,11 @@ def find_mp3_contents(file: BinaryIO, n_bytes: int) -> Contents:
     Parameters
     ----------
     n_bytes : size of the file
+
+    Raises
+    ------
+    AudioError
+        Without a subject, when there is only a description of frames.
     """
     peek = Peek(file, n_bytes)
     if is_free_format(peek.at(0, BLOCK_BYTES)):
@@ -149,6 +154,10 @@ def find_mp3_contents(file: BinaryIO, n_bytes: int) -> Contents:
         if stream.n_promised is not None and stream.n_found < stream.n_promised - 1:
             counts = f"{stream.n_found} of {stream.n_promised} MPEG frames"
             fault = AudioError(f"truncated ({counts}); copy it again")
+    if not any(stream.n_found for stream in streams):
+        raise fault or EmptyError(
+            "an MP3 without a frame of sound; record it again or leave it out"
+        )
     links = [_mended(peek, stream) for stream in streams if stream.n_found]
     if links == [[(0, n_bytes)]]:
         return Contents(None, fault)
@@ -242,19 +251,16 @@ def _mended(peek: Peek, stream: _Stream) -> Parts:
     parts = stream.parts
     if stream.info is not None and stream.n_promised is not None:
         start, end = stream.info
-        if stream.n_found == stream.n_promised:
-            exact: Parts = [(start, end)]
-            for part in parts:
-                if isinstance(part, tuple):
-                    append_range(exact, *part)
-            return exact
-        info = bytearray(peek.at(start, end - start))
+        told = peek.at(start, end - start)
+        info = bytearray(told)
         if bytes(info[at : at + 4]) in (b"Xing", b"Info"):
             info[at + 8 : at + 12] = struct.pack(">I", stream.n_found)
             if info[at + 7] & 2:  # so that mpg123 does not complain about the size
                 n_bytes = len(info) + sum(p[1] - p[0] for p in parts if isinstance(p, tuple))
                 info[at + 12 : at + 16] = struct.pack(">I", min(n_bytes, 0xFFFF_FFFF))
-            return [bytes(info), *parts]
+            return [bytes(info), *parts] if info != told else _joined((start, end), parts)
+        if stream.n_found == stream.n_promised:
+            return _joined((start, end), parts)
     # With a frame of silence that makes up for what mpg123 takes off.
     version_bits = stream.head[1] | 1  # no checksum
     for step in range(1, 15):
@@ -268,6 +274,15 @@ def _mended(peek: Peek, stream: _Stream) -> Parts:
     n_bytes = frame.n_bytes if frame is not None else 0
     info_frame = (head + bytes(at - 4) + b"Info" + count + lame).ljust(n_bytes, b"\0")
     return [info_frame + head.ljust(n_bytes, b"\0"), *_without_debts(peek, stream)]
+
+
+def _joined(first: tuple[int, int], parts: Parts) -> Parts:
+    """Return the parts of a file behind a first one."""
+    joined: Parts = [first]
+    for part in parts:
+        if isinstance(part, tuple):
+            append_range(joined, *part)
+    return joined
 
 
 def _without_debts(peek: Peek, stream: _Stream) -> Parts:

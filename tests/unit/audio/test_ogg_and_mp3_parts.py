@@ -141,3 +141,24 @@ def test_an_mp3_of_the_free_format_is_heard():
     frames = [bytes([0xFF, 0xFB, i % 2 << 1, 0xC0]).ljust(391 + i % 2, b"\0") for i in range(20)]
     samples, rate = read_native(io.BytesIO(b"".join(frames)))
     assert (rate, samples.any(), len(samples) // 1_152) == (44_100, False, 20)
+
+
+def test_of_an_mp3_without_sound_or_with_a_wrong_size_nothing_is_printed(rng, capfd):
+    """libsndfile's decoder writes to the standard error."""
+    content = encoded(0.1 * rng.standard_normal(RATE), "MP3", None)
+    info, *frames = mp3_frames(content)
+    at = info.index(b"Xing") + 8  # how many frames there are
+    nothing = info[:at] + bytes(4) + info[at + 4 :]
+    for alone, reason in (
+        (info, f"truncated (0 of {len(frames)} MPEG frames); copy it again"),
+        (nothing, "an MP3 without a frame of sound; record it again or leave it out"),
+    ):
+        with pytest.raises(AudioError) as raised:
+            read_clip(io.BytesIO(alone), RATE)
+        assert str(raised.value) == f"stream: {reason}"
+    expected = read_clip(io.BytesIO(content), RATE)
+    n_bytes = (2 * len(content)).to_bytes(4, "big")
+    wrong = info[: at + 4] + n_bytes + info[at + 8 :]
+    samples = read_clip(io.BytesIO(wrong + b"".join(frames)), RATE)
+    np.testing.assert_allclose(samples, expected, atol=1e-6)
+    assert capfd.readouterr().err == ""
