@@ -218,7 +218,9 @@ def _open_part(
                 n_wanted = None if end == math.inf else round(end * sound.rate) - n_before
                 n_skipped = sound.skip(n_before) if n_before else 0
                 part = part._replace(n_skipped=n_skipped, n_wanted=n_wanted)
-                if n_wanted == 0 or n_skipped < n_before:
+                if n_skipped < n_before:
+                    raise part.nothing(n_skipped)
+                if n_wanted == 0:
                     raise part.nothing(sound.n_frames or n_skipped + sound.skip(1 << 62))
             yield part
         finally:

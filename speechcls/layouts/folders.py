@@ -235,15 +235,15 @@ def _describe_names(root: Path, flat: Sequence[Clip], notes: list[str]) -> list[
 
 def _find_levels(root: Path, clips: Sequence[Clip], notes: list[str]) -> tuple[int, int | None]:
     """Return the level of folders that names the label, and the one that names the speaker."""
-    levels = [
-        level for level in range(9) if 2 * sum(len(c.folders) > level for c in clips) >= len(clips)
-    ]
-    names = {level: {c.folders[level] for c in clips if len(c.folders) > level} for level in levels}
-    several = [level for level in levels if len(names[level]) > 1] if clips else []
+    depths = sorted((len(clip.folders) for clip in clips), reverse=True)
+    n_levels = depths[(len(depths) - 1) // 2] if depths else 0  # that half of the clips have
+    names = [{c.folders[i] for c in clips if len(c.folders) > i} for i in range(n_levels)]
+    several = [i for i in range(n_levels) if len(names[i]) > 1]
     if len(several) < 2:
-        label_level = several[0] if several and len(levels) > 1 and names[0] < COMMON_WORDS else 0
-        _refuse_speakers(root, clips, names.get(label_level, set()))
-        return label_level, None
+        is_one_word = bool(names) and {name.casefold() for name in names[0]} <= COMMON_WORDS
+        level = several[0] if several and not is_one_word else 0
+        _refuse_speakers(root, clips, names[level] if names else set())
+        return level, None
     evidence = {level: _label_evidence(names[level], clips, level) for level in several}
     best = max(evidence.values())
     candidates = [level for level in several if evidence[level] == best]
@@ -252,9 +252,7 @@ def _find_levels(root: Path, clips: Sequence[Clip], notes: list[str]) -> tuple[i
     [level] = candidates
     speakers = [each for each in several if each != level and _recurs(clips, each, level)]
     if not speakers:
-        notes.append(
-            f"{root}: {_listed(names[level])} taken for labels, the folders above or below not"
-        )
+        notes.append(f"{root}: {_listed(names[level])} taken for labels, not the other folders")
         return level, None
     speaker = min(speakers, key=lambda each: (evidence[each], -len(names[each])))
     labels = _listed(names[level], "")
