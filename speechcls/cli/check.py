@@ -1,6 +1,7 @@
 """``speechcls check``."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 N_LISTED = 20
 """Speakers, and probable label errors, that the terminal shows."""
+
+N_NAMED = 10
+"""Clips that cannot be read, which the terminal names."""
 
 _MODEL = option(
     *("--model", "-m"),
@@ -132,10 +136,22 @@ def _show(
     _print_summary(result)
     _print_tallies(result)
     _print_label_errors(result)
+    _name_unreadable(result, messages)
     if result.long_takes:
         messages.warn(describe_long_takes(result.long_takes))
     for note in result.notes:
         messages.warn(note)
+
+
+def _name_unreadable(result: "CheckResult", messages: Messages) -> None:
+    """Print what cannot be read and why, and what was mended in reading; the first of each."""
+    unreadable = result.of_kind("unreadable") + result.of_kind("empty")
+    messages.errors([finding.detail for finding in unreadable[:N_NAMED]])
+    if len(unreadable) > N_NAMED:
+        messages.error(f"and {len(unreadable) - N_NAMED} more; --findings FILE lists all of them")
+    mended = Counter(finding.detail for finding in result.of_kind("mended"))
+    for note, n_clips in mended.items():
+        messages.warn(f"{n_clips} clip{'s' * (n_clips != 1)}: {note}")
 
 
 def _write_files(

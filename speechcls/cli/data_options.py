@@ -4,7 +4,7 @@ import functools
 import inspect
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
@@ -125,16 +125,20 @@ def with_data_options(command: F) -> F:
     return cast(F, run)
 
 
+def list_labels(labels: Collection[str]) -> str:
+    """Return the first labels, and how many more there are."""
+    shown, n_more = sorted(labels)[:_N_LISTED], len(labels) - _N_LISTED
+    return ", ".join(shown) + (f" and {n_more} more" if n_more > 0 else "")
+
+
 def announce(dataset: "Dataset", messages: Messages) -> None:
     """Print the labels of a data set, and what was understood, so that a wrong reading is seen."""
     from speechcls.layouts.examples import SPLITS
 
-    labels = sorted({example.label for example in dataset.examples})
-    shown, n_more = labels[:_N_LISTED], len(labels) - _N_LISTED
-    more = f" and {n_more} more" if n_more > 0 else ""
+    labels = list_labels({example.label for example in dataset.examples})
     splits = Counter(example.split for example in dataset.examples if example.split)
     given = ", ".join(f"{splits[name]} {name}" for name in SPLITS if splits[name])
-    messages.note(f"labels {', '.join(shown)}{more}{f'; split {given}' if given else ''}")
+    messages.note(f"labels {labels}{f'; split {given}' if given else ''}")
     for note in dataset.notes:
         messages.note(note)
     for warning in dataset.warnings:

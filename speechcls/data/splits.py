@@ -80,7 +80,7 @@ def assign_splits(
     """
     speakers = {example.speaker for example in examples if example.speaker}
     if unknown := sorted(set(test_speakers) - speakers):
-        known = f"{len(speakers)} speakers, {', '.join(sorted(speakers)[:10])}"
+        known = f"{len(speakers)} speakers, {', '.join(sorted(speakers)[:10])}".rstrip(", ")
         raise DatasetError(
             f"{', '.join(unknown)}: not in the data; it has {known}", field="test_speakers"
         )

@@ -110,6 +110,14 @@ def check_labels(dataset: Dataset, labels: tuple[str, ...]) -> None:
         Naming the words.
     """
     words = {example.label for example in dataset.examples}
+    known = {label.casefold(): label for label in labels}
+    twins = sorted(w for w in words if w not in labels and w.casefold() in known)
+    if twins:
+        raise DatasetError(
+            f"{dataset.source}: labels {', '.join(twins)} differ from the model's"
+            f" {', '.join(known[word.casefold()] for word in twins)} in capitals only; rename them,"
+            " or they would count as _unknown_"
+        )
     unknown = sorted(word for word in words if map_label(word, labels) is None)
     if unknown:
         raise DatasetError(

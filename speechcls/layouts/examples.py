@@ -85,7 +85,9 @@ def _refuse(problem: DatasetError) -> None:
 
 def _begins_as_audio(path: Path) -> bool:
     """Return whether a file with no ending of a recording is one by its first bytes."""
-    if path.suffix.lower() in _TEXTS or not path.is_file():  # opening a pipe may block for ever
+    ending = path.suffix.lower()
+    is_other = ending in (*_TEXTS, *_UNFINISHED) or ending.endswith("~")
+    if is_other or not path.is_file():  # opening a pipe may block for ever
         return False
     try:
         with path.open("rb") as file:
@@ -94,6 +96,8 @@ def _begins_as_audio(path: Path) -> bool:
         return False
 
 
+_UNFINISHED = (".part", ".crdownload", ".download", ".tmp", ".temp", ".bak", ".old", ".orig")
+"""Endings of downloads that go on, and of what was kept from before a change."""
 _TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
 """Endings of what lies beside recordings to tell of them."""
 

@@ -1,7 +1,8 @@
-"""The split lists of Speech Commands: files that name the clips of a split, one on each line."""
+"""Lists in a folder: of the clips of a split, one on each line, and tables beside label folders."""
 
 import codecs
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,20 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechcls.errors import DatasetError
-from speechcls.layouts.examples import Dataset
+from speechcls.layouts.examples import SPLITS, Dataset, find_recordings
+from speechcls.layouts.folders import looks_like_identifier
+from speechcls.layouts.names import split_of_name
 
 _Parts = tuple[str, ...]
-_LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
+_CELL_END = re.compile(r"[,;\t]")
+_ENDINGS = (".txt", ".csv", ".lst", ".list")
 
 
-def find_split_lists(folders: Iterable[Path]) -> dict[Path, str]:
-    """Return the split lists in any of ``folders``, and the split that each is of."""
-    return {
-        folder / name: split
-        for folder in folders
-        for name, split in _LISTS.items()
-        if (folder / name).is_file()
-    }
+def find_split_lists(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return the split lists among files, as ``testing_list.txt``, and the split of each."""
+    found = {}
+    for path in paths:
+        is_list = path.suffix.lower() in _ENDINGS and "list" in path.stem.casefold()
+        if is_list and (split := split_of_name(path.stem)):
+            found[path] = split
+    # What is held out counts last, so that it wins over a list of what is for training.
+    return dict(sorted(found.items(), key=lambda item: (SPLITS.index(item[1]), item[0])))
 
 
 def apply_split_lists(dataset: Dataset, lists: dict[Path, str]) -> Dataset:
@@ -42,10 +47,10 @@ def apply_split_lists(dataset: Dataset, lists: dict[Path, str]) -> Dataset:
     split_of: dict[int, str] = {}
     notes, warnings = list[str](), list[str]()
     for path, split in lists.items():
-        lines = [line.strip() for line in _read_lines(path) if line.strip()]
+        lines = [line for line in _read_lines(path) if line]
         unmatched, n_named = list[str](), 0
         for line in lines:
-            clips = find(line)
+            clips = find(line) or find(_CELL_END.split(line)[0].strip("\"' "))
             split_of |= dict.fromkeys(clips, split)
             n_named += len(clips)
             if not clips:
@@ -76,8 +81,13 @@ def apply_split_lists(dataset: Dataset, lists: dict[Path, str]) -> Dataset:
 
 
 def _read_lines(path: Path) -> list[str]:
-    text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    return os.fsdecode(text).splitlines()
+    """Return the lines of a list."""
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        lines = content.decode("utf-16", "replace").splitlines()
+    else:
+        lines = os.fsdecode(content.removeprefix(codecs.BOM_UTF8)).splitlines()
+    return [line.strip() for line in lines]
 
 
 def _parts(name: str) -> _Parts:
@@ -115,3 +125,61 @@ class _ClipFinder:
             if full and is_whole:
                 return self._clips[full]
         return []
+
+
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - many of them: no link is resolved
+
+
+def complete_by_list(root: Path, by_folders: Dataset, listed: Dataset, names: str) -> Dataset:
+    """Return the clips of label folders with the speakers and splits that a list gives them."""
+    known = {_absolute(e.path): e for e in listed.examples}
+    examples, n_known = [], 0
+    for example in by_folders.examples:
+        row = known.get(_absolute(example.path))
+        says_more = row is not None and row.label == example.label and (row.speaker or row.split)
+        if row is not None and says_more:
+            n_known += 1
+            example = replace(
+                example, speaker=row.speaker or example.speaker, split=row.split or example.split
+            )
+        examples.append(example)
+    note = f"{root}: labels by the folders; {names} "
+    note += f"gives {n_known} clips a speaker or a split" if n_known else "adds nothing to them"
+    return replace(by_folders, examples=examples, notes=[*by_folders.notes, note])
+
+
+def describe_unlisted(root: Path, listed: Dataset) -> list[str]:
+    """Return a line about the recordings of a folder that its list does not name."""
+    known = {_absolute(path) for path in (*(e.path for e in listed.examples), *listed.noise)}
+    found = find_recordings(root, lambda problem: None)
+    paths = [path for path in found if _absolute(path) not in known]
+    if not paths:
+        return []
+    first = paths[0].relative_to(root)
+    return [f"{root}: {len(paths)} recordings are in no list, and left out ({first} first)"]
+
+
+def prefers_folders(root: Path, by_folders: Dataset, listed: Dataset, names: str) -> bool:
+    """Return whether the folders of a data set tell its labels, and not the list ``names``.
+
+    Raises
+    ------
+    DatasetError
+        When both are possible and differ.
+    """
+    labels = {_absolute(e.path): e.label for e in by_folders.examples}
+    both = [(labels.get(_absolute(e.path)), e) for e in listed.examples]
+    if len({e.label for _, e in both}) < 2 or all(ours == e.label for ours, e in both if ours):
+        return True
+    if all(map(looks_like_identifier, labels.values())) or all(
+        ours == e.speaker for ours, e in both
+    ):
+        return False
+    ours, example = next((ours, e) for ours, e in both if ours not in (None, e.label))
+    raise DatasetError(
+        f"{root}: two readings: the label of {example.path.name} is {example.label} by {names},"
+        f" {ours} by its folder; name the list as the data set, or give the pattern {{label}}/{{_}}"
+        " for the folders",
+        field="pattern",
+    )

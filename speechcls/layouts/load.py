@@ -27,9 +27,14 @@ from speechcls.layouts.folders import (
     NOT_IN_A_FOLDER,
     Clip,
     describe_folders,
-    looks_like_identifier,
 )
-from speechcls.layouts.lists import apply_split_lists, find_split_lists
+from speechcls.layouts.lists import (
+    apply_split_lists,
+    complete_by_list,
+    describe_unlisted,
+    find_split_lists,
+    prefers_folders,
+)
 from speechcls.layouts.manifest import (
     MANIFEST_SUFFIXES,
     find_manifests,
@@ -204,7 +209,7 @@ def _read_labelled_recording(request: DatasetRequest) -> Dataset:
     """Return the labels of one recording's label track as clips."""
     _refuse_unused(request, "a recording", "pattern", "columns", "root")
     dataset = Dataset(request.path.parent, manifest=find_track(request.path))
-    _take_tracks(dataset, [(request.path, ())], {()})
+    _take_tracks(dataset, [(request.path, ())], [*request.path.parent.glob("*.[tT][xX][tT]")])
     return dataset
 
 
@@ -225,14 +230,23 @@ def _read_patterned(request: DatasetRequest) -> Dataset:
             return f"{match['split']!r} is no split; name it train, validation or test"
         return Example(path, clean_label(label), speaker, split)
 
-    dataset, recordings, _ = _find(request.path)
+    dataset, recordings, others = _find(request.path)
+    ambiguous = list[str]()
     for path, folders in recordings:
         described = describe(path, folders)
         if isinstance(described, Example):
             dataset.examples.append(described)
+            otherwise = match_name.label_otherwise((*folders, path.stem))
+            if otherwise not in (None, described.label):
+                ambiguous.append(f"{path.name} is {described.label} and could be {otherwise}")
         else:
             dataset.problems.append(f"{path}: {described}")
-    return _finish(dataset, recordings)
+    if ambiguous:
+        dataset.warnings.append(
+            f"{len(ambiguous)} names fit the pattern {request.pattern} in several ways, and the"
+            f" shortest first fields count: {ambiguous[0]}; name more of it"
+        )
+    return apply_split_lists(dataset, find_split_lists(others))
 
 
 def _read_folder(request: DatasetRequest) -> Dataset:
@@ -244,33 +258,11 @@ def _read_folder(request: DatasetRequest) -> Dataset:
     listed = read_manifests(manifests, request.columns, request.root)
     names = ", ".join(str(path.relative_to(request.path)) for path in manifests[:3])
     by_folders = None if request.columns or request.root else _try_label_folders(request.path)
-    if by_folders and _prefers_folders(request.path, by_folders, listed, names):
-        return by_folders
-    return replace(listed, notes=[f"{request.path}: read as {names} says", *listed.notes])
-
-
-def _prefers_folders(root: Path, by_folders: Dataset, listed: Dataset, names: str) -> bool:
-    """Return whether the folders of a data set tell its labels, and not the list ``names``.
-
-    Raises
-    ------
-    DatasetError
-        When both are possible and differ.
-    """
-    labels = {os.path.abspath(e.path): e.label for e in by_folders.examples}  # noqa: PTH100
-    both = [(labels.get(os.path.abspath(e.path)), e) for e in listed.examples]  # noqa: PTH100
-    if len({e.label for _, e in both}) < 2 or all(ours == e.label for ours, e in both if ours):
-        return True
-    if all(map(looks_like_identifier, labels.values())) or all(
-        ours == e.speaker for ours, e in both
-    ):
-        return False
-    ours, example = next((ours, e) for ours, e in both if ours not in (None, e.label))
-    raise DatasetError(
-        f"{root}: two readings: the label of {example.path.name} is {example.label} by {names},"
-        f" {ours} by its folder; name the list as the data set, or give the pattern {{label}}/{{_}}"
-        " for the folders",
-        field="pattern",
+    if by_folders and prefers_folders(request.path, by_folders, listed, names):
+        return complete_by_list(request.path, by_folders, listed, names)
+    notes = [f"{request.path}: read as {names} says", *listed.notes]
+    return replace(
+        listed, notes=notes, warnings=listed.warnings + describe_unlisted(request.path, listed)
     )
 
 
@@ -285,32 +277,49 @@ def _try_label_folders(root: Path) -> Dataset | None:
 
 def _read_label_folders(root: Path) -> Dataset:
     """Return the clips below folders that name their labels, and perhaps splits and speakers."""
-    dataset, recordings, with_texts = _find(root)
-    recordings = _take_tracks(dataset, recordings, with_texts)
+    dataset, recordings, others = _find(root)
+    recordings = _take_tracks(dataset, recordings, others)
     described = describe_folders(root, [Clip(path, folders) for path, folders in recordings])
     dataset.examples += described.examples
     dataset.problems += described.problems
     dataset.notes += described.notes
-    if not described.notes:
-        own = (path for path in root.iterdir() if path.is_dir() and not path.is_symlink())
-        folders = {path.name for path in own if may_hold_clips(path.name)}
-        used = {clean_label(folders[0]) for _, folders in recordings if folders}
-        dataset.empty_labels = sorted({clean_label(name) for name in folders} - used)
-    return _finish(dataset, recordings)
+    _name_empty_folders(dataset, [folders for _, folders in recordings], described.notes)
+    return apply_split_lists(dataset, find_split_lists(others))
 
 
-def _take_tracks(
-    dataset: Dataset, recordings: _Recordings, with_texts: set[tuple[str, ...]]
-) -> _Recordings:
+def _name_empty_folders(dataset: Dataset, used: list[tuple[str, ...]], notes: list[str]) -> None:
+    """Name each folder that holds no recording: a label whose clips are missing, or none at all.
+
+    Where folders mean other things than labels, or hold files of other kinds, it is a warning.
+    """
+    above = {folders[:n] for folders in set(used) for n in range(len(folders) + 1)}
+    labels = {clean_label(folders[0]) for folders in above if folders}
+    for folders in sorted(above | {()}):
+        if len(folders) > 2:
+            continue
+        for path in sorted(Path(dataset.root, *folders).iterdir()):
+            is_used = (*folders, path.name) in above or not path.is_dir() or path.is_symlink()
+            if is_used or not may_hold_clips(path.name):
+                continue
+            label, others = clean_label(path.name), list[Path]()
+            list(find_recordings(path, lambda problem: None, on_other=others.append))
+            if folders or notes or describe_others(path, others):
+                dataset.warnings.append(f"{path}: a folder without a recording, left out")
+            elif label not in labels:
+                dataset.empty_labels.append(label)
+
+
+def _take_tracks(dataset: Dataset, recordings: _Recordings, others: Sequence[Path]) -> _Recordings:
     """Add the labels of label tracks as clips; return the recordings that have no track.
 
     Parameters
     ----------
-    with_texts : folders in which there may be tracks
+    others : files that are no recordings, with the tracks among them
     """
+    with_texts = {str(path.parent) for path in others if path.suffix.lower() == ".txt"}
     rest, n_clips = [], len(dataset.examples)
     for path, folders in recordings:
-        has_texts = folders in with_texts
+        has_texts = bool(with_texts) and str(path.parent) in with_texts
         examples = examples_of_track(path, dataset.warnings.append) if has_texts else None
         if examples is None:
             rest.append((path, folders))
@@ -325,8 +334,8 @@ def _take_tracks(
     return rest
 
 
-def _find(root: Path) -> tuple[Dataset, _Recordings, set[tuple[str, ...]]]:
-    """Return a data set without clips yet, the recordings, and the folders that hold texts."""
+def _find(root: Path) -> tuple[Dataset, _Recordings, list[Path]]:
+    """Return a data set without clips yet, the recordings, and the other files."""
     dataset, others = Dataset(root), list[Path]()
 
     def add_noise(folder: Path) -> None:
@@ -348,16 +357,7 @@ def _find(root: Path) -> tuple[Dataset, _Recordings, set[tuple[str, ...]]]:
     recordings = [(path, folders_of(os.path.dirname(path))) for path in paths]  # noqa: PTH120
     if others_said := describe_others(root, others):
         dataset.notes.append(others_said)
-    texts = (path for path in others if path.suffix.lower() == ".txt")
-    return dataset, recordings, {folders_of(str(path.parent)) for path in texts}
-
-
-def _finish(dataset: Dataset, recordings: _Recordings) -> Dataset:
-    """Return a data set split as the lists say that lie in its folders."""
-    root = dataset.root
-    parts = {folders[:n] for folders in {f for _, f in recordings} for n in range(len(folders) + 1)}
-    folders = sorted({root, *(Path(root, *each) for each in parts)})
-    return apply_split_lists(dataset, find_split_lists(folders))
+    return dataset, recordings, others
 
 
 def _completed(example: Example, channel: int | None) -> Example:
