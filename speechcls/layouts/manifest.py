@@ -3,19 +3,24 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechcls.errors import ConfigError, DatasetError
+from speechcls.audio.decode import open_binary
+from speechcls.audio.sound import open_sound
+from speechcls.errors import ConfigError, DatasetError, SpeechclsError
 from speechcls.files import csv_text, write_atomic
 from speechcls.labels import NOISE_FOLDER
 from speechcls.layouts.columns import (
     Columns,
+    as_number,
     channel_of,
     check_fields,
     describe_columns,
     fold_of,
+    is_missing,
     label_of,
     match_columns,
     splits_of,
@@ -23,7 +28,15 @@ from speechcls.layouts.columns import (
     times_of,
 )
 from speechcls.layouts.examples import Dataset, Example
-from speechcls.layouts.places import Located, locate, split_in_name, words_of
+from speechcls.layouts.names import split_of_name
+from speechcls.layouts.places import (
+    Located,
+    locate,
+    split_folders,
+    split_in_name,
+    splits_of_names,
+    words_of,
+)
 from speechcls.layouts.tables import Table, read_kaldi_table, read_table
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
@@ -38,6 +51,7 @@ _LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "an
 """Words in the names of folders in which a data set has its lists."""
 _REJECTED = frozenset({"invalidated", "other", "reported"})
 """Lists of clips that Common Voice's reviewers did not accept."""
+_LONG_S = 100
 _FIRST_LOOK = 2**16  # bytes
 _WHOLE_JSON = 2**25  # bytes; one array cannot be read in part
 
@@ -85,9 +99,10 @@ def _splits_by_name(paths: Sequence[Path]) -> list[str | None]:
     A single one has none, nor have several of the same split: their clips are all there are.
     """
     are_apart = len({path.parent for path in paths}) > 1
+    stems = splits_of_names(path.stem for path in paths)
+    folders = splits_of_names(path.parent.name for path in paths)
     splits = [
-        split_in_name(path.stem) or (split_in_name(path.parent.name) if are_apart else None)
-        for path in paths
+        stems[path.stem] or (folders[path.parent.name] if are_apart else None) for path in paths
     ]
     return splits if len({*splits}) > 1 else [None] * len(paths)
 
@@ -110,9 +125,12 @@ def _add(
 ) -> None:
     """Add the clips of a table to a data set; ``split`` is that of rows which name none."""
     columns = match_columns(table, chosen or {})
-    splits, fold_note = splits_of(table, columns.get("split"))
+    splits, split_note = splits_of(table, columns.get("split"))
+    if not (split or "split" in columns or "split" in (chosen or {})):
+        splits, split_note = _splits_of_folders(table, columns)
     located = _locate(table, columns, anchors, split)
-    notes = (describe_columns(table, columns), fold_note, _describe_place(table, located, anchors))
+    _check_unit(table, columns, located)
+    notes = (describe_columns(table, columns), split_note, _describe_place(table, located, anchors))
     dataset.notes += [*table.notes, *filter(None, notes)]
     dataset.problems += table.problems
     if located.base.is_absolute() == dataset.root.is_absolute():
@@ -124,6 +142,9 @@ def _add(
         if path is None:
             name = Path(located.base, text_of(row, columns["path"]))
             dataset.problems.append(f"{where}: no such file: {name}")
+        elif is_missing(label):
+            fault = f"{columns['label'].name} is {label}, which stands for no value"
+            dataset.problems.append(f"{where}: {fault}; name the word")
         elif label == NOISE_FOLDER:
             if splits[i] or start_s or end_s is not None:
                 raise DatasetError(
@@ -132,6 +153,7 @@ def _add(
             dataset.noise.append(path)
         else:
             speaker = text_of(row, columns.get("speaker")).strip() or None
+            speaker = None if speaker and is_missing(speaker) else speaker
             channel = channel_of(row, columns.get("channel"), where)
             dataset.examples.append(
                 Example(path, label, speaker, splits[i] or split, start_s, end_s, channel=channel)
@@ -144,6 +166,50 @@ def _add(
             " folder that their paths are relative to",
             field="root",
         )
+
+
+def _splits_of_folders(table: Table, columns: Columns) -> tuple[list[str | None], str | None]:
+    """Return the split that a folder in each row's path stands for, and a line that says so."""
+    splits: list[str | None] = [None] * len(table.rows)
+    labels = [text_of(row, columns["label"]) for row in table.rows]
+    rows = [i for i, label in enumerate(labels) if label != NOISE_FOLDER]
+    folders = split_folders([text_of(table.rows[i], columns["path"]) for i in rows])
+    if not folders or folders == [labels[i] for i in rows]:
+        return splits, None
+    split_of = splits_of_names(folders, split_of_name)
+    for i, folder in zip(rows, folders, strict=True):
+        splits[i] = split_of[folder]
+    told = ", ".join(f"{folder} is {split}" for folder, split in sorted(split_of.items()))
+    return splits, f"{table.path}: the folders in its paths name the splits: {told}"
+
+
+def _check_unit(table: Table, columns: Columns, located: Located) -> None:
+    """Refuse times that count samples or milliseconds: whole numbers that no recording lasts."""
+    column = columns.get("end") or (columns.get("duration") if "start" in columns else None)
+    if column is None or column.unit_s != 1:
+        return
+    ends = {i: as_number(row[column.index]) for i, row in enumerate(table.rows)}
+    known = {i: end for i, end in ends.items() if end is not None and located.paths[i]}
+    large = [i for i, end in known.items() if end > _LONG_S and end == int(end)]
+    if not large or len(large) < 0.9 * len(known):
+        return
+    if any(_lasts(located.paths[i], known[i]) for i in large[:3]):
+        return
+    raise DatasetError(
+        f"{table.where(large[0])}: {column.name} {known[large[0]]:g} is after the end of the"
+        " recording, as if it counted samples or milliseconds; divide it to give seconds, or call"
+        " columns of milliseconds start_ms and end_ms or duration_ms",
+        field="columns",
+    )
+
+
+def _lasts(path: Path | None, seconds: float) -> bool:
+    """Whether a recording is so long, or may be."""
+    try:
+        with open_binary(path or "") as file, closing(open_sound(file)) as sound:
+            return sound.n_frames is None or sound.n_frames / sound.rate >= seconds
+    except (OSError, SpeechclsError):  # it is reported where it is read
+        return False
 
 
 def _locate(table: Table, columns: Columns, anchors: Sequence[Path], split: str | None) -> Located:

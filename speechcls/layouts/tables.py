@@ -1,19 +1,18 @@
 """The rows of a manifest as they are in the file: CSV and its kin, JSON, Parquet, Kaldi's lists."""
 
 import csv
-import hashlib
 import io
 import json
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechcls.errors import DatasetError, reason_of
-from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name, read_text
+from speechcls.files import read_text
 from speechcls.layouts.names import clean_label
+from speechcls.layouts.places import unpack
 
 if TYPE_CHECKING:
     import pyarrow
@@ -70,6 +69,9 @@ def read_table(path: Path, n_bytes: int | None = None) -> Table:
         return _read_parquet(path, is_first_look=n_bytes is not None)
     try:
         text = read_text(path, n_bytes)
+        if (place := text.find("\0")) >= 0:
+            number = text.count("\n", 0, place) + 1
+            raise DatasetError(f"{path}:{number}: a NUL byte, which no text has; save it as UTF-8")
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
             return _read_json(path, text)
         return _read_separated(path, text)
@@ -88,7 +90,7 @@ def _read_separated(path: Path, text: str) -> Table:
         delimiter, first = match[1], first + 1
     else:
         delimiter = _delimiter_of(lines[first] if lines else "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     cells = [(reader.line_num, row) for row in reader]
     if delimiter == "\t" and '"' in text:
         # Common Voice writes quotes as they are spoken, not around cells.
@@ -118,7 +120,7 @@ def _delimiter_of(header: str) -> str:
     """Return what separates the names of columns: what makes most of them, quotes respected."""
 
     def n_cells(delimiter: str) -> int:
-        return len(next(csv.reader([header], delimiter=delimiter), []))
+        return len(next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), []))
 
     return max(_DELIMITERS, key=n_cells)
 
@@ -235,7 +237,7 @@ def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
     table = Table(path, [], [], range(1, data.num_rows + 1), ": row ", embedded)
     if embedded and not is_first_look:
         paths = columns.get(embedded) or [None] * data.num_rows
-        folder, unpacked = _unpack(path, file, embedded, paths)
+        folder, unpacked = unpack(path, file, embedded, paths)
         columns[embedded] = [unpacked.get(i, each) for i, each in enumerate(paths)]
         if unpacked:
             table.notes.append(f"{path}: {len(unpacked)} recordings in it, unpacked to {folder}")
@@ -254,66 +256,6 @@ def _class_names(schema: "pyarrow.Schema") -> dict[str, list[str]]:
         return {name: each["names"] for name, each in features if each.get("_type") == "ClassLabel"}
     except (KeyError, ValueError, AttributeError, TypeError):  # written by something else
         return {}
-
-
-def _unpack(
-    path: Path, file: Any, column: str, names: Sequence[str | None]
-) -> tuple[Path, dict[int, str]]:
-    """Return a folder in the cache with the recordings of a column, and the path of each by row.
-
-    They are unpacked once; another size or time of the file makes another folder.
-    """
-    about = path.stat()
-    key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{column}"
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-    folder = cache_folder() / UNPACKED / f"{path.stem}-{digest}"
-    try:
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".speechcls-") as scratch:
-                whole = Path(scratch, "whole")
-                whole.mkdir()
-                for row, content in _embedded_bytes(path, file, column):
-                    (whole / _unpacked_name(row, names[row], content)).write_bytes(content)
-                try:
-                    whole.rename(folder)
-                except OSError:
-                    if not folder.is_dir():  # else another process has just unpacked it
-                        raise
-        unpacked = {int(each.name.split("-")[0]): str(each) for each in folder.iterdir()}
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
-            " folder"
-        ) from error
-    return folder, unpacked
-
-
-def _embedded_bytes(path: Path, file: Any, column: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the row and the content of each recording in a column."""
-    batches, row = file.iter_batches(batch_size=64, columns=[column]), 0
-    while True:
-        try:
-            batch = next(batches, None)
-        except OSError as error:  # of the Parquet file, not of the disk that is written to
-            raise DatasetError(f"{path}: not readable Parquet ({error}); copy it again") from error
-        if batch is None:
-            return
-        for value in batch.column(0).to_pylist():
-            content = value.get("bytes") if isinstance(value, dict) else value
-            if content is not None:
-                yield row, content
-            row += 1
-
-
-def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
-    """Return a file name that begins with the row, with the ending that the recording had."""
-    base = PurePosixPath((name or "").replace("\\", "/")).name
-    if base and is_file_name(base):
-        return f"{row:06d}-{base}"
-    endings = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff", b"ID3": ".mp3"}
-    ending = next((e for mark, e in endings.items() if content.startswith(mark)), "")
-    return f"{row:06d}-clip{ending}"
 
 
 # Kaldi
