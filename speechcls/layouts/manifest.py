@@ -13,6 +13,7 @@ from speechcls.audio.sound import open_sound
 from speechcls.errors import ConfigError, DatasetError, SpeechclsError
 from speechcls.files import csv_text, write_atomic
 from speechcls.labels import NOISE_FOLDER
+from speechcls.layouts.annotations import read_kaldi_table
 from speechcls.layouts.columns import (
     Columns,
     as_number,
@@ -35,25 +36,14 @@ from speechcls.layouts.places import (
     split_folders,
     split_in_name,
     splits_of_names,
-    words_of,
 )
-from speechcls.layouts.tables import Table, read_kaldi_table, read_table
+from speechcls.layouts.tables import Table, find_tables, read_first_rows, read_table
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest that is written; a seventh, ``channel``, where a clip has one."""
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
 """Endings of the names of manifests that are read."""
-_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-"""Of those that are searched for, by preference; a text file beside recordings is mostly none."""
-_LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
-    *("splits", "labels", "default")
-}
-"""Words in the names of folders in which a data set has its lists."""
-_REJECTED = frozenset({"invalidated", "other", "reported"})
-"""Lists of clips that Common Voice's reviewers did not accept."""
 _LONG_S = 100
-_FIRST_LOOK = 2**16  # bytes
-_WHOLE_JSON = 2**25  # bytes; one array cannot be read in part
 
 Row = dict[str, Any]
 
@@ -233,21 +223,55 @@ def _describe_place(table: Table, located: Located, anchors: Sequence[Path]) -> 
     return f"{table.path}: its recordings are below {located.base}{without}"
 
 
-def find_manifests(folder: Path) -> list[Path]:
+def find_manifests(folder: Path, columns: Mapping[str, str] | None = None) -> list[Path]:
     """Return the manifests in a data set's folder that name its recordings.
 
-    They are in the folder itself, in one for lists (``meta``, ``data``, ...) or in one for each
-    split. Where some are for splits, these are all; several others may name the same clips.
+    Where some are for splits, these are all; several others may name the same clips.
+
+    Parameters
+    ----------
+    columns : as those of ``read_manifests``; tables without them are none
+
+    Raises
+    ------
+    DatasetError
+        When one of ``columns`` means something that no column means.
     """
-    found: dict[tuple[Path, str], Path] = {}
-    for path in _lists_in(folder, 2):
-        known = found.setdefault((path.parent, path.stem), path)
-        if _FOUND_SUFFIXES.index(path.suffix.lower()) < _FOUND_SUFFIXES.index(known.suffix.lower()):
-            found[path.parent, path.stem] = path
-    paths = [path for path in found.values() if _names_recordings(path, folder)]
+    chosen = check_fields(columns or {})
+    paths = [path for path in find_tables(folder) if _names_recordings(path, folder, chosen)]
     of_splits = [p for p in paths if split_in_name(p.stem) or split_in_name(_parent(p, folder))]
     accepted = [path for path in paths if path.stem.casefold() == "validated"]
     return of_splits or accepted or paths
+
+
+def find_unread_lists(folder: Path) -> list[str]:
+    """Return a line for each table in a folder that names its recordings, but not as columns read.
+
+    It says which columns the table has, and how to name them.
+    """
+    return [told for path in find_tables(folder) if (told := _describe_unread(path, folder))]
+
+
+def _describe_unread(path: Path, folder: Path) -> str | None:
+    """Return why a table that names recordings in ``folder`` is not read; None where it is."""
+    try:
+        table = read_first_rows(path)
+    except DatasetError:  # of another kind
+        return None
+    try:
+        match_columns(table, {})
+    except DatasetError as error:
+        fault = str(error).removeprefix("columns: ").removeprefix(f"{table.header}: ")
+    else:
+        return None
+    rows = [table.columns, *table.rows[:100]]  # the first where nothing stands above the rows
+    for i in range(len(table.columns)):
+        texts = (str(row[i] or "").strip() for row in rows)
+        names = [text for text in texts if text and as_number(text) is None]
+        anchors = _with_parents(path.parent, 1)
+        if _is_any_in(locate(names, anchors, split=split_in_name(path.stem)), folder):
+            return f"{table.header}: names recordings but is not read: {fault}"
+    return None
 
 
 def _parent(path: Path, folder: Path) -> str:
@@ -255,35 +279,20 @@ def _parent(path: Path, folder: Path) -> str:
     return "" if path.parent == folder else path.parent.name
 
 
-def _lists_in(folder: Path, depth: int) -> Iterable[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:  # it is reported where recordings are searched
-        return
-    for path in entries:
-        if path.name.startswith(".") or path.stem.casefold() in _REJECTED:
-            continue
-        if path.suffix.lower() in _FOUND_SUFFIXES and path.is_file():
-            yield path
-        elif (
-            depth
-            and (_LIST_FOLDERS & {*words_of(path.name)} or split_in_name(path.name))
-            and path.is_dir()
-        ):
-            yield from _lists_in(path, depth - 1)
-
-
-def _names_recordings(path: Path, folder: Path) -> bool:
+def _names_recordings(path: Path, folder: Path, chosen: Mapping[str, str]) -> bool:
     """Whether the first rows of a list name recordings in ``folder`` and their labels."""
-    is_array = path.suffix.lower() == ".json" and path.stat().st_size < _WHOLE_JSON
     try:
-        table = read_table(path, None if is_array else _FIRST_LOOK)
-        columns = match_columns(table, {})
+        table = read_first_rows(path)
+        columns = match_columns(table, chosen)
         if table.embedded:
             return True
         located = _locate(table, columns, _with_parents(path.parent, 1), split_in_name(path.stem))
     except DatasetError:  # a file of another kind
         return False
+    return _is_any_in(located, folder)
+
+
+def _is_any_in(located: Located, folder: Path) -> bool:
     inside = folder.resolve()
     return any(each and each.resolve().is_relative_to(inside) for each in located.paths)
 

@@ -1,18 +1,17 @@
-"""The rows of a manifest as they are in the file: CSV and its kin, JSON, Parquet, Kaldi's lists."""
+"""The rows of a manifest as they are in the file: CSV and its kin, JSON, Parquet."""
 
 import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import read_text
-from speechcls.layouts.names import clean_label
-from speechcls.layouts.places import unpack
+from speechcls.layouts.places import split_in_name, unpack, words_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,9 +19,16 @@ if TYPE_CHECKING:
 _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.I)
 """What Excel writes above the names of the columns."""
-_MOST_WORDS = 2
-_PLAIN = re.compile(r"(?:cat|flac(?: -[cds]+)+) (\S+) *\|")
-"""Commands of a wav.scp that only read a file, which can be read without them."""
+_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+"""Endings of tables that are searched for, by preference; a text file is mostly none."""
+_FIRST_LOOK = 2**16  # bytes
+_WHOLE_JSON = 2**25  # bytes; one array cannot be read in part
+_LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
+    *("splits", "labels", "default")
+}
+"""Words in the names of folders in which a data set has its lists."""
+_REJECTED = frozenset({"invalidated", "other", "reported"})
+"""Lists of clips that Common Voice's reviewers did not accept."""
 
 
 @dataclass
@@ -81,6 +87,12 @@ def read_table(path: Path, n_bytes: int | None = None) -> Table:
         raise DatasetError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except csv.Error as error:
         raise DatasetError(f"{path}: not a CSV file ({error})") from error
+
+
+def read_first_rows(path: Path) -> Table:
+    """Return the first rows of a table, for a look; errors as those of ``read_table``."""
+    is_array = path.suffix.lower() == ".json" and path.stat().st_size < _WHOLE_JSON
+    return read_table(path, None if is_array else _FIRST_LOOK)
 
 
 def _read_separated(path: Path, text: str) -> Table:
@@ -258,85 +270,36 @@ def _class_names(schema: "pyarrow.Schema") -> dict[str, list[str]]:
         return {}
 
 
-# Kaldi
+# Tables in a folder
 
 
-def read_kaldi_table(folder: Path) -> Table:
-    """Return the utterances of a folder with ``wav.scp`` and ``text`` as rows.
+def find_tables(folder: Path) -> list[Path]:
+    """Return the files in a data set's folder that may be tables, one of each name.
 
-    Commands in ``wav.scp`` are not run; those that only read a file stand for it.
-
-    Raises
-    ------
-    DatasetError
-        When a list is missing or cannot be understood, or the texts are sentences.
+    They are in the folder itself, in one for lists (``meta``, ``data``, ...) or in one for each
+    split.
     """
-    recordings = _read_pairs(folder / "wav.scp")
-    texts = _read_pairs(folder / "text")
-    speakers = _read_pairs(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    segments = _read_pairs(folder / "segments") if (folder / "segments").is_file() else None
-    columns = ["path", "label", "speaker", "start", "end"]
-    table = Table(folder / "text", columns, [], [])
-    paths: dict[str, str] = {}
-    for name, (number, value) in recordings.items():
-        plain = _PLAIN.fullmatch(value)
-        if not plain and (value.endswith("|") or re.search(r"\.ark:\d+$", value)):
-            table.problems.append(
-                f"{folder / 'wav.scp'}:{number}: not a file but a command or a part of an archive,"
-                f" which is not run ({value}); write it to a file and name that"
-            )
-        else:
-            paths[name] = plain[1] if plain else value
-    numbers = []
-    for utterance, (number, text) in texts.items():
-        label, where = clean_label(text), f"{folder / 'text'}:{number}"
-        if len(label.split()) > _MOST_WORDS:
-            raise DatasetError(
-                f"{where}: {label[:40]!r} is a sentence, not a label of one word or two; cut the"
-                " recordings into words"
-            )
-        parts = [utterance, "", ""] if segments is None else _segment(folder, segments, utterance)
-        if not label or parts is None or parts[0] not in recordings:
-            fault = "no text" if not label else "no such recording in wav.scp or segments"
-            table.problems.append(f"{where}: {utterance}: {fault}")
-        elif parts[0] in paths:
-            speaker = speakers.get(utterance, (0, ""))[1]
-            table.rows.append((paths[parts[0]], label, speaker, *parts[1:]))
-            numbers.append(number)
-    table.numbers = numbers
-    listed, known = (recordings, "wav.scp") if segments is None else (segments, "segments")
-    for name, (number, _) in listed.items():
-        if name not in texts:
-            table.problems.append(f"{folder / known}:{number}: no line for {name} in text")
-    return table
+    found: dict[tuple[Path, str], Path] = {}
+    for path in _lists_in(folder, 2):
+        known = found.setdefault((path.parent, path.stem), path)
+        if _FOUND_SUFFIXES.index(path.suffix.lower()) < _FOUND_SUFFIXES.index(known.suffix.lower()):
+            found[path.parent, path.stem] = path
+    return [*found.values()]
 
 
-def _segment(
-    folder: Path, segments: dict[str, tuple[int, str]], utterance: str
-) -> Sequence[str] | None:
-    """Return recording, start and end of an utterance; an end below 0 is that of the recording."""
-    if utterance not in segments:
-        return None
-    number, value = segments[utterance]
-    parts = value.split()
-    if len(parts) < 3:
-        raise DatasetError(
-            f"{folder / 'segments'}:{number}: {value!r} is not a recording, its start and its end;"
-            " correct the line"
-        )
-    return (parts[0], parts[1], "" if parts[2].startswith("-") else parts[2])
-
-
-def _read_pairs(path: Path) -> dict[str, tuple[int, str]]:
-    """Return what follows the first word of each line, with its number, by that word."""
+def _lists_in(folder: Path, depth: int) -> Iterable[Path]:
     try:
-        text = read_text(path)
-    except OSError as error:
-        raise DatasetError(f"{path}: {reason_of(error)}; Kaldi's lists name each clip") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    pairs: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if words := line.split(None, 1):
-            pairs[words[0]] = (number, words[1].strip() if len(words) > 1 else "")
-    return pairs
+        entries = sorted(folder.iterdir())
+    except OSError:  # it is reported where recordings are searched
+        return
+    for path in entries:
+        if path.name.startswith(".") or path.stem.casefold() in _REJECTED:
+            continue
+        if path.suffix.lower() in _FOUND_SUFFIXES and path.is_file():
+            yield path
+        elif (
+            depth
+            and (_LIST_FOLDERS & {*words_of(path.name)} or split_in_name(path.name))
+            and path.is_dir()
+        ):
+            yield from _lists_in(path, depth - 1)
