@@ -1,5 +1,6 @@
-"""Annotated words of a recording, as label tracks of Audacity or CSV."""
+"""Annotated words of recordings: label tracks of Audacity or CSV, and the lists of Kaldi."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,15 @@ from speechcls.labels import speaker_of
 from speechcls.layouts.columns import as_number, list_names, match_columns, text_of
 from speechcls.layouts.examples import Example
 from speechcls.layouts.names import clean_label
-from speechcls.layouts.tables import read_table
+from speechcls.layouts.tables import Table, read_table
 
 LABELS, TABLE = "truth.txt", "truth.csv"
 _COLUMNS = ("start_s", "end_s", "label", "path", "speaker")
 _TRACK_ENDINGS = (".txt", "_labels.txt", "-labels.txt", ".labels.txt", " labels.txt", "_label.txt")
 """What the name of a recording's label track ends in, after that of the recording."""
+_MOST_WORDS = 2
+_PLAIN = re.compile(r"(?:cat|flac(?: -[cds]+)+) (\S+) *\|")
+"""Commands of a wav.scp that only read a file, which can be read without them."""
 
 
 @dataclass(frozen=True)
@@ -179,3 +183,87 @@ def write_truth(words: Sequence[Word], folder: Path) -> None:
     labels = "".join("\t".join(row[:3]) + "\n" for row in rows)
     write_atomic(folder / LABELS, labels.encode("utf-8", "surrogateescape"))
     write_csv(folder / TABLE, _COLUMNS, rows)
+
+
+# Kaldi
+
+
+def read_kaldi_table(folder: Path) -> Table:
+    """Return the utterances of a folder with ``wav.scp`` and ``text`` as rows.
+
+    Commands in ``wav.scp`` are not run; those that only read a file stand for it.
+
+    Raises
+    ------
+    DatasetError
+        When a list is missing or cannot be understood, or the texts are sentences.
+    """
+    recordings = _read_pairs(folder / "wav.scp")
+    texts = _read_pairs(folder / "text")
+    speakers = _read_pairs(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
+    segments = _read_pairs(folder / "segments") if (folder / "segments").is_file() else None
+    columns = ["path", "label", "speaker", "start", "end"]
+    table = Table(folder / "text", columns, [], [])
+    paths: dict[str, str] = {}
+    for name, (number, value) in recordings.items():
+        plain = _PLAIN.fullmatch(value)
+        if not plain and (value.endswith("|") or re.search(r"\.ark:\d+$", value)):
+            table.problems.append(
+                f"{folder / 'wav.scp'}:{number}: not a file but a command or a part of an archive,"
+                f" which is not run ({value}); write it to a file and name that"
+            )
+        else:
+            paths[name] = plain[1] if plain else value
+    numbers = []
+    for utterance, (number, text) in texts.items():
+        label, where = clean_label(text), f"{folder / 'text'}:{number}"
+        if len(label.split()) > _MOST_WORDS:
+            raise DatasetError(
+                f"{where}: {label[:40]!r} is a sentence, not a label of one word or two; cut the"
+                " recordings into words"
+            )
+        parts = [utterance, "", ""] if segments is None else _segment(folder, segments, utterance)
+        if not label or parts is None or parts[0] not in recordings:
+            fault = "no text" if not label else "no such recording in wav.scp or segments"
+            table.problems.append(f"{where}: {utterance}: {fault}")
+        elif parts[0] in paths:
+            speaker = speakers.get(utterance, (0, ""))[1]
+            table.rows.append((paths[parts[0]], label, speaker, *parts[1:]))
+            numbers.append(number)
+    table.numbers = numbers
+    listed, known = (recordings, "wav.scp") if segments is None else (segments, "segments")
+    for name, (number, _) in listed.items():
+        if name not in texts:
+            table.problems.append(f"{folder / known}:{number}: no line for {name} in text")
+    return table
+
+
+def _segment(
+    folder: Path, segments: dict[str, tuple[int, str]], utterance: str
+) -> Sequence[str] | None:
+    """Return recording, start and end of an utterance; an end below 0 is that of the recording."""
+    if utterance not in segments:
+        return None
+    number, value = segments[utterance]
+    parts = value.split()
+    if len(parts) < 3:
+        raise DatasetError(
+            f"{folder / 'segments'}:{number}: {value!r} is not a recording, its start and its end;"
+            " correct the line"
+        )
+    return (parts[0], parts[1], "" if parts[2].startswith("-") else parts[2])
+
+
+def _read_pairs(path: Path) -> dict[str, tuple[int, str]]:
+    """Return what follows the first word of each line, with its number, by that word."""
+    try:
+        text = read_text(path)
+    except OSError as error:
+        raise DatasetError(f"{path}: {reason_of(error)}; Kaldi's lists name each clip") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+    pairs: dict[str, tuple[int, str]] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if words := line.split(None, 1):
+            pairs[words[0]] = (number, words[1].strip() if len(words) > 1 else "")
+    return pairs

@@ -10,6 +10,7 @@ from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import DatasetError, printable
 from speechcls.layouts.examples import SPLITS
 from speechcls.layouts.names import clean_label, split_of_name
+from speechcls.layouts.places import splits_of_names
 from speechcls.layouts.tables import Table
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -28,9 +29,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("username", "workerid", "subject", "subjectid", "participant", "participantid"),
     ),
     "split": ("split", "set", "subset", "fold"),
-    "start": ("start", "starttime", "onset", "begin", "begintime", "offset"),
+    "start": ("start", "starttime", "onset", "begin", "begintime", "tstart", "tmin", "offset"),
     # Beside an onset, the offset is the end; alone it is where the clip starts.
-    "end": ("end", "endtime", "stop", "stoptime", "offset"),
+    "end": ("end", "endtime", "stop", "stoptime", "tend", "tmax", "offset"),
     "duration": ("duration", "dur"),
     "channel": ("channel",),
 }
@@ -106,6 +107,8 @@ def match_columns(
                 found[field] = column
     if "label" not in chosen and "label" not in found:
         found |= _text_column(table, keys, found)
+    if "split" not in chosen and "split" not in found:
+        found |= _split_column(table, found)
     if missing := [field for field in needed if field not in found]:
         raise _missing_columns(table, missing)
     if (
@@ -135,7 +138,10 @@ def _chosen_column(table: Table, field: str, name: str) -> Column:
 def _first_match(
     table: Table, keys: Sequence[tuple[int, str]], field: str, names: Sequence[str]
 ) -> Column | None:
-    """Return the first column that ``names`` has and that is not empty, else the first at all."""
+    """Return the first column that ``names`` has and that is not empty, else the first at all.
+
+    Names of classes come before their numbers.
+    """
     units = _UNITS if field in _SECONDS else {"": 1.0}
     matches = [
         Column(index, table.columns[index], unit_s)
@@ -144,8 +150,29 @@ def _first_match(
         for index, key in keys
         if key == name + unit
     ]
-    filled = (c for c in matches if any(row[c.index] not in (None, "") for row in table.rows))
-    return next(filled, matches[0] if matches else None)
+    values = {c.index: {*map(str, _filled(table, c.index))} for c in matches}
+    filled = [c for c in matches if values[c.index]]
+    if field == "label" and filled and None not in map(as_number, values[filled[0].index]):
+        n_classes = len(values[filled[0].index])
+        named = (c for c in filled if None in map(as_number, values[c.index]))
+        filled[:0] = [c for c in named if len(values[c.index]) == n_classes]
+    return next(iter([*filled, *matches]), None)
+
+
+def _filled(table: Table, index: int) -> list[Any]:
+    """Return the cells of a column that are not empty."""
+    return [row[index] for row in table.rows if row[index] not in (None, "")]
+
+
+def _split_column(table: Table, found: Columns) -> dict[str, Column]:
+    """Return the column, whatever it is called, whose every value is a split, if there is one."""
+    taken = {column.index for column in found.values()}
+    for index in range(len(table.columns)):
+        values = {*map(str, _filled(table, index))} if index not in taken else set()
+        splits = {split_of_name(value) for value in values}
+        if len(splits) > 1 and None not in splits:
+            return {"split": Column(index, table.columns[index])}
+    return {}
 
 
 def _text_column(table: Table, keys: Sequence[str], found: Columns) -> dict[str, Column]:
@@ -159,7 +186,7 @@ def _text_column(table: Table, keys: Sequence[str], found: Columns) -> dict[str,
 
 
 def _are_words(table: Table, index: int) -> bool:
-    texts = [str(row[index]) for row in table.rows if row[index] not in (None, "")]
+    texts = [*map(str, _filled(table, index))]
     return bool(texts) and all(is_label(text) for text in texts)
 
 
@@ -194,25 +221,33 @@ def list_names(names: Sequence[str]) -> str:
 
 
 def describe_columns(table: Table, columns: Columns) -> str | None:
-    """Return how the columns are read, in a line; None where they are called what they are."""
+    """Return how the columns are read and which are not, in a line; None where that is plain."""
     ours = {*NAMES} | {f"{field}_s" for field in _SECONDS}
     renamed = [
         f"{field} is {column.name}"
         for field, column in columns.items()
         if column.name not in ours and _key(column.name) != field
     ]
-    if not renamed:
-        return None
     read = {column.index for column in columns.values()}
-    others = [name for index, name in enumerate(table.columns) if index not in read and name]
-    unread = f"; not read: {list_names(others)}" if others else ""
-    return f"{table.path}: {', '.join(renamed)}{unread}"
+    others = [
+        name
+        for index, name in enumerate(table.columns)
+        if index not in read and name and (renamed or _filled(table, index))
+    ]
+    told = [", ".join(renamed)] * bool(renamed)
+    told += [f"not read: {list_names(others)}"] * bool(others)
+    return f"{table.path}: {'; '.join(told)}" if told else None
 
 
 def text_of(row: Sequence[Any], column: Column | None) -> str:
     """Return a cell as text; empty where there is none."""
     value = row[column.index] if column else None
     return "" if value is None else str(value)
+
+
+def is_missing(text: str) -> bool:
+    """Whether a text is what tools write where there is no value: nan."""
+    return text.casefold() in ("nan", "<na>")
 
 
 def label_of(row: Sequence[Any], column: Column, where: str) -> str:
@@ -225,7 +260,7 @@ def label_of(row: Sequence[Any], column: Column, where: str) -> str:
     """
     if isinstance(row[column.index], list | dict):
         raise DatasetError(f"{where}: {column.name} {row[column.index]!r} is not one label")
-    if not (label := clean_label(text_of(row, column))):
+    if not (label := clean_label(clean_label(text_of(row, column)).strip('"'))):
         raise DatasetError(f"{where}: no {column.name}")
     return label
 
@@ -315,7 +350,7 @@ def splits_of(table: Table, column: Column | None) -> tuple[list[str | None], st
     texts = [text_of(row, column).strip() for row in table.rows]
     if numbers and all(fold or not text for fold, text in zip(folds, texts, strict=True)):
         return _splits_of_folds(table, column, folds, numbers)
-    names = {text: split_of_name(text) for text in {*texts}}
+    names = splits_of_names(texts, split_of_name)
     for number, text in enumerate(texts):
         if text and not names[text]:
             raise DatasetError(

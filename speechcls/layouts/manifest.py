@@ -3,19 +3,25 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechcls.errors import ConfigError, DatasetError
+from speechcls.audio.decode import open_binary
+from speechcls.audio.sound import open_sound
+from speechcls.errors import ConfigError, DatasetError, SpeechclsError
 from speechcls.files import csv_text, write_atomic
 from speechcls.labels import NOISE_FOLDER
+from speechcls.layouts.annotations import read_kaldi_table
 from speechcls.layouts.columns import (
     Columns,
+    as_number,
     channel_of,
     check_fields,
     describe_columns,
     fold_of,
+    is_missing,
     label_of,
     match_columns,
     splits_of,
@@ -23,23 +29,21 @@ from speechcls.layouts.columns import (
     times_of,
 )
 from speechcls.layouts.examples import Dataset, Example
-from speechcls.layouts.places import Located, locate, split_in_name, words_of
-from speechcls.layouts.tables import Table, read_kaldi_table, read_table
+from speechcls.layouts.names import split_of_name
+from speechcls.layouts.places import (
+    Located,
+    locate,
+    split_folders,
+    split_in_name,
+    splits_of_names,
+)
+from speechcls.layouts.tables import Table, find_tables, read_first_rows, read_table
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest that is written; a seventh, ``channel``, where a clip has one."""
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
 """Endings of the names of manifests that are read."""
-_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-"""Of those that are searched for, by preference; a text file beside recordings is mostly none."""
-_LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
-    *("splits", "labels", "default")
-}
-"""Words in the names of folders in which a data set has its lists."""
-_REJECTED = frozenset({"invalidated", "other", "reported"})
-"""Lists of clips that Common Voice's reviewers did not accept."""
-_FIRST_LOOK = 2**16  # bytes
-_WHOLE_JSON = 2**25  # bytes; one array cannot be read in part
+_LONG_S = 100
 
 Row = dict[str, Any]
 
@@ -85,9 +89,10 @@ def _splits_by_name(paths: Sequence[Path]) -> list[str | None]:
     A single one has none, nor have several of the same split: their clips are all there are.
     """
     are_apart = len({path.parent for path in paths}) > 1
+    stems = splits_of_names(path.stem for path in paths)
+    folders = splits_of_names(path.parent.name for path in paths)
     splits = [
-        split_in_name(path.stem) or (split_in_name(path.parent.name) if are_apart else None)
-        for path in paths
+        stems[path.stem] or (folders[path.parent.name] if are_apart else None) for path in paths
     ]
     return splits if len({*splits}) > 1 else [None] * len(paths)
 
@@ -110,9 +115,12 @@ def _add(
 ) -> None:
     """Add the clips of a table to a data set; ``split`` is that of rows which name none."""
     columns = match_columns(table, chosen or {})
-    splits, fold_note = splits_of(table, columns.get("split"))
+    splits, split_note = splits_of(table, columns.get("split"))
+    if not (split or "split" in columns or "split" in (chosen or {})):
+        splits, split_note = _splits_of_folders(table, columns)
     located = _locate(table, columns, anchors, split)
-    notes = (describe_columns(table, columns), fold_note, _describe_place(table, located, anchors))
+    _check_unit(table, columns, located)
+    notes = (describe_columns(table, columns), split_note, _describe_place(table, located, anchors))
     dataset.notes += [*table.notes, *filter(None, notes)]
     dataset.problems += table.problems
     if located.base.is_absolute() == dataset.root.is_absolute():
@@ -124,6 +132,9 @@ def _add(
         if path is None:
             name = Path(located.base, text_of(row, columns["path"]))
             dataset.problems.append(f"{where}: no such file: {name}")
+        elif is_missing(label):
+            fault = f"{columns['label'].name} is {label}, which stands for no value"
+            dataset.problems.append(f"{where}: {fault}; name the word")
         elif label == NOISE_FOLDER:
             if splits[i] or start_s or end_s is not None:
                 raise DatasetError(
@@ -132,6 +143,7 @@ def _add(
             dataset.noise.append(path)
         else:
             speaker = text_of(row, columns.get("speaker")).strip() or None
+            speaker = None if speaker and is_missing(speaker) else speaker
             channel = channel_of(row, columns.get("channel"), where)
             dataset.examples.append(
                 Example(path, label, speaker, splits[i] or split, start_s, end_s, channel=channel)
@@ -144,6 +156,50 @@ def _add(
             " folder that their paths are relative to",
             field="root",
         )
+
+
+def _splits_of_folders(table: Table, columns: Columns) -> tuple[list[str | None], str | None]:
+    """Return the split that a folder in each row's path stands for, and a line that says so."""
+    splits: list[str | None] = [None] * len(table.rows)
+    labels = [text_of(row, columns["label"]) for row in table.rows]
+    rows = [i for i, label in enumerate(labels) if label != NOISE_FOLDER]
+    folders = split_folders([text_of(table.rows[i], columns["path"]) for i in rows])
+    if not folders or folders == [labels[i] for i in rows]:
+        return splits, None
+    split_of = splits_of_names(folders, split_of_name)
+    for i, folder in zip(rows, folders, strict=True):
+        splits[i] = split_of[folder]
+    told = ", ".join(f"{folder} is {split}" for folder, split in sorted(split_of.items()))
+    return splits, f"{table.path}: the folders in its paths name the splits: {told}"
+
+
+def _check_unit(table: Table, columns: Columns, located: Located) -> None:
+    """Refuse times that count samples or milliseconds: whole numbers that no recording lasts."""
+    column = columns.get("end") or (columns.get("duration") if "start" in columns else None)
+    if column is None or column.unit_s != 1:
+        return
+    ends = {i: as_number(row[column.index]) for i, row in enumerate(table.rows)}
+    known = {i: end for i, end in ends.items() if end is not None and located.paths[i]}
+    large = [i for i, end in known.items() if end > _LONG_S and end == int(end)]
+    if not large or len(large) < 0.9 * len(known):
+        return
+    if any(_lasts(located.paths[i], known[i]) for i in large[:3]):
+        return
+    raise DatasetError(
+        f"{table.where(large[0])}: {column.name} {known[large[0]]:g} is after the end of the"
+        " recording, as if it counted samples or milliseconds; divide it to give seconds, or call"
+        " columns of milliseconds start_ms and end_ms or duration_ms",
+        field="columns",
+    )
+
+
+def _lasts(path: Path | None, seconds: float) -> bool:
+    """Whether a recording is so long, or may be."""
+    try:
+        with open_binary(path or "") as file, closing(open_sound(file)) as sound:
+            return sound.n_frames is None or sound.n_frames / sound.rate >= seconds
+    except (OSError, SpeechclsError):  # it is reported where it is read
+        return False
 
 
 def _locate(table: Table, columns: Columns, anchors: Sequence[Path], split: str | None) -> Located:
@@ -167,21 +223,55 @@ def _describe_place(table: Table, located: Located, anchors: Sequence[Path]) -> 
     return f"{table.path}: its recordings are below {located.base}{without}"
 
 
-def find_manifests(folder: Path) -> list[Path]:
+def find_manifests(folder: Path, columns: Mapping[str, str] | None = None) -> list[Path]:
     """Return the manifests in a data set's folder that name its recordings.
 
-    They are in the folder itself, in one for lists (``meta``, ``data``, ...) or in one for each
-    split. Where some are for splits, these are all; several others may name the same clips.
+    Where some are for splits, these are all; several others may name the same clips.
+
+    Parameters
+    ----------
+    columns : as those of ``read_manifests``; tables without them are none
+
+    Raises
+    ------
+    DatasetError
+        When one of ``columns`` means something that no column means.
     """
-    found: dict[tuple[Path, str], Path] = {}
-    for path in _lists_in(folder, 2):
-        known = found.setdefault((path.parent, path.stem), path)
-        if _FOUND_SUFFIXES.index(path.suffix.lower()) < _FOUND_SUFFIXES.index(known.suffix.lower()):
-            found[path.parent, path.stem] = path
-    paths = [path for path in found.values() if _names_recordings(path, folder)]
+    chosen = check_fields(columns or {})
+    paths = [path for path in find_tables(folder) if _names_recordings(path, folder, chosen)]
     of_splits = [p for p in paths if split_in_name(p.stem) or split_in_name(_parent(p, folder))]
     accepted = [path for path in paths if path.stem.casefold() == "validated"]
     return of_splits or accepted or paths
+
+
+def find_unread_lists(folder: Path) -> list[str]:
+    """Return a line for each table in a folder that names its recordings, but not as columns read.
+
+    It says which columns the table has, and how to name them.
+    """
+    return [told for path in find_tables(folder) if (told := _describe_unread(path, folder))]
+
+
+def _describe_unread(path: Path, folder: Path) -> str | None:
+    """Return why a table that names recordings in ``folder`` is not read; None where it is."""
+    try:
+        table = read_first_rows(path)
+    except DatasetError:  # of another kind
+        return None
+    try:
+        match_columns(table, {})
+    except DatasetError as error:
+        fault = str(error).removeprefix("columns: ").removeprefix(f"{table.header}: ")
+    else:
+        return None
+    rows = [table.columns, *table.rows[:100]]  # the first where nothing stands above the rows
+    for i in range(len(table.columns)):
+        texts = (str(row[i] or "").strip() for row in rows)
+        names = [text for text in texts if text and as_number(text) is None]
+        anchors = _with_parents(path.parent, 1)
+        if _is_any_in(locate(names, anchors, split=split_in_name(path.stem)), folder):
+            return f"{table.header}: names recordings but is not read: {fault}"
+    return None
 
 
 def _parent(path: Path, folder: Path) -> str:
@@ -189,35 +279,20 @@ def _parent(path: Path, folder: Path) -> str:
     return "" if path.parent == folder else path.parent.name
 
 
-def _lists_in(folder: Path, depth: int) -> Iterable[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:  # it is reported where recordings are searched
-        return
-    for path in entries:
-        if path.name.startswith(".") or path.stem.casefold() in _REJECTED:
-            continue
-        if path.suffix.lower() in _FOUND_SUFFIXES and path.is_file():
-            yield path
-        elif (
-            depth
-            and (_LIST_FOLDERS & {*words_of(path.name)} or split_in_name(path.name))
-            and path.is_dir()
-        ):
-            yield from _lists_in(path, depth - 1)
-
-
-def _names_recordings(path: Path, folder: Path) -> bool:
+def _names_recordings(path: Path, folder: Path, chosen: Mapping[str, str]) -> bool:
     """Whether the first rows of a list name recordings in ``folder`` and their labels."""
-    is_array = path.suffix.lower() == ".json" and path.stat().st_size < _WHOLE_JSON
     try:
-        table = read_table(path, None if is_array else _FIRST_LOOK)
-        columns = match_columns(table, {})
+        table = read_first_rows(path)
+        columns = match_columns(table, chosen)
         if table.embedded:
             return True
         located = _locate(table, columns, _with_parents(path.parent, 1), split_in_name(path.stem))
     except DatasetError:  # a file of another kind
         return False
+    return _is_any_in(located, folder)
+
+
+def _is_any_in(located: Located, folder: Path) -> bool:
     inside = folder.resolve()
     return any(each and each.resolve().is_relative_to(inside) for each in located.paths)
 

@@ -1,14 +1,19 @@
-"""Where the recordings of a manifest are: one folder for all of its rows, found by looking."""
+"""Where the recordings of a manifest are: one folder for all of its rows, or the table itself."""
 
+import hashlib
 import os
 import random
 import re
+import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from speechcls.audio.sniff import SUFFIXES
+from speechcls.errors import DatasetError, reason_of
+from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name
 from speechcls.layouts.names import split_of_name
 
 SUBFOLDERS = ("", "audio", "clips", "wav", "wavs", "recordings", "data")
@@ -20,6 +25,8 @@ _WORDS = frozenset({"audio", "audios", "clip", "clips", "wav", "wavs", "wave", "
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg")
 """What a name without ending may stand for, by preference."""
 _N_SAMPLE = 5000
+_VALIDATION = frozenset({"val", "valid", "validation", "dev", "development"})
+_EVALUATION = frozenset({"eval", "evaluation"})
 
 
 @dataclass
@@ -53,6 +60,37 @@ def split_in_name(name: str) -> str | None:
     """
     splits = [split for word in words_of(name) if (split := split_of_name(word))]
     return "test" if "test" in splits else splits[-1] if splits else None
+
+
+def splits_of_names(
+    names: Iterable[str], split_of: Callable[[str], str | None] = split_in_name
+) -> dict[str, str | None]:
+    """Return the split that each of several names side by side stands for; None where none does.
+
+    ``eval`` validates, but beside ``dev`` or ``val`` it tests.
+    """
+    splits = {name: split_of(name) for name in {*names}}
+    words = {name: {*words_of(name)} for name, split in splits.items() if split == "validation"}
+    if any(each & _VALIDATION for each in words.values()):
+        splits |= {name: "test" for name, each in words.items() if not each & _VALIDATION}
+    return splits
+
+
+def split_folders(names: Sequence[str]) -> list[str]:
+    """Return the folder in each path that is named for its split; empty where that is unclear.
+
+    They are at one level of all paths, and for more than one split.
+    """
+    folders = [name.replace("\\", "/").split("/")[:-1] for name in names]
+    n_levels = min(map(len, folders), default=0)
+    levels = [[parts[level] for parts in folders] for level in range(n_levels)]
+    splits = [{split_of_name(name) for name in {*level}} for level in levels]
+    found = [
+        level
+        for level, each in zip(levels, splits, strict=True)
+        if None not in each and len({*splits_of_names(level, split_of_name).values()}) > 1
+    ]
+    return found[0] if len(found) == 1 else []
 
 
 def locate(
@@ -272,3 +310,66 @@ class _Listing:
 
 def _normalise(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+# Recordings in a table itself
+
+
+def unpack(
+    path: Path, file: Any, column: str, names: Sequence[str | None]
+) -> tuple[Path, dict[int, str]]:
+    """Return a folder in the cache with the recordings of a column, and the path of each by row.
+
+    They are unpacked once; another size or time of the file makes another folder.
+    """
+    about = path.stat()
+    key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{column}"
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+    folder = cache_folder() / UNPACKED / f"{path.stem}-{digest}"
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".speechcls-") as scratch:
+                whole = Path(scratch, "whole")
+                whole.mkdir()
+                for row, content in _embedded_bytes(path, file, column):
+                    (whole / _unpacked_name(row, names[row], content)).write_bytes(content)
+                try:
+                    whole.rename(folder)
+                except OSError:
+                    if not folder.is_dir():  # else another process has just unpacked it
+                        raise
+        unpacked = {int(each.name.split("-")[0]): str(each) for each in folder.iterdir()}
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
+            " folder"
+        ) from error
+    return folder, unpacked
+
+
+def _embedded_bytes(path: Path, file: Any, column: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the row and the content of each recording in a column."""
+    batches, row = file.iter_batches(batch_size=64, columns=[column]), 0
+    while True:
+        try:
+            batch = next(batches, None)
+        except OSError as error:  # of the Parquet file, not of the disk that is written to
+            raise DatasetError(f"{path}: not readable Parquet ({error}); copy it again") from error
+        if batch is None:
+            return
+        for value in batch.column(0).to_pylist():
+            content = value.get("bytes") if isinstance(value, dict) else value
+            if content is not None:
+                yield row, content
+            row += 1
+
+
+def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
+    """Return a file name that begins with the row, with the ending that the recording had."""
+    base = PurePosixPath((name or "").replace("\\", "/")).name
+    if base and is_file_name(base):
+        return f"{row:06d}-{base}"
+    endings = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff", b"ID3": ".mp3"}
+    ending = next((e for mark, e in endings.items() if content.startswith(mark)), "")
+    return f"{row:06d}-clip{ending}"

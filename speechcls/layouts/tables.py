@@ -1,19 +1,17 @@
-"""The rows of a manifest as they are in the file: CSV and its kin, JSON, Parquet, Kaldi's lists."""
+"""The rows of a manifest as they are in the file: CSV and its kin, JSON, Parquet."""
 
 import csv
-import hashlib
 import io
 import json
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechcls.errors import DatasetError, reason_of
-from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name, read_text
-from speechcls.layouts.names import clean_label
+from speechcls.files import read_text
+from speechcls.layouts.places import split_in_name, unpack, words_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -21,9 +19,16 @@ if TYPE_CHECKING:
 _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.I)
 """What Excel writes above the names of the columns."""
-_MOST_WORDS = 2
-_PLAIN = re.compile(r"(?:cat|flac(?: -[cds]+)+) (\S+) *\|")
-"""Commands of a wav.scp that only read a file, which can be read without them."""
+_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+"""Endings of tables that are searched for, by preference; a text file is mostly none."""
+_FIRST_LOOK = 2**16  # bytes
+_WHOLE_JSON = 2**25  # bytes; one array cannot be read in part
+_LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
+    *("splits", "labels", "default")
+}
+"""Words in the names of folders in which a data set has its lists."""
+_REJECTED = frozenset({"invalidated", "other", "reported"})
+"""Lists of clips that Common Voice's reviewers did not accept."""
 
 
 @dataclass
@@ -70,6 +75,9 @@ def read_table(path: Path, n_bytes: int | None = None) -> Table:
         return _read_parquet(path, is_first_look=n_bytes is not None)
     try:
         text = read_text(path, n_bytes)
+        if (place := text.find("\0")) >= 0:
+            number = text.count("\n", 0, place) + 1
+            raise DatasetError(f"{path}:{number}: a NUL byte, which no text has; save it as UTF-8")
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
             return _read_json(path, text)
         return _read_separated(path, text)
@@ -81,6 +89,12 @@ def read_table(path: Path, n_bytes: int | None = None) -> Table:
         raise DatasetError(f"{path}: not a CSV file ({error})") from error
 
 
+def read_first_rows(path: Path) -> Table:
+    """Return the first rows of a table, for a look; errors as those of ``read_table``."""
+    is_array = path.suffix.lower() == ".json" and path.stat().st_size < _WHOLE_JSON
+    return read_table(path, None if is_array else _FIRST_LOOK)
+
+
 def _read_separated(path: Path, text: str) -> Table:
     lines = text.splitlines()
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
@@ -88,7 +102,7 @@ def _read_separated(path: Path, text: str) -> Table:
         delimiter, first = match[1], first + 1
     else:
         delimiter = _delimiter_of(lines[first] if lines else "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     cells = [(reader.line_num, row) for row in reader]
     if delimiter == "\t" and '"' in text:
         # Common Voice writes quotes as they are spoken, not around cells.
@@ -118,7 +132,7 @@ def _delimiter_of(header: str) -> str:
     """Return what separates the names of columns: what makes most of them, quotes respected."""
 
     def n_cells(delimiter: str) -> int:
-        return len(next(csv.reader([header], delimiter=delimiter), []))
+        return len(next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), []))
 
     return max(_DELIMITERS, key=n_cells)
 
@@ -235,7 +249,7 @@ def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
     table = Table(path, [], [], range(1, data.num_rows + 1), ": row ", embedded)
     if embedded and not is_first_look:
         paths = columns.get(embedded) or [None] * data.num_rows
-        folder, unpacked = _unpack(path, file, embedded, paths)
+        folder, unpacked = unpack(path, file, embedded, paths)
         columns[embedded] = [unpacked.get(i, each) for i, each in enumerate(paths)]
         if unpacked:
             table.notes.append(f"{path}: {len(unpacked)} recordings in it, unpacked to {folder}")
@@ -256,145 +270,36 @@ def _class_names(schema: "pyarrow.Schema") -> dict[str, list[str]]:
         return {}
 
 
-def _unpack(
-    path: Path, file: Any, column: str, names: Sequence[str | None]
-) -> tuple[Path, dict[int, str]]:
-    """Return a folder in the cache with the recordings of a column, and the path of each by row.
+# Tables in a folder
 
-    They are unpacked once; another size or time of the file makes another folder.
+
+def find_tables(folder: Path) -> list[Path]:
+    """Return the files in a data set's folder that may be tables, one of each name.
+
+    They are in the folder itself, in one for lists (``meta``, ``data``, ...) or in one for each
+    split.
     """
-    about = path.stat()
-    key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{column}"
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-    folder = cache_folder() / UNPACKED / f"{path.stem}-{digest}"
+    found: dict[tuple[Path, str], Path] = {}
+    for path in _lists_in(folder, 2):
+        known = found.setdefault((path.parent, path.stem), path)
+        if _FOUND_SUFFIXES.index(path.suffix.lower()) < _FOUND_SUFFIXES.index(known.suffix.lower()):
+            found[path.parent, path.stem] = path
+    return [*found.values()]
+
+
+def _lists_in(folder: Path, depth: int) -> Iterable[Path]:
     try:
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".speechcls-") as scratch:
-                whole = Path(scratch, "whole")
-                whole.mkdir()
-                for row, content in _embedded_bytes(path, file, column):
-                    (whole / _unpacked_name(row, names[row], content)).write_bytes(content)
-                try:
-                    whole.rename(folder)
-                except OSError:
-                    if not folder.is_dir():  # else another process has just unpacked it
-                        raise
-        unpacked = {int(each.name.split("-")[0]): str(each) for each in folder.iterdir()}
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
-            " folder"
-        ) from error
-    return folder, unpacked
-
-
-def _embedded_bytes(path: Path, file: Any, column: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the row and the content of each recording in a column."""
-    batches, row = file.iter_batches(batch_size=64, columns=[column]), 0
-    while True:
-        try:
-            batch = next(batches, None)
-        except OSError as error:  # of the Parquet file, not of the disk that is written to
-            raise DatasetError(f"{path}: not readable Parquet ({error}); copy it again") from error
-        if batch is None:
-            return
-        for value in batch.column(0).to_pylist():
-            content = value.get("bytes") if isinstance(value, dict) else value
-            if content is not None:
-                yield row, content
-            row += 1
-
-
-def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
-    """Return a file name that begins with the row, with the ending that the recording had."""
-    base = PurePosixPath((name or "").replace("\\", "/")).name
-    if base and is_file_name(base):
-        return f"{row:06d}-{base}"
-    endings = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff", b"ID3": ".mp3"}
-    ending = next((e for mark, e in endings.items() if content.startswith(mark)), "")
-    return f"{row:06d}-clip{ending}"
-
-
-# Kaldi
-
-
-def read_kaldi_table(folder: Path) -> Table:
-    """Return the utterances of a folder with ``wav.scp`` and ``text`` as rows.
-
-    Commands in ``wav.scp`` are not run; those that only read a file stand for it.
-
-    Raises
-    ------
-    DatasetError
-        When a list is missing or cannot be understood, or the texts are sentences.
-    """
-    recordings = _read_pairs(folder / "wav.scp")
-    texts = _read_pairs(folder / "text")
-    speakers = _read_pairs(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
-    segments = _read_pairs(folder / "segments") if (folder / "segments").is_file() else None
-    columns = ["path", "label", "speaker", "start", "end"]
-    table = Table(folder / "text", columns, [], [])
-    paths: dict[str, str] = {}
-    for name, (number, value) in recordings.items():
-        plain = _PLAIN.fullmatch(value)
-        if not plain and (value.endswith("|") or re.search(r"\.ark:\d+$", value)):
-            table.problems.append(
-                f"{folder / 'wav.scp'}:{number}: not a file but a command or a part of an archive,"
-                f" which is not run ({value}); write it to a file and name that"
-            )
-        else:
-            paths[name] = plain[1] if plain else value
-    numbers = []
-    for utterance, (number, text) in texts.items():
-        label, where = clean_label(text), f"{folder / 'text'}:{number}"
-        if len(label.split()) > _MOST_WORDS:
-            raise DatasetError(
-                f"{where}: {label[:40]!r} is a sentence, not a label of one word or two; cut the"
-                " recordings into words"
-            )
-        parts = [utterance, "", ""] if segments is None else _segment(folder, segments, utterance)
-        if not label or parts is None or parts[0] not in recordings:
-            fault = "no text" if not label else "no such recording in wav.scp or segments"
-            table.problems.append(f"{where}: {utterance}: {fault}")
-        elif parts[0] in paths:
-            speaker = speakers.get(utterance, (0, ""))[1]
-            table.rows.append((paths[parts[0]], label, speaker, *parts[1:]))
-            numbers.append(number)
-    table.numbers = numbers
-    listed, known = (recordings, "wav.scp") if segments is None else (segments, "segments")
-    for name, (number, _) in listed.items():
-        if name not in texts:
-            table.problems.append(f"{folder / known}:{number}: no line for {name} in text")
-    return table
-
-
-def _segment(
-    folder: Path, segments: dict[str, tuple[int, str]], utterance: str
-) -> Sequence[str] | None:
-    """Return recording, start and end of an utterance; an end below 0 is that of the recording."""
-    if utterance not in segments:
-        return None
-    number, value = segments[utterance]
-    parts = value.split()
-    if len(parts) < 3:
-        raise DatasetError(
-            f"{folder / 'segments'}:{number}: {value!r} is not a recording, its start and its end;"
-            " correct the line"
-        )
-    return (parts[0], parts[1], "" if parts[2].startswith("-") else parts[2])
-
-
-def _read_pairs(path: Path) -> dict[str, tuple[int, str]]:
-    """Return what follows the first word of each line, with its number, by that word."""
-    try:
-        text = read_text(path)
-    except OSError as error:
-        raise DatasetError(f"{path}: {reason_of(error)}; Kaldi's lists name each clip") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    pairs: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if words := line.split(None, 1):
-            pairs[words[0]] = (number, words[1].strip() if len(words) > 1 else "")
-    return pairs
+        entries = sorted(folder.iterdir())
+    except OSError:  # it is reported where recordings are searched
+        return
+    for path in entries:
+        if path.name.startswith(".") or path.stem.casefold() in _REJECTED:
+            continue
+        if path.suffix.lower() in _FOUND_SUFFIXES and path.is_file():
+            yield path
+        elif (
+            depth
+            and (_LIST_FOLDERS & {*words_of(path.name)} or split_in_name(path.name))
+            and path.is_dir()
+        ):
+            yield from _lists_in(path, depth - 1)

@@ -7,7 +7,6 @@ import pytest
 from common import refusal, touch
 
 from speechcls.errors import DatasetError
-from speechcls.layouts.examples import Example
 from speechcls.layouts.manifest import read_manifests
 
 message_of = partial(refusal, DatasetError, read_manifests)
@@ -83,6 +82,7 @@ def test_every_name_of_splits(name, value, split, root):
         ("start_s,end_s", "0.5,1.5", 0.5, 1.5),
         ("start,end", "0.5,1.5", 0.5, 1.5),
         ("onset,offset", "0.5,1.5", 0.5, 1.5),
+        ("t_start,t_end", "0.5,1.5", 0.5, 1.5),
         ("offset,duration", "0.5,1", 0.5, 1.5),
         ("begin,stop", "0.5,1.5", 0.5, 1.5),
         ("Begin Time (s),End Time (s)", "0.5,1.5", 0.5, 1.5),
@@ -142,6 +142,9 @@ def test_every_encoding_of_unicode(encoding, name, root):
     [
         "sep=;\npath;label\na.wav;yes\n",
         '"path";"label"\n"a.wav";"yes"\n',
+        '"path", "label"\n"a.wav", "yes"\n',
+        ' "path" ; "label" \n"a.wav" ; "yes" \n',
+        'path,label\na.wav,"""yes"""\n',
         "\n\npath,label\n\na.wav,yes\n,\n",
         "path,label,,\na.wav,yes,,\n",
         ",path,label\n0,a.wav,yes\n",
@@ -156,6 +159,24 @@ def test_what_spreadsheets_add(text, root):
 def test_quotes_in_a_tab_separated_list_may_be_spoken_ones(root):
     text = 'path\tword\tsentence\na.wav\tyes\t"Yes, he said\nb.wav\tno\tNo" she said\n'
     assert [e.label for e in read(root, text, "m.tsv").examples] == ["yes", "no"]
+
+
+def test_a_quote_that_is_not_closed_is_no_part_of_a_label(root):
+    text = 'path\tlabel\na.wav\tno\nb.wav\t"yes\na.wav\tno\n'
+    assert [e.label for e in read(root, text, "m.tsv").examples] == ["no", "yes", "no"]
+
+
+def test_a_list_with_a_nul_byte_is_no_text(root):
+    with pytest.raises(DatasetError, match=r"m\.csv:2: a NUL byte, which no text has; save it"):
+        read(root, "path,label\na.wav,yes\0\n")
+
+
+def test_nan_is_no_label_and_no_speaker(root):
+    dataset = read(root, "path,label,speaker\na.wav,yes,NaN\nb.wav,nan,ann\n")
+    assert facts(dataset) == clip()
+    assert dataset.problems == [
+        f"{root / 'm.csv'}:3: label is nan, which stands for no value; name the word"
+    ]
 
 
 def test_labels_are_stripped_and_in_one_unicode_form(root):
@@ -203,6 +224,7 @@ def test_faults_of_an_array_name_the_entry(root):
         ("text,target", "yes,3", "3"),
         ("label,word", ",go", "go"),
         ("text,word", "go there now,go", "go"),
+        ("label,label_name", "3,dog", "dog"),
     ],
 )
 def test_the_better_column_is_the_label(header, row, label, root):
@@ -232,6 +254,19 @@ def test_what_is_not_read_is_told(root):
         " take"
     ]
     assert read(root, "path,label,comment\na.wav,yes,\n").notes == []
+    dataset = read(root, "path,label,start_sample,is_test\na.wav,yes,800,False\n")
+    assert dataset.notes == [f"{root / 'm.csv'}: not read: start_sample, is_test"]
+
+
+def test_a_column_of_splits_is_read_whatever_it_is_called(root):
+    dataset = read(root, "path,label,partition\na.wav,yes,train\na.wav,no,\nb.wav,no,dev\n")
+    assert [e.split for e in dataset.examples] == ["train", None, "validation"]
+    assert dataset.notes == [f"{root / 'm.csv'}: split is partition"]
+
+
+def test_digits_are_labels_where_a_name_is_no_class_of_its_own(root):
+    text = "path,label,category\na.wav,1,digit\nb.wav,2,digit\n"
+    assert [e.label for e in read(root, text).examples] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -319,51 +354,3 @@ def test_ten_folds_are_in_the_order_of_numbers(root):
 
 def test_a_fold_may_name_a_split(root):
     assert facts(read(root, "path,label,fold\na.wav,yes,dev\n")) == clip(split="validation")
-
-
-# Several manifests
-
-
-def test_names_of_manifests_are_splits(root):
-    touch(root, "a.wav", "b.wav", "c.wav")
-    names = {"cv-valid-train.csv": "a", "my_dev.csv": "b", "test_manifest.jsonl": "c"}
-    for name, clip_name in names.items():
-        row = {"path": f"{clip_name}.wav", "label": "yes"}
-        is_json = name.endswith("l")
-        text = json.dumps(row) if is_json else f"path,label\n{row['path']},yes\n"
-        (root / name).write_text(text)
-    dataset = read_manifests([root / name for name in names])
-    assert dataset.examples == [
-        Example(root / "a.wav", "yes", split="train"),
-        Example(root / "b.wav", "yes", split="validation"),
-        Example(root / "c.wav", "yes", split="test"),
-    ]
-    assert (dataset.source, dataset.manifest) == (root, None)
-
-
-def test_a_column_comes_before_the_name_of_the_manifest(root):
-    touch(root, "a.wav", "b.wav")
-    (root / "train.csv").write_text("path,label,split\na.wav,yes,val\nb.wav,yes,\n")
-    (root / "test.csv").write_text("path,label\nb.wav,no\n")
-    dataset = read_manifests([root / "train.csv", root / "test.csv"])
-    assert [e.split for e in dataset.examples] == ["validation", "train", "test"]
-
-
-def test_a_single_name_or_one_split_alone_is_none(root):
-    touch(root, "a.wav")
-    for name in ("train.csv", "train-00001-of-00002.csv"):
-        (root / name).write_text("path,label\na.wav,yes\n")
-    assert read_manifests([root / "train.csv"]).examples[0].split is None
-    both = read_manifests([root / "train.csv", root / "train-00001-of-00002.csv"])
-    assert [e.split for e in both.examples] == [None, None]
-
-
-def test_folders_of_manifests_are_splits(root):
-    for split in ("train", "test"):
-        touch(root, f"{split}/a.wav")
-        (root / split / "metadata.csv").write_text("file_name,label\na.wav,yes\n")
-    dataset = read_manifests([root / "train/metadata.csv", root / "test/metadata.csv"])
-    assert [(dataset.relative_name(e.path), e.split) for e in dataset.examples] == [
-        ("train/a.wav", "train"),
-        ("test/a.wav", "test"),
-    ]

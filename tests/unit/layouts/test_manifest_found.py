@@ -5,7 +5,13 @@ import json
 import pytest
 from common import touch
 
-from speechcls.layouts.manifest import find_manifests, is_kaldi, read_kaldi, read_manifests
+from speechcls.layouts.manifest import (
+    find_manifests,
+    find_unread_lists,
+    is_kaldi,
+    read_kaldi,
+    read_manifests,
+)
 
 CV_COLUMNS = ["client_id", "path", "sentence_id", "sentence", "up_votes", "down_votes", "locale"]
 
@@ -255,3 +261,40 @@ def test_faults_of_kaldi_lists_name_the_line(name, content, fact, root):
         write(root, f"k/{name}", content)
     with pytest.raises(Exception, match=fact.replace("(", r"\(")):
         read_kaldi(root / "k")
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        (
+            "archivo;etiqueta",
+            "no column of file names and none of labels; it has archivo, etiqueta; name them as"
+            " path=NAME,label=NAME",
+        ),
+        (
+            "audio/9.wav;no",
+            "no column of file names and none of labels; it has audio/9.wav, no; its first line is"
+            " a recording: put a line above it that names the columns: path,label",
+        ),
+    ],
+)
+def test_lists_of_unknown_columns_are_told_and_read_by_name(header, fault, root):
+    touch(root, "audio/1.wav")
+    write(root, "meta/m.csv", f"{header}\naudio/1.wav;yes\n")
+    write(root, "scores.csv", "name,score\nann,1\n")
+    assert find_manifests(root) == []
+    assert find_unread_lists(root) == [
+        f"{root / 'meta/m.csv'}:1: names recordings but is not read: {fault}"
+    ]
+    path, label = header.split(";")
+    columns = {"path": path, "label": label}
+    assert find_manifests(root, columns) == [root / "meta/m.csv"]
+    assert facts(read_manifests([root / "meta/m.csv"], columns)) == [
+        ("audio/1.wav", "yes", None, None)
+    ]
+
+
+def test_lists_that_are_read_are_not_told(root):
+    touch(root, "1.wav")
+    write(root, "m.csv", "path,label\n1.wav,yes\n")
+    assert find_unread_lists(root) == []
