@@ -100,7 +100,8 @@ _IN_RIFF = {
 _IN_FORM = {
     b"AIFF": Kind("an AIFF", "aiff"),
     b"AIFC": Kind("an AIFF", "aiff"),
-    b"8SVX": Kind("an 8SVX", "iff"),
+    # libsndfile may never return from one.
+    b"8SVX": Kind("an 8SVX", None, "convert it to WAV"),
 }
 _BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"wide", b"free", b"skip", b"pnot")
 _TEXTS = {

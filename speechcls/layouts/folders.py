@@ -6,7 +6,7 @@ clear is asked back, with the readings and the pattern that chooses each.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from speechcls.layouts.names import (
     COMMON_WORDS,
     SplitName,
     clean_label,
+    is_of_data,
     read_split_names,
     split_of_name,
 )
@@ -135,10 +136,12 @@ def _peel_split(root: Path, clips: list[Clip], notes: list[str]) -> list[Clip]:
             continue  # beside loose files
         names = {clip.folders[level] for clip in clips if len(clip.folders) > level}
         if found := read_split_names(names):
-            verb = "name split and label" if any(each.rest for each in found.values()) else (
-                "is taken for the split, not for a label|are taken for the split, not for labels"
-            )  # fmt: skip
-            notes.append(f"{root}: {_listed(names, f' {verb}'.replace('|', '| '))}")
+            verb = (
+                " is taken for the split, not for a label| are taken for the split, not for labels"
+            )
+            if any(each.rest for each in found.values()):
+                verb = "| name split and label"
+            notes.append(f"{root}: {_listed(names, verb)}")
             peeled = [_without(clip, level, found) for clip in clips]
             # An archive in an archive has its split twice.
             return _peel_split(root, peeled, []) if _has_split_again(peeled) else peeled
@@ -275,12 +278,17 @@ def _two_readings(root: Path, clips: Sequence[Clip], first: int, second: int) ->
 
 
 def _recurs(clips: Sequence[Clip], level: int, label_level: int) -> bool:
-    """Return whether the names at a level recur under most labels, as speakers do."""
-    labels = defaultdict[str, set[str]](set)
-    for clip in clips:
-        if len(clip.folders) > max(level, label_level):
-            labels[clip.folders[level]].add(clip.folders[label_level])
-    return sum(len(own) > 1 for own in labels.values()) >= _GRID_RATIO * len(labels)
+    """Return whether most names at a level recur under several labels, and most labels there."""
+    pairs = {
+        (clip.folders[level], clip.folders[label_level])
+        for clip in clips
+        if len(clip.folders) > max(level, label_level)
+    }
+    for side in zip(*pairs, strict=True):
+        counts = Counter(side)
+        if sum(n > 1 for n in counts.values()) < _GRID_RATIO * len(counts):
+            return False
+    return not all(is_of_data(name) for name, _ in pairs)
 
 
 def _refuse_speakers(root: Path, clips: Sequence[Clip], names: set[str]) -> None:

@@ -27,8 +27,8 @@ _SPLIT_OF = {name: split for split, names in _SPLITS.items() for name in names}
 _EVAL = ("eval", "evaluation")
 """The test where something else is called validation, else the validation."""
 _BESIDE = """
-audio augmented clean clips data files full list lists mini noisy other recordings samples set small
-sounds split wav wavs
+audio augmented clean clips data files full list lists mini noisy original other raw recordings
+samples set small sounds split wav wavs
 """
 _OF_DATA = frozenset(_BESIDE.split())
 """What may stand beside it, as in ``test_set``, ``audio-train`` or ``dev-clean``."""
@@ -72,6 +72,11 @@ def split_of_name(name: str) -> str | None:
     """Return the split that a name in any case stands for; None where it is none."""
     found = read_split_names([name])
     return found[name].split if found and not found[name].rest else None
+
+
+def is_of_data(name: str) -> bool:
+    """Return whether a name says how recordings were made or kept, as ``clean``; no speaker."""
+    return set(_WORD.findall(name.casefold())) <= _OF_DATA
 
 
 def clean_label(name: str) -> str:

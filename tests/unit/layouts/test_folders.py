@@ -231,3 +231,111 @@ def test_files_that_are_no_recordings_are_counted(root):
     assert load_dataset(root).notes == [
         f"{root}: files that are no recordings are left out: 2 .pdf, 1 without ending"
     ]
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (["train", "dev", "eval"], ["train", "validation", "test"]),
+        (["train", "eval"], ["train", "validation"]),
+        (["1_train", "2_val", "3_test"], ["train", "validation", "test"]),
+        (["train-clean-100", "dev-clean", "test-clean"], ["train", "validation", "test"]),
+        (["FSD.dev_audio", "FSD.eval_audio"], ["validation", "test"]),
+        (["Training", "Validierung", "Test"], ["train", "validation", "test"]),
+        (["训练集", "测试集"], ["train", "test"]),
+    ],
+)
+def test_names_of_splits_in_the_company_of_others(folders, splits, root):
+    for folder, split in zip(folders, splits, strict=True):
+        touch(root, *grid([folder], ["yes", "no"], [folder]))
+        assert split in {"train", "validation", "test"}
+    found_ = {(e.path.parts[-3], e.split) for e in load_dataset(root).examples}
+    assert found_ == set(zip(folders, splits, strict=True))
+
+
+def test_folders_that_name_label_and_split(root):
+    names = [f"{label}_{split}/1.wav" for label in ("an", "aus") for split in ("train", "test")]
+    assert {(row[1], row[3]) for row in rows(root, *names)} == {
+        ("an", "train"), ("an", "test"), ("aus", "train"), ("aus", "test")
+    }  # fmt: skip
+
+
+def test_an_archive_in_an_archive_names_its_split_twice(root):
+    names = [f"{split}/{split}/{label}/1.wav" for split in ("train", "test") for label in "ab"]
+    assert {row[1:] for row in rows(root, *names)} == {
+        ("a", None, "train"), ("b", None, "train"), ("a", None, "test"), ("b", None, "test")
+    }  # fmt: skip
+
+
+def test_levels_that_are_neither_label_nor_speaker(root, tmp_path):
+    by_language = ["en/yes/1.wav", "en/no/1.wav", "de/ja/1.wav", "de/nein/1.wav"]
+    assert {row[1:3] for row in rows(root, *by_language)} == {
+        ("yes", None), ("no", None), ("ja", None), ("nein", None)
+    }  # fmt: skip
+    conditions = grid(["clean", "noisy"], ["yes", "no"], ["1"])
+    assert {row[1:3] for row in rows(tmp_path / "2", *conditions)} == {("yes", None), ("no", None)}
+    three = grid(["f", "m"], ["s01", "s02"], ["yes", "no"], ["1"])
+    assert {row[1:3] for row in rows(tmp_path / "3", *three)} == {
+        ("yes", "s01"), ("no", "s01"), ("yes", "s02"), ("no", "s02")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("folders", [["Actor_01", "Actor_02"], ["fold1", "fold2"], ["01", "02"]])
+def test_speakers_alone_are_asked_back(folders, root):
+    touch(root, *grid(folders, ["0_01_0", "1_01_0"]))
+    message = message_of(root)
+    assert f"folders as {folders[0]} look like speakers, not words" in message
+    assert "{label}/{_}" in message and "{speaker}/{_}_{label}_{_}" in message
+
+
+def test_a_list_beside_label_folders_gives_speakers_and_splits(root):
+    touch(root, *grid(["yes", "no"], ["1", "2"]))
+    (root / "metadata.csv").write_text(
+        "path,label,speaker,split\nyes/1.wav,yes,ann,train\nno/1.wav,no,bob,test\n"
+    )
+    assert [row[1:] for row in rows(root)] == [
+        ("no", "bob", "test"), ("no", None, None), ("yes", "ann", "train"), ("yes", None, None)
+    ]  # fmt: skip
+    assert load_dataset(root).notes == [
+        f"{root}: labels by the folders; metadata.csv gives 2 clips a speaker or a split"
+    ]
+
+
+def test_a_list_that_names_other_labels_than_the_folders_is_asked_back(root):
+    touch(root, *grid(["oui", "non"], ["1", "2"]))
+    (root / "metadata.csv").write_text("path,label\noui/1.wav,yes\nnon/1.wav,no\n")
+    message = message_of(root)
+    assert "two readings" in message and "{label}/{_}" in message
+
+
+def test_recordings_that_a_list_does_not_name_are_counted(root):
+    touch(root, "audio/1.wav", "audio/2.wav", "audio/3.wav")
+    (root / "metadata.csv").write_text("path,label\naudio/1.wav,yes\naudio/2.wav,no\n")
+    assert load_dataset(root).warnings == [
+        f"{root}: 1 recordings are in no list, and left out (audio/3.wav first)"
+    ]
+
+
+def test_folders_without_recordings_in_a_split_layout_are_named(root):
+    touch(root, *grid(["train", "test"], ["yes", "no"], ["1"]))
+    (root / "train/maybe").mkdir()
+    (root / "val").mkdir()
+    assert load_dataset(root).warnings == [
+        f"{root / name}: a folder without a recording, left out" for name in ("val", "train/maybe")
+    ]
+
+
+def test_a_folder_of_other_files_is_no_label(root):
+    touch(root, "yes/1.wav", "no/1.wav", "src/train.py", "go/notes.txt")
+    dataset = load_dataset(root)
+    assert dataset.empty_labels == ["go"]
+    assert dataset.warnings == [f"{root / 'src'}: a folder without a recording, left out"]
+
+
+def test_a_pattern_that_fits_in_several_ways_is_said(root):
+    touch(root, "turn-on-1.wav", "turn-off-1.wav")
+    assert load_dataset(root, "{label}-{_}").warnings == [
+        "2 names fit the pattern {label}-{_} in several ways, and the shortest first fields count:"
+        " turn-off-1.wav is turn and could be turn-off; name more of it"
+    ]
+    assert load_dataset(root, "{_}-{label}-{_}").warnings == []

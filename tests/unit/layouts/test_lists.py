@@ -81,3 +81,13 @@ def test_a_list_beside_split_folders_counts_before_them(root):
     touch(root, "train/yes/1.wav", "train/yes/2.wav", "train/no/1.wav")
     (root / "train/validation_list.txt").write_text("yes/2.wav\n")
     assert [e.split for e in load_dataset(root).examples] == ["train", "train", "validation"]
+
+
+@pytest.mark.parametrize("name", ["test_list.txt", "Testing_List.TXT", "testing_list.csv"])
+def test_lists_go_by_other_names_too(name, data):
+    assert splits(data, "yes/b_nohash_0.wav,yes", name=name) == "rrrrer"
+
+
+def test_a_list_in_utf_16(data):
+    (data / "testing_list.txt").write_text("yes/b_nohash_0.wav\r\n", encoding="utf-16")
+    assert [e.split for e in load_dataset(data).examples].index("test") == 4
