@@ -66,6 +66,8 @@ _RECORDINGS = {
 _AGAIN = "download it again"
 _UNPACK = "unpack it"
 _OTHER = "name a recording, or leave it out"
+OTHER_IFF = Kind("an IFF file of another kind than AIFF", None, "convert it to WAV")
+"""As those of the Amiga, 8SVX and 16SV, which libsndfile may read for ever."""
 SAMPLE_DUMP = Kind("a MIDI sample dump", None, "convert it to a WAV")
 """libsndfile reads it, and prints errors to the standard output."""
 _OTHERS = {
@@ -100,8 +102,6 @@ _IN_RIFF = {
 _IN_FORM = {
     b"AIFF": Kind("an AIFF", "aiff"),
     b"AIFC": Kind("an AIFF", "aiff"),
-    # libsndfile may never return from one.
-    b"8SVX": Kind("an 8SVX", None, "convert it to WAV"),
 }
 _BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"wide", b"free", b"skip", b"pnot")
 _TEXTS = {
@@ -136,7 +136,7 @@ def kind_by_magic(head: bytes) -> Kind | None:
     if head[:4] in (b"RIFF", b"RIFX"):
         return _IN_RIFF.get(head[8:12])
     if head[:4] == b"FORM":
-        return _IN_FORM.get(head[8:12])
+        return _IN_FORM.get(head[8:12], OTHER_IFF)
     if head[4:8] in _BOXES:
         return _MP4
     for magic, kind in (_RECORDINGS | _OTHERS).items():

@@ -27,6 +27,7 @@ from speechcls.audio.samples import (
 )
 from speechcls.audio.sniff import (
     HEAD_BYTES,
+    OTHER_IFF,
     SAMPLE_DUMP,
     find_contents,
     kind_by_magic,
@@ -233,12 +234,12 @@ def open_sound(file: BinaryIO) -> Sound:
     head = file.read(HEAD_BYTES)
     if not head:
         raise EmptyError("is empty (0 bytes); record it again or leave it out")
-    if kind_by_magic(head) is SAMPLE_DUMP:
+    if kind_by_magic(head) in (SAMPLE_DUMP, OTHER_IFF):
         raise refusal_of(head)
     if n_tag := id3_bytes(head):
         file.seek(n_tag)
         kind = kind_of(file.read(HEAD_BYTES))
-        if kind is not None and kind.demuxer not in (None, "mp3"):  # neither library skips the tag
+        if kind is not None and kind.demuxer != "mp3":  # neither library skips the tag
             n_bytes = file.seek(0, os.SEEK_END)
             return open_sound(_spliced(file, [(n_tag, n_bytes)]))
     contents = find_contents(file, head)

@@ -334,3 +334,11 @@ def test_loudest_start_by_hand(samples, n_samples, start):
 def test_the_energy_of_full_scale_integers_does_not_overflow():
     samples = np.concatenate([np.full(50_000, 1_000), np.full(50_000, -32_768)]).astype(np.int16)
     assert loudest_start(samples, 50_000) == 50_000
+
+
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x01\x00" + bytes(128)])
+def test_an_iff_that_is_no_aiff_is_refused_before_libsndfile_reads_it_for_ever(tag, tmp_path):
+    path = tmp_path / "a.iff"
+    path.write_bytes(tag + b"FORM\0\0\x09\xbc16SVVHDR\0\0\0\x14" + bytes(2_000))
+    with pytest.raises(AudioError, match="an IFF file of another kind than AIFF"):
+        read_clip(path, 16_000)
