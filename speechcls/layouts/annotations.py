@@ -2,19 +2,23 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechcls.errors import DatasetError, reason_of
+from speechcls.audio.decode import open_binary
+from speechcls.audio.sound import open_sound
+from speechcls.errors import DatasetError, SpeechclsError, reason_of
 from speechcls.files import read_text, write_atomic, write_csv
 from speechcls.labels import speaker_of
-from speechcls.layouts.columns import as_number, list_names, match_columns, text_of
+from speechcls.layouts.columns import Columns, as_number, list_names, match_columns, text_of
 from speechcls.layouts.examples import Example
 from speechcls.layouts.names import clean_label
 from speechcls.layouts.tables import Table, read_table
 
 LABELS, TABLE = "truth.txt", "truth.csv"
 _COLUMNS = ("start_s", "end_s", "label", "path", "speaker")
+_LONG_S = 100
 _TRACK_ENDINGS = (".txt", "_labels.txt", "-labels.txt", ".labels.txt", " labels.txt", "_label.txt")
 """What the name of a recording's label track ends in, after that of the recording."""
 _MOST_WORDS = 2
@@ -183,6 +187,48 @@ def write_truth(words: Sequence[Word], folder: Path) -> None:
     labels = "".join("\t".join(row[:3]) + "\n" for row in rows)
     write_atomic(folder / LABELS, labels.encode("utf-8", "surrogateescape"))
     write_csv(folder / TABLE, _COLUMNS, rows)
+
+
+# Parts of recordings
+
+
+def check_unit(table: Table, columns: Columns, paths: Sequence[Path | None]) -> None:
+    """Refuse times that count samples or milliseconds: whole numbers that no recording lasts.
+
+    Parameters
+    ----------
+    paths : the recording of each row; None: there is none
+
+    Raises
+    ------
+    DatasetError
+        When nearly all ends are such, and recordings are shorter.
+    """
+    column = columns.get("end") or (columns.get("duration") if "start" in columns else None)
+    if column is None or column.unit_s != 1:
+        return
+    ends = {i: as_number(row[column.index]) for i, row in enumerate(table.rows)}
+    known = {i: end for i, end in ends.items() if end is not None and paths[i]}
+    large = [i for i, end in known.items() if end > _LONG_S and end == int(end)]
+    if not large or len(large) < 0.9 * len(known):
+        return
+    if any(_lasts(paths[i], known[i]) for i in large[:3]):
+        return
+    raise DatasetError(
+        f"{table.where(large[0])}: {column.name} {known[large[0]]:g} is after the end of the"
+        " recording, as if it counted samples or milliseconds; divide it to give seconds, or call"
+        " columns of milliseconds start_ms and end_ms or duration_ms",
+        field="columns",
+    )
+
+
+def _lasts(path: Path | None, seconds: float) -> bool:
+    """Whether a recording is so long, or may be."""
+    try:
+        with open_binary(path or "") as file, closing(open_sound(file)) as sound:
+            return sound.n_frames is None or sound.n_frames / sound.rate >= seconds
+    except (OSError, SpeechclsError):  # it is reported where it is read
+        return False
 
 
 # Kaldi

@@ -3,17 +3,16 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
-from speechcls.audio.decode import open_binary
-from speechcls.audio.sound import open_sound
-from speechcls.errors import ConfigError, DatasetError, SpeechclsError
+from speechcls.audio.sniff import SUFFIXES
+from speechcls.errors import ConfigError, DatasetError
 from speechcls.files import csv_text, write_atomic
 from speechcls.labels import NOISE_FOLDER
-from speechcls.layouts.annotations import read_kaldi_table
+from speechcls.layouts.annotations import check_unit, read_kaldi_table
 from speechcls.layouts.columns import (
     Columns,
     as_number,
@@ -32,6 +31,7 @@ from speechcls.layouts.examples import Dataset, Example
 from speechcls.layouts.names import split_of_name
 from speechcls.layouts.places import (
     Located,
+    describe_missing,
     locate,
     split_folders,
     split_in_name,
@@ -43,7 +43,6 @@ COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest that is written; a seventh, ``channel``, where a clip has one."""
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
 """Endings of the names of manifests that are read."""
-_LONG_S = 100
 
 Row = dict[str, Any]
 
@@ -119,8 +118,12 @@ def _add(
     if not (split or "split" in columns or "split" in (chosen or {})):
         splits, split_note = _splits_of_folders(table, columns)
     located = _locate(table, columns, anchors, split)
-    _check_unit(table, columns, located)
-    notes = (describe_columns(table, columns), split_note, _describe_place(table, located, anchors))
+    check_unit(table, columns, located.paths)
+    notes = (
+        describe_columns(table, columns),
+        split_note,
+        _describe_place(table, columns, located, anchors),
+    )
     dataset.notes += [*table.notes, *filter(None, notes)]
     dataset.problems += table.problems
     if located.base.is_absolute() == dataset.root.is_absolute():
@@ -150,10 +153,10 @@ def _add(
             )
     if table.rows and not located.n_found:
         places = ", ".join(map(str, located.looked_in[:6]))
+        first = text_of(table.rows[0], columns["path"])
         raise DatasetError(
             f"{table.path}: none of its {len(table.rows)} recordings is there, as"
-            f" {text_of(table.rows[0], columns['path'])!r} (looked for below {places}); name the"
-            " folder that their paths are relative to",
+            f" {first!r} (looked for below {places}); {describe_missing(first, located.looked_in)}",
             field="root",
         )
 
@@ -169,44 +172,19 @@ def _splits_of_folders(table: Table, columns: Columns) -> tuple[list[str | None]
     split_of = splits_of_names(folders, split_of_name)
     for i, folder in zip(rows, folders, strict=True):
         splits[i] = split_of[folder]
-    told = ", ".join(f"{folder} is {split}" for folder, split in sorted(split_of.items()))
-    return splits, f"{table.path}: the folders in its paths name the splits: {told}"
-
-
-def _check_unit(table: Table, columns: Columns, located: Located) -> None:
-    """Refuse times that count samples or milliseconds: whole numbers that no recording lasts."""
-    column = columns.get("end") or (columns.get("duration") if "start" in columns else None)
-    if column is None or column.unit_s != 1:
-        return
-    ends = {i: as_number(row[column.index]) for i, row in enumerate(table.rows)}
-    known = {i: end for i, end in ends.items() if end is not None and located.paths[i]}
-    large = [i for i, end in known.items() if end > _LONG_S and end == int(end)]
-    if not large or len(large) < 0.9 * len(known):
-        return
-    if any(_lasts(located.paths[i], known[i]) for i in large[:3]):
-        return
-    raise DatasetError(
-        f"{table.where(large[0])}: {column.name} {known[large[0]]:g} is after the end of the"
-        " recording, as if it counted samples or milliseconds; divide it to give seconds, or call"
-        " columns of milliseconds start_ms and end_ms or duration_ms",
-        field="columns",
+    told = ", ".join(
+        folder if folder == split else f"{folder} is {split}"
+        for folder, split in sorted(split_of.items())
     )
-
-
-def _lasts(path: Path | None, seconds: float) -> bool:
-    """Whether a recording is so long, or may be."""
-    try:
-        with open_binary(path or "") as file, closing(open_sound(file)) as sound:
-            return sound.n_frames is None or sound.n_frames / sound.rate >= seconds
-    except (OSError, SpeechclsError):  # it is reported where it is read
-        return False
+    return splits, f"{table.path}: the folders in its paths name the splits: {told}"
 
 
 def _locate(table: Table, columns: Columns, anchors: Sequence[Path], split: str | None) -> Located:
     """Return the recordings that the rows name."""
     names = []
     for i, row in enumerate(table.rows):
-        names.append(text_of(row, columns["path"]))
+        name = text_of(row, columns["path"])
+        names.append(unquote(name.removeprefix("file://")) if name.startswith("file://") else name)
         if not names[-1].strip():
             raise DatasetError(f"{table.where(i)}: no {columns['path'].name}")
     folds = [fold_of(row, columns.get("split")) for row in table.rows]
@@ -215,12 +193,21 @@ def _locate(table: Table, columns: Columns, anchors: Sequence[Path], split: str 
     return locate(names, anchors, folds if any(folds) else None, split, prefer)
 
 
-def _describe_place(table: Table, located: Located, anchors: Sequence[Path]) -> str | None:
+def _describe_place(
+    table: Table, columns: Columns, located: Located, anchors: Sequence[Path]
+) -> str | None:
     """Return where recordings are, in a line; None where that is the folder of the manifest."""
-    if not table.rows or (located.base == anchors[0] and not located.stripped):
+    names = [PurePosixPath(text_of(row, columns["path"]).strip()) for row in table.rows]
+    others = (
+        f", with other endings ({name.name} is {path.name})"
+        for name, path in zip(names, located.paths, strict=True)
+        if path and name.suffix.lower() in SUFFIXES and path.suffix.lower() != name.suffix.lower()
+    )
+    ending = next(others, "")
+    if not table.rows or (located.base == anchors[0] and not (located.stripped or ending)):
         return None
     without = f", without {located.stripped} before their names" if located.stripped else ""
-    return f"{table.path}: its recordings are below {located.base}{without}"
+    return f"{table.path}: its recordings are below {located.base}{without}{ending}"
 
 
 def find_manifests(folder: Path, columns: Mapping[str, str] | None = None) -> list[Path]:

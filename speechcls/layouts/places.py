@@ -1,19 +1,14 @@
-"""Where the recordings of a manifest are: one folder for all of its rows, or the table itself."""
+"""Where the recordings of a manifest are: one folder for all of its rows, found by looking."""
 
-import hashlib
 import os
 import random
 import re
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 from speechcls.audio.sniff import SUFFIXES
-from speechcls.errors import DatasetError, reason_of
-from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name
 from speechcls.layouts.names import split_of_name
 
 SUBFOLDERS = ("", "audio", "clips", "wav", "wavs", "recordings", "data")
@@ -228,6 +223,32 @@ def _existing(base: Path, name: str) -> Path | None:
         return None
 
 
+def describe_missing(name: str, places: Sequence[Path]) -> str:
+    """Return what to do about the name of a recording that is in none of ``places``."""
+    if re.match(r"(?!file:)[a-z][a-z0-9+]+://", name, re.I):
+        return "it is a URL; download the recordings, and name the files"
+    plain = name.strip().replace("\\", "/")
+    if folder := next((place / plain for place in places if (place / plain).is_dir()), None):
+        return f"{folder} is a folder; name each recording in it"
+    tail = plain.rpartition("/")[2].casefold()
+    below = {child for place in places[:1] for child in _below(place) if child.is_file()}
+    if near := sorted(
+        path for path in below if tail in (path.name.casefold(), path.stem.casefold())
+    ):
+        if len(near) == 1:
+            return f"there is {near[0]}; name it so, with its folders and in the same capitals"
+        return f"there are {near[0]} and {near[1]}; write the folder of each before its name"
+    return "name the folder that their paths are relative to"
+
+
+def _below(place: Path) -> list[Path]:
+    """Return what is in a folder and in those in it; nothing where it cannot be listed."""
+    try:
+        return [*place.glob("*"), *place.glob("*/*")]
+    except OSError:
+        return []
+
+
 class Folders:
     """The names in folders, each listed once: a hundred thousand rows take a second.
 
@@ -247,8 +268,8 @@ class Folders:
 
         Parameters
         ----------
-        name : relative to ``folder`` or absolute, perhaps with backslashes, blanks around it, or
-            without its ending
+        name : relative to ``folder`` or absolute, perhaps with backslashes, blanks around it,
+            without its ending or with that of another format
         is_below : it is relative, whatever it begins with
         """
         if path := self._find(folder, name, is_below):
@@ -265,8 +286,11 @@ class Folders:
         if not tail or not (listing := self._list(folder)):
             return None
         file = listing.file(tail)
-        if file is None and os.path.splitext(tail)[1].lower() not in SUFFIXES:  # noqa: PTH122
-            file = next((f for end in _ENDINGS if (f := listing.file(tail + end))), None)
+        if file is None:
+            stem, ending = os.path.splitext(tail)  # noqa: PTH122
+            if ending.lower() not in SUFFIXES:
+                stem = tail
+            file = next((f for end in _ENDINGS if (f := listing.file(stem + end))), None)
         return None if file is None else f"{listing.path}/{file}"
 
     def _list(self, folder: str) -> "_Listing | None":
@@ -310,66 +334,3 @@ class _Listing:
 
 def _normalise(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
-# Recordings in a table itself
-
-
-def unpack(
-    path: Path, file: Any, column: str, names: Sequence[str | None]
-) -> tuple[Path, dict[int, str]]:
-    """Return a folder in the cache with the recordings of a column, and the path of each by row.
-
-    They are unpacked once; another size or time of the file makes another folder.
-    """
-    about = path.stat()
-    key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{column}"
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-    folder = cache_folder() / UNPACKED / f"{path.stem}-{digest}"
-    try:
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".speechcls-") as scratch:
-                whole = Path(scratch, "whole")
-                whole.mkdir()
-                for row, content in _embedded_bytes(path, file, column):
-                    (whole / _unpacked_name(row, names[row], content)).write_bytes(content)
-                try:
-                    whole.rename(folder)
-                except OSError:
-                    if not folder.is_dir():  # else another process has just unpacked it
-                        raise
-        unpacked = {int(each.name.split("-")[0]): str(each) for each in folder.iterdir()}
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
-            " folder"
-        ) from error
-    return folder, unpacked
-
-
-def _embedded_bytes(path: Path, file: Any, column: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the row and the content of each recording in a column."""
-    batches, row = file.iter_batches(batch_size=64, columns=[column]), 0
-    while True:
-        try:
-            batch = next(batches, None)
-        except OSError as error:  # of the Parquet file, not of the disk that is written to
-            raise DatasetError(f"{path}: not readable Parquet ({error}); copy it again") from error
-        if batch is None:
-            return
-        for value in batch.column(0).to_pylist():
-            content = value.get("bytes") if isinstance(value, dict) else value
-            if content is not None:
-                yield row, content
-            row += 1
-
-
-def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
-    """Return a file name that begins with the row, with the ending that the recording had."""
-    base = PurePosixPath((name or "").replace("\\", "/")).name
-    if base and is_file_name(base):
-        return f"{row:06d}-{base}"
-    endings = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff", b"ID3": ".mp3"}
-    ending = next((e for mark, e in endings.items() if content.startswith(mark)), "")
-    return f"{row:06d}-clip{ending}"

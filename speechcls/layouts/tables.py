@@ -1,17 +1,19 @@
 """The rows of a manifest as they are in the file: CSV and its kin, JSON, Parquet."""
 
 import csv
+import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from speechcls.errors import DatasetError, reason_of
-from speechcls.files import read_text
-from speechcls.layouts.places import split_in_name, unpack, words_of
+from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name, read_text
+from speechcls.layouts.places import split_in_name, words_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -249,7 +251,7 @@ def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
     table = Table(path, [], [], range(1, data.num_rows + 1), ": row ", embedded)
     if embedded and not is_first_look:
         paths = columns.get(embedded) or [None] * data.num_rows
-        folder, unpacked = unpack(path, file, embedded, paths)
+        folder, unpacked = _unpack(path, file, embedded, paths)
         columns[embedded] = [unpacked.get(i, each) for i, each in enumerate(paths)]
         if unpacked:
             table.notes.append(f"{path}: {len(unpacked)} recordings in it, unpacked to {folder}")
@@ -268,6 +270,66 @@ def _class_names(schema: "pyarrow.Schema") -> dict[str, list[str]]:
         return {name: each["names"] for name, each in features if each.get("_type") == "ClassLabel"}
     except (KeyError, ValueError, AttributeError, TypeError):  # written by something else
         return {}
+
+
+def _unpack(
+    path: Path, file: Any, column: str, names: Sequence[str | None]
+) -> tuple[Path, dict[int, str]]:
+    """Return a folder in the cache with the recordings of a column, and the path of each by row.
+
+    They are unpacked once; another size or time of the file makes another folder.
+    """
+    about = path.stat()
+    key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{column}"
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+    folder = cache_folder() / UNPACKED / f"{path.stem}-{digest}"
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".speechcls-") as scratch:
+                whole = Path(scratch, "whole")
+                whole.mkdir()
+                for row, content in _embedded_bytes(path, file, column):
+                    (whole / _unpacked_name(row, names[row], content)).write_bytes(content)
+                try:
+                    whole.rename(folder)
+                except OSError:
+                    if not folder.is_dir():  # else another process has just unpacked it
+                        raise
+        unpacked = {int(each.name.split("-")[0]): str(each) for each in folder.iterdir()}
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
+            " folder"
+        ) from error
+    return folder, unpacked
+
+
+def _embedded_bytes(path: Path, file: Any, column: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the row and the content of each recording in a column."""
+    batches, row = file.iter_batches(batch_size=64, columns=[column]), 0
+    while True:
+        try:
+            batch = next(batches, None)
+        except OSError as error:  # of the Parquet file, not of the disk that is written to
+            raise DatasetError(f"{path}: not readable Parquet ({error}); copy it again") from error
+        if batch is None:
+            return
+        for value in batch.column(0).to_pylist():
+            content = value.get("bytes") if isinstance(value, dict) else value
+            if content is not None:
+                yield row, content
+            row += 1
+
+
+def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
+    """Return a file name that begins with the row, with the ending that the recording had."""
+    base = PurePosixPath((name or "").replace("\\", "/")).name
+    if base and is_file_name(base):
+        return f"{row:06d}-{base}"
+    endings = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff", b"ID3": ".mp3"}
+    ending = next((e for mark, e in endings.items() if content.startswith(mark)), "")
+    return f"{row:06d}-clip{ending}"
 
 
 # Tables in a folder

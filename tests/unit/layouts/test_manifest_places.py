@@ -197,3 +197,43 @@ def test_a_list_without_a_recording_shows_where_it_looked(root, tmp_path):
         f" {root}, {root / 'audio'}, {tmp_path}"
     )
     assert message.endswith("; name the folder that their paths are relative to")
+
+
+@pytest.mark.parametrize("ending", ["mp3", "WAV"])
+def test_endings_may_be_those_of_another_format(ending, root):
+    touch(root, "a.flac")
+    manifest = write_list(root, [f"a.{ending}"])
+    dataset = read_manifests([manifest])
+    assert names_in(dataset) == ["a.flac"]
+    assert dataset.notes == [
+        f"{manifest}: its recordings are below {root}, with other endings (a.{ending} is a.flac)"
+    ]
+
+
+def test_a_file_url_is_a_path(root):
+    touch(root, "my audio/a.wav")
+    manifest = write_list(root, [f"file://{root}/my%20audio/a.wav"])
+    assert names_in(read_manifests([manifest])) == ["my audio/a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("https://x.org/a.wav", "it is a URL; download the recordings, and name the files"),
+        ("yes", "{root}/yes is a folder; name each recording in it"),
+        (
+            "YES/A.WAV",
+            "there is {root}/yes/a.wav; name it so, with its folders and in the same capitals",
+        ),
+        (
+            "0.wav",
+            "there are {root}/no/0.wav and {root}/yes/0.wav; write the folder of each before its"
+            " name",
+        ),
+        ("b.wav", "name the folder that their paths are relative to"),
+    ],
+)
+def test_what_differs_is_told(name, advice, root):
+    touch(root, "yes/a.wav", "yes/0.wav", "no/0.wav")
+    message = message_of([write_list(root, [name])])
+    assert message.partition("); ")[2] == advice.format(root=root)

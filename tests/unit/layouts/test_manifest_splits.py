@@ -85,7 +85,7 @@ def test_folders_in_paths_are_splits(base, root):
     dataset = read_manifests([write(root, "m.csv", "path,label", *rows, noise)])
     assert splits_of(dataset) == [(names[0], "train"), (names[1], "test")]
     assert dataset.notes == [
-        f"{root / 'm.csv'}: the folders in its paths name the splits: test is test, train is train"
+        f"{root / 'm.csv'}: the folders in its paths name the splits: test, train"
     ]
 
 
