@@ -19,7 +19,8 @@ from speechcls.layouts.tables import Table, read_table
 LABELS, TABLE = "truth.txt", "truth.csv"
 _COLUMNS = ("start_s", "end_s", "label", "path", "speaker")
 _LONG_S = 100
-_TRACK_ENDINGS = (".txt", "_labels.txt", "-labels.txt", ".labels.txt", " labels.txt", "_label.txt")
+_ENDINGS = (".txt", "_labels.txt", "-labels.txt", ".labels.txt", " labels.txt", "_label.txt")
+_TRACK_ENDINGS = (*_ENDINGS, *(ending.upper() for ending in _ENDINGS))
 """What the name of a recording's label track ends in, after that of the recording."""
 _MOST_WORDS = 2
 _PLAIN = re.compile(r"(?:cat|flac(?: -[cds]+)+) (\S+) *\|")
@@ -106,16 +107,26 @@ def _track_words(path: Path, on_skip: Callable[[str], None]) -> Iterator[Word]:
 def _cells_of(line: str) -> list[str]:
     """Return start, end and label of a line, which blanks may separate in place of tabs."""
     cells = line.strip("\r\n").split("\t")[:3]
-    if len(cells) == 1 or as_number(cells[0].strip()) is None:
+    if len(cells) == 1 or _time_of(cells[0]) is None:
         cells = line.strip().split(None, 2)
     return [*cells, ""] if len(cells) == 2 else cells
+
+
+def _time_of(text: str) -> float | None:
+    """Return seconds, also of h:m:s and m:s; None where it is no time."""
+    seconds = 0.0
+    for part in text.strip().split(":", 2):
+        if (number := as_number(part)) is None:
+            return None
+        seconds = 60 * seconds + number
+    return seconds
 
 
 def _as_word(
     where: str, cells: Sequence[str], line: str, on_skip: Callable[[str], None]
 ) -> Word | None:
     """Return a word; None where its label is empty, which ``on_skip`` is told."""
-    start_s, end_s = ([as_number(cell.strip()) for cell in cells[:2]] + [None, None])[:2]
+    start_s, end_s = ([_time_of(cell) for cell in cells[:2]] + [None, None])[:2]
     if start_s is None or end_s is None or not 0 <= start_s <= end_s or len(cells) < 3:
         raise DatasetError(
             f"{where}: {line[:80]!r} is not start, end (seconds) and label of a word; correct the"
@@ -143,7 +154,7 @@ def find_track(recording: Path) -> Path | None:
         times = _cells_of(first)[:2]
         # Numbers may be read aloud as well: between blanks, times have decimals.
         are_times = "\t" in first or all("." in time or "," in time for time in times)
-        if are_times and len(times) == 2 and None not in map(as_number, times):
+        if are_times and len(times) == 2 and None not in map(_time_of, times):
             return path
     return None
 

@@ -14,6 +14,7 @@ from speechcls.files import csv_text, write_atomic
 from speechcls.labels import NOISE_FOLDER
 from speechcls.layouts.annotations import check_unit, read_kaldi_table
 from speechcls.layouts.columns import (
+    Column,
     Columns,
     as_number,
     channel_of,
@@ -32,12 +33,13 @@ from speechcls.layouts.names import split_of_name
 from speechcls.layouts.places import (
     Located,
     describe_missing,
+    find_tables,
     locate,
     split_folders,
     split_in_name,
     splits_of_names,
 )
-from speechcls.layouts.tables import Table, find_tables, read_first_rows, read_table
+from speechcls.layouts.tables import Table, read_first_rows, read_table
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest that is written; a seventh, ``channel``, where a clip has one."""
@@ -66,6 +68,8 @@ def read_manifests(
         Naming the line that cannot be understood, or the columns that are there.
     """
     chosen = check_fields(columns or {})
+    if twice := [path for place, path in enumerate(paths) if path in paths[:place]]:
+        raise DatasetError(f"{twice[0]}: named twice; name it once")
     if root is not None and not root.is_dir():
         raise DatasetError(f"{root}: no such folder; check the path", field="root")
     dataset = Dataset(root or _common_folder(paths), manifest=paths[0] if len(paths) == 1 else None)
@@ -126,6 +130,7 @@ def _add(
     )
     dataset.notes += [*table.notes, *filter(None, notes)]
     dataset.problems += table.problems
+    dataset.warnings += _warn_of(table, columns["label"])
     if located.base.is_absolute() == dataset.root.is_absolute():
         dataset.root = Path(os.path.commonpath([dataset.root, located.base]))
     for i, row in enumerate(table.rows):
@@ -159,6 +164,16 @@ def _add(
             f" {first!r} (looked for below {places}); {describe_missing(first, located.looked_in)}",
             field="root",
         )
+
+
+def _warn_of(table: Table, label: Column) -> list[str]:
+    """Return a line for a table without rows, or whose labels are numbers of unknown names."""
+    if not table.rows:
+        return [f"{table.path}: has no row; write a line for each clip"]
+    are_numbers = all(isinstance(row[label.index], int) for row in table.rows)
+    if are_numbers and table.path.suffix.lower() == ".parquet":
+        return [f"{table.path}: {label.name} is numbers without names, taken for labels"]
+    return []
 
 
 def _splits_of_folders(table: Table, columns: Columns) -> tuple[list[str | None], str | None]:

@@ -1,4 +1,4 @@
-"""Where the recordings of a manifest are: one folder for all of its rows, found by looking."""
+"""Where manifests are, and where their recordings: one folder for all rows, found by looking."""
 
 import os
 import random
@@ -20,6 +20,14 @@ _WORDS = frozenset({"audio", "audios", "clip", "clips", "wav", "wavs", "wave", "
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg")
 """What a name without ending may stand for, by preference."""
 _N_SAMPLE = 5000
+_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+"""Endings of tables that are searched for, by preference; a text file is mostly none."""
+_LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
+    *("splits", "labels", "default")
+}
+"""Words in the names of folders in which a data set has its lists."""
+_REJECTED = frozenset({"invalidated", "other", "reported"})
+"""Lists of clips that Common Voice's reviewers did not accept."""
 _VALIDATION = frozenset({"val", "valid", "validation", "dev", "development"})
 _EVALUATION = frozenset({"eval", "evaluation"})
 
@@ -334,3 +342,38 @@ class _Listing:
 
 def _normalise(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+# Tables in a folder
+
+
+def find_tables(folder: Path) -> list[Path]:
+    """Return the files in a data set's folder that may be tables, one of each name.
+
+    They are in the folder itself, in one for lists (``meta``, ``data``, ...) or in one for each
+    split.
+    """
+    found: dict[tuple[Path, str], Path] = {}
+    for path in _lists_in(folder, 2):
+        known = found.setdefault((path.parent, path.stem), path)
+        if _FOUND_SUFFIXES.index(path.suffix.lower()) < _FOUND_SUFFIXES.index(known.suffix.lower()):
+            found[path.parent, path.stem] = path
+    return [*found.values()]
+
+
+def _lists_in(folder: Path, depth: int) -> Iterable[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:  # it is reported where recordings are searched
+        return
+    for path in entries:
+        if path.name.startswith(".") or path.stem.casefold() in _REJECTED:
+            continue
+        if path.suffix.lower() in _FOUND_SUFFIXES and path.is_file():
+            yield path
+        elif (
+            depth
+            and (_LIST_FOLDERS & {*words_of(path.name)} or split_in_name(path.name))
+            and path.is_dir()
+        ):
+            yield from _lists_in(path, depth - 1)

@@ -6,14 +6,14 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name, read_text
-from speechcls.layouts.places import split_in_name, words_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -21,16 +21,8 @@ if TYPE_CHECKING:
 _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.I)
 """What Excel writes above the names of the columns."""
-_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-"""Endings of tables that are searched for, by preference; a text file is mostly none."""
 _FIRST_LOOK = 2**16  # bytes
 _WHOLE_JSON = 2**25  # bytes; one array cannot be read in part
-_LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
-    *("splits", "labels", "default")
-}
-"""Words in the names of folders in which a data set has its lists."""
-_REJECTED = frozenset({"invalidated", "other", "reported"})
-"""Lists of clips that Common Voice's reviewers did not accept."""
 
 
 @dataclass
@@ -77,11 +69,9 @@ def read_table(path: Path, n_bytes: int | None = None) -> Table:
         return _read_parquet(path, is_first_look=n_bytes is not None)
     try:
         text = read_text(path, n_bytes)
-        if (place := text.find("\0")) >= 0:
-            number = text.count("\n", 0, place) + 1
-            raise DatasetError(f"{path}:{number}: a NUL byte, which no text has; save it as UTF-8")
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
             return _read_json(path, text)
+        _check_text(path, text)
         return _read_separated(path, text)
     except OSError as error:
         raise DatasetError(f"{path}: {reason_of(error)}; check the path") from error
@@ -89,6 +79,19 @@ def read_table(path: Path, n_bytes: int | None = None) -> Table:
         raise DatasetError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except csv.Error as error:
         raise DatasetError(f"{path}: not a CSV file ({error})") from error
+
+
+def _check_text(path: Path, text: str) -> None:
+    """Refuse what is no table, whatever its name ends in."""
+    if text.startswith("PK\x03\x04"):
+        raise DatasetError(f"{path}: an Excel workbook or ZIP archive; save the sheet as CSV")
+    if text.startswith("version https://git-lfs"):
+        raise DatasetError(f"{path}: a Git LFS pointer, not the list; fetch it with git lfs pull")
+    if (place := text.find("\0")) >= 0:
+        number = text.count("\n", 0, place) + 1
+        raise DatasetError(f"{path}:{number}: a NUL byte, which no text has; save it as UTF-8")
+    if not text.strip():
+        raise DatasetError(f"{path}: is empty; write a line that names the columns: path,label")
 
 
 def read_first_rows(path: Path) -> Table:
@@ -104,6 +107,11 @@ def _read_separated(path: Path, text: str) -> Table:
         delimiter, first = match[1], first + 1
     else:
         delimiter = _delimiter_of(lines[first] if lines else "")
+    while first + 1 < len(lines) and lines[first].startswith("#"):  # notes, unless it is the names
+        if len(next(csv.reader([lines[first]], delimiter=delimiter))) > 1:
+            break
+        first += 1
+        delimiter = _delimiter_of(lines[first])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     cells = [(reader.line_num, row) for row in reader]
     if delimiter == "\t" and '"' in text:
@@ -119,8 +127,15 @@ def _read_separated(path: Path, text: str) -> Table:
     names = [name.strip() for name in filled[0][1]] if filled else []
     if names:
         names[0] = names[0].lstrip("#").strip()
+    again = {number for number, row in filled[1:] if row == filled[0][1]}
+    filled[1:] = [(number, row) for number, row in filled[1:] if number not in again]
     table = Table(path, names, [], [number for number, _ in filled[1:]])
+    if again:
+        table.notes.append(f"{path}:{min(again)}: names the columns again, which is no clip")
     for i, (_, row) in enumerate(filled[1:]):
+        if any(_is_swallowed(cell, delimiter, len(names)) for cell in row):
+            number = table.numbers[i] - sum(cell.rstrip("\n").count("\n") for cell in row)
+            raise DatasetError(f"{path}:{number}: a quote in this line is not closed; close it")
         if len(row) > len(names) and any(map(str.strip, row[len(names) :])):
             raise DatasetError(
                 f"{table.where(i)}: {len(row)} cells, and the first line names {len(names)}"
@@ -128,6 +143,12 @@ def _read_separated(path: Path, text: str) -> Table:
             )
         table.rows.append((*row[: len(names)], *[""] * (len(names) - len(row))))
     return table
+
+
+def _is_swallowed(cell: str, delimiter: str, n_columns: int) -> bool:
+    """Whether a cell holds whole lines, as after a quote that is not closed."""
+    lines = cell.split("\n")[1:]
+    return n_columns > 1 and any(line.count(delimiter) == n_columns - 1 for line in lines)
 
 
 def _delimiter_of(header: str) -> str:
@@ -146,8 +167,12 @@ def _read_json(path: Path, text: str) -> Table:
     first = next((line for line in lines if line.strip()), "")
     if stripped.startswith("[") and not stripped[1:].lstrip().startswith('"'):
         return _as_table(path, _parse(path, text, ": "), ": entry ")
-    if path.suffix.lower() == ".json" and stripped.startswith("{") and not _is_object(first):
+    is_lines = _is_object(first)
+    is_one = is_lines and stripped.strip() == first.strip()
+    if path.suffix.lower() == ".json" and stripped.startswith("{") and (is_one or not is_lines):
         whole = _parse(path, text, ": ")
+        if rows := _mapped(whole) or [whole] * is_one:
+            return _as_table(path, rows, ": entry ")
         arrays = [each for each in whole.values() if isinstance(each, list)]
         if len(arrays) != 1:
             raise DatasetError(
@@ -158,6 +183,16 @@ def _read_json(path: Path, text: str) -> Table:
     numbers = [number for number, line in enumerate(lines, start=1) if line.strip()]
     rows = [_parse(path, lines[number - 1], f":{number}: ") for number in numbers]
     return _as_table(path, rows, ":", numbers)
+
+
+def _mapped(whole: dict[str, Any]) -> list[Any]:
+    """Return the rows of an object of objects by identifier, or of labels by path."""
+    values = [*whole.values()]
+    if all(isinstance(each, dict) for each in values):
+        return values
+    if any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in whole):
+        return [{"path": name, "label": label} for name, label in whole.items()]
+    return []
 
 
 def _is_object(text: str) -> bool:
@@ -330,38 +365,3 @@ def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
     endings = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff", b"ID3": ".mp3"}
     ending = next((e for mark, e in endings.items() if content.startswith(mark)), "")
     return f"{row:06d}-clip{ending}"
-
-
-# Tables in a folder
-
-
-def find_tables(folder: Path) -> list[Path]:
-    """Return the files in a data set's folder that may be tables, one of each name.
-
-    They are in the folder itself, in one for lists (``meta``, ``data``, ...) or in one for each
-    split.
-    """
-    found: dict[tuple[Path, str], Path] = {}
-    for path in _lists_in(folder, 2):
-        known = found.setdefault((path.parent, path.stem), path)
-        if _FOUND_SUFFIXES.index(path.suffix.lower()) < _FOUND_SUFFIXES.index(known.suffix.lower()):
-            found[path.parent, path.stem] = path
-    return [*found.values()]
-
-
-def _lists_in(folder: Path, depth: int) -> Iterable[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:  # it is reported where recordings are searched
-        return
-    for path in entries:
-        if path.name.startswith(".") or path.stem.casefold() in _REJECTED:
-            continue
-        if path.suffix.lower() in _FOUND_SUFFIXES and path.is_file():
-            yield path
-        elif (
-            depth
-            and (_LIST_FOLDERS & {*words_of(path.name)} or split_in_name(path.name))
-            and path.is_dir()
-        ):
-            yield from _lists_in(path, depth - 1)

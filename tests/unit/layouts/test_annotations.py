@@ -140,3 +140,12 @@ def test_a_broken_line_of_a_track_is_an_error(tmp_path):
     (tmp_path / "rec.txt").write_text(DOTS + "7,0\t8.0.0\tno\n")
     with pytest.raises(DatasetError, match=r"rec.txt:5: '7,0\\t8.0.0\\tno' is not start, end"):
         examples_of_track(tmp_path / "rec.wav", lambda line: None)
+
+
+def test_a_track_of_capitals_may_have_hours_and_minutes(tmp_path):
+    (tmp_path / "ANN.TXT").write_text("00:00:01.5\t00:01:02\tyes\n1:01:00\t1:01:00,5\tno\n")
+    recording = tmp_path / "ANN.WAV"
+    assert examples_of_track(recording) == [
+        Example(recording, "yes", None, None, 1.5, 62.0),
+        Example(recording, "no", None, None, 3660.0, 3660.5),
+    ]

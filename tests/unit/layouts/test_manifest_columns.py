@@ -146,6 +146,7 @@ def test_every_encoding_of_unicode(encoding, name, root):
         ' "path" ; "label" \n"a.wav" ; "yes" \n',
         'path,label\na.wav,"""yes"""\n',
         "\n\npath,label\n\na.wav,yes\n,\n",
+        "# by ann\n# v2\npath,label\na.wav,yes\n",
         "path,label,,\na.wav,yes,,\n",
         ",path,label\n0,a.wav,yes\n",
         "path,label\ra.wav,yes\r",
@@ -166,9 +167,32 @@ def test_a_quote_that_is_not_closed_is_no_part_of_a_label(root):
     assert [e.label for e in read(root, text, "m.tsv").examples] == ["no", "yes", "no"]
 
 
-def test_a_list_with_a_nul_byte_is_no_text(root):
-    with pytest.raises(DatasetError, match=r"m\.csv:2: a NUL byte, which no text has; save it"):
-        read(root, "path,label\na.wav,yes\0\n")
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("path,label\na.wav,yes\0\n", ":2: a NUL byte, which no text has; save it as UTF-8"),
+        ("\n", ": is empty; write a line that names the columns: path,label"),
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 1\n",
+            ": a Git LFS pointer, not the list; fetch it with git lfs pull",
+        ),
+        ("PK\x03\x04\0", ": an Excel workbook or ZIP archive; save the sheet as CSV"),
+        (
+            'path,label\na.wav,yes\n"b.wav,no\na.wav,yes\nb.wav,no\n',
+            ":3: a quote in this line is not closed; close it",
+        ),
+    ],
+)
+def test_what_is_no_table_is_told(text, fault, root):
+    with pytest.raises(DatasetError) as raised:
+        read(root, text)
+    assert str(raised.value) == f"{root / 'm.csv'}{fault}"
+
+
+def test_names_of_columns_that_come_again_are_no_clip(root):
+    dataset = read(root, "path,label\na.wav,yes\npath,label\nb.wav,no\n")
+    assert [e.label for e in dataset.examples] == ["yes", "no"]
+    assert dataset.notes == [f"{root / 'm.csv'}:3: names the columns again, which is no clip"]
 
 
 def test_nan_is_no_label_and_no_speaker(root):
@@ -190,6 +214,9 @@ def test_labels_are_stripped_and_in_one_unicode_form(root):
         '[{"path": "a.wav", "label": "yes"}]',
         '{"path": "a.wav",\n "label": "yes"}\n'.replace("\n", ""),
         '[\n  {"path": "a.wav",\n   "label": "yes"}\n]\n',
+        '{"id": {"path": "a.wav", "label": "yes"}}',
+        '{\n "id": {"path": "a.wav",\n "label": "yes"}}',
+        '{"a.wav": "yes"}',
         '{"version": 1,\n "clips": [{"path": "a.wav", "label": "yes"}]}',
         '{"audio": {"path": "a.wav", "bytes": null}, "label": "yes"}',
     ],
@@ -289,12 +316,6 @@ def test_digits_are_labels_where_a_name_is_no_class_of_its_own(root):
             None,
             "{}:1: no column of file names and none of labels; it has a.wav, yes; its first line is"
             " a recording: put a line above it that names the columns: path,label",
-        ),
-        (
-            "",
-            None,
-            "{}:1: no column of file names and none of labels; it has no column at all; name"
-            " them as path=NAME,label=NAME",
         ),
         (
             "path,sentence\na.wav,yes\nb.wav,go to the door\n",

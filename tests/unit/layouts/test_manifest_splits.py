@@ -127,3 +127,21 @@ def test_times_in_a_long_recording_may_be_whole_seconds(root):
     manifest = write(root, "m.csv", "path,label,start,end", "a.wav,yes,200,300")
     (example,) = read_manifests([manifest]).examples
     assert (example.start_s, example.end_s) == (200, 300)
+
+
+def test_a_manifest_that_is_named_twice_is_refused(root):
+    touch(root, "a.wav")
+    manifest = write(root, "m.csv", "path,label", "a.wav,yes")
+    with pytest.raises(DatasetError, match="named twice; name it once"):
+        read_manifests([manifest, manifest])
+
+
+def test_a_manifest_without_rows_is_told(root):
+    touch(root, "a.wav")
+    manifests = [
+        write(root, "m.csv", "path,label", "a.wav,yes"),
+        write(root, "n.csv", "path,label"),
+    ]
+    assert read_manifests(manifests).warnings == [
+        f"{root / 'n.csv'}: has no row; write a line for each clip"
+    ]

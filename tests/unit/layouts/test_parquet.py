@@ -187,3 +187,10 @@ def test_without_pyarrow_the_install_line_is_told(root, monkeypatch):
         f"{root / 'm.parquet'}: Parquet is read by pyarrow, which is not installed; install it:"
         " pip install 'speechcls[parquet]'"
     )
+
+
+@pytest.mark.parametrize(("names", "n_told"), [(["no", "yes"], 0), (None, 1)])
+def test_numbers_without_names_are_told(names, n_told, root):
+    path = write(root / "data.parquet", clips(7, 8), names)
+    told = f"{path}: label is numbers without names, taken for labels"
+    assert read_manifests([path]).warnings == [told] * n_told
