@@ -27,6 +27,8 @@ OnNote = Callable[[str], None]
 """Called with a sentence that is worth knowing about a recording and does not name it."""
 _BYTES_PER_BYTE, _BYTES_FREE = 64, 64_000_000
 """Memory that a clip may take: so much for each byte of its file, and so much in any case."""
+_HELD_RATIO = 5
+"""How many times its samples at the model's rate a clip takes until it is stored."""
 _GROWTH = 1.25
 _OTHER_ERRORS = (ArithmeticError, EOFError, LookupError, RuntimeError, ValueError, struct.error)
 """What damaged content can make of the libraries that read it."""
@@ -72,7 +74,7 @@ def read_clip(
         if is_whole:
             part.check_end(len(frames))
             mono = to_mono(frames, channel, on_note)
-            part.check_cost(len(mono) * sample_rate // sound.rate)
+            part.check_cost(_HELD_RATIO * len(mono) * sample_rate // sound.rate)
             samples = resample(mono, sound.rate, sample_rate)
         else:
             pieces = mono_pieces(
@@ -142,7 +144,9 @@ class _Part(NamedTuple):
         rate : Hz to which one channel of them will be resampled
         """
         n_read, n_block = 0, self.n_block
-        n_values = max(self.sound.n_channels, rate / self.sound.rate)
+        # What is resampled is kept, the frames are not; without a rate these are, and measured.
+        n_kept = rate / self.sound.rate * _HELD_RATIO if rate else 2 * self.sound.n_channels
+        n_values = max(self.sound.n_channels, n_kept)
         while True:
             n_left = None if self.n_wanted is None else self.n_wanted - n_read
             n_asked = n_block if n_left is None else min(n_block, n_left)

@@ -361,8 +361,12 @@ def loudest_start(samples: Samples | PCM, n_samples: int) -> int:
     if len(samples) <= n_samples:
         return 0
     pcm = samples if samples.dtype == np.int16 else to_scaled_pcm(to_float(samples))[0]
-    energy = np.concatenate([[0.0], np.cumsum(np.square(pcm, dtype=np.float64))])
-    return int(np.argmax(energy[n_samples:] - energy[:-n_samples]))
+    energy = np.zeros(len(pcm) + 1)
+    np.square(pcm, dtype=np.float64, out=energy[1:])
+    np.cumsum(energy, out=energy)
+    # In place: of a long clip each array counts.
+    of_window = np.subtract(energy[n_samples:], energy[:-n_samples], out=energy[:-n_samples])
+    return int(np.argmax(of_window))
 
 
 def fit_length(samples: T, n_samples: int) -> T:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -164,7 +164,7 @@ def evaluate(
         clips = prefer_test(clips, lambda clip: (clip.example, clip.split))
     clips = _thin_silence(clips, classifier.labels, set(dataset.noise))
     if not clips:
-        raise _nothing_to_score(classifier, dataset, split)
+        raise _nothing_to_score(classifier, dataset, split, bad)
     return _summarise(clips, classifier.labels, bad)
 
 
@@ -211,12 +211,15 @@ def _thin_silence(
     return [clip for i, clip in enumerate(clips) if i not in dropped]
 
 
-def _nothing_to_score(classifier: Classifier, dataset: Dataset, split: str) -> DatasetError:
+def _nothing_to_score(
+    classifier: Classifier, dataset: Dataset, split: str, bad: Sequence[str]
+) -> DatasetError:
     counts = Counter(row.split for row in load_split(classifier.artifact))
     return DatasetError(
         f"{dataset.source}: no clip of split {split} to score; the model was made with"
         f" {', '.join(f'{n} {name}' for name, n in counts.items())} clips; choose another split,"
-        " or other data"
+        " or other data",
+        bad[:5],
     )
 
 

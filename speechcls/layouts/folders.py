@@ -13,7 +13,13 @@ from pathlib import Path
 
 from speechcls.errors import DatasetError
 from speechcls.labels import speaker_of
-from speechcls.layouts.examples import Example
+from speechcls.layouts.examples import (
+    Dataset,
+    Example,
+    describe_others,
+    find_recordings,
+    may_hold_clips,
+)
 from speechcls.layouts.names import (
     COMMON_WORDS,
     SplitName,
@@ -100,6 +106,28 @@ def describe_folders(root: Path, clips: list[Clip]) -> Described:
     order = {clip.path: place for place, clip in enumerate(clips)}
     result.examples.sort(key=lambda example: order[example.path])
     return result
+
+
+def name_empty_folders(dataset: Dataset, used: list[tuple[str, ...]], notes: list[str]) -> None:
+    """Name each folder that holds no recording: a label whose clips are missing, or none at all.
+
+    Where folders mean other things than labels, or hold files of other kinds, it is a warning.
+    """
+    above = {folders[:n] for folders in set(used) for n in range(len(folders) + 1)}
+    labels = {clean_label(folders[0]) for folders in above if folders}
+    for folders in sorted(above | {()}):
+        if len(folders) > 2:
+            continue
+        for path in sorted(Path(dataset.root, *folders).iterdir()):
+            is_used = (*folders, path.name) in above or not path.is_dir() or path.is_symlink()
+            if is_used or not may_hold_clips(path.name):
+                continue
+            label, others = clean_label(path.name), list[Path]()
+            list(find_recordings(path, lambda problem: None, on_other=others.append))
+            if folders or notes or describe_others(path, others):
+                dataset.warnings.append(f"{path}: a folder without a recording, left out")
+            elif label not in labels:
+                dataset.empty_labels.append(label)
 
 
 def _peel_wrapper(clips: list[Clip]) -> list[Clip]:

@@ -170,13 +170,22 @@ def prefers_folders(root: Path, by_folders: Dataset, listed: Dataset, names: str
     """
     labels = {_absolute(e.path): e.label for e in by_folders.examples}
     both = [(labels.get(_absolute(e.path)), e) for e in listed.examples]
-    if len({e.label for _, e in both}) < 2 or all(ours == e.label for ours, e in both if ours):
+    if len({e.label for _, e in both}) < 2:
+        return True
+    if any(ours for ours, _ in both) and all(ours == e.label for ours, e in both if ours):
         return True
     if all(map(looks_like_identifier, labels.values())) or all(
         ours == e.speaker for ours, e in both
     ):
         return False
-    ours, example = next((ours, e) for ours, e in both if ours not in (None, e.label))
+    differing = [(ours, e) for ours, e in both if ours not in (None, e.label)]
+    if not differing:  # the list is of other clips
+        raise DatasetError(
+            f"{root}: {names} labels other clips than the folders do; name the list as the data"
+            " set, or give the pattern {label}/{_} for the folders",
+            field="pattern",
+        )
+    ours, example = differing[0]
     raise DatasetError(
         f"{root}: two readings: the label of {example.path.name} is {example.label} by {names},"
         f" {ours} by its folder; name the list as the data set, or give the pattern {{label}}/{{_}}"

@@ -21,12 +21,12 @@ from speechcls.layouts.examples import (
     describe_others,
     find_noise,
     find_recordings,
-    may_hold_clips,
 )
 from speechcls.layouts.folders import (
     NOT_IN_A_FOLDER,
     Clip,
     describe_folders,
+    name_empty_folders,
 )
 from speechcls.layouts.lists import (
     apply_split_lists,
@@ -38,6 +38,7 @@ from speechcls.layouts.lists import (
 from speechcls.layouts.manifest import (
     MANIFEST_SUFFIXES,
     find_manifests,
+    find_unread_lists,
     is_kaldi,
     read_kaldi,
     read_manifests,
@@ -142,20 +143,31 @@ def _choose_layout(request: DatasetRequest) -> "Layout":
     """Return the layout of a data set."""
     layout = next((layout for layout in LAYOUTS if layout.recognises(request)), None)
     if layout is None:
+        advice = _ADVICE.get(
+            request.path.suffix.lower(),
+            "name one that ends in .csv, .tsv, .jsonl, .json or .parquet",
+        )
         raise DatasetError(
-            f"{request.path}: neither a folder nor a manifest; name one that ends in"
-            " .csv, .tsv, .jsonl, .json or .parquet"
+            f"{request.path}: neither a folder nor a manifest; {advice}"
             if request.path.exists()
             else f"{request.path}: no such folder or manifest; check the path"
         )
     return layout
 
 
+_NAME_A_MANIFEST = "name one that ends in .csv, .tsv, .jsonl, .json or .parquet"
+_ADVICE = dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as CSV") | dict.fromkeys(
+    (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "unpack it"
+)
+"""What helps with a file that is not read, by its ending."""
+
+
 def _check_clips(dataset: Dataset) -> None:
     """Refuse a data set without clips, or with a label that is reserved."""
     if not dataset.examples:
-        help_ = "" if dataset.problems else f";{_LAYOUT_HELP}"
-        raise DatasetError(f"{dataset.source}: no clip found{help_}", dataset.problems[:5])
+        help_ = "" if dataset.problems or dataset.warnings else f";{_LAYOUT_HELP}"
+        details = [*dataset.problems[:5], *dataset.warnings[:5]]
+        raise DatasetError(f"{dataset.source}: no clip found{help_}", details)
     if reserved := [e for e in dataset.examples if e.label in (SCRAMBLED, UNCERTAIN)]:
         first = reserved[0]
         raise DatasetError(f"{first.path}: the label {first.label} is reserved; rename it")
@@ -251,10 +263,11 @@ def _read_patterned(request: DatasetRequest) -> Dataset:
 
 def _read_folder(request: DatasetRequest) -> Dataset:
     """Return the clips of a folder: as a list in it names them, else as its folders do."""
-    manifests = find_manifests(request.path)
+    manifests = find_manifests(request.path, request.columns)
     if not manifests:
         _refuse_unused(request, "a folder that no manifest describes", "columns", "root")
-        return _read_label_folders(request.path)
+        dataset = _read_label_folders(request.path)
+        return replace(dataset, warnings=dataset.warnings + find_unread_lists(request.path))
     listed = read_manifests(manifests, request.columns, request.root)
     names = ", ".join(str(path.relative_to(request.path)) for path in manifests[:3])
     by_folders = None if request.columns or request.root else _try_label_folders(request.path)
@@ -283,30 +296,8 @@ def _read_label_folders(root: Path) -> Dataset:
     dataset.examples += described.examples
     dataset.problems += described.problems
     dataset.notes += described.notes
-    _name_empty_folders(dataset, [folders for _, folders in recordings], described.notes)
+    name_empty_folders(dataset, [folders for _, folders in recordings], described.notes)
     return apply_split_lists(dataset, find_split_lists(others))
-
-
-def _name_empty_folders(dataset: Dataset, used: list[tuple[str, ...]], notes: list[str]) -> None:
-    """Name each folder that holds no recording: a label whose clips are missing, or none at all.
-
-    Where folders mean other things than labels, or hold files of other kinds, it is a warning.
-    """
-    above = {folders[:n] for folders in set(used) for n in range(len(folders) + 1)}
-    labels = {clean_label(folders[0]) for folders in above if folders}
-    for folders in sorted(above | {()}):
-        if len(folders) > 2:
-            continue
-        for path in sorted(Path(dataset.root, *folders).iterdir()):
-            is_used = (*folders, path.name) in above or not path.is_dir() or path.is_symlink()
-            if is_used or not may_hold_clips(path.name):
-                continue
-            label, others = clean_label(path.name), list[Path]()
-            list(find_recordings(path, lambda problem: None, on_other=others.append))
-            if folders or notes or describe_others(path, others):
-                dataset.warnings.append(f"{path}: a folder without a recording, left out")
-            elif label not in labels:
-                dataset.empty_labels.append(label)
 
 
 def _take_tracks(dataset: Dataset, recordings: _Recordings, others: Sequence[Path]) -> _Recordings:

@@ -4,7 +4,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from speechcls.audio.sniff import SUFFIXES
@@ -139,8 +138,9 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
     columns = {}
     for text in texts:
         ours, _, theirs = map(str.strip, text.partition("="))
-        if not (ours and theirs):
-            raise ConfigError(f"{text!r} is not as path=file", field="columns")
+        if not ours or "=" not in text or ours in columns:
+            fault = "names a column twice" if ours in columns else "is not as path=file"
+            raise ConfigError(f"{text!r} {fault}", field="columns")
         columns[ours] = theirs
     return columns
 
@@ -148,47 +148,6 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
 def is_noise_folder(name: str) -> bool:
     """Return whether a folder of this name holds background noise."""
     return "_".join(re.findall(r"[^\W_]+", name.casefold())) == NOISE_FOLDER.strip("_")
-
-
-def find_path(folder: Path, name: str) -> Path | None:
-    """Return the file called ``name`` below a folder; None where there is none.
-
-    Names that differ only in Unicode form are one: a list typed on one system names files that were
-    unpacked on another.
-
-    Parameters
-    ----------
-    name : relative to ``folder`` or absolute, with either kind of slash
-    """
-    path = folder / name
-    if _exists(path):
-        return path
-    path = folder / name.replace("\\", "/")
-    if _exists(path):
-        return path
-    found = Path(path.anchor)
-    for part in path.parts[1:] if path.anchor else path.parts:
-        if not _exists(found / part):
-            part = _names_in(found).get(unicodedata.normalize("NFC", part), "")
-            if not part:
-                return None
-        found /= part
-    return found if _exists(found) else None
-
-
-def _names_in(folder: Path) -> dict[str, str]:
-    """Return the names in a folder as they are, by their Unicode form C."""
-    try:
-        return {unicodedata.normalize("NFC", each.name): each.name for each in folder.iterdir()}
-    except OSError:
-        return {}
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 _FIELDS = ("label", "speaker", "split", "take", "_")
