@@ -1,13 +1,12 @@
 """FLAC whose header tells of fewer samples than follow: libsndfile stops at what it tells."""
 
-import re
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from speechcls.formats.splice import SIZE_NOTE, Contents
 
 _TAIL = 1 << 17
 """Bytes at the end in which the last two frames are looked for."""
-_SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _BLOCK_SIZES = {1: 192} | {i: 576 << (i - 2) for i in range(2, 6)}
 _BLOCK_SIZES |= {i: 256 << (i - 8) for i in range(8, 16)}
 
@@ -30,11 +29,13 @@ def find_flac_contents(file: BinaryIO, head: bytes, n_bytes: int) -> Contents:
     if head[4] & 0x7F or len(head) < 42:  # its first block has to tell of the stream
         return Contents()
     n_told = int.from_bytes(head[18:26], "big") & (1 << 36) - 1
+    if not n_told:
+        return Contents()
     file.seek(max(n_bytes - _TAIL, 0))
     tail = file.read(_TAIL)
     n_block = int.from_bytes(head[8:10], "big")
-    last = _find_last(tail, n_block)
-    if not n_told or last is None or last.end <= n_told:
+    last = _find_last(tail, n_block, n_told)
+    if last is None or last.end <= n_told:
         return Contents()
     header = bytearray(head[:42])
     field = int.from_bytes(header[18:26], "big") >> 36 << 36 | last.end
@@ -42,17 +43,27 @@ def find_flac_contents(file: BinaryIO, head: bytes, n_bytes: int) -> Contents:
     return Contents([[bytes(header), (42, n_bytes)]], None, (SIZE_NOTE,))
 
 
-def _find_last(tail: bytes, n_block: int) -> _Frame | None:
-    """Return the last frame that follows another one: two in a row are no coincidence."""
+def _find_last(tail: bytes, n_block: int, n_told: int) -> _Frame | None:
+    """Return the last frame: one that ends as told, or follows another one: no coincidences."""
     later: list[_Frame] = []
-    for found in reversed(list(_SYNC.finditer(tail))):
-        frame = _parse(tail[found.start() : found.start() + 16].ljust(16, b"\0"), n_block)
-        if frame is not None:
-            for follower in later:
-                if follower.start == frame.end:
-                    return follower
-            later.append(frame)
+    for at in _syncs_from_behind(tail):
+        frame = _parse(tail[at : at + 16].ljust(16, b"\0"), n_block)
+        if frame is None:
+            continue
+        if not later and frame.end == n_told:  # as in nearly every file
+            return frame
+        for follower in later:
+            if follower.start == frame.end:
+                return follower
+        later.append(frame)
     return None
+
+
+def _syncs_from_behind(tail: bytes) -> Iterator[int]:
+    at = len(tail)
+    while (at := tail.rfind(b"\xff", 0, at)) >= 0:
+        if tail[at + 1 : at + 2] in (b"\xf8", b"\xf9"):
+            yield at
 
 
 def _parse(head: bytes, n_block: int) -> _Frame | None:
@@ -89,7 +100,14 @@ def _checksum(content: bytes) -> int:
     """Return the CRC-8 of a frame's header, polynomial 7."""
     value = 0
     for byte in content:
-        value ^= byte
-        for _ in range(8):
-            value = (value << 1 ^ 0x07 if value & 0x80 else value << 1) & 0xFF
+        value = _CRC[value ^ byte]
     return value
+
+
+def _crc_of(value: int) -> int:
+    for _ in range(8):
+        value = (value << 1 ^ 0x07 if value & 0x80 else value << 1) & 0xFF
+    return value
+
+
+_CRC = [_crc_of(value) for value in range(256)]

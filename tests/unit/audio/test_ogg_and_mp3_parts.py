@@ -54,6 +54,21 @@ def test_a_part_of_an_ogg_is_that_of_the_whole(subtype, rng, tmp_path):
         read_clip(path, RATE, 6.0)
 
 
+@pytest.mark.parametrize("is_junk", [False, True])
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_without_a_page_in_its_middle_is_damaged(subtype, is_junk, rng):
+    content = encoded(0.1 * rng.standard_normal(5 * RATE), "OGG", subtype)
+    starts = [i for i in range(len(content)) if content[i : i + 4] == b"OggS"]
+    assert len(starts) > 4
+    start, end = starts[3:5]
+    source = content[:start] + is_junk * rng.bytes(end - start) + content[end:]
+    with pytest.raises(AudioError, match=r"damaged \(page 4 is missing\); copy it again"):
+        read_clip(io.BytesIO(source), RATE)
+    samples, fault, _ = read_blocks(io.BytesIO(source))
+    assert len(samples) > 2 * RATE and "damaged (page 4" in fault
+    assert len(read_clip(io.BytesIO(content), RATE)) == 5 * RATE
+
+
 @pytest.mark.parametrize("n_page", [1, 2, 3])
 @pytest.mark.parametrize("position", [-2, -(2**62), -(2**63), 2**62])
 def test_impossible_positions_in_an_ogg_end_no_process(n_page, position, rng, tmp_path):
