@@ -13,6 +13,8 @@ PCM = npt.NDArray[np.int16]
 FloatArray = npt.NDArray[np.floating[Any]]
 PCM_SCALE = 32_768.0
 """16-bit integers per full scale."""
+_LARGEST = 1 - 1 / PCM_SCALE
+"""Amplitude of the largest 16-bit integer."""
 T = TypeVar("T", Samples, PCM)
 
 
@@ -327,8 +329,13 @@ def to_pcm(samples: Samples) -> PCM:
 
     Values outside are clipped.
     """
-    scaled = np.rint(samples * np.float32(PCM_SCALE))
-    pcm: PCM = np.clip(scaled, -PCM_SCALE, PCM_SCALE - 1, out=scaled).astype(np.int16)
+    return _round(np.clip(samples, -1.0, np.float32(_LARGEST)))
+
+
+def _round(samples: Samples) -> PCM:
+    """Return ``samples`` (...) in -1 .. ``_LARGEST`` as 16-bit integers."""
+    scaled = samples * np.float32(PCM_SCALE)
+    pcm: PCM = np.rint(scaled, out=scaled).astype(np.int16)
     return pcm
 
 
@@ -338,6 +345,8 @@ def to_scaled_pcm(samples: Samples) -> tuple[PCM, float]:
     That is 1 for samples in [-1, 1]; otherwise just so much more that none is clipped.
     """
     peak = max(-float(samples.min(initial=0)), float(samples.max(initial=0)))
+    if peak <= _LARGEST:
+        return _round(samples), 1.0
     if peak <= 1:
         return to_pcm(samples), 1.0
     scale = float(np.float32(peak * PCM_SCALE / (PCM_SCALE - 1)))

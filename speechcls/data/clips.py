@@ -98,7 +98,7 @@ def window_of(durations_s: npt.NDArray[np.float64]) -> float:
 
 def digest_of(samples: PCM) -> str:
     """Return a hash of ``samples`` (n,), the same for one sound in every lossless format."""
-    return hashlib.blake2b(samples.tobytes(), digest_size=10).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(samples).data, digest_size=10).hexdigest()
 
 
 def as_clip(samples: Samples, notes: Sequence[str] = ()) -> Clip:
