@@ -61,7 +61,7 @@ class FfmpegSound:
             self._container: InputContainer = av.open(
                 file, "r", format=kind.demuxer, metadata_errors="replace"
             )
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, OSError, OverflowError, ValueError) as error:
             raise self.fault or self._failure(error) from error
         try:
             self._open()

@@ -1,5 +1,6 @@
 """What a file is by its first bytes, and what helps where it is no recording."""
 
+import codecs
 import os
 from typing import BinaryIO, NamedTuple
 
@@ -177,10 +178,15 @@ def _kind_without_magic(head: bytes) -> Kind | None:
         return Kind("zeros alone, as an interrupted copy leaves them", None, "copy it again")
     if head[257:262] == b"ustar":
         return Kind("a tar archive", None, _UNPACK)
+    return kind_of_text(head)
+
+
+def kind_of_text(head: bytes) -> Kind | None:
+    """Return the kind of what begins with text, perhaps cut within a character; None of others."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     n_control = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in head)
     try:
-        head[: len(head) - 4 if len(head) >= HEAD_BYTES else None].decode()
+        codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return None
     if n_control or len(text) < 4:

@@ -38,7 +38,7 @@ from speechcls.audio.wav import check_format
 from speechcls.errors import AudioError, EmptyError
 from speechcls.formats.ends import claims_fit
 from speechcls.formats.mpeg import id3_bytes
-from speechcls.formats.splice import Contents, Parts, Spliced
+from speechcls.formats.splice import Contents, Parts, Spliced, whole
 
 BLOCK_VALUES = 1 << 20
 """Samples of all channels up to which a recording is decoded at once (4 MB)."""
@@ -110,7 +110,7 @@ class _FileSound:
         # By descriptor where there is one: each call back into Python takes time.
         self._source.seek(0)
         is_file = isinstance(self._source, io.FileIO)
-        source = self._source.fileno() if is_file else self._source
+        source = self._source.fileno() if is_file else whole(self._source)
         self._file = _Forward(source, closefd=False)
 
     def read(self, n_frames: int) -> Samples:
@@ -273,6 +273,7 @@ def _open_one(file: BinaryIO) -> Sound:
     try:
         return _FileSound(file)
     except soundfile.SoundFileError as error:
+        file = whole(file)
         file.seek(0)
         head = file.read(HEAD_BYTES)
         kind = kind_of(head)

@@ -22,6 +22,9 @@ _W64_TAIL = (b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a",)
 _AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 """Bytes of a sample of an AU, by its encoding."""
 
+_MAX_POSITION = 1 << 40
+"""Damaged headers lead further, where no file system goes."""
+
 
 class _Family(NamedTuple):
     """How the chunks of a format are written."""
@@ -64,7 +67,7 @@ class _Shifted:
 
     def seek(self, position: int) -> None:
         """Go to a position."""
-        self._file.seek(self._start + position)
+        self._file.seek(min(self._start + position, _MAX_POSITION))
 
     def read(self, n_bytes: int) -> bytes:
         """Return the next bytes, fewer at the end."""

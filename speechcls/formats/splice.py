@@ -1,12 +1,14 @@
 """Files made of parts of another one, and what a file of sound consists of."""
 
 import io
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from speechcls.errors import AudioError
 
 BLOCK_BYTES = 1 << 16
 SIZE_NOTE = "the size in its header is wrong; it was read to its end"
+_MAX_POSITION = 1 << 62
+"""Damaged headers lead beyond what a file, or a number of 64 bits, can tell of."""
 Part = bytes | tuple[int, int]
 """Bytes, or a range of a file."""
 Parts = list[Part]
@@ -60,9 +62,9 @@ class Spliced(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position and return it."""
+        """Move to a position, or to the nearest possible one, and return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._n_bytes}[whence]
-        self._at = max(base + offset, 0)
+        self._at = min(max(base + offset, 0), _MAX_POSITION)
         if self._at < self._part_start:
             self._part, self._part_start = 0, 0
         return self._at
@@ -88,6 +90,16 @@ class Spliced(io.RawIOBase):
             n_filled += len(content)
             self._at += len(content)
         return n_filled
+
+
+def whole(file: BinaryIO) -> BinaryIO:
+    """Return a file as one that takes every position, as libraries seek by damaged headers."""
+    if isinstance(file, Spliced):
+        return file
+    n_bytes = file.seek(0, io.SEEK_END)
+    spliced = Spliced(file, [(0, n_bytes)])
+    file.seek(0)
+    return cast(BinaryIO, spliced)
 
 
 class Peek:

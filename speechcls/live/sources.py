@@ -12,7 +12,7 @@ import numpy as np
 
 from speechcls.audio.decode import mixed_pieces, naming_errors, open_binary
 from speechcls.audio.samples import Samples, open_resampler
-from speechcls.audio.sniff import kind_by_magic
+from speechcls.audio.sniff import kind_by_magic, kind_of, kind_of_text, refusal_of
 from speechcls.audio.sound import ScaledSound, Sound, open_scaled
 from speechcls.audio.wav import WavStream, is_wav, raw_format, read_exactly, read_wav_header
 from speechcls.errors import AudioError, ConfigError, EmptyError
@@ -20,8 +20,8 @@ from speechcls.errors import AudioError, ConfigError, EmptyError
 BLOCK_S = 0.04
 """Length of the longest piece of sound that comes at once."""
 _NOTHING: Samples = np.empty(0, dtype=np.float32)
-_HEAD_BYTES = 12
-"""Bytes by which the beginning of a pipe is recognised."""
+_WAV_BYTES, _HEAD_BYTES = 12, 64
+"""Bytes by which the beginning of a pipe is recognised, as a WAV and otherwise."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ class Pipe:
     Raises
     ------
     AudioError
-        While reading: when it is of another format, or samples are not finite.
+        While reading: when it is of another format, or samples are not finite; ``EmptyError`` when
+        there are no bytes at all.
     ConfigError
         When the rate is impossible.
     """
@@ -128,14 +129,14 @@ class Pipe:
     def blocks(self) -> Iterator[Block]:
         """Yield the pipe's sound until it ends."""
         with naming_errors(self._name):
-            head = read_exactly(self._file, _HEAD_BYTES)
-            if not is_wav(head) and (kind := kind_by_magic(head)):
-                raise AudioError(
-                    f"{kind.name}, which cannot be read from a pipe; name the file, or decode it"
-                    " with ffmpeg -i FILE -f s16le -ac 1 -ar 16000 -"
-                )
-            if head[:4] == b"RIFF" and len(head) < _HEAD_BYTES:
+            head = read_exactly(self._file, _WAV_BYTES)
+            if not head:
+                raise EmptyError("is empty (0 bytes); check the command that writes to it")
+            if head[:4] == b"RIFF" and len(head) < _WAV_BYTES:
                 raise AudioError("ends within the header of a WAV; record it again")
+            if not is_wav(head):
+                head += read_exactly(self._file, _HEAD_BYTES - len(head))
+                _check_raw(head)
             if is_wav(head):
                 format, _ = read_wav_header(self._file)
                 stream = None if format is None else WavStream(self._file, format)
@@ -157,6 +158,19 @@ class Pipe:
         n_most = max(1, round(BLOCK_S * stream.rate))
         while len(samples := stream.read_some(n_most)):
             yield sound.scale(samples) if stream.is_float else samples
+
+
+def _check_raw(head: bytes) -> None:
+    """Refuse what begins with these bytes, where they leave no doubt that it is no raw PCM."""
+    kind = kind_of(head) if head[:3] == b"ID3" else kind_by_magic(head) or kind_of_text(head)
+    if kind is None:
+        return
+    if kind.demuxer is None:
+        raise refusal_of(head)
+    raise AudioError(
+        f"{kind.name}, which cannot be read from a pipe; name the file, or decode it"
+        " with ffmpeg -i FILE -f s16le -ac 1 -ar 16000 -"
+    )
 
 
 def _to_blocks(

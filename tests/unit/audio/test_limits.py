@@ -155,3 +155,23 @@ def test_a_frame_of_apple_lossless_of_gigabytes_is_not_given_to_ffmpeg():
     content = b"\0\0\0\x10ftypM4A \0\0\0\0" + struct.pack(">I4s", 8 + len(box), b"moov") + box
     with pytest.raises(AudioError, match="not readable audio"):
         read_clip(io.BytesIO(content), RATE)
+
+
+@pytest.mark.parametrize("size", [2**62, 2**63 - 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("kind", ["CAF", "RF64"])
+def test_absurd_sizes_are_told_and_nothing_is_printed(kind, size, tmp_path, capfd):
+    file = io.BytesIO()
+    soundfile.write(file, np.full(9_000, 0.25), 16_000, "PCM_16", format=kind)
+    content = bytearray(file.getvalue())
+    if kind == "CAF":
+        content[12:20] = size.to_bytes(8, "big")  # of the chunk that describes the sound
+    else:
+        content[20:36] = size.to_bytes(8, "little") * 2
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    for source in (path, io.BytesIO(content)):
+        try:
+            assert len(read_clip(source, 16_000)) == 9_000
+        except AudioError as error:
+            assert "invalid argument" not in str(error).lower()
+    assert capfd.readouterr() == ("", "")

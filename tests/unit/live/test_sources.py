@@ -10,7 +10,7 @@ import soundfile
 import soxr
 from common import wav_bytes
 
-from speechcls.errors import AudioError, ConfigError
+from speechcls.errors import AudioError, ConfigError, EmptyError
 from speechcls.live.sources import Block, FileSource, Pipe, at_rate
 
 RATE = 16_000
@@ -52,8 +52,29 @@ def test_a_pipe_that_ends_within_a_sample_says_so():
     assert warnings_of(blocks) == ["stdin: ended within a sample; check its format"]
 
 
-def test_an_empty_pipe_has_no_sound():
-    assert list(Pipe(pipe(b""), RATE).blocks()) == []
+def test_an_empty_pipe_is_an_error():
+    with pytest.raises(EmptyError, match=r"stdin: is empty \(0 bytes\)"):
+        list(Pipe(pipe(b""), RATE).blocks())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:", "a Git LFS pointer.*lfs pull"),
+        (b"\n<!DOCTYPE html><html>" + "Stra\u00dfe ".encode() * 20, "an HTML page.*download it"),
+        (b"PK\x03\x04" + bytes(99), "a ZIP archive.*unpack it"),
+        (b"ID3\x03\0\0\0\0\x0f\x76" + bytes(2_000), "an MP3, which cannot be read from a pipe"),
+        (b"hello\n", "text, not a recording"),
+    ],
+)
+def test_what_is_no_sound_is_refused_in_a_pipe_by_name(content, told):
+    for sizes in ((), (1, 2, 7)):
+        with pytest.raises(AudioError, match=f"stdin: {told}"):
+            list(Pipe(pipe(content, *sizes), RATE).blocks())
+
+
+def test_silence_in_a_pipe_is_sound():
+    assert joined(Pipe(pipe(bytes(2_000)), RATE).blocks()).tolist() == [0.0] * 1_000
 
 
 @pytest.mark.parametrize("sizes", [(), (1, 2, 7, 30, 5)], ids=str)
