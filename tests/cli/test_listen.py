@@ -133,7 +133,13 @@ def test_lost_sound_counts_in_times_and_joins_no_halves(hearer, running):
     assert updates[-1].time_s == pytest.approx(18.0)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00", b"\x00\x01"])
+def test_no_sound_at_all_is_an_error(hearer, run):
+    result = run("listen", "-", "-m", hearer, stdin=b"")
+    assert (result.code, result.stdout) == (1, "")
+    assert result.errors == ["stdin: is empty (0 bytes); check the command that writes to it"]
+
+
+@pytest.mark.parametrize("content", [b"\x00", b"\x00\x01"])
 def test_next_to_no_sound_has_no_events(content, hearer, run):
     result = run("listen", "-", "-m", hearer, stdin=content)
     assert (result.code, result.stdout) == (0, "")
