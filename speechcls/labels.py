@@ -1,7 +1,7 @@
 """Reserved labels, which word counts as which label, and how the files of clips are named."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from speechcls.errors import DatasetError
 
@@ -17,6 +17,8 @@ NOISE_FOLDER = "_background_noise_"
 """Folder of background recordings, and their label in a manifest; they are no clips."""
 SPEAKER_END = "_nohash_"
 """Separator of speaker and take in the name of a clip, as in Speech Commands."""
+_N_NAMED = 10
+"""Names in a message before the others are counted."""
 
 
 def name_take(speaker: str, take: int) -> str:
@@ -28,6 +30,12 @@ def speaker_of(file_name: str) -> str | None:
     """Return the speaker in the name of a clip, ``<speaker>_nohash_<take>.wav``; None without."""
     speaker, separator, _ = file_name.partition(SPEAKER_END)
     return speaker if separator and speaker else None
+
+
+def list_names(names: Collection[str]) -> str:
+    """Return the first ten names, sorted, and how many more there are."""
+    first, n_more = sorted(names)[:_N_NAMED], len(set(names)) - _N_NAMED
+    return ", ".join(first) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> list[str]:

@@ -4,13 +4,14 @@ import functools
 import inspect
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import DATA, Channel, Noise, Pattern, option, split_names
 from speechcls.cli.progress import item_bar
+from speechcls.labels import list_names
 
 if TYPE_CHECKING:
     from speechcls.config import DataConfig
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
 
 F = TypeVar("F", bound=Callable[..., Any])
-_N_LISTED = 10
-"""Labels that are named before the others are counted."""
 
 Columns = Annotated[
     str | None,
@@ -125,17 +124,11 @@ def with_data_options(command: F) -> F:
     return cast(F, run)
 
 
-def list_labels(labels: Collection[str]) -> str:
-    """Return the first labels, and how many more there are."""
-    shown, n_more = sorted(labels)[:_N_LISTED], len(labels) - _N_LISTED
-    return ", ".join(shown) + (f" and {n_more} more" if n_more > 0 else "")
-
-
 def announce(dataset: "Dataset", messages: Messages) -> None:
     """Print the labels of a data set, and what was understood, so that a wrong reading is seen."""
     from speechcls.layouts.examples import SPLITS
 
-    labels = list_labels({example.label for example in dataset.examples})
+    labels = list_names({example.label for example in dataset.examples})
     splits = Counter(example.split for example in dataset.examples if example.split)
     given = ", ".join(f"{splits[name]} {name}" for name in SPLITS if splits[name])
     messages.note(f"labels {labels}{f'; split {given}' if given else ''}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.data_options import DataOptions, list_labels, with_data_options
+from speechcls.cli.data_options import DataOptions, with_data_options
 from speechcls.cli.inputs import find_model
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
@@ -28,7 +28,7 @@ from speechcls.cli.progress import item_bar
 from speechcls.cli.report import make_report
 from speechcls.cli.tables import print_table
 from speechcls.errors import printable
-from speechcls.labels import UNKNOWN
+from speechcls.labels import UNKNOWN, list_names
 
 if TYPE_CHECKING:
     from speechcls.evaluation.score import Evaluation
@@ -137,7 +137,7 @@ def _evaluate(
     dataset = reading.load(data, messages, jobs)
     labels = {example.label for example in dataset.examples} - set(classifier.labels)
     if labels and UNKNOWN in classifier.labels:
-        messages.note(f"{list_labels(labels)}: no labels of the model, and count as {UNKNOWN}")
+        messages.note(f"{list_names(labels)}: no labels of the model, and count as {UNKNOWN}")
     with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
         evaluation = evaluate(classifier, dataset, split, on_clip, report is not None)
     messages.errors(evaluation.bad)

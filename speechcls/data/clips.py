@@ -85,10 +85,6 @@ class ClipStore:
             [],
         )
 
-    def default_window_s(self) -> float:
-        """Return the length of the window that nearly all clips fit into, seconds."""
-        return window_of(self.lengths / self.sample_rate)
-
 
 def window_of(durations_s: npt.NDArray[np.float64]) -> float:
     """Return the 95th percentile of durations (n,), rounded up to 0.1 s, in 0.5 .. 4 s."""

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from speechcls.artifact.format import SplitRow
 from speechcls.errors import DatasetError
+from speechcls.labels import list_names
 from speechcls.layouts.examples import SPLITS, Example
 
 UNUSED = "unused"
 """The split of a clip that is left out, because the same sound is in another split."""
 
 _VALIDATION_BELOW, _TEST_BELOW = 10.0, 20.0  # per cent, as in Speech Commands
-_N_NAMED = 10
-"""Labels or speakers that a message names."""
 
 
 @dataclass
@@ -192,7 +191,7 @@ class _SplitAssigner:
             validates = any(names[i] == "validation" for i in units[key])
             return n_each, -n_labels, validates, -hash_percentage(key)
 
-        rescued, speakers = _list_names(missing), set()
+        rescued, speakers = list_names(missing), set()
         while units and missing:
             best = min(units, key=cost)
             for i in units.pop(best):
@@ -202,7 +201,7 @@ class _SplitAssigner:
             units = {key: unit for key, unit in units.items() if cost(key)[0] < math.inf}
         if speakers:
             self.splits.warnings.append(
-                f"{_list_names(speakers)}: moved to training, where {rescued} had no clip"
+                f"{list_names(speakers)}: moved to training, where {rescued} had no clip"
             )
 
     def fill_validation(self) -> None:
@@ -248,12 +247,6 @@ class _SplitAssigner:
             if name in of and (name != given or name == "train"):
                 units[self._keys[i]].append(i)
         return units
-
-
-def _list_names(names: Iterable[str]) -> str:
-    """Return the first ten names, sorted, and how many more there are."""
-    first, n_more = sorted(names)[:_N_NAMED], len(set(names)) - _N_NAMED
-    return ", ".join(first) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def _drop_copies(splits: Splits, labels: Sequence[str], digests: Sequence[str]) -> None:
@@ -319,7 +312,7 @@ def _check_training(
     ]
     if told:
         speakers = {examples[i].speaker or "" for i in told}
-        reasons.append(f"{len(told)} are by test speakers ({_list_names(speakers)})")
+        reasons.append(f"{len(told)} are by test speakers ({list_names(speakers)})")
     raise DatasetError(
         f"label {missing[0]}: none of its {len(clips)} clips is left to train on:"
         f" {', '.join(reasons)}; move some of them to training, or record more",
@@ -338,4 +331,4 @@ def _check_held_out(splits: Splits, labels: Sequence[str], is_given: bool) -> No
     pairs = list(zip(labels, splits.names, strict=True))
     missing = set(labels) - {label for label, name in pairs if name == "validation"}
     if missing:
-        splits.warnings.append(f"no validation clip of {_list_names(missing)}: record more of it")
+        splits.warnings.append(f"no validation clip of {list_names(missing)}: record more of it")

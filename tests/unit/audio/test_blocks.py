@@ -1,6 +1,5 @@
 """Long recordings block by block: the same sound whatever the blocks, and every way they break."""
 
-import io
 import os
 import struct
 import threading
@@ -9,30 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 from common import FIVE, FLOAT, wav_bytes
+from common_audio import Pipe
 
 from speechcls.audio.blocks import open_recording
 from speechcls.audio.decode import read_clip
 from speechcls.errors import AudioError
 
 RATE = 16_000
-
-
-class Pipe(io.RawIOBase):
-    """What can only be read on, and gives a few bytes at a time."""
-
-    def __init__(self, content, most=1_000):
-        self._content, self._most = io.BytesIO(content), most
-
-    def readable(self):
-        return True
-
-    def seekable(self):
-        return False
-
-    def readinto(self, buffer):
-        piece = self._content.read(min(len(buffer), self._most))
-        buffer[: len(piece)] = piece
-        return len(piece)
 
 
 def read_all(source, block_s=0.1, **options):

@@ -6,23 +6,15 @@ import numpy as np
 import pytest
 
 from speechcls.data.clips import (
-    ClipStore,
     as_clip,
     describe_notes,
     digest_of,
     read_clips,
     read_example,
+    window_of,
 )
 from speechcls.errors import AudioError
 from speechcls.layouts.examples import Example
-
-
-def store_of(lengths, rate=16_000):
-    """A store of silent clips of these lengths."""
-    lengths = np.array(lengths, dtype=np.int64)
-    samples = np.zeros(lengths.sum(), dtype=np.int16)
-    starts = np.cumsum(lengths) - lengths
-    return ClipStore([], samples, starts, lengths, np.ones(len(lengths)), [], [], rate, [])
 
 
 def pcm(*values):
@@ -178,4 +170,4 @@ def test_an_example_that_cannot_be_read(tmp_path):
     ],
 )
 def test_the_default_window_by_hand(lengths, rate, duration_s):
-    assert store_of(lengths, rate).default_window_s() == duration_s
+    assert window_of(np.array(lengths) / rate) == duration_s

@@ -9,7 +9,7 @@ import pytest
 from speechcls.audio.samples import Samples
 from speechcls.config import FeatureConfig
 from speechcls.data import segments
-from speechcls.data.clips import read_clips, read_example
+from speechcls.data.clips import read_clips, read_example, window_of
 from speechcls.data.corpus import load_corpus
 from speechcls.data.segments import choose_window_s, find_long_takes, find_utterances, segment
 from speechcls.layouts.examples import Dataset, Example
@@ -196,18 +196,18 @@ def test_the_window_of_long_takes_is_that_of_their_utterances(tmp_path, write_wa
         for i in range(4)
     ]
     store = read_clips([Example(path, "yes") for path in paths], RATE)
-    assert store.default_window_s() == 4.0
+    assert window_of(store.lengths / RATE) == 4.0
     assert window_s(store) == 0.9  # 0.5 s and 0.2 s on both sides
 
 
 def test_the_window_of_one_long_sound_is_as_long_as_it_may_be(tmp_path, write_wav):
     paths = [write_wav(tmp_path / f"{i}.wav", speak([1.0], 10.0, 4.5, i)) for i in range(4)]
     store = read_clips([Example(path, "rain") for path in paths], RATE)
-    assert window_s(store) == store.default_window_s() == 4.0
+    assert window_s(store) == window_of(store.lengths / RATE) == 4.0
 
 
 def test_a_few_long_takes_do_not_change_the_window(tmp_path, write_wav):
     takes = [speak(np.arange(0.5, 9.5, 1.5), 10.0)] + [speak([0.2], 0.9, seed=i) for i in range(30)]
     paths = [write_wav(tmp_path / f"{i}.wav", take) for i, take in enumerate(takes)]
     store = read_clips([Example(path, "yes") for path in paths], RATE)
-    assert window_s(store) == store.default_window_s() == 0.9
+    assert window_s(store) == window_of(store.lengths / RATE) == 0.9
