@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from av import AudioCodecContext, AudioFrame, AudioLayout, AudioStream
     from av.container import InputContainer
 
-_TOLERANCE_S = 0.5
-"""A container's duration counts frames of video and what encoders add before and after."""
+_TOLERANCE_S = 0.01
+"""Durations are told in whole microseconds, or other small units."""
 _ENCRYPTED = "an MPEG-4 file that is encrypted; export it without protection"
 _MAX_PLANES = 8
 """From so many channels on PyAV 18 reads beyond the planes of a frame, and crashes."""
-_TIMED = ("ape", "tta", "tak", "wv")
-"""Formats whose duration is no estimate; others are judged by their bytes."""
+_TIMED = ("ape", "flac", "tta", "tak", "wv", "mpc")
+"""Formats that tell their number of samples; others are judged by their bytes."""
 _DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb", "opus": "libopus"}
 """Decoders that do what the standard says, where ffmpeg's own do not: silence in AMR, SILK."""
 _SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63, "flt": 1, "dbl": 1}
@@ -179,7 +179,7 @@ class FfmpegSound:
                     yield _samples_of(one)
 
     def _find_fault(self) -> AudioError | None:
-        """Return what is wrong at the end, by the duration that the container promises."""
+        """Return what is wrong at the end, by the duration that the header promises."""
         promised_s, read_s = self._promised_s(), self._n_read / self.rate
         stream = self._container.streams.audio[0]
         if self._kind.demuxer == "mov" and stream.duration and stream.time_base:
@@ -188,24 +188,21 @@ class FfmpegSound:
                 return AudioError(
                     f"only {read_s:.2f} of {own_s:.2f} s can be decoded; convert it to WAV"
                 )
-        if read_s < promised_s - max(_TOLERANCE_S, 0.02 * promised_s):
-            return AudioError(f"truncated ({read_s:.2f} of {promised_s:.2f} s); copy it again")
         if self._n_bad and self._is_encrypted():
             return AudioError(_ENCRYPTED)
         if self._n_bad:
             counts = f"{self._n_bad} of its packets cannot be decoded"
             return AudioError(f"damaged ({counts}); copy it again")
+        if read_s < promised_s - _TOLERANCE_S:
+            return AudioError(f"truncated ({read_s:.2f} of {promised_s:.2f} s); copy it again")
         return None
 
     def _promised_s(self) -> float:
-        """Return the duration that the container promises, 0 where it only estimates one."""
+        """Return the duration that the header promises, 0 where it does not."""
         stream = self._container.streams.audio[0]
-        if self._kind.demuxer not in _TIMED or self._container.duration is None:
+        if self._kind.demuxer not in _TIMED or not stream.duration or not stream.time_base:
             return 0.0
-        promised_s = self._container.duration / 1e6
-        if stream.duration is not None and stream.time_base is not None:
-            return min(promised_s, float(stream.duration * stream.time_base))
-        return 0.0 if self._container.streams.video else promised_s  # pictures may go on
+        return float(stream.duration * stream.time_base)
 
     def skip(self, n_frames: int) -> int:
         """Pass over frames; return how many there were."""

@@ -36,7 +36,7 @@ from speechcls.audio.sniff import (
 )
 from speechcls.audio.wav import check_format
 from speechcls.errors import AudioError, EmptyError
-from speechcls.formats.ends import claims_fit
+from speechcls.formats.ends import claims_fit, judge_end
 from speechcls.formats.mpeg import id3_bytes
 from speechcls.formats.splice import Contents, Parts, Spliced, whole
 
@@ -102,8 +102,7 @@ class _FileSound:
         self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
         # 16-bit samples are read as such: the same values in half the time.
         self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
-        self.fault: AudioError | None = None
-        self.notes: list[str] = []
+        self.fault, self.notes = judge_end(file, self._file.format)
         self._n_read = 0
 
     def _open(self) -> None:

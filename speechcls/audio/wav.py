@@ -9,8 +9,8 @@ import soundfile
 
 from speechcls.audio.samples import PCM, Samples, read_past, to_float
 from speechcls.errors import AudioError, EmptyError
-from speechcls.formats.headers import SIZE_UNKNOWN, TRIFLE
-from speechcls.formats.splice import SIZE_NOTE
+from speechcls.formats.headers import SIZE_UNKNOWN
+from speechcls.formats.splice import SIZE_NOTE, TRIFLE
 
 _SUBTYPES = {
     (1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32",

@@ -2,5 +2,5 @@
 
 ``splice``: ``Contents``, ``Spliced``. ``headers``: ``find_wav_contents``. ``flac``:
 ``find_flac_contents``. ``mpeg``: ``find_mp3_contents``. ``ogg``: ``find_ogg_contents``. ``ends``:
-``find_cut``.
+``find_cut``, ``judge_end``. ``units``: ``find_units_end``.
 """

@@ -1,10 +1,12 @@
-"""Where a file ends by what its parts promise, of formats that only ffmpeg decodes."""
+"""Where a file ends by what its parts promise: containers, and ``units`` of other formats."""
 
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from speechcls.errors import AudioError
+from speechcls.formats.splice import SIZE_NOTE, TRIFLE
+from speechcls.formats.units import find_units_end
 
 _LIST = re.compile(rb"LIST(....)INFO", re.DOTALL)
 _ALAC = re.compile(rb"alac\0\0\0\0(....)", re.DOTALL)
@@ -46,17 +48,38 @@ def find_cut(file: BinaryIO, demuxer: str | None, n_bytes: int) -> AudioError | 
     demuxer : what ffmpeg calls the format
     n_bytes : size of the file
     """
+    name = demuxer or ""
     ends = {"mov": _box_end, "matroska": _ebml_end, "asf": _asf_end, "amr": _amr_end}
-    ends |= {"aac": _adts_end, "avi": _riff_end}
-    find_end = ends.get(demuxer or "")
-    end = find_end(file, n_bytes) if find_end else n_bytes
+    ends |= {"avi": _riff_end}
+    find_end = ends.get(name)
+    end = find_end(file, n_bytes) if find_end else find_units_end(file, name, n_bytes)
     if end is None:
         return AudioError(
             "an MPEG-4 file without its index: never finished, or copied in part; copy it again"
         )
-    if end <= n_bytes:
-        return None
+    return _truncated(end, n_bytes) if end > n_bytes else None
+
+
+def _truncated(end: int, n_bytes: int) -> AudioError:
     return AudioError(f"truncated ({n_bytes} of at least {end} bytes); copy it again")
+
+
+def judge_end(file: BinaryIO, name: str) -> tuple[AudioError | None, list[str]]:
+    """Return the error and the notes of a file whose header promises more than it has.
+
+    It is left at its position.
+
+    Parameters
+    ----------
+    name : what libsndfile calls the format
+    """
+    at = file.tell()
+    n_bytes = file.seek(0, 2)
+    end = find_units_end(file, name, n_bytes)
+    file.seek(at)
+    if end > n_bytes + TRIFLE:
+        return _truncated(end, n_bytes), []
+    return None, [SIZE_NOTE] if end > n_bytes else []
 
 
 def is_fragmented(file: BinaryIO, n_bytes: int) -> bool:
@@ -157,21 +180,6 @@ def _amr_end(file: BinaryIO, n_bytes: int) -> int:
                 file.seek(at)
             return at
     return n_bytes
-
-
-def _adts_end(file: BinaryIO, n_bytes: int) -> int:
-    """Return where the last frame of AAC ends."""
-    at = 0
-    for _ in range(_PARTS):
-        file.seek(at)
-        head = file.read(7)
-        if not head:
-            break
-        is_frame = len(head) >= 2 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
-        if not is_frame or len(head) < 7:
-            return n_bytes + 1 if is_frame else n_bytes
-        at += max((head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5, 7)
-    return at
 
 
 def _riff_end(file: BinaryIO, n_bytes: int) -> int:

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from speechcls.errors import AudioError
-from speechcls.formats.splice import SIZE_NOTE, Contents, Parts
+from speechcls.formats.splice import SIZE_NOTE, TRIFLE, Contents, Parts
 
 SIZE_UNKNOWN = 0x7FFF_0000
 """From this size on (about 2 or 4 GiB) a WAV was written into a pipe, its size not known."""
 _UNKNOWN_64 = 1 << 62
-TRIFLE = 64
-"""Bytes at the end that recorders miscount: fewer missing are no loss."""
 _MAX_CHUNKS = 1_000
 _MAX_JOINED = 1_000
 _MAX_HEADER = 1 << 24

@@ -98,6 +98,7 @@ _frame_at = lru_cache(maxsize=4_096)(mpeg_frame)
 _SYNC = re.compile(rb"\xff[\xe0-\xff]|ID3")
 _BEHIND = (b"TAG", b"APE", b"LYR", b"ID3", b"\0\0\0")
 """How begins what may follow the last frame."""
+_CUT = "truncated (its last frame is incomplete); copy it again"
 _CUT_NOTE = "ends within its last frame; it may be truncated"
 _N_CONFIRMED = 3
 """Frames in a row that are no coincidence."""
@@ -148,7 +149,10 @@ def find_mp3_contents(file: BinaryIO, n_bytes: int) -> Contents:
         return Contents()
     streams, is_cut = _find_streams(peek)
     if not streams or streams[0].frame.layer != 3:
-        return Contents()
+        # Found behind something else it may be a coincidence.
+        start, parts = id3_bytes(peek.at(0, 10)), streams[0].parts if streams else []
+        is_first = bool(parts) and isinstance(parts[0], tuple) and parts[0][0] == start
+        return Contents(None, AudioError(_CUT) if is_first and is_cut else None)
     fault = None
     for stream in streams:
         if stream.n_promised is not None and stream.n_found < stream.n_promised - 1:

@@ -6,6 +6,8 @@ from typing import BinaryIO, NamedTuple, cast
 from speechcls.errors import AudioError
 
 BLOCK_BYTES = 1 << 16
+TRIFLE = 64
+"""Bytes at the end that recorders miscount: fewer missing are no loss."""
 SIZE_NOTE = "the size in its header is wrong; it was read to its end"
 _MAX_POSITION = 1 << 62
 """Damaged headers lead beyond what a file, or a number of 64 bits, can tell of."""
