@@ -120,7 +120,7 @@ def _open_pipe(file: BinaryIO, stack: ExitStack) -> Sound:
     if is_wav(head):
         format, header = read_wav_header(file)
         if format is not None:
-            stream = WavStream(file, format)
+            stream = WavStream(file, format, head + header)
             return ScaledSound(stream) if stream.is_float else stream
         head += header
     spool = stack.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - by the stack

@@ -2,14 +2,21 @@
 
 import io
 import struct
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import soundfile
 
-from speechcls.audio.samples import PCM, Samples, read_past, to_float
+from speechcls.audio.samples import (
+    PCM,
+    Samples,
+    match_channels,
+    open_resampler,
+    read_past,
+    to_float,
+)
 from speechcls.errors import AudioError, EmptyError
-from speechcls.formats.headers import SIZE_UNKNOWN
+from speechcls.formats.headers import BEHIND_NOTE, SIZE_UNKNOWN, chunk_bytes, judge_behind
 from speechcls.formats.splice import SIZE_NOTE, TRIFLE
 
 _SUBTYPES = {
@@ -21,7 +28,11 @@ _EXTENSIBLE = 0xFFFE
 _LONGEST_CHUNK = 1 << 20
 """Bytes of a chunk before the samples; a longer one is no header."""
 _LONGEST_BEHIND = 1 << 24
-"""Bytes of a chunk behind the samples: a larger number is no size."""
+"""Bytes behind the samples that are kept until they are judged."""
+_JUDGED_BEHIND = 1 << 16
+"""Bytes of them that are looked at, where they are no chunks."""
+_NEXT_BYTES = 16
+"""Bytes that tell whether a chunk or another WAV comes next."""
 
 
 class SampleFormat(NamedTuple):
@@ -112,44 +123,43 @@ def check_format(rate: int, n_channels: int) -> None:
         raise AudioError(f"{n_channels} channels (1 to 1024 are possible); mend the header")
 
 
-class WavStream:
-    """Samples of a WAV, or without a header, from a stream that need not seek.
+class _Ahead:
+    """A stream of which some bytes were read before."""
 
-    See ``decode.Sound``. Sizes in its header are believed no more than those of a file.
+    def __init__(self, file: BinaryIO, content: bytes = b"") -> None:
+        self._file, self.content = file, content
+
+    def read(self, n_bytes: int) -> bytes:
+        """Return at most ``n_bytes``, none only at the end."""
+        if not self.content:
+            return self._file.read(n_bytes)
+        piece, self.content = self.content[:n_bytes], self.content[n_bytes:]
+        return piece
+
+
+class _Link:
+    """Samples of one WAV, or without a header, from a stream.
 
     Parameters
     ----------
-    file : at the first sample
-    rest : bytes of samples that were read before
+    file : at the first sample; left where the next WAV starts
+    header : what was read before
     """
 
-    def __init__(self, file: BinaryIO, format: SampleFormat, rest: bytes = b"") -> None:
-        self._file, self._format, self._rest = file, format, rest
+    def __init__(self, file: _Ahead, format: SampleFormat, header: bytes) -> None:
+        self._file, self._format, self._header = file, format, header
         self.rate, self.n_channels = format.rate, format.n_channels
-        self.is_float = format.subtype in ("FLOAT", "DOUBLE")
         self._n_left = format.n_bytes
         self.n_frames = format.n_bytes // format.frame_bytes if format.n_bytes else None
-        """None where the header does not say it."""
         self.fault: AudioError | None = None
         self.notes: list[str] = []
         self.n_odd = 0
-        """Bytes behind the last whole frame."""
-        self._n_read, self._has_ended = 0, False
-
-    def read(self, n_frames: int) -> Samples:
-        """Return the next (n_frames, n_channels), fewer only at the end."""
-        pieces = []
-        while n_frames > 0 and not self._has_ended:
-            pieces.append(self.read_some(n_frames))
-            n_frames -= len(pieces[-1])
-        if len(pieces) == 1:
-            return pieces[0]
-        return np.concatenate([np.empty((0, self.n_channels), np.float32), *pieces])
+        self.is_followed = False
+        """Whether another WAV starts behind it."""
+        self._n_read, self.has_ended = 0, False
 
     def read_some(self, n_frames: int) -> Samples:
         """Return as many of the next frames as are there, at least one but for the end."""
-        if self._has_ended:
-            return np.empty((0, self.n_channels), dtype=np.float32)
         size = self._format.frame_bytes
         content = self._take(n_frames * size, waits=False)
         content += self._take(-len(content) % size, waits=True)
@@ -162,15 +172,10 @@ class WavStream:
     def _take(self, n_bytes: int, waits: bool) -> bytes:
         """Return up to ``n_bytes`` of samples; with ``waits`` fewer only at the end."""
         content = b""
-        while len(content) < n_bytes:
-            if self._n_left == 0 and self._is_over():
-                break
+        while len(content) < n_bytes and not (self._n_left == 0 and self._is_over()):
             n_most = n_bytes - len(content)
             n_most = n_most if self._n_left is None else min(n_most, self._n_left)
-            if self._rest:
-                piece, self._rest = self._rest[:n_most], self._rest[n_most:]
-            else:
-                piece = self._file.read(n_most)
+            piece = self._file.read(n_most)
             if not piece:
                 break
             content += piece
@@ -180,27 +185,129 @@ class WavStream:
         return content
 
     def _is_over(self) -> bool:
-        """Whether there is no more; a header that tells of no samples at all is not believed."""
-        if self._format.n_bytes:
+        """Whether no samples follow those that the header tells of, as a file is judged."""
+        if self.is_followed:
             return True
-        head = self._rest + read_exactly(self._file, 8 - len(self._rest))
-        is_chunk = len(head) == 8 and all(32 <= byte < 127 for byte in head[:4])
-        if not head.strip(b"\0") and len(head) < 8:
-            return True
-        if is_chunk and int.from_bytes(head[4:], "little") <= _LONGEST_BEHIND:
-            return True
-        self._rest, self._n_left, self.n_frames = head, None, None
-        self.notes.append(SIZE_NOTE)
-        return False
+        n_claimed, behind = self._format.n_bytes or 0, self._read_behind()
+        extent = judge_behind(self._header, n_claimed, behind)
+        self.notes += [extent.note] if extent.note else []
+        if extent.n_bytes > n_claimed:
+            self._file.content, self._n_left, self.n_frames = behind, None, None
+            return False
+        self.is_followed = extent.next_at is not None
+        if extent.next_at is not None:
+            self._file.content = behind[extent.next_at - len(self._header) - n_claimed :]
+        return True
+
+    def _read_behind(self) -> bytes:
+        """Return as much of what stands behind the samples as tells what it is."""
+        n_claimed, file = self._format.n_bytes or 0, cast(BinaryIO, self._file)
+        end = len(self._header) + n_claimed
+        behind = read_exactly(file, _NEXT_BYTES + self._format.frame_bytes)
+        at = next((at for at in (end % 2, 0) if _next_bytes(behind, at) is not None), None)
+        if at is None:
+            own_end = 8 + int.from_bytes(self._header[4:8], "little")
+            n_tenth = self.rate * self._format.frame_bytes // 10
+            n_more = max(_JUDGED_BEHIND, n_tenth, min(own_end - end, _LONGEST_BEHIND)) + 1
+            return behind + read_exactly(file, n_more) if n_claimed else behind
+        while (n_chunk := _next_bytes(behind, at)) and len(behind) < _LONGEST_BEHIND:
+            at += n_chunk
+            at += (end + at) % 2
+            behind += read_exactly(file, at + _NEXT_BYTES - len(behind))
+        return behind
 
     def _end(self) -> None:
         """Tell what is missing, once there is no more."""
-        self._has_ended = True
+        self.has_ended = True
         if self._n_left and self._n_left > max(TRIFLE, self._format.frame_bytes):
             counts = f"{self._n_read // self._format.frame_bytes} of {self.n_frames} frames"
             self.fault = AudioError(f"truncated ({counts}); copy it again")
         elif self._n_left:
             self.notes.append(SIZE_NOTE)
+
+
+def _next_bytes(behind: bytes, at: int) -> int | None:
+    """Return the bytes of a chunk behind the samples, 0 of another WAV; None where neither is."""
+    head = behind[at : at + _NEXT_BYTES]
+    if is_wav(head):
+        return 0
+    n_bytes = chunk_bytes(head)
+    return n_bytes if n_bytes is not None and n_bytes <= _LONGEST_BEHIND else None
+
+
+class WavStream:
+    """Samples of a WAV, or without a header, from a stream that need not seek.
+
+    See ``sound.Sound``. Sizes in its header are believed no more than those of a file, and WAVs
+    that were joined to it come at the rate of the first, with its channels.
+
+    Parameters
+    ----------
+    file : at the first sample
+    header : of a WAV: what was read before
+    rest : bytes of samples that were read before
+    """
+
+    def __init__(
+        self, file: BinaryIO, format: SampleFormat, header: bytes = b"", rest: bytes = b""
+    ) -> None:
+        self._file = _Ahead(file, rest)
+        self._link = _Link(self._file, format, header)
+        self.rate, self.n_channels = format.rate, format.n_channels
+        self.is_float = format.subtype in ("FLOAT", "DOUBLE")
+        self.n_frames = self._link.n_frames
+        """Of the first WAV; None where its header does not say it."""
+        self.fault: AudioError | None = None
+        self.notes: list[str] = []
+        self._convert = open_resampler(self.rate, self.rate)
+        self._rest: Samples = np.empty((0, self.n_channels), dtype=np.float32)
+        """Samples that were read and not asked for yet."""
+        self._has_ended = False
+
+    @property
+    def n_odd(self) -> int:
+        """Bytes behind the last whole frame."""
+        return self._link.n_odd
+
+    def read(self, n_frames: int) -> Samples:
+        """Return the next (n_frames, n_channels), fewer only at the end."""
+        pieces = []
+        while n_frames > 0 and not (self._has_ended and not len(self._rest)):
+            pieces.append(self.read_some(n_frames))
+            n_frames -= len(pieces[-1])
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate([np.empty((0, self.n_channels), np.float32), *pieces])
+
+    def read_some(self, n_frames: int) -> Samples:
+        """Return as many of the next frames as are there, at least one but for the end."""
+        while not len(self._rest) and not self._has_ended:
+            link = self._link
+            samples = match_channels(link.read_some(n_frames), self.n_channels)
+            samples = samples[:, 0] if self.n_channels == 1 else samples
+            samples = self._convert(samples, link.has_ended)
+            self._rest = samples.reshape(-1, self.n_channels)
+            self.notes += [note for note in link.notes if note not in self.notes]
+            self.fault = self.fault or link.fault
+            if link.has_ended:
+                self._has_ended = not (link.is_followed and self._open_next())
+        samples, self._rest = self._rest[:n_frames], self._rest[n_frames:]
+        return samples
+
+    def _open_next(self) -> bool:
+        """Go on with the WAV that starts where the last one ended; return whether it can be."""
+        file = cast(BinaryIO, self._file)
+        head = read_exactly(file, 12)
+        try:
+            format, header = read_wav_header(file)
+        except AudioError:
+            format, header = None, b""
+        if format is None:
+            self.notes += [BEHIND_NOTE] if BEHIND_NOTE not in self.notes else []
+            return False
+        self._link = _Link(self._file, format, head + header)
+        self._convert = open_resampler(format.rate, self.rate, self.n_channels)
+        return True
 
     def skip(self, n_frames: int) -> int:
         """Pass over frames; return how many there were."""

@@ -1,11 +1,12 @@
 """Where the samples of a WAV, AIFF, AU, CAF or W64 are, whatever size its header claims."""
 
+import io
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from speechcls.errors import AudioError
-from speechcls.formats.splice import SIZE_NOTE, TRIFLE, Contents, Parts
+from speechcls.formats.splice import SIZE_NOTE, TRIFLE, Contents, Parts, Spliced
 
 SIZE_UNKNOWN = 0x7FFF_0000
 """From this size on (about 2 or 4 GiB) a WAV was written into a pipe, its size not known."""
@@ -15,7 +16,7 @@ _MAX_JOINED = 1_000
 _MAX_HEADER = 1 << 24
 _MAX_BEHIND = 1 << 16
 """Bytes behind the samples of which it is judged what they are."""
-_BEHIND_NOTE = "what is behind the samples that its header tells of was not read"
+BEHIND_NOTE = "what is behind the samples that its header tells of was not read"
 _W64_TAIL = (b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a",)
 _AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}
 """Bytes of a sample of an AU, by its encoding."""
@@ -72,6 +73,18 @@ class _Shifted:
         return self._file.read(n_bytes)
 
 
+class _Zeros(io.RawIOBase):
+    """Zeros without end."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Return the position, which makes no difference."""
+        return offset
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next zeros."""
+        return bytes(size)
+
+
 class _Layout(NamedTuple):
     """Where a header says that the samples are."""
 
@@ -92,7 +105,7 @@ class _Layout(NamedTuple):
     """Bytes of a second of sound, 0 where that is not known."""
 
 
-class _Extent(NamedTuple):
+class Extent(NamedTuple):
     """The samples that are there."""
 
     n_bytes: int
@@ -121,6 +134,7 @@ def find_wav_contents(file: BinaryIO, head: bytes, n_bytes: int) -> Contents | N
         part = _Shifted(file, at)
         layout = _au_layout(head) if head[:4] == b".snd" else _find_layout(part, head)
         if layout is None or layout.start > min(n_bytes - at, _MAX_HEADER):
+            notes += [BEHIND_NOTE] if links else []
             break
         extent = _find_extent(part, head, layout, n_bytes - at)
         end = n_bytes if extent.next_at is None else at + extent.next_at
@@ -135,28 +149,45 @@ def find_wav_contents(file: BinaryIO, head: bytes, n_bytes: int) -> Contents | N
     return Contents(None if is_same else links, fault, tuple(notes))
 
 
-def _find_extent(file: _Shifted, head: bytes, layout: _Layout, n_bytes: int) -> _Extent:
+def judge_behind(header: bytes, n_claimed: int, behind: bytes) -> Extent:
+    """Return how far the samples of a WAV go of which all came that its header tells of.
+
+    Parameters
+    ----------
+    header : what stands before the samples
+    n_claimed : bytes of samples that it tells of
+    behind : what came behind them
+    """
+    zeros = cast(BinaryIO, _Zeros())  # in place of the samples, which nothing depends on
+    parts: Parts = [header, (0, n_claimed), behind]
+    file = _Shifted(cast(BinaryIO, Spliced(zeros, parts)), 0)
+    layout = _find_layout(file, header)
+    n_bytes = len(header) + n_claimed + len(behind)
+    return _find_extent(file, header, layout, n_bytes) if layout else Extent(n_claimed)
+
+
+def _find_extent(file: _Shifted, head: bytes, layout: _Layout, n_bytes: int) -> Extent:
     """Return the samples of the file, whatever the header claims."""
     there = n_bytes - layout.start
     if layout.claimed is None or layout.claimed == there:
-        return _Extent(there)
+        return Extent(there)
     missing = layout.claimed - there
     if missing > max(TRIFLE, layout.frame_bytes):
         counts = f"{there} of {layout.claimed} bytes"
-        return _Extent(there, True, AudioError(f"truncated ({counts}); copy it again"))
+        return Extent(there, True, AudioError(f"truncated ({counts}); copy it again"))
     if missing > 0:
-        return _Extent(there, True, None, SIZE_NOTE)
+        return Extent(there, True, None, SIZE_NOTE)
     claimed = layout.claimed
     family, end = _FAMILIES.get(head[:4]), layout.start + claimed
     if family is not None:
         for at in dict.fromkeys([end + -end % family.align, end]):
             is_over, next_at = _walk_behind(file, family, at, n_bytes)
             if is_over:
-                return _Extent(claimed, next_at=next_at)
+                return Extent(claimed, next_at=next_at)
     if there - claimed < layout.frame_bytes:
-        return _Extent(claimed)
+        return Extent(claimed)
     if not claimed:
-        return _Extent(there, True, None, SIZE_NOTE)
+        return Extent(there, True, None, SIZE_NOTE)
     return _judge_behind(file, layout, n_bytes)
 
 
@@ -194,7 +225,7 @@ def _walk_behind(file: _Shifted, family: _Family, at: int, n_bytes: int) -> tupl
     return False, None
 
 
-def _judge_behind(file: _Shifted, layout: _Layout, n_bytes: int) -> _Extent:
+def _judge_behind(file: _Shifted, layout: _Layout, n_bytes: int) -> Extent:
     """Return the samples where more is behind those of the header, which are not chunks alone."""
     claimed, there = layout.claimed or 0, n_bytes - layout.start
     end, own_end = layout.start + claimed, _own_end(file)
@@ -204,11 +235,11 @@ def _judge_behind(file: _Shifted, layout: _Layout, n_bytes: int) -> _Extent:
     sizes = [int.from_bytes(behind[start + 4 : start + 8], "little") for start in starts]
     is_whole = own_end == n_bytes and not any(size <= n_bytes - end for size in sizes)
     if (not is_whole and starts) or not behind.strip(b"\0"):
-        return _Extent(claimed)  # tags, or filling
+        return Extent(claimed)  # tags, or filling
     is_right = own_end is not None and end <= own_end <= end + 1
     if not is_whole and (is_right or n_bytes - end < layout.second_bytes // 10):
-        return _Extent(claimed, note=_BEHIND_NOTE)
-    return _Extent(there, True, None, SIZE_NOTE)
+        return Extent(claimed, note=BEHIND_NOTE)
+    return Extent(there, True, None, SIZE_NOTE)
 
 
 def _own_end(file: _Shifted) -> int | None:
@@ -220,6 +251,11 @@ def _own_end(file: _Shifted) -> int | None:
         return None
     (size,) = struct.unpack_from(family.size, head, family.n_id)
     return int(size) + (0 if family.n_inside else 8)
+
+
+def chunk_bytes(head: bytes) -> int | None:
+    """Return the bytes of a chunk of a WAV by its first 8; None where they are no chunk."""
+    return 8 + int.from_bytes(head[4:8], "little") if len(head) > 7 and _is_text(head[:4]) else None
 
 
 def _is_text(content: bytes) -> bool:

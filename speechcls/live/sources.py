@@ -138,10 +138,10 @@ class Pipe:
                 head += read_exactly(self._file, _HEAD_BYTES - len(head))
                 _check_raw(head)
             if is_wav(head):
-                format, _ = read_wav_header(self._file)
-                stream = None if format is None else WavStream(self._file, format)
+                format, header = read_wav_header(self._file)
+                stream = None if format is None else WavStream(self._file, format, head + header)
             else:
-                stream = WavStream(self._file, raw_format(self._rate), head)
+                stream = WavStream(self._file, raw_format(self._rate), rest=head)
             if stream is None:
                 raise AudioError(
                     "a WAV of a kind that cannot be read from a pipe; name the file, or convert it"
