@@ -178,12 +178,11 @@ class _FileSound:
 class _ChainSound:
     """Recordings that were joined, one after the other, at the rate of the first; see ``Sound``."""
 
-    is_float = False
-
     def __init__(self, links: Sequence[Callable[[], Sound]]) -> None:
         self._links = links
         self._current = links[0]()
         self.rate, self.n_channels = self._current.rate, self._current.n_channels
+        self.is_float = self._current.is_float
         self.n_frames: int | None = None
         self.fault: AudioError | None = None
         self.notes: list[str] = []

@@ -98,6 +98,16 @@ def test_wavs_of_another_rate_come_at_that_of_the_first(n_channels, tone):
     np.testing.assert_allclose(samples[33_000:47_000], 0.5 * tone(500.0)[1_000:15_000], atol=1e-3)
 
 
+def test_joined_floats_at_the_scale_of_integers_are_divided():
+    values = np.array([100, -3_000, 20_000], np.float32)
+    content = wav_bytes(values.tobytes(), 32, FLOAT) * 2
+    for source in (io.BytesIO(content), Pipe(content)):
+        samples, fault, reader = read_blocks(source)
+        assert np.array_equal(samples, np.tile(values / 32_768, 2))
+        note = "floats at the scale of 16-bit integers; they were divided by 32768"
+        assert (fault, reader.notes) == ("", [note])
+
+
 def test_of_joined_wavs_the_last_one_may_be_cut_off():
     content = wav(20_000) + wav(8_000)[:-2_000]
     for source in (io.BytesIO(content), Pipe(content)):
