@@ -38,7 +38,7 @@ from speechcls.audio.wav import check_format
 from speechcls.errors import AudioError, EmptyError
 from speechcls.formats.ends import claims_fit
 from speechcls.formats.mpeg import id3_bytes
-from speechcls.formats.splice import Contents, Parts, Spliced, whole
+from speechcls.formats.splice import Contents, KnownFile, Parts, Spliced, whole
 
 BLOCK_VALUES = 1 << 20
 """Samples of all channels up to which a recording is decoded at once (4 MB)."""
@@ -95,13 +95,14 @@ class _FileSound:
         self._open()
         self.rate, self.n_channels = self._file.samplerate, self._file.channels
         check_format(self.rate, self.n_channels)
+        self._format, subtype = self._file.format, self._file.subtype  # each asks libsndfile
         is_endless = self._file.frames >= 1 << 62  # a FLAC of unknown length
         self.n_frames: int | None = None if is_endless else self._file.frames
-        is_estimate = self._file.format in ("MP3", "OGG") or "MPEG" in self._file.subtype
+        is_estimate = self._format in ("MP3", "OGG") or "MPEG" in subtype
         self._is_promised = not is_estimate and not is_endless
-        self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
+        self.is_float = subtype in ("FLOAT", "DOUBLE")
         # 16-bit samples are read as such: the same values in half the time.
-        self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
+        self._dtype = "int16" if subtype == "PCM_16" else "float32"
         self.fault: AudioError | None = None
         self.notes: list[str] = []
         self._n_read = 0
@@ -138,7 +139,7 @@ class _FileSound:
     def _salvage(self, n_frames: int) -> Samples:
         """Return the next frames as far as they come before the damage that a read has met."""
         pieces = []
-        if self._file.format == "FLAC":
+        if self._format == "FLAC":
             self._file.close()
             self._open()
             n_before, n_kept, n_piece = self._n_read, 0, 1
@@ -160,7 +161,7 @@ class _FileSound:
     def skip(self, n_frames: int) -> int:
         # An MP3 decoder that starts in the middle needs some frames to synchronise, and in an Ogg
         # libsndfile believes positions without a check, which can end the process.
-        if self._file.format not in ("MP3", "OGG") and self.n_frames is not None:
+        if self._format not in ("MP3", "OGG") and self.n_frames is not None:
             n_skipped = min(n_frames, self.n_frames - self._n_read)
             try:
                 self._file.seek(self._n_read + n_skipped)
@@ -351,12 +352,7 @@ def open_scaled(file: BinaryIO, is_whole: bool = False) -> Sound:
     if is_whole:
         return ScaledSound(sound)
     sound.close()
-    if isinstance(file, io.FileIO):
-        stat = os.fstat(file.fileno())
-        identity = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-        peak = _known_peak(_Content(file, identity))
-    else:
-        peak = _find_peak(file)
+    peak = _known_peak(KnownFile(file)) if isinstance(file, io.FileIO) else _find_peak(file)
     return ScaledSound(open_sound(file), peak)
 
 
@@ -373,20 +369,7 @@ def _find_peak(file: BinaryIO) -> float:
     return peak
 
 
-class _Content:
-    """A file, equal to every one with the same content."""
-
-    def __init__(self, file: BinaryIO, identity: tuple[int, ...]) -> None:
-        self.file, self.identity = file, identity
-
-    def __hash__(self) -> int:
-        return hash(self.identity)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Content) and self.identity == other.identity
-
-
 @lru_cache(maxsize=256)
-def _known_peak(content: _Content) -> float:
+def _known_peak(known: KnownFile) -> float:
     # One long recording may be read in a thousand parts.
-    return _find_peak(content.file)
+    return _find_peak(known.file)
