@@ -14,6 +14,7 @@ import soundfile
 
 from speechcls.audio.ffmpeg import FfmpegSound
 from speechcls.audio.samples import (
+    PCM,
     PieceReader,
     Samples,
     ignore_note,
@@ -82,9 +83,20 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
     libsndfile cannot in a FLAC of unknown length.
     """
 
+    __setattr__ = object.__setattr__  # soundfile's looks for texts to write into the file
+
     def seekable(self) -> bool:
         """Return False."""
         return False
+
+    def flush(self) -> None:
+        """Do nothing: nothing is written."""
+
+    def read_frames(self, n_frames: int, dtype: str) -> PCM | Samples:
+        """Return the next (n_frames, n_channels), fewer at the end: as ``read``, in less time."""
+        frames = np.empty((n_frames, self.channels), dtype)
+        n_read = self.buffer_read_into(frames, dtype) if n_frames else 0
+        return frames[:n_read]
 
 
 class _FileSound:
@@ -119,7 +131,7 @@ class _FileSound:
         if self._is_promised and self.n_frames is not None:
             n_most = min(n_frames, self.n_frames - self._n_read)  # nothing is allocated for more
         try:
-            frames = to_float(self._file.read(n_most, dtype=self._dtype, always_2d=True))
+            frames = to_float(self._file.read_frames(n_most, self._dtype))
         except soundfile.SoundFileError as error:
             frames = self._salvage(n_most)
             reason = _reason(error)
@@ -146,7 +158,7 @@ class _FileSound:
             try:
                 while n_kept < n_frames and n_piece:
                     n_piece = min(_PIECE, n_before or n_frames - n_kept)
-                    piece = self._file.read(n_piece, dtype=self._dtype, always_2d=True)
+                    piece = self._file.read_frames(n_piece, self._dtype)
                     n_piece = len(piece)
                     if n_before:
                         n_before -= n_piece
