@@ -357,7 +357,8 @@ def to_float(samples: PCM | Samples) -> Samples:
     """Return 16-bit integers (...) as float32 in [-1, 1), and float32 as it is."""
     if samples.dtype != np.int16:
         return cast(Samples, samples)
-    floats: Samples = np.multiply(samples, np.float32(1 / PCM_SCALE), dtype=np.float32)
+    floats = samples.astype(np.float32)
+    floats *= np.float32(1 / PCM_SCALE)
     return floats
 
 

@@ -95,6 +95,7 @@ _OTHERS = {
     b"SQLite format 3": Kind("an SQLite database", None, _OTHER),
     b"#EXTM3U": Kind("a playlist", None, "name the recordings in it"),
 }
+_MAGICS = _RECORDINGS | _OTHERS
 _IN_RIFF = {
     b"WAVE": _WAV,
     b"AVI ": Kind("an AVI", "avi"),
@@ -140,7 +141,7 @@ def kind_by_magic(head: bytes) -> Kind | None:
         return _IN_FORM.get(head[8:12], OTHER_IFF)
     if head[4:8] in _BOXES:
         return _MP4
-    for magic, kind in (_RECORDINGS | _OTHERS).items():
+    for magic, kind in _MAGICS.items():
         if head.startswith(magic):
             return kind
     return None

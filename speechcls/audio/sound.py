@@ -14,6 +14,7 @@ import soundfile
 
 from speechcls.audio.ffmpeg import FfmpegSound
 from speechcls.audio.samples import (
+    PCM,
     PieceReader,
     Samples,
     ignore_note,
@@ -38,7 +39,7 @@ from speechcls.audio.wav import check_format
 from speechcls.errors import AudioError, EmptyError
 from speechcls.formats.ends import claims_fit, judge_end
 from speechcls.formats.mpeg import id3_bytes
-from speechcls.formats.splice import Contents, Parts, Spliced, whole
+from speechcls.formats.splice import Contents, KnownFile, Parts, Spliced, whole
 
 BLOCK_VALUES = 1 << 20
 """Samples of all channels up to which a recording is decoded at once (4 MB)."""
@@ -82,9 +83,20 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
     libsndfile cannot in a FLAC of unknown length.
     """
 
+    __setattr__ = object.__setattr__  # soundfile's looks for texts to write into the file
+
     def seekable(self) -> bool:
         """Return False."""
         return False
+
+    def flush(self) -> None:
+        """Do nothing: nothing is written."""
+
+    def read_frames(self, n_frames: int, dtype: str) -> PCM | Samples:
+        """Return the next (n_frames, n_channels), fewer at the end: as ``read``, in less time."""
+        frames = np.empty((n_frames, self.channels), dtype)
+        n_read = self.buffer_read_into(frames, dtype) if n_frames else 0
+        return frames[:n_read]
 
 
 class _FileSound:
@@ -95,14 +107,15 @@ class _FileSound:
         self._open()
         self.rate, self.n_channels = self._file.samplerate, self._file.channels
         check_format(self.rate, self.n_channels)
+        self._format, subtype = self._file.format, self._file.subtype  # each asks libsndfile
         is_endless = self._file.frames >= 1 << 62  # a FLAC of unknown length
         self.n_frames: int | None = None if is_endless else self._file.frames
-        is_estimate = self._file.format in ("MP3", "OGG") or "MPEG" in self._file.subtype
+        is_estimate = self._format in ("MP3", "OGG") or "MPEG" in subtype
         self._is_promised = not is_estimate and not is_endless
-        self.is_float = self._file.subtype in ("FLOAT", "DOUBLE")
+        self.is_float = subtype in ("FLOAT", "DOUBLE")
         # 16-bit samples are read as such: the same values in half the time.
-        self._dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
-        self.fault, self.notes = judge_end(file, self._file.format)
+        self._dtype = "int16" if subtype == "PCM_16" else "float32"
+        self.fault, self.notes = judge_end(file, self._format)
         self._n_read = 0
 
     def _open(self) -> None:
@@ -117,7 +130,7 @@ class _FileSound:
         if self._is_promised and self.n_frames is not None:
             n_most = min(n_frames, self.n_frames - self._n_read)  # nothing is allocated for more
         try:
-            frames = to_float(self._file.read(n_most, dtype=self._dtype, always_2d=True))
+            frames = to_float(self._file.read_frames(n_most, self._dtype))
         except soundfile.SoundFileError as error:
             frames = self._salvage(n_most)
             reason = _reason(error)
@@ -137,14 +150,14 @@ class _FileSound:
     def _salvage(self, n_frames: int) -> Samples:
         """Return the next frames as far as they come before the damage that a read has met."""
         pieces = []
-        if self._file.format == "FLAC":
+        if self._format == "FLAC":
             self._file.close()
             self._open()
             n_before, n_kept, n_piece = self._n_read, 0, 1
             try:
                 while n_kept < n_frames and n_piece:
                     n_piece = min(_PIECE, n_before or n_frames - n_kept)
-                    piece = self._file.read(n_piece, dtype=self._dtype, always_2d=True)
+                    piece = self._file.read_frames(n_piece, self._dtype)
                     n_piece = len(piece)
                     if n_before:
                         n_before -= n_piece
@@ -159,7 +172,7 @@ class _FileSound:
     def skip(self, n_frames: int) -> int:
         # An MP3 decoder that starts in the middle needs some frames to synchronise, and in an Ogg
         # libsndfile believes positions without a check, which can end the process.
-        if self._file.format not in ("MP3", "OGG") and self.n_frames is not None:
+        if self._format not in ("MP3", "OGG") and self.n_frames is not None:
             n_skipped = min(n_frames, self.n_frames - self._n_read)
             try:
                 self._file.seek(self._n_read + n_skipped)
@@ -349,12 +362,7 @@ def open_scaled(file: BinaryIO, is_whole: bool = False) -> Sound:
     if is_whole:
         return ScaledSound(sound)
     sound.close()
-    if isinstance(file, io.FileIO):
-        stat = os.fstat(file.fileno())
-        identity = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-        peak = _known_peak(_Content(file, identity))
-    else:
-        peak = _find_peak(file)
+    peak = _known_peak(KnownFile(file)) if isinstance(file, io.FileIO) else _find_peak(file)
     return ScaledSound(open_sound(file), peak)
 
 
@@ -371,20 +379,7 @@ def _find_peak(file: BinaryIO) -> float:
     return peak
 
 
-class _Content:
-    """A file, equal to every one with the same content."""
-
-    def __init__(self, file: BinaryIO, identity: tuple[int, ...]) -> None:
-        self.file, self.identity = file, identity
-
-    def __hash__(self) -> int:
-        return hash(self.identity)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Content) and self.identity == other.identity
-
-
 @lru_cache(maxsize=256)
-def _known_peak(content: _Content) -> float:
+def _known_peak(known: KnownFile) -> float:
     # One long recording may be read in a thousand parts.
-    return _find_peak(content.file)
+    return _find_peak(known.file)

@@ -105,12 +105,12 @@ def open_store(
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / LOCK):
             store = _Store(folder, source, sample_rate)
-            bad = store.update(examples, jobs, on_clip, verify)
+            keyed = [(_key_of(example), example) for example in examples]
+            bad = store.update(keyed, jobs, on_clip, verify)
             samples = store.samples()
-    kept = [example for example in examples if _key_of(example) not in bad]
-    entries = [store.entries[_key_of(example)] for example in kept]
+    entries = [store.entries[key] for key, _ in keyed if key not in bad]
     return ClipStore(
-        kept,
+        [example for key, example in keyed if key not in bad],
         samples,
         np.array([entry.start for entry in entries], dtype=np.int64),
         np.array([entry.length for entry in entries], dtype=np.int64),
@@ -118,7 +118,7 @@ def open_store(
         [entry.digest for entry in entries],
         [tuple(entry.notes) for entry in entries],
         sample_rate,
-        [bad[_key_of(example)] for example in examples if _key_of(example) in bad],
+        [bad[key] for key, _ in keyed if key in bad],
     )
 
 
@@ -198,8 +198,7 @@ class _Store:
     def __init__(self, folder: Path, source: Path, sample_rate: int) -> None:
         self.entries: dict[_Key, _Entry] = {}
         self._index, self._samples = folder / INDEX, folder / SAMPLES
-        self._end = 0  # samples in the file, with those that are to be written
-        self._pending: list[PCM] = []
+        self._end = 0  # samples in the file
         self._lines: list[_Entry] = []
         self._sample_rate = sample_rate
         self._header = json.dumps(
@@ -241,10 +240,14 @@ class _Store:
         self._index.write_text(self._header + "\n")
 
     def update(
-        self, examples: Sequence[Example], jobs: int, on_clip: Callable[[], None], verify: bool
+        self,
+        keyed: Sequence[tuple[_Key, Example]],
+        jobs: int,
+        on_clip: Callable[[], None],
+        verify: bool,
     ) -> dict[_Key, str]:
         """Read the clips that are missing or have changed; return the error of each bad one."""
-        wanted = {_key_of(example): example for example in examples}
+        wanted = dict(keyed)
         stale = self._stale(wanted, verify)
         live = sum(
             entry.length
@@ -254,7 +257,7 @@ class _Store:
         if self._end > 2 * live and not verify:
             self._reset()
             stale = wanted
-        for _ in range(len(examples) - len(stale)):
+        for _ in range(len(keyed) - len(stale)):
             on_clip()
         return self._read(list(stale.items()), jobs, on_clip, verify) if stale else {}
 
@@ -299,8 +302,9 @@ class _Store:
     def _append(
         self, keys: list[_Key], samples: PCM, read: list[_ReadResult], verify: bool
     ) -> dict[_Key, str]:
-        """Queue clips for writing; return the error of each bad one."""
-        bad, end = {}, 0
+        """Write clips, and queue the lines that name them; return the error of each bad one."""
+        bad, end, fresh_at = {}, 0, self._end
+        fresh: list[PCM] = []
         for key, found in zip(keys, read, strict=True):
             length = found.length
             if not length:
@@ -311,11 +315,16 @@ class _Store:
             if old and self._holds(old, found, clip, verify):
                 start = old.start  # only touched
             else:
-                self._pending.append(clip)
+                fresh.append(clip)
                 self._end += length
             self._lines.append(
                 _Entry(*key, *found.stamp, start, length, found.scale, found.digest, [*found.notes])
             )
+        # At once: memory that is free again is faster than memory that is new.
+        with self._samples.open("r+b") as file:
+            file.seek(2 * fresh_at)
+            for clip in fresh:
+                file.write(clip.astype("<i2", copy=False).data)
         return bad
 
     def _holds(self, entry: _Entry, found: _ReadResult, clip: PCM, verify: bool) -> bool:
@@ -329,20 +338,15 @@ class _Store:
         return np.array_equal(stored, clip)
 
     def _commit(self) -> None:
-        """Write the queued clips: first the samples, then the lines that name them."""
-        n_pending = sum(len(clip) for clip in self._pending)
+        """See that the samples are on disk, then write the lines that name them."""
         with self._samples.open("r+b") as file:
-            file.seek(2 * (self._end - n_pending))
-            for clip in self._pending:
-                file.write(clip.astype("<i2", copy=False).data)
-            file.flush()
             os.fsync(file.fileno())
         with self._index.open("a") as index:
             index.writelines(json.dumps(entry) + "\n" for entry in self._lines)
             index.flush()
             os.fsync(index.fileno())
         self.entries |= {entry.key: entry for entry in self._lines}
-        self._pending, self._lines = [], []
+        self._lines = []
 
     def samples(self) -> PCM:
         """Return (total,) the samples that the index knows of, mapped from disk."""

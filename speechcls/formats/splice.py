@@ -1,6 +1,7 @@
 """Files made of parts of another one, and what a file of sound consists of."""
 
 import io
+import os
 from typing import BinaryIO, NamedTuple, cast
 
 from speechcls.errors import AudioError
@@ -104,11 +105,35 @@ def whole(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, spliced)
 
 
-class Peek:
-    """Reads a few bytes at any position of a file, fast where positions ascend."""
+class KnownFile:
+    """A file that is open, equal to every one with the same content.
 
-    def __init__(self, file: BinaryIO, n_bytes: int) -> None:
-        self._file, self.n_bytes = file, n_bytes
+    By it, what took long to find in a file is known when it is opened again.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        stat = os.fstat(file.fileno())
+        self.file, self.n_bytes = cast(BinaryIO, file), stat.st_size
+        self._identity = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KnownFile) and self._identity == other._identity
+
+
+class Peek:
+    """Reads a few bytes at any position of a file, fast where positions ascend.
+
+    Parameters
+    ----------
+    n_bytes : size of the file
+    n_read : bytes to read of it at a time, and at most
+    """
+
+    def __init__(self, file: BinaryIO, n_bytes: int, n_read: int = BLOCK_BYTES) -> None:
+        self._file, self.n_bytes, self._n_read = file, n_bytes, n_read
         self._start, self._content = 0, b""
 
     def at(self, position: int, n: int) -> bytes:
@@ -116,5 +141,6 @@ class Peek:
         start = position - self._start
         if start < 0 or start + n > len(self._content):
             self._file.seek(position)
-            self._start, self._content, start = position, self._file.read(BLOCK_BYTES), 0
+            n_most = min(self._n_read, max(self.n_bytes - position, 0))
+            self._start, self._content, start = position, self._file.read(n_most), 0
         return self._content[start : start + n]
