@@ -302,7 +302,7 @@ def test_mix_and_a_long_recording(place, ask):
     command = ("evaluate", "--stream", "=mix/recording.wav", "-m", MODEL, "--truth")
     ask(*command, "=mix/truth.txt")
     result = read_json(ask(*command, "=mix/truth.txt", "--json"))
-    assert {row["label"] for row in rows} <= {HIGH, LOW, LONG} == set(result["labels"])
+    assert {row["label"] for row in rows} <= {HIGH, LOW, LONG} == set(result["per_label"])
 
 
 def test_calibrate(place, ask):
