@@ -6,7 +6,6 @@ nowhere else: ``printable`` and ``shorten`` are for people, ``escape`` for a cel
 back what the text was, whatever it was.
 """
 
-import json
 import math
 import re
 from typing import Any
@@ -106,6 +105,8 @@ def json_text(content: Any, indent: int | None = None, ensure_ascii: bool = True
     Its text is valid in UTF-8, and no control character stands in it as it is: a byte of a name
     that is not UTF-8 is the escape of a surrogate, as Python reads it back.
     """
+    import json  # late: every message needs this module, and few commands write JSON
+
     try:
         text = json.dumps(content, indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
     except ValueError:
