@@ -5,6 +5,9 @@ INSTALLED := .venv/.installed
 DEMO := demo
 LIGHT := build/light
 
+# As speechcls does it, for what imports ONNX Runtime before it.
+export ORT_DISABLE_TELEMETRY ?= 1
+
 .PHONY: check test install demo format lint types bench results pictures dist-check clean
 .DEFAULT_GOAL := check
 

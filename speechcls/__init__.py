@@ -7,8 +7,13 @@ finds the clips of a data set, ``check`` finds faults in one, ``train`` makes a 
 names the modules.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# From 1.32 on ONNX Runtime reports to its makers, unless this is set before it is imported; here it
+# is, whatever module of speechcls comes first, and worker processes inherit it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from speechcls.data_quality.check import check

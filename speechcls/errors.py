@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 
 class SpeechclsError(Exception):
-    """Base of all errors that a user can fix; its text can be shown unchanged.
+    """Base of all errors that a user can fix.
+
+    Its text is one to show, but holds names as they are: ``text.printable`` spells out what a
+    terminal would obey.
 
     Parameters
     ----------
@@ -44,12 +47,3 @@ class ArtifactError(SpeechclsError):
 def reason_of(error: Exception) -> str:
     """Return what the system says went wrong, in lower case and without its number."""
     return (getattr(error, "strerror", None) or str(error)).lower()
-
-
-def printable(text: str) -> str:
-    """Return text with control characters, which move a cursor or break a page, spelled out."""
-    return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)
-
-
-_HARMLESS = "\u00a0\u200c\u200d"
-"""The no-break space, and the joiners of letters in some scripts: not printable, yet harmless."""

@@ -3,7 +3,6 @@
 import codecs
 import csv
 import io
-import json
 import os
 import re
 import tempfile
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO, Protocol, TextIO
+
+from speechcls.text import csv_cell, json_text
 
 _UNSAFE_NAME = re.compile(r'[/\\:*?"<>|]|^[\s.]|[\s.]$|^$')
 _LONGEST_NAME = 200  # bytes; some of the 255 that file systems allow are left for what is added
@@ -168,41 +169,50 @@ def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
                 replaced.rename(path)
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a header and rows as CSV, whole or not at all."""
-    write_atomic(path, csv_bytes(header, rows))
+def write_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], raw: bool = False
+) -> None:
+    """Write a header and rows as CSV, whole or not at all; otherwise as ``open_csv``."""
+    write_atomic(path, csv_bytes(header, rows, raw))
 
 
-def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]], raw: bool = False) -> bytes:
     """Return a header and rows as CSV; a name that is not UTF-8 stays the bytes that it was."""
-    return csv_text(header, rows).encode("utf-8", "surrogateescape")
+    return csv_text(header, rows, raw=raw).encode("utf-8", "surrogateescape")
 
 
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: str = ",") -> str:
+def csv_text(
+    header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: str = ",", raw: bool = False
+) -> str:
     """Return a header and rows as CSV; None is written as an empty cell."""
     text = io.StringIO(newline="")
-    write_row = open_csv(text, delimiter)
+    write_row = open_csv(text, delimiter, raw)
     write_row(header)
     for row in rows:
         write_row(row)
     return text.getvalue()
 
 
-def open_csv(stream: _Writable, delimiter: str = ",") -> Callable[[Sequence[Any]], object]:
-    """Return a function that writes one row of CSV to ``stream``, ending in a line feed."""
+def open_csv(
+    stream: _Writable, delimiter: str = ",", raw: bool = False
+) -> Callable[[Sequence[Any]], object]:
+    """Return a function that writes one row of CSV to ``stream``, ending in a line feed.
+
+    Parameters
+    ----------
+    raw : write text as it is, also what a spreadsheet runs or a terminal obeys; otherwise it is
+        written as ``text.csv_cell`` says, and ``text.from_csv_cell`` gives it back
+    """
     # With "\n" as its line end, the csv module would leave a carriage return in a cell unquoted,
     # which its reader takes for the end of the row.
     ending_in_lf = SimpleNamespace(write=lambda row: stream.write(row.removesuffix("\r\n") + "\n"))
-    return csv.writer(ending_in_lf, delimiter=delimiter).writerow
+    write_row = csv.writer(ending_in_lf, delimiter=delimiter).writerow
+    return write_row if raw else lambda row: write_row([csv_cell(cell) for cell in row])
 
 
 def json_bytes(content: Any) -> bytes:
-    """Return ``content`` as indented JSON in UTF-8.
-
-    A label made of a name that is not UTF-8 becomes an escape that JSON reads back.
-    """
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")
+    """Return ``content`` as indented JSON in UTF-8; otherwise as ``text.json_text``."""
+    return json_text(content, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def is_file_name(text: str) -> bool:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+# Before any test imports ONNX Runtime, as speechcls does it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # A core for each worker: threads of several workers on the same cores wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

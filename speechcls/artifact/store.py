@@ -33,6 +33,7 @@ from speechcls.artifact.lookup import BUNDLED, locate
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError, reason_of
 from speechcls.files import csv_bytes, json_bytes, write_folder_atomic
+from speechcls.text import from_csv_cell
 
 
 def save_artifact(
@@ -203,9 +204,9 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
         text = path.read_bytes().decode("utf-8", "surrogateescape")
         return [
             SplitRow(
-                row["path"],
-                row["label"],
-                row["speaker"],
+                from_csv_cell(row["path"]),
+                from_csv_cell(row["label"]),
+                from_csv_cell(row["speaker"]),
                 row["split"],
                 float(row["start_s"]),
                 float(row["end_s"]) if row["end_s"] else None,

@@ -1,6 +1,5 @@
 """``speechcls archs``."""
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 from speechcls.cli.common import refuse, reports_errors
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import AsJsonLines, Quiet, Verbose, option
-from speechcls.cli.tables import print_table
+from speechcls.cli.tables import print_json, print_table
 from speechcls.config import SIZES, FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
 
@@ -41,7 +40,7 @@ def archs(
     rows = list(_describe(hidden_size, size, num_layers, n_labels, Messages(quiet, verbose)))
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(row))
+            print_json(row)
         return
     print_table(
         ("arch", "hidden", "parameters", "multiply-adds", "about"),

@@ -1,7 +1,6 @@
 """``speechcls bench``."""
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from speechcls.cli.inputs import find_model
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import AsJsonLines, Jobs, Quiet, Verbose
 from speechcls.cli.progress import item_bar
-from speechcls.cli.tables import or_dash, print_table
+from speechcls.cli.tables import or_dash, print_json, print_table
 from speechcls.errors import SpeechclsError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def bench(
             else:
                 results.append(result)
                 if as_json:
-                    typer.echo(json.dumps(dataclasses.asdict(result)))
+                    print_json(dataclasses.asdict(result))
             on_model()
     if not as_json:
         _print_table(results)

@@ -1,6 +1,5 @@
 """``speechcls cache``."""
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ import typer
 from speechcls.cli.common import refuse, reports_errors
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import AsJsonLines, Quiet, Verbose
-from speechcls.cli.tables import print_table
+from speechcls.cli.tables import print_json, print_table
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def cache(
         messages.note(f"{len(stores)} stores removed, {freed}")
     elif as_json:
         for store in stores:
-            typer.echo(json.dumps(_as_object(store)))
+            print_json(_as_object(store))
     elif stores:
         _print_table(stores)
     else:

@@ -1,6 +1,5 @@
 """``speechcls calibrate``."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +20,7 @@ from speechcls.cli.options import (
     option,
 )
 from speechcls.cli.progress import item_bar
+from speechcls.cli.tables import print_json, print_line
 from speechcls.config import DEFAULT_FA_PER_HOUR
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ def calibrate(
         )
     save_calibration(artifact, result)
     if as_json:
-        typer.echo(json.dumps({"model": str(artifact.path)} | result.to_dict()))
+        print_json({"model": str(artifact.path)} | result.to_dict())
     else:
         for label, threshold in result.thresholds.items():
-            typer.echo(f"{label}\t{threshold:.4f}")
+            print_line(label, f"{threshold:.4f}")
     _explain(result, messages)
 
 

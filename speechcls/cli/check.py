@@ -1,13 +1,12 @@
 """``speechcls check``."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from speechcls.cli.common import FAILED, reports_errors
+from speechcls.cli.common import FAILED, refuse, reports_errors
 from speechcls.cli.data_options import DataOptions, describe_long_takes, with_data_options
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
@@ -17,12 +16,13 @@ from speechcls.cli.options import (
     DataSources,
     Jobs,
     Quiet,
+    Raw,
     Verbose,
     option,
 )
 from speechcls.cli.outputs import check_file_place, files_first
 from speechcls.cli.progress import item_bar
-from speechcls.cli.tables import print_table
+from speechcls.cli.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from speechcls.data_quality.findings import CheckResult
@@ -66,11 +66,14 @@ class _OutputFiles(NamedTuple):
     findings: Path | None
     html: Path | None
     fix_list: Path | None
+    raw: bool
+    """Whether text in CSV is as it is."""
 
 
 @reports_errors
 @with_data_options
 def check(
+    ctx: typer.Context,
     data: DataSources,
     reading: DataOptions,
     model: Annotated[Path | None, _MODEL] = None,
@@ -79,6 +82,7 @@ def check(
     findings: Annotated[Path | None, _FINDINGS] = None,
     html: Annotated[Path | None, _HTML] = None,
     fix_list: Annotated[Path | None, _FIX_LIST] = None,
+    raw: Raw = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -103,10 +107,11 @@ def check(
     messages = Messages(quiet, verbose)
     if fix_list:
         manifest_suffix(fix_list)  # refuses any other ending
-    files = _OutputFiles(findings, html, fix_list)
-    for path in files:
-        if path:
-            check_file_place(path)
+    if not (findings or fix_list):
+        refuse(ctx, ["raw"], "without --findings or --fix-list")
+    files = _OutputFiles(findings, html, fix_list, raw)
+    for path in filter(None, (findings, html, fix_list)):
+        check_file_place(path)
     dataset = reading.load(data, messages, jobs)
     classifier = None
     if model:
@@ -131,7 +136,7 @@ def _show(
     from speechcls.data_quality.report import to_dict
 
     if as_json:
-        typer.echo(json.dumps({"data": data} | to_dict(result, max_bad)))
+        print_json({"data": data} | to_dict(result, max_bad))
         return
     _print_summary(result)
     _print_tallies(result)
@@ -165,11 +170,11 @@ def _write_files(
     from speechcls.data_quality.report import write_findings, write_fix_list, write_html
 
     if files.findings:
-        write_findings(result, files.findings)
+        write_findings(result, files.findings, files.raw)
     if files.html:
         write_html(result, files.html, data, max_bad)
     if files.fix_list:
-        n_clips = write_fix_list(result, files.fix_list)
+        n_clips = write_fix_list(result, files.fix_list, files.raw)
         messages.note(f"{files.fix_list}: {n_clips} of {len(result.dataset.examples)} clips")
 
 

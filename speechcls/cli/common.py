@@ -13,6 +13,7 @@ from typer.models import ArgumentInfo
 from speechcls.cli.messages import Messages
 from speechcls.cli.usage import argument_name
 from speechcls.errors import ConfigError, SpeechclsError, reason_of
+from speechcls.text import printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes, beside 0: ``speechcls help exit-codes``."""
@@ -45,7 +46,8 @@ def reports_errors(command: F) -> F:
             raise typer.Exit(FAILED) from None
         except (SpeechclsError, OSError, MemoryError) as error:
             if options.get("verbose"):
-                traceback.print_exc()
+                for line in traceback.format_exc().splitlines():
+                    typer.echo(printable(line), err=True)
             Messages().error(_describe(error, command), getattr(error, "details", ()))
             raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
 

@@ -1,6 +1,5 @@
 """``speechcls compare --memory``: how long each architecture remembers a word."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from speechcls.cli.common import FAILED
 from speechcls.cli.messages import Messages
 from speechcls.cli.outputs import files_first
 from speechcls.cli.progress import item_bar, work_bar
-from speechcls.cli.tables import print_table
+from speechcls.cli.tables import print_json, print_table
 from speechcls.files import write_csv
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def compare_memory(
 
     def show() -> None:
         if as_json:
-            typer.echo(json.dumps(_as_object(runs, words, config)))
+            print_json(_as_object(runs, words, config))
         else:
             _print_table(runs, words)
 

@@ -1,7 +1,6 @@
 """Trained models side by side for ``speechcls compare``: tables, JSON, differences, pictures."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
 from speechcls.cli.outputs import files_first
 from speechcls.cli.progress import item_bar
-from speechcls.cli.tables import or_dash, print_table
+from speechcls.cli.tables import or_dash, print_json, print_table
 from speechcls.files import write_csv
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def compare_models(
 
     def show() -> None:
         if options.as_json:
-            typer.echo(json.dumps(_as_object(comparison, predictions, groups, speeds, dataset)))
+            print_json(_as_object(comparison, predictions, groups, speeds, dataset))
         else:
             _print(comparison, predictions, groups, speeds)
 

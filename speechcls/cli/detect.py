@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 
 import typer
 
@@ -20,6 +20,7 @@ from speechcls.cli.options import (
     Model,
     Quiet,
     Rate,
+    Raw,
     Threshold,
     Verbose,
     format_option,
@@ -31,13 +32,14 @@ from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import recording_bar
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
-from speechcls.runtime.writers import EVENT_FORMATS, choose_format
+from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opener
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
     from speechcls.audio.blocks import BlockReader
     from speechcls.runtime.detection import Event
     from speechcls.runtime.streaming import StreamingClassifier
+    from speechcls.runtime.writers import WriteEvent
 
 DEFAULTS = EventSettings()
 
@@ -104,6 +106,7 @@ def detect(
     format: Annotated[str, format_option(EVENT_FORMATS)] = "tsv",
     as_json: AsJsonLines = False,
     as_csv: AsCsv = False,
+    raw: Raw = False,
     out: Annotated[Path | None, _OUT] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -122,6 +125,7 @@ def detect(
 
     format = format_name(ctx, format, as_json, as_csv)
     _check_usage(ctx, recordings, format, out)
+    open_writer = choose_opener(EVENT_FORMATS, format, raw)
     messages = Messages(quiet, verbose)
     settings = EventSettings(smoothing_s, min_s, refractory_s)
     artifact = load_artifact(find_model(model, messages))
@@ -131,7 +135,7 @@ def detect(
     choose_thresholds(artifact, threshold, names)  # refused before anything is read
     reading = _ReadOptions(channel, rate)
     detection = _DetectOptions(artifact, threshold, names, settings, every_s)
-    if _detect(recordings, reading, detection, format, out, messages):
+    if _detect(recordings, reading, detection, open_writer, out, messages):
         raise typer.Exit(FAILED)
 
 
@@ -139,7 +143,7 @@ def _detect(
     recordings: list[str],
     reading: _ReadOptions,
     detection: _DetectOptions,
-    format: str,
+    open_writer: "Callable[[TextIO], WriteEvent]",
     out: Path | None,
     messages: Messages,
 ) -> int:
@@ -149,7 +153,7 @@ def _detect(
 
     n_failed = 0
     with open_output(out) as (stream, keep):
-        write_event = choose_format(EVENT_FORMATS, format).open(stream)
+        write_event = open_writer(stream)
         for name in recordings:
 
             def write(events: "list[Event]", name: str = name) -> None:

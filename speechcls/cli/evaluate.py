@@ -1,6 +1,5 @@
 """``speechcls evaluate``."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +25,7 @@ from speechcls.cli.options import (
 from speechcls.cli.outputs import files_first
 from speechcls.cli.progress import item_bar
 from speechcls.cli.report import make_report
-from speechcls.cli.tables import print_table
-from speechcls.errors import printable
+from speechcls.cli.tables import print_json, print_line, print_table
 from speechcls.labels import UNKNOWN, list_names
 
 if TYPE_CHECKING:
@@ -147,7 +145,7 @@ def _evaluate(
     def show() -> None:
         if as_json:
             head = {"model": str(path), "data": " ".join(map(str, data))}
-            typer.echo(json.dumps(head | _as_object(evaluation)))
+            print_json(head | _as_object(evaluation))
         else:
             _print_scores(evaluation)
 
@@ -185,4 +183,4 @@ def _print_scores(evaluation: "Evaluation") -> None:
     if pairs := scores.most_confused():
         typer.echo("\nmost confused (label, prediction, clips)")
         for truth, predicted, n_clips in pairs:
-            typer.echo(f"{printable(truth)}\t{printable(predicted)}\t{n_clips}")
+            print_line(truth, predicted, n_clips)

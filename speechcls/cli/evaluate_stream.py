@@ -1,6 +1,5 @@
 """``speechcls evaluate --stream``."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ import typer
 from speechcls.cli.inputs import find_model
 from speechcls.cli.messages import Messages
 from speechcls.cli.progress import recording_bar
-from speechcls.cli.tables import print_table
+from speechcls.cli.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from speechcls.audio.samples import Samples
@@ -55,7 +54,7 @@ def evaluate_stream(
         head = {"model": str(artifact.path), "recording": str(recording), "truth": str(truth)}
         curve = [point.to_dict() for point in evaluation.curve]
         result = head | evaluation.scores.to_dict()
-        typer.echo(json.dumps(result | {"thresholds": evaluation.thresholds, "curve": curve}))
+        print_json(result | {"thresholds": evaluation.thresholds, "curve": curve})
     else:
         _print_totals(evaluation.scores)
         _print_tables(evaluation)

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import typer
-
 from speechcls.cli.common import reports_errors
 from speechcls.cli.inputs import find_model, open_clip
 from speechcls.cli.messages import Messages
@@ -18,6 +16,7 @@ from speechcls.cli.options import (
     out_option,
 )
 from speechcls.cli.outputs import check_file_place
+from speechcls.cli.tables import print_line
 
 if TYPE_CHECKING:
     from speechcls.explain.trace import Explanation
@@ -128,11 +127,11 @@ def _write(explanation: "Explanation", title: str, layer: int | None, files: _Ou
     figure = draw_explanation(explanation, title, layer)
     if files.picture:
         save_figure(figure, files.picture)
-        typer.echo(files.picture)
+        print_line(files.picture)
     if files.html:
         write_explanation(explanation, figure, title, layer, files.html)
-        typer.echo(files.html)
+        print_line(files.html)
     if files.animation:
         frames = animate_figure(figure, explanation.end_s)
         save_animation(frames, min(MAX_DURATION_S, SLOWDOWN * explanation.end_s), files.animation)
-        typer.echo(files.animation)
+        print_line(files.animation)

@@ -11,6 +11,7 @@ from speechcls.cli.inputs import open_clip
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import ClipArgument, Quiet, Verbose, option, out_option
 from speechcls.cli.outputs import check_file_place
+from speechcls.cli.tables import print_line
 from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.errors import ConfigError
 
@@ -61,7 +62,7 @@ def features(
         from speechcls.render.panels import draw_features
 
         save_figure(draw_features(samples, values, kind, config, Path(clip).name), out)
-        typer.echo(out)
+        print_line(out)
         return
     duration_s = len(samples) / config.sample_rate
     messages.note(f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values per frame")

@@ -36,6 +36,7 @@ from speechcls.cli.options import (
     split_names,
 )
 from speechcls.cli.outputs import format_name
+from speechcls.cli.tables import print_line
 from speechcls.runtime.writers import LIVE_FORMATS, choose_format
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _print_microphones() -> None:
 
     for device in list_devices():
         columns = [*device[:-1], *(["default"] if device.is_default else [])]
-        typer.echo("\t".join(map(str, columns)))
+        print_line(*columns)
 
 
 def _listen(

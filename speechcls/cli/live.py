@@ -16,6 +16,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.options import SOURCE, option
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
+from speechcls.text import printable
 
 if TYPE_CHECKING:
     from speechcls.live.sources import Block, Source
@@ -176,7 +177,7 @@ class StatusMessages(Messages):
         from rich.text import Text
 
         with self._lock:
-            self._live.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
+            self._live.update(Text(printable(text), no_wrap=True, overflow="crop"), refresh=True)
 
     @contextmanager
     def above(self) -> Iterator[None]:

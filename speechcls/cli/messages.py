@@ -5,7 +5,10 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
-from speechcls.errors import printable
+from speechcls.text import printable, shorten
+
+LONGEST = 2_000
+"""Characters of a line before its middle is left out; a path may have 4,096."""
 
 
 class Messages:
@@ -50,4 +53,5 @@ class Messages:
 
 
 def _print(text: str, details: Sequence[str] = ()) -> None:
-    typer.echo("speechcls: " + "\n  ".join(map(printable, (text, *details))), err=True)
+    lines = (shorten(printable(line), LONGEST) for line in (text, *details))
+    typer.echo("speechcls: " + "\n  ".join(lines), err=True)

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from speechcls.cli.common import reports_errors
 from speechcls.cli.inputs import read_store
 from speechcls.cli.messages import Messages
@@ -22,6 +20,7 @@ from speechcls.cli.options import (
     out_option,
     split_names,
 )
+from speechcls.cli.tables import print_line
 from speechcls.config import FeatureConfig
 
 _MODEL = option(
@@ -87,5 +86,5 @@ def mix(
         messages.warn(warning)
     if result.n_clipped:
         messages.warn(f"{result.n_clipped} samples were too loud and are clipped")
-    typer.echo(str(out / RECORDING))
+    print_line(out / RECORDING)
     messages.note(f"next: speechcls evaluate --stream {out / RECORDING} --truth {out}/truth.csv")

@@ -191,6 +191,15 @@ AsJsonLines = Annotated[
     bool, option("--json", help="Print one JSON object per line.", panel=OUTPUT)
 ]
 AsCsv = Annotated[bool, option("--csv", help="Print CSV with a header.", panel=OUTPUT)]
+Raw = Annotated[
+    bool,
+    option(
+        "--raw",
+        help="In CSV: text as it is, without ' before what a spreadsheet takes for a formula.",
+        panel=OUTPUT,
+        hidden=True,
+    ),
+]
 
 
 _UNITS = {"_s": "SECONDS", "_db": "DB"}

@@ -4,9 +4,9 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 
 import typer
 
@@ -24,6 +24,7 @@ from speechcls.cli.options import (
     Jobs,
     Model,
     Quiet,
+    Raw,
     Verbose,
     format_option,
     option,
@@ -32,10 +33,11 @@ from speechcls.cli.options import (
 from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import item_bar
 from speechcls.errors import DatasetError, SpeechclsError
-from speechcls.runtime.writers import PREDICTION_FORMATS, choose_format
+from speechcls.runtime.writers import PREDICTION_FORMATS, choose_opener
 
 if TYPE_CHECKING:
     from speechcls.runtime.classifier import Prediction
+    from speechcls.runtime.writers import WritePrediction
 
 _CLIPS = typer.Argument(
     help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."
@@ -66,7 +68,7 @@ _OUT = out_option("File to write instead of stdout.")
 class _OutputOptions(NamedTuple):
     """What is written about each recording, and where."""
 
-    format: str
+    open_writer: "Callable[[TextIO, int | None], WritePrediction]"
     top_k: int | None
     out: Path | None
 
@@ -85,6 +87,7 @@ def predict(
     format: Annotated[str, format_option(PREDICTION_FORMATS)] = "tsv",
     as_json: AsJsonLines = False,
     as_csv: AsCsv = False,
+    raw: Raw = False,
     out: Annotated[Path | None, _OUT] = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
@@ -101,7 +104,7 @@ def predict(
     if not clips and files_from is None:
         raise typer.BadParameter("name a recording, a folder, - for stdin, or use --files-from")
     format = format_name(ctx, format, as_json, as_csv)
-    choose_format(PREDICTION_FORMATS, format)  # refused before anything is read
+    open_writer = choose_opener(PREDICTION_FORMATS, format, raw)  # refused before anything is read
     if files_from == "-" and "-" in (clips or []):
         raise typer.BadParameter("stdin cannot be both a recording and the list of files")
     if files_from is None:
@@ -118,7 +121,7 @@ def predict(
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
-    output = _OutputOptions(format, top_k, out)
+    output = _OutputOptions(open_writer, top_k, out)
     outcomes = classifier.predict_many(sources, threshold=threshold, channel=channel)
     n_clips = len(sources) if isinstance(sources, list) else None
     n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
@@ -147,7 +150,7 @@ def _write(
         open_output(output.out) as (stream, keep),
         item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
     ):
-        write = choose_format(PREDICTION_FORMATS, output.format).open(stream, output.top_k)
+        write = output.open_writer(stream, output.top_k)
         for clip, outcome in outcomes:
             on_clip()
             n_done += 1

@@ -5,11 +5,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from speechcls.cli.messages import Messages
+from speechcls.text import printable, shorten
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
     from speechcls.training.loop import Epoch
+
+_LONGEST = 60
+"""Characters of a name before its middle is left out, so that there is room for the bar."""
 
 
 def _bar(*columns: "ProgressColumn") -> "Progress":
@@ -19,7 +23,7 @@ def _bar(*columns: "ProgressColumn") -> "Progress":
 
     # Notes that are written meanwhile go above the bar; stdout would end on stderr.
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         *columns,
         TimeRemainingColumn(),
@@ -68,11 +72,10 @@ def recording_bar(
     if not (messages.shows_progress and is_wanted):
         yield lambda seconds: None
         return
-    from rich.markup import escape
     from rich.progress import TextColumn
 
     with _bar(TextColumn("{task.fields[position]}")) as progress:
-        task = progress.add_task(escape(name), total=duration_s, position="")
+        task = progress.add_task(shorten(printable(name), _LONGEST), total=duration_s, position="")
         total = "" if duration_s is None else f" of {_clock(duration_s)}"
         done_s = 0.0
 

@@ -21,6 +21,7 @@ from speechcls.cli.live import (
     open_source,
 )
 from speechcls.cli.options import Channel, Quiet, Rate, Verbose, option, out_option
+from speechcls.cli.tables import print_line
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _write(
         path = place.write(utterance.samples)
         counts.written += 1
         with messages.above():
-            typer.echo(path)
+            print_line(path)
         if counts.written == n_wanted:
             break
     return counts

@@ -9,6 +9,7 @@ from speechcls.cli.common import reports_errors
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import Quiet, Verbose
 from speechcls.cli.progress import item_bar
+from speechcls.cli.tables import print_line
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def report(
     predictions = load_predictions(folder / PREDICTIONS_FILE)
     with item_bar(messages, "drawing", count_pictures(predictions)) as on_picture:
         page = draw_report(predictions, folder, on_picture)
-    typer.echo(page)
+    print_line(page)
 
 
 def make_report(

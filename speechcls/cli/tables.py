@@ -1,11 +1,14 @@
-"""Tables on stdout, as wide as their longest name: a pipe has no width to fit into."""
+"""Lines and tables on stdout, as wide as their longest name: a pipe has no width to fit into."""
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
 import typer
 
-from speechcls.errors import printable
+from speechcls.text import escape, json_text, printable, shorten
+
+_LONGEST = 500
+"""Characters of a cell before its middle is left out."""
 
 
 def print_table(
@@ -24,12 +27,22 @@ def print_table(
     for heading in headings:
         table.add_column(heading, justify="left" if heading in text else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*map(printable, row))
+        table.add_row(*(shorten(printable(cell), _LONGEST) for cell in row))
     if not table.row_count:
         return
     console = Console(file=sys.stdout, width=10_000, markup=False, highlight=False, emoji=False)
     for line in console.render_lines(table, pad=False):
         typer.echo("".join(segment.text for segment in line).rstrip())
+
+
+def print_line(*cells: object) -> None:
+    """Print cells as one line with tabs between them, whatever they hold."""
+    typer.echo("\t".join(escape(str(cell)) for cell in cells))
+
+
+def print_json(content: object) -> None:
+    """Print content as one line of JSON."""
+    typer.echo(json_text(content))
 
 
 def or_dash(value: float | None, form: str) -> str:

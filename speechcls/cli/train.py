@@ -33,6 +33,7 @@ from speechcls.cli.options import (
     split_names,
 )
 from speechcls.cli.progress import item_bar, training_display
+from speechcls.cli.tables import print_line
 from speechcls.config import (
     STREAM,
     STREAM_FEATURES,
@@ -333,7 +334,7 @@ def _report(
     command = ["speechcls", "evaluate", *map(str, data), *options, "--model", str(place)]
     messages.note(f"next: {shlex.join(command)}")
     messages.note(f"      speechcls predict CLIP --model {shlex.quote(str(place))}")
-    typer.echo(str(place))
+    print_line(place)
     if result.save_error:
         raise typer.Exit(FAILED)
     if result.fit.interrupted:

@@ -103,17 +103,18 @@ def to_dict(result: CheckResult, max_bad: float) -> dict[str, Any]:
     }
 
 
-def write_findings(result: CheckResult, path: Path) -> None:
-    """Write a row for each finding."""
+def write_findings(result: CheckResult, path: Path, raw: bool = False) -> None:
+    """Write a row for each finding; ``raw`` is that of ``files.open_csv``."""
     rows = [row_of(result, finding) for finding in result.findings]
     columns = list(rows[0]) if rows else ["kind", "path"]
-    files.write_csv(path, columns, [[row[name] for name in columns] for row in rows])
+    files.write_csv(path, columns, [[row[name] for name in columns] for row in rows], raw)
 
 
-def write_fix_list(result: CheckResult, path: Path) -> int:
+def write_fix_list(result: CheckResult, path: Path, raw: bool = False) -> int:
     """Write the good clips as a manifest to train on; return how many there are.
 
-    Recordings of background noise follow, for the label ``_silence_``.
+    Recordings of background noise follow, for the label ``_silence_``; ``raw`` is that of
+    ``files.open_csv``.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def write_fix_list(result: CheckResult, path: Path) -> int:
     if not clips:
         raise DatasetError(f"{path}: no clip would be left in it; see the findings")
     examples = result.dataset.examples
-    write_manifest(path, [examples[i] for i in clips], result.dataset.noise)
+    write_manifest(path, [examples[i] for i in clips], result.dataset.noise, raw)
     return len(clips)
 
 

@@ -21,6 +21,7 @@ from speechcls.evaluation.score import Evaluation, ScoredClip
 from speechcls.files import write_atomic
 from speechcls.layouts.examples import Dataset
 from speechcls.runtime.classifier import Classifier
+from speechcls.text import json_text
 
 FORMAT_VERSION = 1
 PREDICTIONS_FILE = "predictions.json"
@@ -207,7 +208,7 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
             for clip, row in zip(predictions.clips, rows, strict=True)
         ],
     }
-    write_atomic(path, json.dumps(content, indent=0).encode())
+    write_atomic(path, json_text(content, indent=0).encode())
 
 
 def load_predictions(path: Path) -> Predictions:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechcls.evaluation.significance import Comparison
-from speechcls.render.figures import GREY, PALETTE, new_figure
+from speechcls.render.figures import GREY, PALETTE, as_text, new_figure
 from speechcls.training.curves import History, label_epochs
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def draw_learning_curves(histories: Mapping[str, Sequence[History]]) -> "Figure"
         means = np.mean([values[:n_epochs] for values in percent], axis=0)
         marker = "o" if n_epochs < 3 else ""
         axes.plot(range(1, n_epochs + 1), means, style, color=color, lw=1.8, marker=marker)
-        axes.lines[-1].set_label(f"{name}, {means[-1]:.1f} % at the end")
+        axes.lines[-1].set_label(as_text(f"{name}, {means[-1]:.1f} % at the end"))
     axes.set_ylabel("validation accuracy, %")
     axes.legend(loc="lower right")
     label_epochs(axes)
@@ -65,7 +65,7 @@ def draw_sizes(comparison: Comparison, parameters: Mapping[str, int | None]) -> 
             fmt=_MARKERS[number % len(_MARKERS)],
             color=PALETTE[number % len(PALETTE)],
             capsize=3,
-            label=f"{contender.name}, {accuracy:.1f} %",
+            label=as_text(f"{contender.name}, {accuracy:.1f} %"),
         )
     axes.set_xscale("log")
     counts = [n for n in parameters.values() if n is not None]

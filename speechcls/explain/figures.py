@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from speechcls.explain.panels import GateImage, input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation
-from speechcls.render.figures import GREY, as_text, new_figure
+from speechcls.render.figures import GREY, LONGEST_TITLE, as_text, new_figure
 from speechcls.render.panels import Panel, draw_panel
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def draw_explanation(explanation: Explanation, title: str, layer: int | None) ->
     layer : from 1, the lowest; None for a network without recurrent layers, which has no right side
     """
     figure = new_figure(14.0 if layer else 7.5, 9.5)
-    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=12)
+    figure.suptitle(as_text(title, LONGEST_TITLE), x=0.01, ha="left", fontsize=12)
     left, *right = figure.subfigures(1, 2 if layer else 1, wspace=0.02, squeeze=False)[0]
     stack_panels(left, input_panels(explanation), explanation)
     if layer:

@@ -14,12 +14,15 @@ from speechcls.files import write_atomic
 from speechcls.render.figures import PALETTE, colour_steps, render_figure
 from speechcls.render.html import data_uri, render
 from speechcls.render.panels import Curves, Image, Panel, Wave
+from speechcls.text import printable, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 N_COLOURS = 64
 _N_DECIMALS = 3
+_LONGEST = 100
+"""Characters of a label before its middle is left out."""
 
 
 def write_explanation(
@@ -51,7 +54,7 @@ def to_dict(explanation: Explanation, layer: int | None) -> dict[str, Any]:
         panel.colours for panel in (*inputs, *itertools.chain(*inside)) if isinstance(panel, Image)
     }
     return {
-        "answer": explanation.labels[explanation.label_index],
+        "answer": _shown(explanation.labels[explanation.label_index]),
         "probability": round(float(explanation.probabilities.max()), _N_DECIMALS),
         "end_s": explanation.end_s,
         "decisive_s": explanation.decisive_s,
@@ -88,7 +91,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
             content |= {
                 "kind": "curves",
                 "series": _numbers(panel.values.T),
-                "names": panel.names,
+                "names": [_shown(name) for name in panel.names],
                 "limits": panel.limits,
                 "n_named": panel.n_named,
                 "n_thick": panel.n_thick,
@@ -105,6 +108,11 @@ def _panel(panel: Panel) -> dict[str, Any]:
                 "n_forward": panel.n_forward if isinstance(panel, GateImage) else None,
             }
     return content
+
+
+def _shown(label: str) -> str:
+    """Return a label as the page shows it."""
+    return shorten(printable(label), _LONGEST)
 
 
 def _numbers(values: Array) -> Any:

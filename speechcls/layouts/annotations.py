@@ -15,6 +15,7 @@ from speechcls.layouts.columns import Columns, as_number, list_names, match_colu
 from speechcls.layouts.examples import Example
 from speechcls.layouts.names import clean_label
 from speechcls.layouts.tables import Table, read_table
+from speechcls.text import escape, unescape
 
 LABELS, TABLE = "truth.txt", "truth.csv"
 _COLUMNS = ("start_s", "end_s", "label", "path", "speaker")
@@ -109,7 +110,7 @@ def _cells_of(line: str) -> list[str]:
     cells = line.strip("\r\n").split("\t")[:3]
     if len(cells) == 1 or _time_of(cells[0]) is None:
         cells = line.strip().split(None, 2)
-    return [*cells, ""] if len(cells) == 2 else cells
+    return [*cells, ""] if len(cells) == 2 else [*cells[:2], *map(unescape, cells[2:])]
 
 
 def _time_of(text: str) -> float | None:
@@ -195,7 +196,7 @@ def write_truth(words: Sequence[Word], folder: Path) -> None:
         (f"{word.start_s:.3f}", f"{word.end_s:.3f}", word.label, word.path, word.speaker)
         for word in words
     ]
-    labels = "".join("\t".join(row[:3]) + "\n" for row in rows)
+    labels = "".join("\t".join(map(escape, row[:3])) + "\n" for row in rows)
     write_atomic(folder / LABELS, labels.encode("utf-8", "surrogateescape"))
     write_csv(folder / TABLE, _COLUMNS, rows)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from speechcls.audio.sniff import SUFFIXES
-from speechcls.errors import DatasetError, printable
+from speechcls.errors import DatasetError
 from speechcls.layouts.examples import SPLITS
 from speechcls.layouts.names import clean_label, split_of_name
 from speechcls.layouts.places import splits_of_names
 from speechcls.layouts.tables import Table
+from speechcls.text import printable
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "path": (

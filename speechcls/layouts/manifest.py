@@ -334,18 +334,18 @@ def read_kaldi(folder: Path) -> Dataset:
 # Writing
 
 
-def _write_json_lines(rows: Iterable[Row]) -> str:
+def _write_json_lines(rows: Iterable[Row], raw: bool) -> str:
     kept = ({name: value for name, value in row.items() if value is not None} for row in rows)
     return "".join(json.dumps(row) + "\n" for row in kept)
 
 
-def _write_separated(rows: Sequence[Row], delimiter: str) -> str:
+def _write_separated(rows: Sequence[Row], raw: bool, delimiter: str) -> str:
     has_channel = any(row["channel"] is not None for row in rows)
     columns = (*COLUMNS, "channel") if has_channel else COLUMNS
-    return csv_text(columns, ([row[name] for name in columns] for row in rows), delimiter)
+    return csv_text(columns, ([row[name] for name in columns] for row in rows), delimiter, raw)
 
 
-_WRITERS: Mapping[str, Callable[[Sequence[Row]], str]] = {
+_WRITERS: Mapping[str, Callable[[Sequence[Row], bool], str]] = {
     ".csv": partial(_write_separated, delimiter=","),
     ".tsv": partial(_write_separated, delimiter="\t"),
     ".jsonl": _write_json_lines,
@@ -366,8 +366,12 @@ def manifest_suffix(path: Path) -> str:
     return suffix
 
 
-def write_manifest(path: Path, examples: Sequence[Example], noise: Sequence[Path] = ()) -> None:
+def write_manifest(
+    path: Path, examples: Sequence[Example], noise: Sequence[Path] = (), raw: bool = False
+) -> None:
     """Write a manifest of clips and background noise, their paths relative to its folder.
+
+    ``raw`` is that of ``files.open_csv``.
 
     Raises
     ------
@@ -386,7 +390,7 @@ def write_manifest(path: Path, examples: Sequence[Example], noise: Sequence[Path
         return dict(zip(COLUMNS, values, strict=True)) | {"channel": example.channel}
 
     backgrounds = [Example(each, NOISE_FOLDER) for each in noise]
-    text = _WRITERS[suffix]([row_of(example) for example in (*examples, *backgrounds)])
+    text = _WRITERS[suffix]([row_of(example) for example in (*examples, *backgrounds)], raw)
     try:
         write_atomic(path, text.encode())
     except UnicodeEncodeError as error:

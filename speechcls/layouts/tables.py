@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name, read_text
+from speechcls.text import from_csv_cell
 
 if TYPE_CHECKING:
     import pyarrow
@@ -124,7 +125,7 @@ def _read_separated(path: Path, text: str) -> Table:
         ):
             cells = unquoted
     filled = [(number, row) for number, row in cells if number > first and any(map(str.strip, row))]
-    names = [name.strip() for name in filled[0][1]] if filled else []
+    names = [from_csv_cell(name).strip() for name in filled[0][1]] if filled else []
     if names:
         names[0] = names[0].lstrip("#").strip()
     again = {number for number, row in filled[1:] if row == filled[0][1]}
@@ -141,7 +142,8 @@ def _read_separated(path: Path, text: str) -> Table:
                 f"{table.where(i)}: {len(row)} cells, and the first line names {len(names)}"
                 " columns; put quotes around a cell that contains the separator"
             )
-        table.rows.append((*row[: len(names)], *[""] * (len(names) - len(row))))
+        own = map(from_csv_cell, row[: len(names)])
+        table.rows.append((*own, *[""] * (len(names) - len(row))))
     return table
 
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechcls.errors import ConfigError, printable
+from speechcls.errors import ConfigError
 from speechcls.files import write_atomic
+from speechcls.text import printable, shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,10 @@ _FALLBACK_FONTS = (
 )
 """Of scripts that matplotlib's own font lacks; those that are installed are used."""
 _DPI = 120
+LONGEST_TITLE = 110
+"""Characters that there is room for above a figure."""
+_LONGEST = 40
+"""Characters of a name before its middle is left out."""
 _STAYS_MS = 1_500
 _STYLE: Any = {
     "font.size": 9,
@@ -74,9 +79,9 @@ def _families() -> list[str]:
     return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in there)]
 
 
-def as_text(name: str) -> str:
-    """Return a label or file name as a figure can show it, odd characters spelled out."""
-    text = printable(name)
+def as_text(name: str, longest: int = _LONGEST) -> str:
+    """Return a label or file name as a figure can show it: short, odd characters spelled out."""
+    text = shorten(printable(name), longest)
     # A legend leaves out what starts with _.
     return f"\u200b{text}" if text.startswith("_") else text
 

@@ -8,7 +8,15 @@ import numpy as np
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.spectrogram import SPECTROGRAM_DB
 from speechcls.config import FEATURE_KINDS, FeatureConfig
-from speechcls.render.figures import DIVERGING, GREY, LEVELS, PALETTE, as_text, new_figure
+from speechcls.render.figures import (
+    DIVERGING,
+    GREY,
+    LEVELS,
+    LONGEST_TITLE,
+    PALETTE,
+    as_text,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,7 +165,7 @@ def draw_features(
     values, kind : as ``features_panel`` takes them
     """
     figure = new_figure(8.0, 4.5)
-    figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(as_text(title, LONGEST_TITLE), x=0.01, ha="left", fontsize=10)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2.5])
     draw_panel(top, wave_panel(samples, config.sample_rate, 1.0))
     draw_panel(bottom, features_panel(values, kind, config))
@@ -168,7 +176,7 @@ def draw_features(
 
 def draw_panel(axes: "Axes", panel: Panel) -> None:
     """Draw a panel on ``axes``."""
-    axes.set_title(as_text(panel.title))
+    axes.set_title(as_text(panel.title, LONGEST_TITLE))
     axes.set_ylabel(panel.unit)
     match panel:
         case Wave():

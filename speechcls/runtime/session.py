@@ -12,6 +12,7 @@ from speechcls.artifact.calibration import load_calibration
 from speechcls.artifact.format import Artifact
 from speechcls.audio.samples import PCM, to_float
 from speechcls.errors import ArtifactError, ConfigError, reason_of
+from speechcls.text import escape
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256}
 """Largest number of clips in one run, by device; more would not fit a processor's cache."""
@@ -21,7 +22,8 @@ Probabilities = npt.NDArray[np.float32]
 
 def describe_graph(labels: Sequence[str], sample_rate: int) -> dict[str, str]:
     """Return the metadata of a model's graph: its labels, one a line, and its rate in Hz."""
-    text = "\n".join(labels).encode("utf-8", "backslashreplace").decode()  # no lone surrogates
+    lines = "\n".join(map(escape, labels))  # a label with a line end in it is one line too
+    text = lines.encode("utf-8", "backslashreplace").decode()  # no lone surrogates
     return {"labels": text, "sample_rate": str(sample_rate)}
 
 

@@ -32,6 +32,7 @@ from speechcls.config import (
     describe_fields,
 )
 from speechcls.errors import ArtifactError, ConfigError, SpeechclsError, reason_of
+from speechcls.text import json_text
 
 Sections = Mapping[str, Mapping[str, Any]]
 """Given settings, by section and field."""
@@ -174,7 +175,7 @@ class TrainSettings:
             for name, value in values.items():
                 lines.append(f"# {about.get(name) or _EXTRA[section, name]}")
                 # Numbers, truth values, texts and lists of texts are written alike in JSON.
-                lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+                lines.append(f"{name} = {json_text(value, ensure_ascii=False)}")
             for name, reason in _CHOSEN_LATER.items():
                 if section == "features" and name not in values:
                     lines += [f"# {about[name]}", f"# {name}: {reason}"]

@@ -100,7 +100,7 @@ def test_a_strange_name_of_a_good_clip(name, shown, at_home, tmp_path, call):
     result = call("predict", tmp_path / name, "-q")
     assert (result.code, result.stderr) == (0, "")
     [[path, label, _]] = result.rows  # one line, three columns
-    assert (path, label) == (f"{tmp_path}/{shown or name}", "low")
+    assert (path, label) == (f"$'{tmp_path}/{shown}'" if shown else f"{tmp_path}/{name}", "low")
     answer = json.loads(call("predict", tmp_path, "--json").stdout)
     assert answer["path"] == str(tmp_path / name)
 

@@ -43,7 +43,8 @@ def test_tsv_with_more_labels() -> None:
 
 def test_tsv_keeps_one_line_a_clip_whatever_the_name() -> None:
     line = written("tsv", None, ("a\tb\nc\\d.wav", YES))
-    assert line == "a\\tb\\nc\\\\d.wav\tyes\t0.9124\n"
+    assert line == "$'a\\tb\\nc\\\\d.wav'\tyes\t0.9124\n"
+    assert written("tsv", None, (r"a\tb.wav", YES)) == "a\\tb.wav\tyes\t0.9124\n"
 
 
 def test_uncertain_stands_for_the_likeliest_label() -> None:
