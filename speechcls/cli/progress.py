@@ -9,7 +9,7 @@ from speechcls.cli.messages import Messages
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-    from speechcls.training.loop import Epoch
+    from speechcls.training.optimisation import Epoch
 
 
 def _bar(*columns: "ProgressColumn") -> "Progress":
