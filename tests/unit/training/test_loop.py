@@ -278,9 +278,9 @@ def test_where_memory_is_short_batches_are_computed_in_parts(
     assert warnings == [
         f"cpu: out of memory; batches of 16 are computed in {n} parts" for n in (2, 4)
     ]
-    (epoch,) = result.history  # as of whole batches
-    assert epoch.loss == pytest.approx(whole.loss, rel=1e-3)
-    assert epoch.validation_loss == pytest.approx(whole.validation_loss, rel=1e-3)
+    (epoch,) = result.history  # as of whole batches, but for BatchNorm
+    assert epoch.loss == pytest.approx(whole.loss, rel=0.05)
+    assert epoch.validation_loss == pytest.approx(whole.validation_loss, rel=0.05)
     limit = 0
     with pytest.raises(MemoryError, match="cpu: out of memory; choose smaller batches"):
         fit(build(make_corpus(), network), make_corpus(), config, CPU)
