@@ -20,7 +20,8 @@ from speechcls.layouts.examples import Example
 from speechcls.layouts.load import load_dataset
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.zoo import feature_kind
-from speechcls.training.loop import forward_mixed_precision
+from speechcls.training.checkpoint import Checkpoint
+from speechcls.training.optimisation import forward_mixed_precision
 from speechcls.training.run import Callbacks, plan_training, train_on_corpus
 from speechcls.training.settings import TrainSettings
 
@@ -77,7 +78,7 @@ class Loops:
         plan = plan_training(self.corpus, settings, torch.device("cpu"))
         callbacks = Callbacks(on_epoch=lambda epoch: ends.append(time.perf_counter()))
         with tempfile.TemporaryDirectory() as folder:
-            result = train_on_corpus(plan, Path(folder, "model"), callbacks=callbacks)
+            result = train_on_corpus(plan, Checkpoint(Path(folder, "model")), callbacks=callbacks)
         trained_s = result.fit.history[-1].duration_s  # the first epoch warms up
         return trained_s / N_TRAINING, (ends[-1] - ends[-2] - trained_s) / N_TRAINING
 

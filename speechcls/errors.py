@@ -44,6 +44,10 @@ class ArtifactError(SpeechclsError):
     """A trained model is missing, damaged, not of speechcls or from a newer version."""
 
 
+class TrainingError(SpeechclsError):
+    """A training came to no model."""
+
+
 def reason_of(error: Exception) -> str:
     """Return what the system says went wrong, in lower case and without its number."""
     return (getattr(error, "strerror", None) or str(error)).lower()

@@ -53,6 +53,7 @@ def train_all(
             on_start=on_start,
             on_fraction=lambda fraction: advance[0](fraction),
             on_run=lambda progress: messages.note(_describe(progress)),
+            on_warning=messages.warn,
         )
         settings = TrainSettings(training=training, data=data)
         try:

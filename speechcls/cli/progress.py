@@ -10,7 +10,7 @@ from speechcls.text import printable, shorten
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-    from speechcls.training.loop import Epoch
+    from speechcls.training.optimisation import Epoch
 
 _LONGEST = 60
 """Characters of a name before its middle is left out, so that there is room for the bar."""

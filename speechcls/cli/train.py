@@ -43,8 +43,10 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
+from speechcls.labels import list_names
 
 if TYPE_CHECKING:
+    from speechcls.evaluation.metrics import Scores
     from speechcls.layouts.examples import Dataset
     from speechcls.training.run import Callbacks, TrainPlan, TrainResult
     from speechcls.training.settings import TrainSettings
@@ -135,6 +137,15 @@ Out = Annotated[
     out_option("Folder of the model. [default: models/<data>-<arch>]", metavar="DIR"),
 ]
 Force = Annotated[bool, option("--force", help="Replace the model in --out.", panel=OUTPUT)]
+Resume = Annotated[
+    bool,
+    option(
+        "--resume",
+        help="Go on with an interrupted training, as the same command does, or say that there is"
+        " none.",
+        panel=OUTPUT,
+    ),
+]
 TensorBoard = Annotated[
     Path | None,
     option(
@@ -176,6 +187,7 @@ def train(
     device: TrainDevice = "auto",
     out: Out = None,
     force: Force = False,
+    resume: Resume = False,
     tensorboard: TensorBoard = None,
     config: ConfigFile = None,
     show_config: ShowConfig = False,
@@ -187,7 +199,8 @@ def train(
     """Train a recogniser on a folder of recordings.
 
     Speakers are held out for validation and test wherever they are known. Prints the folder of the
-    model. Ctrl-C ends the training early and saves the best model so far.
+    model. Ctrl-C ends the training early and saves the best model so far. The same command goes on
+    with a training that was interrupted, however it was.
 
     Example: speechcls train data/ --commands yes,no --arch gru --size tiny --recipe fast
     """
@@ -214,6 +227,7 @@ def train(
             device=device,
             jobs=jobs,
             force=force,
+            resume=resume,
             verify=verify,
             callbacks=callbacks,
         )
@@ -268,8 +282,8 @@ def _showing(
     messages: Messages, settings: "TrainSettings", tensorboard: Path | None
 ) -> Iterator["Callbacks"]:
     """Yield the callbacks that show a training: bars on a terminal, lines elsewhere."""
+    from speechcls.cli.tensorboard import import_summary_writer, logging_to
     from speechcls.training.run import Callbacks
-    from speechcls.training.tensorboard import import_summary_writer, logging_to
 
     if tensorboard:
         import_summary_writer()
@@ -295,6 +309,10 @@ def _showing(
             on_epoch=lambda epoch: advance[0](epoch),
             on_step=lambda done: advance[1](done),
             on_save=bars.close,
+            on_resume=lambda n_epochs: messages.note(
+                f"goes on with an interrupted training, of which {n_epochs} epochs are done"
+            ),
+            on_warning=messages.warn,
         )
 
 
@@ -322,20 +340,33 @@ def _report(
     """Print the model's folder and the next commands; exit with a code other than 0 on failure."""
     if result.save_error:
         messages.error(str(result.save_error))
-    if result.fit.interrupted:
-        messages.note("interrupted; the best model so far is kept")
     place, best = result.artifact.path, result.fit.best
+    if result.fit.diverged:
+        messages.error(f"{result.fit.diverged}; the best model so far is kept")
+    if result.fit.interrupted:
+        messages.note("interrupted; the best model so far is kept, and the same command goes on")
     assert best is not None
     messages.note(
         f"saved {place}: {100 * result.validation.accuracy:.1f} % of the validation clips right"
         f" (best epoch {best.epoch} of {len(result.fit.history)})"
     )
     options = data_arguments(settings.data)
+    if warning := _describe_failure(result.validation):
+        messages.warn(warning)
     command = ["speechcls", "evaluate", *map(str, data), *options, "--model", str(place)]
     messages.note(f"next: {shlex.join(command)}")
     messages.note(f"      speechcls predict CLIP --model {shlex.quote(str(place))}")
     print_line(place)
-    if result.save_error:
+    if result.save_error or result.fit.diverged:
         raise typer.Exit(FAILED)
     if result.fit.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _describe_failure(validation: "Scores") -> str | None:
+    """Return what a model never recognises, if there is such a label."""
+    if only := validation.only_answer():
+        return f"the model answers {only} to every validation clip: it has learnt nothing of use"
+    if missed := validation.never_recognised():
+        return f"no validation clip of {list_names(missed)} is recognised"
+    return None

@@ -52,6 +52,17 @@ class Scores:
         pairs = [(int(i) // len(self.labels), int(i) % len(self.labels)) for i in order]
         return [(self.labels[t], self.labels[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
 
+    def never_recognised(self) -> list[str]:
+        """Return the labels that have clips, none of which is predicted as such."""
+        pairs = zip(self.labels, self.per_label, strict=True)
+        return [label for label, own in pairs if own.n_clips and not own.recall]
+
+    def only_answer(self) -> str | None:
+        """Return the label that is predicted for every clip of several labels; None if several."""
+        predicted = np.flatnonzero(self.confusion.sum(axis=0))
+        n_labels = np.count_nonzero(self.confusion.sum(axis=1))
+        return self.labels[int(predicted[0])] if len(predicted) == 1 < n_labels else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as JSON-ready values."""
         return {

@@ -20,7 +20,7 @@ from speechcls.networks.frontends import BlockFrontEnd, FrontEnd
 from speechcls.networks.recurrent import Recurrent, plain_network
 from speechcls.networks.size import count_parameters, widest_below
 from speechcls.networks.zoo import NETWORKS
-from speechcls.training.loop import learning_rate_factor
+from speechcls.training.optimisation import learning_rate_factor
 
 WORD_S = 1.0
 """Every word ends at the end of a window of so many seconds."""

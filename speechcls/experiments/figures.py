@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechcls.evaluation.significance import Comparison
+from speechcls.render.curves import History, label_epochs
 from speechcls.render.figures import GREY, PALETTE, as_text, new_figure
-from speechcls.training.curves import History, label_epochs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,9 @@ from speechcls.errors import ArtifactError, ConfigError
 from speechcls.layouts.examples import Dataset
 from speechcls.networks.size import count_multiply_adds
 from speechcls.networks.zoo import NETWORKS, feature_kind
-from speechcls.training.loop import Epoch, choose_device
+from speechcls.training.checkpoint import Checkpoint
+from speechcls.training.loop import choose_device
+from speechcls.training.optimisation import Epoch
 from speechcls.training.publish import hash_data
 from speechcls.training.run import Callbacks, TrainPlan, ignore, plan_training, train_on_corpus
 from speechcls.training.settings import TrainSettings
@@ -82,6 +84,8 @@ class SweepCallbacks:
     """After each step, with the fraction of all training that is done."""
     on_run: Callable[[SweepProgress], None] = ignore
     """After each training."""
+    on_warning: Callable[[str], None] = ignore
+    """With what the user should know of the course of a training."""
 
 
 def train_sweep(
@@ -189,13 +193,15 @@ def _train_missing(runs: Sequence[SweepRun], callbacks: SweepCallbacks) -> None:
         def on_fraction(part: float, done: int = done, cost: int = cost) -> None:
             callbacks.on_fraction((done + part * cost) / total)
 
-        accuracy = _train(run, on_fraction)
+        accuracy = _train(run, on_fraction, callbacks.on_warning)
         done += cost
         left_s = (time.monotonic() - started) * (total - done) / done
         callbacks.on_run(SweepProgress(run, accuracy, number, len(runs), left_s))
 
 
-def _train(run: SweepRun, on_fraction: Callable[[float], None]) -> float:
+def _train(
+    run: SweepRun, on_fraction: Callable[[float], None], on_warning: Callable[[str], None]
+) -> float:
     """Train and save a model; return its accuracy on the validation clips."""
     n_epochs, n_done = run.plan.settings.training.epochs, 0
 
@@ -206,8 +212,15 @@ def _train(run: SweepRun, on_fraction: Callable[[float], None]) -> float:
     def on_step(part: float) -> None:
         on_fraction((n_done + part) / n_epochs)
 
-    callbacks = Callbacks(on_epoch=on_epoch, on_step=on_step)
-    result = train_on_corpus(run.plan, run.path, callbacks=callbacks, saves_interrupted=False)
+    def warn(text: str) -> None:
+        on_warning(f"{run.name}: {text}")
+
+    callbacks = Callbacks(on_epoch=on_epoch, on_step=on_step, on_warning=warn)
+    checkpoint = Checkpoint(run.path)
+    with checkpoint.locked():
+        result = train_on_corpus(run.plan, checkpoint, callbacks=callbacks, saves_interrupted=False)
+    if result.fit.diverged:
+        warn(f"{result.fit.diverged}; the best model until there is kept")
     if result.save_error:
         raise result.save_error
     return result.validation.accuracy

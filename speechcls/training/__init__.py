@@ -3,10 +3,10 @@
 ``run`` trains a model as the command does, ``settings`` holds everything that decides how, ``loop``
 is the training loop, and ``augment`` has the table of augmentations. The others are parts of these:
 ``batches`` and ``stream_batches`` feed the loop, ``noise`` makes backgrounds, ``publish`` exports,
-scores and saves, ``curves`` and ``tensorboard`` show the course of a training.
+scores and saves, ``checkpoint`` keeps the state of an unfinished training, and ``tensorboard`` logs
+its course.
 
 A new augmentation is a function and an entry in ``TRANSFORMS`` in ``augment``, and its settings are
 fields of ``TrainConfig`` in ``speechcls.config``, from which options and config files follow, and
-``speechcls.cli.train`` names those of its panel. What is kept of an unfinished training would be a
-module beside ``loop``.
+``speechcls.cli.train`` names those of its panel.
 """

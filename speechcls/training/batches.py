@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -46,6 +46,29 @@ class _Draw(NamedTuple):
 def seed_of(seed: int, epoch: int) -> int:
     """Return the seed of an epoch's random draws."""
     return (seed * 1_000_003 + epoch) % 2**63
+
+
+class Generators:
+    """The random generators of one epoch by name, which go on where their saved states were."""
+
+    def __init__(self, seed: int, epoch: int, states: Mapping[str, Tensor] | None = None) -> None:
+        self._seed, self._states = seed_of(seed, epoch), dict(states or {})
+        self._made: dict[str, torch.Generator] = {}
+
+    def start(self, name: str) -> torch.Generator:
+        """Return a generator as it is at the begin of the epoch."""
+        self._made[name] = torch.Generator().manual_seed(self._seed)
+        return self._made[name]
+
+    def resume(self, name: str) -> torch.Generator:
+        """Return the generator, in its saved state if it has one."""
+        if name in self._states:
+            self._made[name].set_state(self._states.pop(name))
+        return self._made[name]
+
+    def states(self) -> dict[str, Tensor]:
+        """Return the state of each."""
+        return {name: generator.get_state() for name, generator in self._made.items()}
 
 
 def _fits(n_bytes: int, device: torch.device) -> bool:
@@ -116,13 +139,21 @@ class Batches:
             clips = self._spoken[chosen]
             yield babble(self._amplitudes(self._read(clips), clips).cpu(), n_voices)
 
-    def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of one epoch, shuffled and augmented."""
+    def training(
+        self, epoch: int, n_done: int = 0, generators: Generators | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of one epoch, shuffled and augmented.
+
+        Parameters
+        ----------
+        n_done : batches at its begin that are left out
+        generators : of this epoch, with the states that they had after these batches
+        """
         if self._cached_features is None:
-            for samples, targets in self.training_samples(epoch):
+            for samples, targets in self.training_samples(epoch, n_done, generators):
                 yield self._features(samples, self._precision), targets
             return
-        generator, draws = self._shuffle(epoch)
+        generator, draws = self._shuffle(epoch, n_done, generators)
         for draw in draws:
             clip = draw.clip.to(self.device)
             features, targets = self._cached_features[clip], self._words[clip]
@@ -138,21 +169,31 @@ class Batches:
         smoothing = self._config.label_smoothing
         return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
 
-    def training_samples(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def training_samples(
+        self, epoch: int, n_done: int = 0, generators: Generators | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the augmented samples (batch, n_samples) and targets of one epoch."""
-        generator, draws = self._shuffle(epoch)
+        generator, draws = self._shuffle(epoch, n_done, generators)
         for draw, windows in zip(draws, self._prefetch(draws), strict=True):
             yield self._make(windows, draw, generator)
 
-    def _shuffle(self, epoch: int) -> tuple[torch.Generator, list[_Draw]]:
-        """Return the generator of an epoch, and what each of its batches consists of."""
-        generator = torch.Generator().manual_seed(seed_of(self._config.seed, epoch))
+    def clips_of(self, epoch: int, step: int) -> list[int]:
+        """Return the clips, as indices into the corpus, of a batch (from 0) of an epoch."""
+        draw = self._shuffle(epoch, 0, None)[1][step]
+        return [int(clip) for clip in draw.clip[draw.kind != _NOISE]]
+
+    def _shuffle(
+        self, epoch: int, n_done: int, generators: Generators | None
+    ) -> tuple[torch.Generator, list[_Draw]]:
+        """Return the generator of an epoch, and what each batch after ``n_done`` consists of."""
+        generators = generators or Generators(self._config.seed, epoch)
+        generator = generators.start("clips")
         drawn = [self._draw(generator) for _ in range(self._n_repeats)]
         clip, kind = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         order = torch.randperm(len(clip), generator=generator)
         size = self._config.batch_size
         batches = zip(torch.split(clip[order], size), torch.split(kind[order], size), strict=True)
-        return generator, [_Draw(*batch) for batch in batches]
+        return generators.resume("clips"), [_Draw(*batch) for batch in batches][n_done:]
 
     def _draw(self, generator: torch.Generator) -> _Draw:
         """Return the clips of one pass over the corpus."""

@@ -1,48 +1,26 @@
 """The training loop."""
 
-import copy
-import functools
-import math
-import time
+import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
-from speechcls.errors import ConfigError
+from speechcls.errors import ConfigError, reason_of
+from speechcls.interrupts import DeferredSignals
 from speechcls.networks.recogniser import Recogniser
-from speechcls.training.augment import mask_features
-from speechcls.training.batches import Batches, seed_of
+from speechcls.training.batches import Batches
+from speechcls.training.checkpoint import Checkpoint
+from speechcls.training.optimisation import (
+    Diverged,
+    Epoch,
+    FitResult,
+    Training,
+    set_feature_statistics,
+)
 from speechcls.training.stream_batches import StreamBatches
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The metrics of one epoch."""
-
-    epoch: int
-    """From 1."""
-    loss: float
-    """Mean training loss per clip, on augmented clips and changing weights."""
-    validation_loss: float
-    validation_accuracy: float
-    lr: float
-    """Learning rate at the end of the epoch."""
-    clips_per_second: float
-    duration_s: float
-    is_best: bool
-
-
-@dataclass
-class FitResult:
-    """History of a training; the recogniser has the weights of the best epoch."""
-
-    history: list[Epoch] = field(default_factory=list)
-    best: Epoch | None = None
-    interrupted: bool = False
 
 
 def choose_device(name: str) -> torch.device:
@@ -75,17 +53,27 @@ def fit(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[float], None] = lambda done: None,
     freeze_feature_stats: bool = False,
+    checkpoint: Checkpoint | None = None,
+    on_warning: Callable[[str], None] = lambda text: None,
 ) -> FitResult:
     """Train ``recogniser``; afterwards it is on the CPU with the weights of the best epoch.
 
     The best epoch has the highest validation accuracy and, among equals, the lowest validation
-    loss. ``KeyboardInterrupt`` ends the training early.
+    loss. Ctrl-C (``KeyboardInterrupt``) ends the training early, and so does a loss that is not
+    finite. Other signals that end the process take their course when the state is saved.
 
     Parameters
     ----------
     on_epoch : called after each epoch
     on_step : called after each step with the fraction of the epoch that is done
     freeze_feature_stats : keep mean and deviation of the features, as a trained backbone needs
+    checkpoint : where the state is kept; its state is gone on from
+    on_warning : called with what the user should know
+
+    Raises
+    ------
+    MemoryError
+        When the device has too little memory for a batch even in parts.
 
     Source
     ------
@@ -95,36 +83,94 @@ def fit(
     """
     batches = _batches_for(recogniser, corpus, config, device)
     recogniser.to(device)
-    if not freeze_feature_stats:
+    state = checkpoint.state if checkpoint else None
+    if not freeze_feature_stats and state is None:
         set_feature_statistics(recogniser, batches)
-    optimizer = torch.optim.AdamW(
-        recogniser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-    )
-    ema = _WeightEma(recogniser, config.ema_decay)
-    n_steps = config.epochs * batches.n_steps
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, n_steps, config.warmup_ratio)
-    )
-    result, best_state = FitResult(), copy.deepcopy(recogniser.state_dict())
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(config.seed)  # dropout draws from the global generator
-            for number in range(1, config.epochs + 1):
-                epoch = _run_epoch(
-                    number, ema, batches, optimizer, schedule, config, result.best, on_step
-                )
-                result.history.append(epoch)
-                if epoch.is_best:
-                    # In one statement, since Ctrl-C may come in between.
-                    best_state, result.best = copy.deepcopy(ema.model.state_dict()), epoch
-                on_epoch(epoch)
-                if result.best and number - result.best.epoch >= config.patience:
-                    break
-    except KeyboardInterrupt:
-        result.interrupted = True
-    recogniser.load_state_dict(best_state)
+    training = Training(recogniser, batches, config)
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        DeferredSignals() as signals,
+    ):
+        torch.manual_seed(config.seed)  # dropout draws from the global generator
+        if state is not None:
+            training.restore(state)
+        try:
+            _run(training, _Pauses(training, signals, checkpoint, on_step, on_warning), on_epoch)
+        except Diverged as error:
+            training.result.diverged = error.describe([row.path for row in corpus.rows])
+        except torch.OutOfMemoryError:
+            raise MemoryError(
+                f"{device}: out of memory; choose smaller batches, a smaller network or the cpu"
+            ) from None
+    recogniser.load_state_dict(training.best_state)
     recogniser.to("cpu").eval()
-    return result
+    return training.result
+
+
+def _run(training: Training, pauses: "_Pauses", on_epoch: Callable[[Epoch], None]) -> None:
+    """Train to the end, or until Ctrl-C."""
+    try:
+        while not training.is_done():
+            epoch = training.run_epoch(pauses.after_step, pauses.check_signals, pauses.on_warning)
+            pauses.save(at_end_of_epoch=True)
+            on_epoch(epoch)
+            pauses.check_signals()
+    except KeyboardInterrupt:
+        if pauses.signals.received is not None:  # the second one
+            raise
+        training.result.interrupted = True
+    except _Stopped:
+        training.result.interrupted = True
+
+
+class _Stopped(Exception):
+    """A signal asked for the end of the training."""
+
+
+@dataclass
+class _Pauses:
+    """What happens between two steps: the state is saved, and signals are answered."""
+
+    training: Training
+    signals: DeferredSignals
+    checkpoint: Checkpoint | None
+    on_step: Callable[[float], None]
+    on_warning: Callable[[str], None]
+
+    def after_step(self, done: float) -> None:
+        """Do what is due after a step that leaves the fraction ``done`` of the epoch done."""
+        self.on_step(done)
+        self.save(at_end_of_epoch=False)
+        self.check_signals()
+
+    def check_signals(self) -> None:
+        """Save the state and end the training, or the process, if a signal asked for that."""
+        if self.signals.received is None:
+            return
+        # Who stops a training before its first epoch wants another one.
+        is_wanted = self.signals.received != signal.SIGINT or self.training.result.best is not None
+        if self.checkpoint and (is_wanted or self.checkpoint.exists()):
+            self.save()
+        if self.signals.received != signal.SIGINT:
+            self.signals.release()
+        raise _Stopped
+
+    def save(self, at_end_of_epoch: bool | None = None) -> None:
+        """Save the state if that is due, or in any case; a failure is told, and the last one stays.
+
+        Parameters
+        ----------
+        at_end_of_epoch : whether it is the end of one; None: save it in any case
+        """
+        checkpoint = self.checkpoint
+        if checkpoint is None or not self.training.has_begun():
+            return
+        if at_end_of_epoch is not None and not checkpoint.is_due(at_end_of_epoch):
+            return
+        try:
+            checkpoint.save(self.training.state())
+        except OSError as error:
+            self.on_warning(f"the state of the training is not saved ({reason_of(error)})")
 
 
 def _batches_for(
@@ -135,139 +181,3 @@ def _batches_for(
     if network.is_streaming:
         return StreamBatches(corpus, config, device, network.frames_per_step)
     return Batches(corpus, config, device)
-
-
-def learning_rate_factor(step: int, n_steps: int, warmup_ratio: float) -> float:
-    """Return the fraction of the peak learning rate at ``step`` (from 0) of ``n_steps``."""
-    n_warmup = max(1, round(warmup_ratio * n_steps))
-    if step < n_warmup:
-        return (step + 1) / n_warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
-
-
-class _WeightEma:
-    """The recogniser in training and the EMA of its weights."""
-
-    def __init__(self, recogniser: Recogniser, decay: float) -> None:
-        self.recogniser = recogniser
-        self.model = recogniser
-        if decay:
-            device = recogniser.feature_mean.device
-            self.model = copy.deepcopy(recogniser).to(
-                device
-            )  # which flattens the weights for cuDNN
-        self._decay, self._n_steps = decay, 0
-        # A state dict holds the tensors themselves, which every step updates in place.
-        pairs = list(
-            zip(self.model.state_dict().values(), recogniser.state_dict().values(), strict=True)
-        )
-        self._values = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
-
-    def step(self) -> None:
-        """Update the EMA after one step of the optimiser."""
-        if not self._decay:
-            return
-        self._n_steps += 1
-        # A short memory at first, so that the random initialisation is soon forgotten.
-        decay = min(self._decay, self._n_steps / (10 + self._n_steps))
-        averages, weights = zip(*self._values, strict=True)
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-        for average, count in self._counts:
-            average.copy_(count)
-
-
-def _run_epoch(
-    number: int,
-    ema: _WeightEma,
-    batches: Batches,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    config: TrainConfig,
-    best: Epoch | None,
-    on_step: Callable[[float], None],
-) -> Epoch:
-    """Train for one epoch, then validate the EMA of the weights."""
-    recogniser = ema.recogniser.train()
-    started, total_loss, n_clips = time.perf_counter(), torch.zeros((), device=batches.device), 0
-    generator = torch.Generator().manual_seed(seed_of(config.seed, number))
-    parameters = list(recogniser.parameters())
-    for step, (features, targets) in enumerate(batches.training(number), start=1):
-        with torch.no_grad():
-            features = recogniser.normalise(features)
-            features = mask_features(features, recogniser.features.config, config, generator)
-        loss = batches.loss(forward_mixed_precision(recogniser, features), targets)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
-        optimizer.step()
-        schedule.step()
-        ema.step()
-        total_loss += loss.detach() * len(targets) * batches.clips_per_row
-        n_clips += len(targets) * batches.clips_per_row
-        on_step(step / batches.n_steps)
-    duration_s = time.perf_counter() - started
-    validation_loss, accuracy = evaluate_loss(ema.model, batches)
-    return Epoch(
-        epoch=number,
-        loss=float(total_loss) / n_clips,
-        validation_loss=validation_loss,
-        validation_accuracy=accuracy,
-        lr=optimizer.param_groups[0]["lr"],
-        clips_per_second=n_clips / duration_s,
-        duration_s=duration_s,
-        is_best=best is None
-        or (-accuracy, validation_loss) < (-best.validation_accuracy, best.validation_loss),
-    )
-
-
-def forward_mixed_precision(recogniser: Recogniser, features: Tensor) -> Tensor:
-    """Return logits (batch, n_outputs) in float32, computed in bfloat16 where that is faster.
-
-    The features (batch, n_frames, n_features) stay float32, which decibels need.
-    """
-    device = features.device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=_mixes_precision(device)):
-        logits: Tensor = recogniser.network(features)
-    return logits.float()
-
-
-@functools.cache
-def _mixes_precision(device: str) -> bool:
-    """Whether the device multiplies bfloat16 natively; others are slower with it."""
-    if device != "cpu":
-        return device == "cuda"
-    available = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # an older torch has none
-    return any(available.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
-def evaluate_loss(recogniser: Recogniser, batches: Batches) -> tuple[float, float]:
-    """Return the mean cross-entropy and the accuracy on the validation clips."""
-    recogniser.eval()
-    loss = torch.zeros((), device=batches.device)
-    n_right, n_clips = torch.zeros((), device=batches.device), 0
-    with torch.no_grad():
-        for features, targets in batches.validation():
-            # In float32, as the exported model runs.
-            logits = recogniser.logits_of(recogniser.normalise(features))
-            loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
-            n_right += (logits.argmax(dim=1) == targets).sum()
-            n_clips += len(targets)
-    return float(loss) / n_clips, float(n_right) / n_clips
-
-
-def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
-    """Set mean and standard deviation of each feature to those of the training clips."""
-    total = torch.zeros(recogniser.feature_mean.shape, dtype=torch.float64)
-    squares, n_frames = torch.zeros_like(total), 0
-    with torch.no_grad():
-        for features in batches.training_features():
-            features = features.flatten(0, 1).cpu().double()
-            total += features.sum(dim=0)
-            squares += features.square().sum(dim=0)
-            n_frames += len(features)
-    mean = total / n_frames
-    variance = (squares / n_frames - mean.square()).clamp(min=0.0)
-    recogniser.feature_mean.copy_(mean)
-    # A constant feature, as in digital silence, must not be divided by zero.
-    recogniser.feature_std.copy_(variance.sqrt().clamp(min=1e-3))

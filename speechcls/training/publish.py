@@ -19,10 +19,10 @@ from speechcls.export.onnx import export_onnx, export_stream
 from speechcls.networks.recogniser import Recogniser
 from speechcls.networks.size import count_multiply_adds, count_parameters
 from speechcls.parallel import default_jobs
+from speechcls.render.curves import draw_curves
 from speechcls.render.figures import render_figure
 from speechcls.runtime.session import open_session, run_windows
-from speechcls.training.curves import draw_curves
-from speechcls.training.loop import FitResult
+from speechcls.training.optimisation import FitResult
 from speechcls.training.settings import TrainSettings
 
 _SCORED_AT_ONCE = 1_024
@@ -83,6 +83,7 @@ def _metrics(
         "validation": scores.to_dict(),
         "best_epoch": result.best.epoch if result.best else None,
         "interrupted": result.interrupted,
+        "diverged": result.diverged,
         "history": [dataclasses.asdict(epoch) for epoch in result.history],
         "n_parameters": count_parameters(recogniser),
         "multiply_adds": count_multiply_adds(recogniser.network, frames),

@@ -2,22 +2,20 @@
 
 import dataclasses
 import os
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import check_can_save, load_artifact
-from speechcls.config import MODELS
+from speechcls.config import MODELS, DataConfig
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.segments import segment
-from speechcls.errors import ArtifactError, DatasetError
+from speechcls.errors import ArtifactError, ConfigError, DatasetError, TrainingError
 from speechcls.evaluation.metrics import Scores
 from speechcls.labels import SILENCE, label_indices
 from speechcls.layouts.examples import Dataset
@@ -27,7 +25,9 @@ from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.size import count_parameters, fit_size
 from speechcls.networks.zoo import feature_kind
 from speechcls.parallel import default_jobs
-from speechcls.training.loop import Epoch, FitResult, choose_device, fit
+from speechcls.training.checkpoint import Checkpoint, identify
+from speechcls.training.loop import choose_device, fit
+from speechcls.training.optimisation import Epoch, FitResult
 from speechcls.training.publish import save_trained
 from speechcls.training.settings import Sections, TrainSettings
 
@@ -52,6 +52,10 @@ class Callbacks:
     """After each step, with the fraction of the epoch that is done."""
     on_save: Callable[[], None] = ignore
     """After the last epoch, before the model is exported, scored and saved."""
+    on_resume: Callable[[int], None] = ignore
+    """Before the first step, with the finished epochs of the training that is gone on with."""
+    on_warning: Callable[[str], None] = ignore
+    """With what the user should know of the course of the training."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,15 @@ def train(
     device: str = "auto",
     jobs: int | None = None,
     force: bool = False,
+    resume: bool = False,
     verify: bool = False,
     callbacks: Callbacks | None = None,
 ) -> TrainResult:
     """Train a model on a data set and save it.
 
     Everything that can be refused is refused before the first epoch. Ctrl-C (``KeyboardInterrupt``)
-    during an epoch ends the training early and saves the best model so far.
+    ends the training early and saves the best model so far. Until its end the state of the training
+    is kept beside ``out``, from where the same call goes on, on the CPU to the same weights.
 
     Parameters
     ----------
@@ -108,7 +114,9 @@ def train(
     out : folder of the model; None: ``models/<data>-<arch>``
     device : ``auto``, ``cpu``, ``cuda`` or ``mps``
     jobs : processes that decode recordings; None: one per core
-    force, verify : replace a model in ``out``; decode recordings again that were packed before
+    force : replace a model in ``out``, and an unfinished training of other settings or data
+    resume : refuse to begin anew
+    verify : decode recordings again that were packed before
 
     Raises
     ------
@@ -129,19 +137,33 @@ def train(
     """
     if not isinstance(settings, TrainSettings):
         settings = TrainSettings.from_sections(settings or {})
-    callbacks = callbacks or Callbacks()
+    callbacks, jobs = callbacks or Callbacks(), jobs or default_jobs()
     if not isinstance(data, Dataset):
-        named = settings.data
-        data = load_dataset(
-            data, named.pattern, named.noise, named.columns, named.root, named.channel
-        )
-        if named.segment:
-            data = segment(data, jobs or default_jobs())
+        data = _find_clips(data, settings.data, jobs)
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
-    check_can_save(place, force)
-    on, settings = choose_device(device), _choose_kind(settings)
-    corpus = _read_corpus(data, settings, jobs or default_jobs(), verify, callbacks)
-    return train_on_corpus(plan_training(corpus, settings, on), place, force, callbacks)
+    checkpoint = _check_place(place, force, resume)
+    with checkpoint.locked():
+        on, settings = choose_device(device), _choose_kind(settings)
+        corpus = _read_corpus(data, settings, jobs, verify, callbacks)
+        plan = plan_training(corpus, settings, on)
+        return train_on_corpus(plan, checkpoint, force, callbacks, may_restart=not resume)
+
+
+def _check_place(place: Path, force: bool, resume: bool) -> Checkpoint:
+    """Return the checkpoint of a model, which can be saved."""
+    checkpoint = Checkpoint(place)
+    if resume and not checkpoint.exists():
+        raise ConfigError(f"no training of {place} is unfinished; leave it out", field="resume")
+    check_can_save(place, force or checkpoint.is_replacing())
+    return checkpoint
+
+
+def _find_clips(
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], named: DataConfig, jobs: int
+) -> Dataset:
+    """Return the data set of a folder or of manifests."""
+    found = load_dataset(data, named.pattern, named.noise, named.columns, named.root, named.channel)
+    return segment(found, jobs) if named.segment else found
 
 
 def _read_corpus(
@@ -203,73 +225,84 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
 
 def train_on_corpus(
     plan: TrainPlan,
-    place: Path,
+    checkpoint: Checkpoint,
     force: bool = False,
     callbacks: Callbacks | None = None,
     saves_interrupted: bool = True,
+    may_restart: bool = True,
 ) -> TrainResult:
-    """Train a planned network and save it to ``place``, or else to the temporary folder.
+    """Train a planned network and save it, or else save it to the temporary folder.
 
     Parameters
     ----------
+    checkpoint : with the place of the model, locked; its state is gone on from
+    force : replace a model that is there
     saves_interrupted : whether Ctrl-C after the first epoch saves the best model so far
+    may_restart : whether ``force`` replaces an unfinished training of other settings or data
 
     Raises
     ------
     ArtifactError
-        When neither can be written.
+        When the model cannot be written anywhere, or the unfinished training is another one.
+    TrainingError
+        When the loss was not finite before there was a model to save.
     KeyboardInterrupt
         When it came before there was a model to save.
     """
     callbacks = callbacks or Callbacks()
-    settings = plan.settings
+    settings, corpus = plan.settings, plan.corpus
+    is_replacing = force or checkpoint.is_replacing()
+    identity = identify(settings, corpus, str(plan.device))
+    warnings = checkpoint.open(identity, may_replace=force and may_restart)
     callbacks.on_start(plan)
+    for warning in warnings:
+        callbacks.on_warning(warning)
+    if checkpoint.state:
+        callbacks.on_resume(len(checkpoint.state.numbers["history"]))
     result = fit(
         plan.recogniser,
-        plan.corpus,
+        corpus,
         settings.training,
         plan.device,
         callbacks.on_epoch,
         callbacks.on_step,
         freeze_feature_stats=settings.from_model is not None,
+        checkpoint=checkpoint,
+        on_warning=callbacks.on_warning,
     )
+    if result.diverged:
+        checkpoint.remove()  # it would end there again
+    if result.diverged and result.best is None:
+        raise TrainingError(result.diverged)
     if result.best is None or (result.interrupted and not saves_interrupted):
         raise KeyboardInterrupt
     callbacks.on_save()
+    saved = _save_with_fallback(partial(_save, plan, result, is_replacing), checkpoint.place)
+    if not result.interrupted and not saved.save_error:
+        checkpoint.remove()
+    return saved
 
-    def save(folder: Path) -> TrainResult:
-        labels, words = plan.corpus.labels, plan.corpus.words
-        artifact = Artifact(folder, settings.features, settings.network, labels, words)
-        scores = save_trained(
-            artifact, plan.recogniser, plan.corpus, result, settings, str(plan.device), force
-        )
-        return TrainResult(artifact, scores, result)
 
-    return _save_with_fallback(save, place)
+def _save(plan: TrainPlan, result: FitResult, force: bool, folder: Path) -> TrainResult:
+    """Export, score and save a trained network."""
+    settings, corpus = plan.settings, plan.corpus
+    artifact = Artifact(folder, settings.features, settings.network, corpus.labels, corpus.words)
+    device = str(plan.device)
+    scores = save_trained(artifact, plan.recogniser, corpus, result, settings, device, force)
+    return TrainResult(artifact, scores, result)
 
 
 def _save_with_fallback(save: Callable[[Path], TrainResult], place: Path) -> TrainResult:
     """Save to ``place``, else to the temporary folder: hours of training must not be lost."""
-    with _without_interrupts():
-        try:
-            return save(place)
-        except ArtifactError as error:
-            fallback = Path(tempfile.mkdtemp(prefix="speechcls-"))
-            try:
-                return dataclasses.replace(save(fallback / place.name), save_error=error)
-            except ArtifactError:
-                fallback.rmdir()
-                raise error from None
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C while saving."""
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
+        return save(place)
+    except ArtifactError as error:
+        try:
+            fallback = Path(tempfile.mkdtemp(prefix="speechcls-"))
+        except OSError:
+            raise error from None
+        try:
+            return dataclasses.replace(save(fallback / place.name), save_error=error)
+        except ArtifactError:
+            fallback.rmdir()
+            raise error from None

@@ -11,7 +11,7 @@ from speechcls.audio.speech import find_speech
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.training.augment import add_noise
-from speechcls.training.batches import Batches, seed_of
+from speechcls.training.batches import Batches, Generators
 
 CLIPS_PER_ROW = 4
 """Clips that are concatenated into one row."""
@@ -59,11 +59,15 @@ class StreamBatches(Batches):
         parts = [losses[kind].sum() / kind.sum().clamp(min=1) for kind in (is_word, is_silence)]
         return parts[0] + parts[1]
 
-    def training(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def training(
+        self, epoch: int, n_done: int = 0, generators: Generators | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the rows of one epoch, shuffled and augmented."""
-        generator = torch.Generator().manual_seed(seed_of(self._config.seed, epoch))
+        generators = generators or Generators(self._config.seed, epoch)
+        generators.start("rows")
+        generator = generators.resume("rows")
         step = self._hop_length * self._frames_per_step
-        for samples, targets in self.training_samples(epoch):
+        for samples, targets in self.training_samples(epoch, n_done, generators):
             rows, step_targets = concatenate_clips(
                 samples, targets, self._silence, step, self._sample_rate, generator
             )

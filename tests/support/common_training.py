@@ -8,7 +8,8 @@ from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.labels import SILENCE, label_indices
 from speechcls.networks.recogniser import Recogniser, build_recogniser
-from speechcls.training.loop import Epoch, fit
+from speechcls.training.loop import fit
+from speechcls.training.optimisation import Epoch
 
 FEATURES = FeatureConfig(
     sample_rate=8_000, duration_s=0.25, n_fft=256, win_length=200, hop_length=100, n_mels=20,

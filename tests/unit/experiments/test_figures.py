@@ -7,7 +7,7 @@ import pytest
 
 from speechcls.evaluation.significance import Contender, compare
 from speechcls.experiments.figures import draw_delayed_recall, draw_learning_curves, draw_sizes
-from speechcls.training.curves import draw_curves
+from speechcls.render.curves import draw_curves
 
 HISTORY = [
     {"epoch": 1, "loss": 2.0, "validation_loss": 1.5, "validation_accuracy": 0.4, "is_best": True},

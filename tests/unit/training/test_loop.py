@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import itertools
+import math
 
 import numpy as np
 import pytest
@@ -13,11 +15,10 @@ from speechcls.errors import ConfigError
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.networks.recogniser import Recogniser
 from speechcls.training.batches import Batches
-from speechcls.training.loop import (
+from speechcls.training.loop import choose_device, fit
+from speechcls.training.optimisation import (
     Epoch,
-    choose_device,
     evaluate_loss,
-    fit,
     learning_rate_factor,
     set_feature_statistics,
 )
@@ -209,3 +210,77 @@ def test_device_that_is_not_there() -> None:
     assert choose_device("cpu").type == "cpu"
     with pytest.raises(ConfigError, match=r"device: tpu is not on this machine; there is .*cpu"):
         choose_device("tpu")
+
+
+# What ends a training
+
+
+def test_a_loss_that_is_not_finite_ends_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, config = make_corpus(), TrainConfig(epochs=5, batch_size=16, ema_decay=0.0, **PLAIN)
+    original, count = Batches.loss, itertools.count(1)
+
+    def loss(self: Batches, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return original(self, logits, targets) * (math.nan if next(count) == 5 else 1)
+
+    monkeypatch.setattr(Batches, "loss", loss)
+    states: list[dict[str, torch.Tensor]] = []
+
+    def keep(epoch: Epoch) -> None:
+        states.append(copy.deepcopy(recogniser.state_dict()))
+
+    recogniser = build(corpus)
+    result = fit(recogniser, corpus, config, CPU, keep)
+    lr = config.lr * learning_rate_factor(4, 15, config.warmup_ratio)
+    clips = Batches(corpus, config, CPU).clips_of(2, 1)  # 48 clips by 16: the fifth batch
+    assert result.diverged == (
+        f"epoch 2, batch 2: the loss is nan, its gradient nan at a learning rate of {lr:.3g};"
+        f" clips {clips[0]}, {clips[1]}, {clips[2]} and 13 more; choose a lower one"
+    )
+    assert result.history == [result.best]
+    for name, weight in recogniser.state_dict().items():  # those of the best epoch
+        assert torch.equal(weight, states[0][name]), name
+
+
+def test_a_learning_rate_that_is_far_too_high_ends_training_before_a_model() -> None:
+    config = TrainConfig(epochs=9, batch_size=16, lr=1e30)
+    recogniser = build(make_corpus())
+    result = fit(recogniser, make_corpus(), config, CPU)
+    assert result.diverged is not None and result.diverged.startswith("epoch 1")
+    assert result.best is None
+    assert all(weight.isfinite().all() for weight in recogniser.state_dict().values())
+
+
+def test_clips_of_a_batch_are_those_that_it_trains_on() -> None:
+    corpus, config = make_corpus(), TrainConfig(batch_size=7, **PLAIN)
+    batches = Batches(corpus, config, CPU)
+    for step, (samples, _) in enumerate(batches.training_samples(3)):
+        assert batches.clips_of(3, step) == [round(float(v) * 32_768) for v in samples[:, 0]]
+
+
+def test_where_memory_is_short_batches_are_computed_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = Batches.loss
+
+    def loss(self: Batches, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if len(targets) > limit:
+            raise torch.OutOfMemoryError
+        return original(self, logits, targets)
+
+    network = dataclasses.replace(NETWORK, dropout=0.0)
+    settings = {"epochs": 1, "batch_size": 16, "ema_decay": 0.0, **PLAIN}
+    _, (whole,) = train(make_corpus(), network, **settings)
+    monkeypatch.setattr(Batches, "loss", loss)
+    limit, warnings = 4, list[str]()
+    recogniser = build(make_corpus(), network)
+    config = TrainConfig(**settings)  # type: ignore[arg-type]
+    result = fit(recogniser, make_corpus(), config, CPU, on_warning=warnings.append)
+    assert warnings == [
+        f"cpu: out of memory; batches of 16 are computed in {n} parts" for n in (2, 4)
+    ]
+    (epoch,) = result.history  # as of whole batches, but for BatchNorm
+    assert epoch.loss == pytest.approx(whole.loss, rel=0.05)
+    assert epoch.validation_loss == pytest.approx(whole.validation_loss, rel=0.05)
+    limit = 0
+    with pytest.raises(MemoryError, match="cpu: out of memory; choose smaller batches"):
+        fit(build(make_corpus(), network), make_corpus(), config, CPU)

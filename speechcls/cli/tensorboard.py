@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechcls.errors import ConfigError
-from speechcls.training.loop import Epoch
+
+if TYPE_CHECKING:
+    from speechcls.training.optimisation import Epoch
 
 
 def import_summary_writer() -> Any:
@@ -28,7 +30,7 @@ def import_summary_writer() -> Any:
 
 
 @contextmanager
-def logging_to(folder: Path | None) -> Iterator[Callable[[Epoch], None]]:
+def logging_to(folder: Path | None) -> Iterator[Callable[["Epoch"], None]]:
     """Yield a function that logs an epoch in ``folder``; a no-op if ``folder`` is None."""
     if folder is None:
         yield lambda epoch: None

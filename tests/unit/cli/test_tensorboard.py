@@ -5,9 +5,9 @@ import types
 
 import pytest
 
+from speechcls.cli.tensorboard import logging_to
 from speechcls.errors import ConfigError
-from speechcls.training.loop import Epoch
-from speechcls.training.tensorboard import logging_to
+from speechcls.training.optimisation import Epoch
 
 MODULE = "torch.utils.tensorboard"
 EPOCH = Epoch(3, 0.5, 0.7, 0.9, 1e-3, 100.0, 2.0, True)

@@ -1,0 +1,399 @@
+"""The steps of a training: the optimiser, the EMA of the weights, and all that they depend on."""
+
+import copy
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from speechcls.config import TrainConfig
+from speechcls.networks.recogniser import Recogniser
+from speechcls.training.augment import mask_features
+from speechcls.training.batches import Batches, Generators
+from speechcls.training.checkpoint import State
+
+_N_CLIPS_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The metrics of one epoch."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Mean training loss per clip, on augmented clips and changing weights."""
+    validation_loss: float
+    validation_accuracy: float
+    lr: float
+    """Learning rate at the end of the epoch."""
+    clips_per_second: float
+    duration_s: float
+    is_best: bool
+
+
+@dataclass
+class FitResult:
+    """History of a training; the recogniser has the weights of the best epoch."""
+
+    history: list[Epoch] = field(default_factory=list)
+    best: Epoch | None = None
+    interrupted: bool = False
+    diverged: str | None = None
+    """Where the loss stopped being finite, which ended the training."""
+
+
+class Diverged(Exception):
+    """The loss of a batch, or of the validation clips, is not finite."""
+
+    def __init__(self, what: str, lr: float, clips: Sequence[int]) -> None:
+        self._what, self._lr, self._clips = what, lr, clips
+
+    def describe(self, paths: Sequence[str]) -> str:
+        """Return it in one line.
+
+        Parameters
+        ----------
+        paths : of all clips of the corpus
+        """
+        named = [paths[clip] for clip in self._clips[:_N_CLIPS_NAMED]]
+        n_more = len(self._clips) - len(named)
+        more = f" and {n_more} more" if n_more else ""
+        clips = f"; clips {', '.join(named)}{more}" if named else ""
+        return f"{self._what} at a learning rate of {self._lr:.3g}{clips}; choose a lower one"
+
+
+@dataclass
+class _Place:
+    """Where a training is within an epoch."""
+
+    epoch: int
+    """From 1."""
+    generators: Generators
+    total_loss: Tensor
+    """Of the clips so far."""
+    n_steps: int = 0
+    n_clips: int = 0
+    duration_s: float = 0.0
+
+
+class Training:
+    """A recogniser in training, with everything that its next step depends on.
+
+    Attributes
+    ----------
+    result : the epochs so far
+    best_state : weights of the best epoch, or those of the beginning
+    """
+
+    def __init__(self, recogniser: Recogniser, batches: Batches, config: TrainConfig) -> None:
+        self.result = FitResult()
+        self.best_state = copy.deepcopy(recogniser.state_dict())
+        self._batches, self._config = batches, config
+        self._optimizer = torch.optim.AdamW(
+            recogniser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        self._ema = _WeightEma(recogniser, config.ema_decay)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._lr_factor)
+        self._place = self._start_epoch(1)
+        self._n_parts = 1
+        """Parts in which the gradient of a batch is computed."""
+
+    def _start_epoch(self, epoch: int) -> _Place:
+        loss = torch.zeros((), device=self._batches.device)
+        return _Place(epoch, Generators(self._config.seed, epoch), loss)
+
+    def _lr_factor(self, step: int) -> float:
+        n_steps = self._config.epochs * self._batches.n_steps
+        return learning_rate_factor(step, n_steps, self._config.warmup_ratio)
+
+    def has_begun(self) -> bool:
+        """Whether a step is done."""
+        return self._place.epoch > 1 or self._place.n_steps > 0
+
+    def is_done(self) -> bool:
+        """Whether no epoch is left, or the best one lies too far back."""
+        result, config = self.result, self._config
+        n_done = len(result.history)
+        is_over = result.best is not None and n_done - result.best.epoch >= config.patience
+        return n_done >= config.epochs or is_over
+
+    def run_epoch(
+        self,
+        after_step: Callable[[float], None],
+        between: Callable[[], None],
+        on_warning: Callable[[str], None],
+    ) -> Epoch:
+        """Train to the end of the epoch, then validate the EMA of the weights.
+
+        Parameters
+        ----------
+        after_step : called after each step with the fraction of the epoch that is done
+        between : called after each batch of validation
+        on_warning : called when memory makes batches be computed in parts
+
+        Raises
+        ------
+        Diverged
+            When a loss is not finite; the weights are still those of the step before.
+        """
+        place, batches = self._place, self._batches
+        self._ema.recogniser.train()
+        begun = time.perf_counter() - place.duration_s
+        place.generators.start("masks")
+        masks = place.generators.resume("masks")
+        for features, targets in batches.training(place.epoch, place.n_steps, place.generators):
+            loss = self._step(features, targets, masks, on_warning)
+            n_clips = len(targets) * batches.clips_per_row
+            place.total_loss += loss * len(targets) * batches.clips_per_row
+            place.n_clips += n_clips
+            place.n_steps += 1
+            place.duration_s = time.perf_counter() - begun
+            after_step(place.n_steps / batches.n_steps)
+        validation_loss, accuracy = evaluate_loss(self._ema.model, batches, between)
+        lr = self._optimizer.param_groups[0]["lr"]
+        if not math.isfinite(validation_loss):
+            raise Diverged(f"epoch {place.epoch}: the validation loss is {validation_loss}", lr, [])
+        best = self.result.best
+        epoch = Epoch(
+            epoch=place.epoch,
+            loss=float(place.total_loss) / place.n_clips,
+            validation_loss=validation_loss,
+            validation_accuracy=accuracy,
+            lr=lr,
+            clips_per_second=place.n_clips / place.duration_s,
+            duration_s=place.duration_s,
+            is_best=best is None
+            or (-accuracy, validation_loss) < (-best.validation_accuracy, best.validation_loss),
+        )
+        self.result.history.append(epoch)
+        if epoch.is_best:
+            # In one statement, since Ctrl-C may come in between.
+            self.best_state, self.result.best = copy.deepcopy(self._ema.model.state_dict()), epoch
+        self._place = self._start_epoch(place.epoch + 1)
+        return epoch
+
+    def _step(
+        self,
+        features: Tensor,
+        targets: Tensor,
+        masks: torch.Generator,
+        on_warning: Callable[[str], None],
+    ) -> Tensor:
+        """Return the mean loss of a batch, after a step that lowers it."""
+        recogniser, config = self._ema.recogniser, self._config
+        with torch.no_grad():
+            features = recogniser.normalise(features)
+            features = mask_features(features, recogniser.features.config, config, masks)
+        while (loss := self._find_gradient(features, targets)) is None:
+            self._n_parts *= 2
+            on_warning(
+                f"{features.device}: out of memory; batches of {config.batch_size} are computed in"
+                f" {self._n_parts} parts"
+            )
+        norm = nn.utils.clip_grad_norm_(recogniser.parameters(), config.max_grad_norm)
+        if not torch.isfinite(loss + norm):
+            place, lr = self._place, self._optimizer.param_groups[0]["lr"]
+            value = f"the loss is {float(loss):g}, its gradient {float(norm):g}"
+            where = f"epoch {place.epoch}, batch {place.n_steps + 1}"
+            clips = self._batches.clips_of(place.epoch, place.n_steps)
+            raise Diverged(f"{where}: {value}", lr, clips)
+        self._optimizer.step()
+        self._schedule.step()
+        self._ema.step()
+        return loss
+
+    def _find_gradient(self, features: Tensor, targets: Tensor) -> Tensor | None:
+        """Return the mean loss of a batch and set its gradient; None where memory does not suffice.
+
+        In parts, the loss is that of the whole batch but for BatchNorm, and for rows of a stream
+        with more words than others.
+        """
+        self._optimizer.zero_grad()
+        total = torch.zeros((), device=features.device)
+        n = self._n_parts
+        try:
+            for part, answers in zip(features.chunk(n), targets.chunk(n), strict=True):
+                logits = forward_mixed_precision(self._ema.recogniser, part)
+                loss = self._batches.loss(logits, answers) * (len(answers) / len(targets))
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
+            return total
+        except torch.OutOfMemoryError:
+            if n >= len(targets):
+                raise
+        torch.cuda.empty_cache()
+        return None
+
+    def state(self) -> State:
+        """Return everything from which ``restore`` goes on."""
+        place = self._place
+        tensors = {"loss": place.total_loss, "random.cpu": torch.get_rng_state()}
+        if self._batches.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self._batches.device)
+        for index, values in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+        groups = {
+            "weights": self._ema.recogniser.state_dict(),
+            "ema": self._ema.model.state_dict() if self._config.ema_decay else {},
+            "best": self.best_state,
+            "generators": place.generators.states(),
+        }
+        for group, values in groups.items():
+            tensors |= {f"{group}.{name}": value for name, value in values.items()}
+        numbers = {
+            "epoch": place.epoch,
+            "n_steps": place.n_steps,
+            "n_clips": place.n_clips,
+            "duration_s": place.duration_s,
+            "history": [dataclasses.asdict(epoch) for epoch in self.result.history],
+            "best": self.result.best.epoch if self.result.best else None,
+        }
+        return State(tensors, numbers)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        tensors, numbers = state.tensors, state.numbers
+
+        def group(prefix: str) -> dict[str, Tensor]:
+            start = len(prefix) + 1
+            return {k[start:]: v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
+
+        n_done = (numbers["epoch"] - 1) * self._batches.n_steps + numbers["n_steps"]
+        self._ema.recogniser.load_state_dict(group("weights"))
+        self._ema.restore(group("ema"), n_done)
+        self.best_state = group("best")
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in group("optimizer").items():
+            index, _, kind = name.partition(".")
+            moments.setdefault(int(index), {})[kind] = value
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._schedule.load_state_dict(self._schedule.state_dict() | {"last_epoch": n_done})
+        for values in self._optimizer.param_groups:
+            values["lr"] = values["initial_lr"] * self._lr_factor(n_done)
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and self._batches.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self._batches.device)
+        history = [Epoch(**values) for values in numbers["history"]]
+        self.result.history = history
+        self.result.best = history[numbers["best"] - 1] if numbers["best"] else None
+        self._place = _Place(
+            numbers["epoch"],
+            Generators(self._config.seed, numbers["epoch"], group("generators")),
+            tensors["loss"].to(self._batches.device),
+            numbers["n_steps"],
+            numbers["n_clips"],
+            numbers["duration_s"],
+        )
+
+
+def learning_rate_factor(step: int, n_steps: int, warmup_ratio: float) -> float:
+    """Return the fraction of the peak learning rate at ``step`` (from 0) of ``n_steps``."""
+    n_warmup = max(1, round(warmup_ratio * n_steps))
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
+
+
+class _WeightEma:
+    """The recogniser in training and the EMA of its weights."""
+
+    def __init__(self, recogniser: Recogniser, decay: float) -> None:
+        self.recogniser = recogniser
+        self.model = recogniser
+        if decay:
+            device = recogniser.feature_mean.device
+            self.model = copy.deepcopy(recogniser).to(
+                device
+            )  # which flattens the weights for cuDNN
+        self._decay, self._n_steps = decay, 0
+        # A state dict holds the tensors themselves, which every step updates in place.
+        pairs = list(
+            zip(self.model.state_dict().values(), recogniser.state_dict().values(), strict=True)
+        )
+        self._values = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    def restore(self, average: Mapping[str, Tensor], n_steps: int) -> None:
+        """Go on from the EMA after so many steps."""
+        if self._decay:
+            self.model.load_state_dict(average)
+            self._n_steps = n_steps
+
+    def step(self) -> None:
+        """Update the EMA after one step of the optimiser."""
+        if not self._decay:
+            return
+        self._n_steps += 1
+        # A short memory at first, so that the random initialisation is soon forgotten.
+        decay = min(self._decay, self._n_steps / (10 + self._n_steps))
+        averages, weights = zip(*self._values, strict=True)
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        for average, count in self._counts:
+            average.copy_(count)
+
+
+def forward_mixed_precision(recogniser: Recogniser, features: Tensor) -> Tensor:
+    """Return logits (batch, n_outputs) in float32, computed in bfloat16 where that is faster.
+
+    The features (batch, n_frames, n_features) stay float32, which decibels need.
+    """
+    device = features.device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=_mixes_precision(device)):
+        logits: Tensor = recogniser.network(features)
+    return logits.float()
+
+
+@functools.cache
+def _mixes_precision(device: str) -> bool:
+    """Whether the device multiplies bfloat16 natively; others are slower with it."""
+    if device != "cpu":
+        return device == "cuda"
+    available = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # an older torch has none
+    return any(available.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def evaluate_loss(
+    recogniser: Recogniser, batches: Batches, between: Callable[[], None] = lambda: None
+) -> tuple[float, float]:
+    """Return the mean cross-entropy and the accuracy on the validation clips.
+
+    Parameters
+    ----------
+    between : called after each batch
+    """
+    recogniser.eval()
+    loss = torch.zeros((), device=batches.device)
+    n_right, n_clips = torch.zeros((), device=batches.device), 0
+    with torch.no_grad():
+        for features, targets in batches.validation():
+            # In float32, as the exported model runs.
+            logits = recogniser.logits_of(recogniser.normalise(features))
+            loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
+            n_right += (logits.argmax(dim=1) == targets).sum()
+            n_clips += len(targets)
+            between()
+    return float(loss) / n_clips, float(n_right) / n_clips
+
+
+def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
+    """Set mean and standard deviation of each feature to those of the training clips."""
+    total = torch.zeros(recogniser.feature_mean.shape, dtype=torch.float64)
+    squares, n_frames = torch.zeros_like(total), 0
+    with torch.no_grad():
+        for features in batches.training_features():
+            features = features.flatten(0, 1).cpu().double()
+            total += features.sum(dim=0)
+            squares += features.square().sum(dim=0)
+            n_frames += len(features)
+    mean = total / n_frames
+    variance = (squares / n_frames - mean.square()).clamp(min=0.0)
+    recogniser.feature_mean.copy_(mean)
+    # A constant feature, as in digital silence, must not be divided by zero.
+    recogniser.feature_std.copy_(variance.sqrt().clamp(min=1e-3))
