@@ -53,7 +53,6 @@ class DeferredSignals:
 
     def release(self) -> None:
         """Let a signal that was held back take its usual course, which may not return."""
-        number, self.received = self.received, None
         self._restore()
-        if number is not None:
-            signal.raise_signal(number)
+        if self.received is not None:
+            signal.raise_signal(self.received)

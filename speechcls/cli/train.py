@@ -313,6 +313,9 @@ def _showing(
                 f"goes on with an interrupted training, of which {n_epochs} epochs are done"
             ),
             on_warning=messages.warn,
+            on_kept=lambda folder: messages.note(
+                f"what is done is kept in {folder}; the same command goes on"
+            ),
         )
 
 

@@ -83,11 +83,6 @@ def _hash_of(corpus: Corpus) -> str:
     return content.hexdigest()
 
 
-def folder_of(place: Path) -> Path:
-    """Return where the state of the training of a model lies."""
-    return place.with_name(place.name + _ENDING)
-
-
 class Checkpoint:
     """The state of the training of one model on disk, which this process alone may change.
 
@@ -96,14 +91,15 @@ class Checkpoint:
     Attributes
     ----------
     place : folder of the model
+    folder : beside it, where the state lies
     state : the state to go on from, once it is read; None if there is none
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.state: State | None = None
-        self._folder = folder_of(place)
-        self._file = self._folder / _STATE
+        self.folder = place.with_name(place.name + _ENDING)
+        self._file = self.folder / _STATE
         self._identity: Identity | None = None
         self._started = self._saved = time.monotonic()
         self._spent_s = 0.0
@@ -117,19 +113,19 @@ class Checkpoint:
         ArtifactError
             When another process does so, naming it, or the folder cannot be made.
         """
-        folders = [self._folder, *self._folder.parents]
+        folders = [self.folder, *self.folder.parents]
         made = [folder for folder in folders if not folder.exists()]
         try:
-            lock = _lock(self._folder)
+            lock = _lock(self.folder)
         except BlockingIOError:
-            process = _read_owner(self._folder)
+            process = _read_owner(self.folder)
             raise ArtifactError(
                 f"{self.place}: {process} is training this model; wait for its end, or choose"
                 " another place"
             ) from None
         except OSError as error:
             raise ArtifactError(
-                f"{self._folder}: {reason_of(error)}; choose another place"
+                f"{self.folder}: {reason_of(error)}; choose another place"
             ) from error
         try:
             yield
@@ -137,8 +133,8 @@ class Checkpoint:
             if not self.exists():
                 # Still locked: who waits for this lock finds that it is gone, and makes another.
                 with suppress(OSError):  # where something that is not ours is in there
-                    (self._folder / _LOCK).unlink()
-                    for folder in made or [self._folder]:
+                    (self.folder / _LOCK).unlink()
+                    for folder in made or [self.folder]:
                         folder.rmdir()
             os.close(lock)
 
@@ -173,7 +169,7 @@ class Checkpoint:
             if may_replace:
                 return [f"an unfinished training is replaced, which had other settings ({told})"]
             raise ArtifactError(
-                f"{self._folder}: holds an unfinished training with other settings or data"
+                f"{self.folder}: holds an unfinished training with other settings or data"
                 f" ({told}); repeat these to go on, use force to begin anew, or choose another"
                 " place"
             )
@@ -200,8 +196,7 @@ class Checkpoint:
             return State(tensors, metadata["numbers"]), Identity(**metadata["identity"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
-                f"{self._file}: damaged ({reason_of(error)}); move {self._folder} away to"
-                " begin anew"
+                f"{self._file}: damaged ({reason_of(error)}); move {self.folder} away to begin anew"
             ) from error
 
     def is_due(self, at_end_of_epoch: bool) -> bool:

@@ -56,6 +56,8 @@ class Callbacks:
     """Before the first step, with the finished epochs of the training that is gone on with."""
     on_warning: Callable[[str], None] = ignore
     """With what the user should know of the course of the training."""
+    on_kept: Callable[[Path], None] = ignore
+    """When the training is interrupted before there is a model, with where its state is kept."""
 
 
 @dataclass(frozen=True)
@@ -259,14 +261,31 @@ def train_on_corpus(
         callbacks.on_warning(warning)
     if checkpoint.state:
         callbacks.on_resume(len(checkpoint.state.numbers["history"]))
+    try:
+        result = _fit(plan, checkpoint, callbacks, saves_interrupted)
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            callbacks.on_kept(checkpoint.folder)
+        raise
+    callbacks.on_save()
+    saved = _save_with_fallback(partial(_save, plan, result, is_replacing), checkpoint.place)
+    if not result.interrupted and not saved.save_error:
+        checkpoint.remove()
+    return saved
+
+
+def _fit(
+    plan: TrainPlan, checkpoint: Checkpoint, callbacks: Callbacks, saves_interrupted: bool
+) -> FitResult:
+    """Train until there is a model to save."""
     result = fit(
         plan.recogniser,
-        corpus,
-        settings.training,
+        plan.corpus,
+        plan.settings.training,
         plan.device,
         callbacks.on_epoch,
         callbacks.on_step,
-        freeze_feature_stats=settings.from_model is not None,
+        freeze_feature_stats=plan.settings.from_model is not None,
         checkpoint=checkpoint,
         on_warning=callbacks.on_warning,
     )
@@ -276,11 +295,7 @@ def train_on_corpus(
         raise TrainingError(result.diverged)
     if result.best is None or (result.interrupted and not saves_interrupted):
         raise KeyboardInterrupt
-    callbacks.on_save()
-    saved = _save_with_fallback(partial(_save, plan, result, is_replacing), checkpoint.place)
-    if not result.interrupted and not saved.save_error:
-        checkpoint.remove()
-    return saved
+    return result
 
 
 def _save(plan: TrainPlan, result: FitResult, force: bool, folder: Path) -> TrainResult:
