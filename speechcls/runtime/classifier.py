@@ -226,6 +226,8 @@ class Classifier:
     def probabilities(self, windows: npt.NDArray[np.float32]) -> Probabilities:
         """Return (batch, n_labels) for ``windows`` (batch, n_samples) at the model's rate."""
         rows = run_windows(self._session, windows, self.jobs, self.batch_size)
+        if rows.shape != (len(windows), len(self.labels)):
+            raise does_not_fit(self.artifact, ONNX)
         return apply_temperature(rows, self.temperature)
 
     def predict(

@@ -62,7 +62,7 @@ class PosteriorStream:
         self.is_causal = artifact.network.is_streaming
         self.temperature = temperature_of(artifact)
         self._session = open_graph(artifact, STREAM)
-        step = self._find_step()
+        self._step = step = self._find_step()
         if not 0 < every_s < math.inf:
             raise ConfigError(
                 f"{every_s:g} s is not possible; it must be more than 0", field="every_s"
@@ -71,7 +71,7 @@ class PosteriorStream:
         self._block = step if self.is_causal else n_steps * step
         n_blocks = round(_LONGEST_S * self.sample_rate / self._block) if self.is_causal else 1
         self._longest = max(1, n_blocks) * self._block
-        self._check_outputs(self._longest, self._longest // step)
+        self._check_outputs(self._longest)
         self.every_s = self._block / self.sample_rate
         """Seconds from one posterior to the next."""
         self._states = {
@@ -87,14 +87,14 @@ class PosteriorStream:
         hop, step = self.artifact.features.hop_length, self._session.graph.step
         if not step or step % hop or not (self.is_causal or step == hop):
             raise does_not_fit(self.artifact, STREAM)
-        self._check_outputs(step, 1)
         return step
 
-    def _check_outputs(self, n_samples: int, n_steps: int) -> None:
+    def _check_outputs(self, n_samples: int) -> None:
         """Refuse a graph whose outputs are not a row of each step, or of the block, and states."""
         graph = self._session.graph
         rows, *states = graph.output_shapes((1, n_samples))
-        expected = (n_steps if self.is_causal else 1, len(self.labels))
+        n_rows = n_samples // self._step if self.is_causal else 1
+        expected = (n_rows, len(self.labels))
         if rows != expected or states != list(graph.states.values()):
             raise does_not_fit(self.artifact, STREAM)
 
@@ -108,6 +108,7 @@ class PosteriorStream:
         rows = [np.empty((0, len(self.labels)), dtype=np.float32)]
         for start in range(0, n_whole, self._longest):
             block = waiting[start : min(start + self._longest, n_whole)][None]
+            self._check_outputs(block.shape[1])
             row, *after = self._session.run(None, {"samples": block} | self._states)
             self._states = dict(zip(self._states, after, strict=True))
             rows.append(row)
