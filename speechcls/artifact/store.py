@@ -208,7 +208,7 @@ def _load(path: Path) -> Artifact:
         labels, words = check_labels(config["labels"], config["words"])
         features = FeatureConfig.from_dict(config["features"])
         network = NetworkConfig.from_dict(config["network"])
-        check_sizes(features, network)
+        check_sizes(features)
     except (OSError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _foreign(path, error) from error
     except ConfigError as error:
@@ -272,7 +272,7 @@ def _split_row(row: Mapping[str, str]) -> SplitRow:
     start_s, gain = float(row["start_s"]), float(row["gain"])
     end_s = float(row["end_s"]) if row["end_s"] else None
     is_possible = 0 <= start_s < math.inf and 0 <= gain < math.inf and row["split"] in SPLITS
-    if not is_possible or not (end_s is None or start_s < end_s < math.inf):
+    if not is_possible or not (end_s is None or 0 <= end_s < math.inf):
         raise ValueError(f"impossible row {row['path']!r:.100}")
     return SplitRow(
         row["path"], row["label"], row["speaker"], row["split"], start_s, end_s, gain, row["digest"]

@@ -17,6 +17,7 @@ from speechcls.artifact import manifest
 from speechcls.artifact.calibration import load_calibration
 from speechcls.artifact.store import load_artifact, load_split, load_weights, read_metrics
 from speechcls.errors import ArtifactError
+from speechcls.networks.load import load_recogniser
 from speechcls.runtime.classifier import Classifier
 
 COMPAT = Path(__file__).parents[2] / "compat"
@@ -65,14 +66,11 @@ def test_json_that_is_none_or_too_deep(name, content, model):
         ("features.n_mels", b"1000000000"),
         ("features.hop_length", b"0"),
         ("features.hop_length", b"true"),
-        ("network.hidden_size", b"1000000"),
-        ("network.num_layers", b"100000"),
         ("network.dropout", b"-1"),
         ("format_version", b"true"),
         ("format_version", b"1.5"),
         ("labels", b'"ab"'),
         ("labels", b'["high", "low", 3, "_silence_"]'),
-        ("labels", b'["high", "", "_unknown_", "_silence_"]'),
         ("labels", b'["high", "high", "_unknown_", "_silence_"]'),
         ("labels", b'["high", {}, "_unknown_", "_silence_"]'),
         ("labels", b'["' + 20_000 * b"x" + b'", "b"]'),
@@ -153,7 +151,7 @@ HEADER = "path,label,speaker,split,start_s,end_s,gain,digest"
         ROW.replace("train", "nonsense"),
         ROW.replace("0.0,,", "nan,,"),
         ROW.replace("0.0,,", "-1,,"),
-        ROW.replace("0.0,,", "2,1,"),
+        ROW.replace("0.0,,", "2,-1,"),
         ROW.replace(",1.0,", ",inf,"),
         "a.wav",
         "x" * 200_000,
@@ -197,3 +195,14 @@ def test_a_graph_that_answers_for_no_clip(model):
     (model / "model.onnx").write_bytes(graph.SerializeToString())
     message = refusal(ArtifactError, Classifier.load(model, jobs=1).predict, np.zeros(3_200))
     assert message.startswith(f"{model / 'model.onnx'}: does not fit config.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [("hidden_size", b"1000000"), ("num_layers", b"9999999")]
+)
+def test_a_network_much_larger_than_its_weights_is_not_built(place, value, model, monkeypatch):
+    monkeypatch.setattr("speechcls.networks.load.build_recogniser", lambda *args, **rest: 1 / 0)
+    content = with_value((model / "config.json").read_bytes(), f"network.{place}", value)
+    (model / "config.json").write_bytes(content)
+    message = refusal(ArtifactError, load_recogniser, load_artifact(model))
+    assert message.startswith(f"{model / 'weights.safetensors'}: does not fit config.json")
