@@ -199,9 +199,11 @@ def test_an_artifact_keeps_its_labels(labels):
 @example(["yes", "_unknown_", os.fsdecode(b"ye\xff")], None)
 def test_an_artifact_keeps_its_words(words, data):
     n_labels = data.draw(st.integers(2, len(words))) if data else 2
-    labels = tuple(words[:n_labels])
+    # Words that are no labels count as unknown ones.
+    labels = tuple(dict.fromkeys([*words[:n_labels], *(["_unknown_"] * (n_labels < len(words)))]))
+    words = tuple(dict.fromkeys([*words, *labels]))
     with tempfile.TemporaryDirectory() as folder:
-        saved = save(folder, labels=labels, words=tuple(words))
+        saved = save(folder, labels=labels, words=words)
         assert load_artifact(saved.path) == saved
 
 
