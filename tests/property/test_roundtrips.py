@@ -132,7 +132,11 @@ split_rows = st.builds(
 # Little-endian, as safetensors keeps them; any layout in memory.
 some_weights = st.dictionaries(
     st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=9),
-    arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5)),
+    arrays.arrays(
+        np.float32,
+        arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5),
+        elements=st.floats(allow_nan=False, allow_infinity=False, width=32),  # others are refused
+    ),
     max_size=4,
 )
 layouts = st.sampled_from(
