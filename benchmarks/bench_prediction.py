@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import soundfile
 import torch
 from bench_report import Row
@@ -56,7 +57,12 @@ def one_clip() -> Row:
             network, (features,), buffer, dynamo=False, opset_version=OPSET,  # type: ignore[arg-type]
             input_names=["features"], dynamic_axes={"features": {0: "batch", 1: "n_frames"}},
         )  # fmt: skip
-    alone, whole = open_session(buffer.getvalue()), open_session(MODEL / ONNX)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    alone = onnxruntime.InferenceSession(
+        buffer.getvalue(), options, providers=["CPUExecutionProvider"]
+    )
+    whole = open_session(MODEL / ONNX)
     samples = np.random.default_rng(0).standard_normal((1, config.n_samples)).astype(np.float32)
     of, against = [], []
     for _ in range(N_RUNS):

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 from fuzz_inputs import Input, make_input, make_seeds
@@ -36,6 +36,7 @@ from speechcls.audio.samples import Samples
 from speechcls.errors import AudioError
 from speechcls.live.sources import FileSource, Pipe
 
+T = TypeVar("T")
 RATE = 16_000
 MEMORY_MAX = 500 * 2**20
 """Bytes that reading one input may take."""
@@ -138,6 +139,8 @@ READERS: tuple[Reader, ...] = (clip, blocks, pipe, live_pipe, live_file)
 class Totals:
     """What is counted over all inputs."""
 
+    n_readers: int = len(READERS)
+    refusal: str = AudioError.__name__
     n_inputs: int = 0
     n_read: int = 0
     n_refused: int = 0
@@ -164,8 +167,8 @@ class Totals:
     def text(self) -> str:
         """Return what was counted, as a table."""
         lines = [
-            f"{self.n_inputs} inputs, {len(READERS)} readers each: {self.n_read} read,"
-            f" {self.n_refused} refused with AudioError, {sum(self.faults.values())} faults"
+            f"{self.n_inputs} inputs, {self.n_readers} readers each: {self.n_read} read,"
+            f" {self.n_refused} refused with {self.refusal}, {sum(self.faults.values())} faults"
         ]
         for fault, n in self.faults.most_common():
             first = self.first[fault]
@@ -189,7 +192,7 @@ def main() -> None:
     totals = Totals()
     indices = range(arguments.seed, arguments.seed + arguments.inputs)
     try:
-        for report in read_all(indices, seeds, arguments.jobs):
+        for report in read_all(indices, seeds, arguments.jobs, read_range):
             totals.add(report)
             if report.faults:
                 save(report, make_input(report.number, seeds), arguments.save)
@@ -205,7 +208,7 @@ def main() -> None:
 def measure_again(totals: Totals, seeds: tuple[Input, ...], folder: Path) -> None:
     """Read the slow inputs once more, one after another, and count those that are slow again."""
     for number in totals.slow:
-        for report in read_all(range(number, number + 1), seeds, 1):
+        for report in read_all(range(number, number + 1), seeds, 1, read_range):
             if report.time_s > TIME_MAX_S:
                 fault = Fault("slow", "all", f"over {TIME_MAX_S:g} s")
                 totals.faults[fault] += 1
@@ -231,13 +234,23 @@ class Worker(NamedTuple):
     heard: float
 
 
-def read_all(indices: range, seeds: tuple[Input, ...], n_jobs: int) -> Iterator[Report]:
-    """Yield a report of each input, in any order; the processes may crash or hang."""
+def read_all(
+    indices: range,
+    seeds: tuple[T, ...],
+    n_jobs: int,
+    target: Callable[[Connection, range, tuple[T, ...]], None],
+) -> Iterator[Report]:
+    """Yield a report of each input, in any order; the processes may crash or hang.
+
+    Parameters
+    ----------
+    target : reads inputs in a process of its own, and sends a report of each
+    """
     parts = [indices[i : i + N_REUSED] for i in range(0, len(indices), N_REUSED)]
     workers: list[Worker] = []
     while parts or workers:
         while parts and len(workers) < n_jobs:
-            workers.append(start(parts.pop(0), seeds))
+            workers.append(start(parts.pop(0), seeds, target))
         ready = wait([worker.receiver for worker in workers], timeout=1.0)
         for worker in list(workers):
             report, ended = None, ""
@@ -264,11 +277,15 @@ def read_all(indices: range, seeds: tuple[Input, ...], n_jobs: int) -> Iterator[
                     workers.append(worker._replace(left=left, heard=time.monotonic()))
 
 
-def start(indices: range, seeds: tuple[Input, ...]) -> Worker:
+def start(
+    indices: range,
+    seeds: tuple[T, ...],
+    target: Callable[[Connection, range, tuple[T, ...]], None],
+) -> Worker:
     """Return a new process that reads the inputs."""
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
-    process = fork.Process(target=read_range, args=(sender, indices, seeds), daemon=True)
+    process = fork.Process(target=target, args=(sender, indices, seeds), daemon=True)
     process.start()
     sender.close()
     return Worker(process, receiver, indices, time.monotonic())

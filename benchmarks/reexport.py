@@ -6,9 +6,11 @@
 import sys
 from pathlib import Path
 
-from speechcls.artifact.format import ONNX, STREAM
+from speechcls.artifact.format import MANIFEST, ONNX, STREAM
+from speechcls.artifact.manifest import extended_manifest
 from speechcls.artifact.store import load_artifact
 from speechcls.export.onnx import export_onnx, export_stream
+from speechcls.files import write_atomic
 from speechcls.networks.load import load_recogniser
 
 
@@ -19,9 +21,9 @@ def main() -> None:
         recogniser, labels = load_recogniser(artifact), list(artifact.labels)
         for name, export in ((ONNX, export_onnx), (STREAM, export_stream)):
             graph = export(recogniser, labels)
-            scratch = place / f".{name}"
-            scratch.write_bytes(graph)
-            scratch.rename(place / name)
+            write_atomic(place / name, graph)
+            if manifest := extended_manifest(place, name, graph):
+                write_atomic(place / MANIFEST, manifest)
             print(f"{place / name}: {len(graph) / 1e6:.2f} MB")
 
 

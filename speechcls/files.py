@@ -5,13 +5,13 @@ import csv
 import io
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO, Protocol, TextIO
 
+from speechcls.scratch import REPLACED, WHOLE, open_scratch, replace_folder, sync_folder
 from speechcls.text import csv_cell, json_text
 
 _UNSAFE_NAME = re.compile(r'[/\\:*?"<>|]|^[\s.]|[\s.]$|^$')
@@ -99,8 +99,8 @@ def open_atomic(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
                 is_file_error = True
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speechcls-") as scratch:
-            whole = Path(scratch, "whole")
+        with open_scratch(path.parent) as scratch:
+            whole = scratch / WHOLE
             with whole.open("wb") as file:
                 is_file_error = False
                 yield file
@@ -110,6 +110,7 @@ def open_atomic(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
                 whole.replace(path)
             else:
                 path.hardlink_to(whole)
+            sync_folder(path.parent)
     except OSError as error:
         if is_file_error:
             raise _with_path(error, path) from error
@@ -143,6 +144,9 @@ def write_atomic(path: Path, content: bytes, overwrite: bool = True) -> None:
 def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
     """Write files into a new folder, whole or not at all; it replaces a folder at ``path``.
 
+    Readers find the old folder or the new one at any moment where the system can exchange two
+    names (Linux, macOS); elsewhere ``scratch.restore`` brings back what was put aside.
+
     Parameters
     ----------
     contents : of each file by its name
@@ -153,20 +157,15 @@ def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
         When it cannot be written; what was at ``path`` is there again then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        whole, replaced = Path(scratch, "whole"), Path(scratch, "replaced")
+    with open_scratch(path.parent, path.name) as scratch:
+        whole = scratch / WHOLE
         whole.mkdir()
         for name, content in contents.items():
             with (whole / name).open("wb") as file:
                 file.write(content)
                 _sync(file)
-        try:
-            if path.exists():
-                path.rename(replaced)
-            whole.rename(path)
-        finally:
-            if replaced.exists() and not path.exists():
-                replaced.rename(path)
+        sync_folder(whole)
+        replace_folder(whole, path, scratch / REPLACED)
 
 
 def write_csv(

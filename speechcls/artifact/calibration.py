@@ -1,10 +1,11 @@
 """Calibration of a model: detection thresholds and temperature, in calibration.json."""
 
-import json
 import math
+import os
 from dataclasses import dataclass
 
-from speechcls.artifact.format import CALIBRATION, Artifact
+from speechcls.artifact.format import CALIBRATION, MANIFEST, Artifact
+from speechcls.artifact.manifest import extended_manifest, read_json
 from speechcls.config import Config
 from speechcls.errors import ArtifactError, ConfigError, reason_of
 from speechcls.files import json_bytes, write_atomic
@@ -39,6 +40,7 @@ class Calibration(Config):
         possible = all(type(p) in (int, float) and 0 < p <= 1 for p in values)
         self._require("thresholds", possible, "above 0 and at most 1 for each label")
         self._require_positive("hours", "temperature")
+        self._require("temperature", 1e-3 <= self.temperature <= 1e3, "in 0.001 .. 1000")
         for name in ("fa_per_hour", "false_alarms", "upper_fa_per_hour", "n_clips"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "zero or more")
         for name in ("ece_before", "ece_after"):
@@ -55,14 +57,14 @@ def load_calibration(artifact: Artifact) -> Calibration | None:
         When ``calibration.json`` is damaged, or of another model.
     """
     path = artifact.path / CALIBRATION
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
-        calibration = Calibration.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        calibration = Calibration.from_dict(read_json(path))
         if unknown := sorted(calibration.thresholds.keys() - set(artifact.labels)):
             raise ValueError(f"the model has no label {', '.join(unknown)}")
         return calibration
-    except (ValueError, TypeError, AttributeError, ConfigError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, ConfigError) as error:
         raise ArtifactError(
             f"{path}: damaged or of another model ({error}); calibrate again"
         ) from error
@@ -78,7 +80,11 @@ def save_calibration(artifact: Artifact, calibration: Calibration) -> None:
     """
     path = artifact.path / CALIBRATION
     try:
-        write_atomic(path, json_bytes(calibration.to_dict()))
+        content = json_bytes(calibration.to_dict())
+        manifest = extended_manifest(artifact.path, CALIBRATION, content)
+        write_atomic(path, content)
+        if manifest:
+            write_atomic(artifact.path / MANIFEST, manifest)
     except OSError as error:
         raise ArtifactError(
             f"{path}: not written ({reason_of(error)}); copy the model to where you may write"

@@ -1,6 +1,7 @@
 """File names of an artifact, and the contents of config.json and split.csv."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import SpeechclsError
+from speechcls.labels import map_label
 
 FORMAT_VERSION = 2
 
@@ -17,6 +19,11 @@ METRICS, SPLIT = "metrics.json", "split.csv"
 CALIBRATION = "calibration.json"
 HISTORY, CURVES = "history.csv", "curves.png"
 CARD = "README.md"
+MANIFEST = "manifest.json"
+"""SHA-256 of each of the others but the card, which people edit."""
+
+SPLITS = ("train", "validation", "test", "unused")
+"""What ``split.csv`` may say of a clip."""
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -32,6 +39,8 @@ class Artifact:
     """In the order of the probabilities."""
     words: tuple[str, ...]
     """In the order of the network's logits; each word counts as one of the labels."""
+    digests: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """SHA-256 of each file by its name, as read; none of a model without a manifest."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,45 @@ class SplitRow:
     gain: float
     digest: str
     """Hash of the clip's samples at the model's rate."""
+
+
+def check_labels(labels: object, words: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels and words of a model, as ``config.json`` has them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When they are impossible.
+    """
+    if not isinstance(labels, list) or not isinstance(words, list):
+        raise TypeError("labels and words must be lists")
+    for what, names, least in (("labels", labels, 2), ("words", words, len(labels))):
+        names_max, letters_max = 100_000, 10_000
+        if not all(type(name) is str and len(name) <= letters_max for name in names):
+            raise ValueError(f"impossible {what}")
+        if len(set(names)) != len(names) or not least <= len(names) <= names_max:
+            raise ValueError(f"impossible {what}")
+    if any(map_label(word, labels) is None for word in words):
+        raise ValueError("impossible words")
+    return tuple(labels), tuple(words)
+
+
+def check_sizes(features: FeatureConfig) -> None:
+    """Refuse a configuration that no machine could run, before anything is made by it.
+
+    Raises
+    ------
+    ValueError
+        Naming what is too large.
+    """
+    for what, value, largest in (
+        ("sample_rate", features.sample_rate, 768_000),
+        ("n_fft", features.n_fft, 2**18),
+        ("n_mels", features.n_mels, 2**12),
+        ("samples of a window", features.n_samples, 2**26),
+    ):
+        if value > largest:
+            raise ValueError(f"impossible {what}")
 
 
 def check_format_version(
@@ -68,7 +116,7 @@ def check_format_version(
     ValueError
         When it is no version at all.
     """
-    if not isinstance(version, int) or version < 1:
+    if type(version) is not int or version < 1:
         raise ValueError("impossible format_version")
     if version > newest:
         raise error(

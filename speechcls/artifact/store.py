@@ -4,12 +4,12 @@ import csv
 import dataclasses
 import errno
 import io
-import json
+import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +19,38 @@ from speechcls.artifact.format import (
     CURVES,
     FORMAT_VERSION,
     HISTORY,
+    MANIFEST,
     METRICS,
     ONNX,
     SPLIT,
+    SPLITS,
     STREAM,
     WEIGHTS,
     Artifact,
     SplitRow,
     Weights,
     check_format_version,
+    check_labels,
+    check_sizes,
 )
 from speechcls.artifact.lookup import BUNDLED, locate
+from speechcls.artifact.manifest import (
+    check_digest,
+    load_digests,
+    manifest_of,
+    read_file,
+    read_json,
+    read_limited,
+)
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError, reason_of
 from speechcls.files import csv_bytes, json_bytes, write_folder_atomic
+from speechcls.scratch import restore
 from speechcls.text import from_csv_cell
+
+T = TypeVar("T")
+_TRIES = 1_000
+"""Times that a model which is replaced meanwhile is read again."""
 
 
 def save_artifact(
@@ -77,6 +94,7 @@ def save_artifact(
     }
     if history := metrics.get("history"):
         contents[HISTORY] = csv_bytes(list(history[0]), (list(row.values()) for row in history))
+    contents[MANIFEST] = manifest_of(contents)
     try:
         write_folder_atomic(artifact.path, contents)
     except OSError as error:
@@ -113,6 +131,7 @@ def check_can_save(path: Path, force: bool) -> None:
         tempfile.TemporaryFile(dir=above).close()
     except OSError as error:
         raise ArtifactError(f"{above}: {reason_of(error)}; choose another place") from error
+    restore(path)
     if not os.path.lexists(path):
         return
     if not (path / CONFIG).is_file() and not (path.is_dir() and not any(path.iterdir())):
@@ -134,7 +153,45 @@ def load_artifact(path: Path) -> Artifact:
     ArtifactError
         When it is missing, damaged, not of speechcls, or written by a newer speechcls.
     """
+    return load_whole(path, lambda artifact: artifact)
+
+
+def load_whole(path: Path, make: Callable[[Artifact], T]) -> T:
+    """Return what is made of a model's files, all of the same model.
+
+    If the model is replaced while they are read, they are read again; one whose replacement was
+    interrupted is brought back first.
+
+    Raises
+    ------
+    ArtifactError
+        As ``load_artifact``, and what ``make`` raises.
+    """
     path = locate(path)
+    for _ in range(_TRIES):
+        restore(path)
+        before = _identity(path)
+        try:
+            made = make(_load(path))
+        except ArtifactError:
+            if before == _identity(path):
+                raise
+            continue
+        if before == _identity(path):
+            return made
+    raise ArtifactError(f"{path}: replaced again and again while it is read; try again later")
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """Return what tells the folder at a path from another one there."""
+    try:
+        about = path.stat()
+    except OSError:
+        return ()
+    return about.st_dev, about.st_ino, about.st_mtime_ns
+
+
+def _load(path: Path) -> Artifact:
     if not path.is_dir():
         kind = "a file, not a model folder" if path.exists() else "no such model"
         raise ArtifactError(
@@ -147,26 +204,27 @@ def load_artifact(path: Path) -> Artifact:
             " folder of a trained model"
         )
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(path / CONFIG)
         check_format_version(path, config["format_version"], FORMAT_VERSION, ArtifactError)
-        labels = config["labels"]
-        words = config["words"]
-        if len(set(labels)) != len(labels) or len(labels) < 2:
-            raise ValueError("impossible labels")
-        if len(set(words)) != len(words) or len(words) < len(labels):
-            raise ValueError("impossible words")
-        return Artifact(
-            path,
-            FeatureConfig.from_dict(config["features"]),
-            NetworkConfig.from_dict(config["network"]),
-            tuple(str(label) for label in labels),
-            tuple(str(word) for word in words),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise ArtifactError(
-            f"{path / CONFIG}: damaged or not of speechcls ({type(error).__name__}: {error});"
-            " train again or copy the model again"
-        ) from error
+        labels, words = check_labels(config["labels"], config["words"])
+        features = FeatureConfig.from_dict(config["features"])
+        network = NetworkConfig.from_dict(config["network"])
+        check_sizes(features)
+    except (OSError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _foreign(path, error) from error
+    except ConfigError as error:
+        raise _foreign(path, error) from error
+    digests = load_digests(path)
+    if digests:
+        check_digest(path / CONFIG, read_limited(path / CONFIG), digests)
+    return Artifact(path, features, network, labels, words, digests)
+
+
+def _foreign(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{path / CONFIG}: damaged or not of speechcls ({type(error).__name__}: {error});"
+        " train again or copy the model again"
+    )
 
 
 def load_weights(artifact: Artifact) -> Weights:
@@ -178,12 +236,16 @@ def load_weights(artifact: Artifact) -> Weights:
         When ``weights.safetensors`` is missing or damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     path = artifact.path / WEIGHTS
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        weights = load(read_file(artifact, WEIGHTS))
+        for name, array in weights.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{name} is not finite")
+        return weights
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise _damaged(path, error) from error
 
 
@@ -201,22 +263,20 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
     """
     path = artifact.path / SPLIT
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
-        return [
-            SplitRow(
-                from_csv_cell(row["path"]),
-                from_csv_cell(row["label"]),
-                from_csv_cell(row["speaker"]),
-                row["split"],
-                float(row["start_s"]),
-                float(row["end_s"]) if row["end_s"] else None,
-                float(row["gain"]),
-                row["digest"],
-            )
-            for row in csv.DictReader(io.StringIO(text, newline=""))
-        ]
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        text = read_file(artifact, SPLIT).decode("utf-8", "surrogateescape")
+        return [_split_row(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    except (OSError, LookupError, ValueError, TypeError, OverflowError, csv.Error) as error:
         raise _damaged(path, error) from error
+
+
+def _split_row(row: Mapping[str, str]) -> SplitRow:
+    start_s, gain = float(row["start_s"]), float(row["gain"])
+    end_s = float(row["end_s"]) if row["end_s"] else None
+    is_possible = 0 <= start_s < math.inf and 0 <= gain < math.inf and row["split"] in SPLITS
+    if not is_possible or not (end_s is None or 0 <= end_s < math.inf):
+        raise ValueError(f"impossible row {row['path']!r:.100}")
+    path, label, speaker = (from_csv_cell(row[name]) for name in ("path", "label", "speaker"))
+    return SplitRow(path, label, speaker, row["split"], start_s, end_s, gain, row["digest"])
 
 
 _RENAMED = {
@@ -252,10 +312,10 @@ def read_metrics(path: Path, required: bool = False) -> dict[str, Any]:
         When they are required, and missing or damaged.
     """
     try:
-        metrics = json.loads((path / METRICS).read_bytes())
+        metrics = read_json(path / METRICS)
         if not isinstance(metrics, dict):
             raise ValueError("not a JSON object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         if required:
             raise _damaged(path / METRICS, error) from error
         return {}

@@ -35,6 +35,7 @@ GROUPS = {
         "mix": "Mix held-out words into background noise, to evaluate detection.",
     },
     "Inspection": {
+        "verify": "Check that a model's files are whole, fit each other, and are safe to run.",
         "explain": "Visualise a model's internals on one clip: gates, attention, occlusion.",
         "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
     },

@@ -26,16 +26,16 @@ def evaluate_stream(
     messages: Messages,
 ) -> None:
     """Print how well the words in a recording are detected."""
-    from speechcls.artifact.store import load_artifact
+    from speechcls.artifact.store import load_whole
     from speechcls.audio.blocks import open_recording
     from speechcls.evaluation.score_stream import evaluate_stream as evaluate
     from speechcls.layouts.annotations import read_truth
     from speechcls.runtime.detection import choose_thresholds
     from speechcls.runtime.stream import PosteriorStream
 
-    artifact = load_artifact(find_model(model, messages))
+    stream = load_whole(find_model(model, messages), PosteriorStream)
+    artifact = stream.artifact
     words = read_truth(truth, on_skip=messages.warn)
-    stream = PosteriorStream(artifact)
     thresholds = choose_thresholds(artifact, threshold)
     with (
         open_recording(recording, stream.sample_rate) as reader,

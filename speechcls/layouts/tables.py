@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name, read_text
+from speechcls.scratch import WHOLE, open_scratch
 from speechcls.text import from_csv_cell
 
 if TYPE_CHECKING:
@@ -323,8 +323,8 @@ def _unpack(
     try:
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".speechcls-") as scratch:
-                whole = Path(scratch, "whole")
+            with open_scratch(folder.parent) as scratch:
+                whole = scratch / WHOLE
                 whole.mkdir()
                 for row, content in _embedded_bytes(path, file, column):
                     (whole / _unpacked_name(row, names[row], content)).write_bytes(content)

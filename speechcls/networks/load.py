@@ -44,13 +44,21 @@ def load_recogniser(artifact: Artifact) -> Recogniser:
     ArtifactError
         When the model's weights are missing, damaged or of another network.
     """
+    arrays, config = load_weights(artifact), artifact.network
+    misfit = ArtifactError(
+        f"{artifact.path / WEIGHTS}: does not fit config.json; copy the model again"
+    )
+    # A layer has about as many weights as the square of its units; made from a damaged
+    # configuration alone, it could take all memory.
+    n_weights = sum(array.size for array in arrays.values())
+    if config.hidden_size**2 * config.num_layers > 16 * n_weights + 2**24:
+        raise misfit
     label_of_output = label_indices(artifact.words, artifact.labels)
-    recogniser = build_recogniser(artifact.features, artifact.network, label_of_output, seed=0)
-    weights = {name: torch.from_numpy(array) for name, array in load_weights(artifact).items()}
+    recogniser = build_recogniser(artifact.features, config, label_of_output, seed=0)
     try:
-        recogniser.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ArtifactError(
-            f"{artifact.path / WEIGHTS}: does not fit config.json; copy the model again"
-        ) from error
+        recogniser.load_state_dict(
+            {name: torch.from_numpy(array) for name, array in arrays.items()}
+        )
+    except (RuntimeError, TypeError) as error:
+        raise misfit from error
     return recogniser.eval()

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact.format import ONNX, Artifact
-from speechcls.artifact.store import load_artifact
+from speechcls.artifact.store import load_whole
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import Samples, check_samples, fit_length, loudest_start, resample
-from speechcls.errors import ArtifactError, AudioError, ConfigError, SpeechclsError
+from speechcls.errors import AudioError, ConfigError, SpeechclsError
 from speechcls.labels import UNCERTAIN
 from speechcls.parallel import default_jobs, map_batches
 from speechcls.runtime.session import (
@@ -22,8 +22,8 @@ from speechcls.runtime.session import (
     Probabilities,
     apply_temperature,
     check_threshold,
-    describe_graph,
-    open_session,
+    does_not_fit,
+    open_graph,
     run_windows,
     temperature_of,
 )
@@ -122,10 +122,14 @@ class Classifier:
         if jobs is not None and jobs < 1:
             raise ConfigError(f"{jobs} is not possible; it must be 1 or more", field="jobs")
         self.jobs = jobs or default_jobs()
-        self._session = open_session(artifact.path / ONNX, device=device)
+        n_samples = artifact.features.n_samples
+        self._session = open_graph(artifact, ONNX, n_samples, device)
+        batch, length = self._session.graph.samples_shape
+        is_free = isinstance(batch, str) and (isinstance(length, str) or length == n_samples)
+        if self._session.graph.states or not is_free:
+            raise does_not_fit(artifact, ONNX)
         self.batch_size = BATCH_SIZE[device]
         self.temperature = temperature_of(artifact)
-        self._check_graph()
 
     def __repr__(self) -> str:
         features = self.artifact.features
@@ -133,27 +137,6 @@ class Classifier:
             f"Classifier({str(self.artifact.path)!r}, {len(self.labels)} labels,"
             f" {features.duration_s:g} s at {features.sample_rate} Hz)"
         )
-
-    def _check_graph(self) -> None:
-        """Refuse a graph that is not of this model."""
-        n_samples, n_labels = self.artifact.features.n_samples, len(self.labels)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        fits = (
-            [node.name for node in inputs] == ["samples"]
-            and len(inputs[0].shape) == 2
-            and (isinstance(inputs[0].shape[1], str) or inputs[0].shape[1] == n_samples)
-            and isinstance(inputs[0].shape[0], str)
-            and inputs[0].type == "tensor(float)"
-            and outputs[0].shape[1:] == [n_labels]
-            and metadata == describe_graph(self.labels, self.sample_rate)
-        )
-        if not fits:
-            raise ArtifactError(
-                f"{self.artifact.path / ONNX}: does not fit config.json ({n_samples} samples in,"
-                f" {n_labels} probabilities out, same labels): files of different models are mixed;"
-                " copy the model again"
-            )
 
     @classmethod
     def load(
@@ -174,7 +157,7 @@ class Classifier:
         ConfigError
             When the device is not available.
         """
-        return cls(load_artifact(Path(path)), jobs, device)
+        return load_whole(Path(path), lambda artifact: cls(artifact, jobs, device))
 
     @property
     def sample_rate(self) -> int:
@@ -243,6 +226,8 @@ class Classifier:
     def probabilities(self, windows: npt.NDArray[np.float32]) -> Probabilities:
         """Return (batch, n_labels) for ``windows`` (batch, n_samples) at the model's rate."""
         rows = run_windows(self._session, windows, self.jobs, self.batch_size)
+        if rows.shape != (len(windows), len(self.labels)):
+            raise does_not_fit(self.artifact, ONNX)
         return apply_temperature(rows, self.temperature)
 
     def predict(

@@ -11,7 +11,13 @@ from speechcls.artifact.format import STREAM, Artifact
 from speechcls.audio.samples import Samples
 from speechcls.config import DEFAULT_EVERY_S
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.runtime.session import Probabilities, apply_temperature, open_session, temperature_of
+from speechcls.runtime.session import (
+    Probabilities,
+    apply_temperature,
+    does_not_fit,
+    open_graph,
+    temperature_of,
+)
 
 _LONGEST_S = 1.0
 """Longest piece of sound in one run of a causal network."""
@@ -55,8 +61,8 @@ class PosteriorStream:
         self.sample_rate = artifact.features.sample_rate
         self.is_causal = artifact.network.is_streaming
         self.temperature = temperature_of(artifact)
-        self._session = open_session(path)
-        step = int(self._session.get_modelmeta().custom_metadata_map["step"])
+        self._session = open_graph(artifact, STREAM)
+        self._step = step = self._find_step()
         if not 0 < every_s < math.inf:
             raise ConfigError(
                 f"{every_s:g} s is not possible; it must be more than 0", field="every_s"
@@ -65,15 +71,32 @@ class PosteriorStream:
         self._block = step if self.is_causal else n_steps * step
         n_blocks = round(_LONGEST_S * self.sample_rate / self._block) if self.is_causal else 1
         self._longest = max(1, n_blocks) * self._block
+        self._check_outputs(self._longest)
         self.every_s = self._block / self.sample_rate
         """Seconds from one posterior to the next."""
         self._states = {
-            node.name: np.zeros(node.shape, dtype=np.float32)
-            for node in self._session.get_inputs()[1:]
+            name: np.zeros(shape, dtype=np.float32)
+            for name, shape in self._session.graph.states.items()
         }
         self._rest = np.empty(0, dtype=np.float32)
         self.n_processed = 0
         """Samples that the posteriors so far are of."""
+
+    def _find_step(self) -> int:
+        """Return the samples in each step; refuse a graph of another model."""
+        hop, step = self.artifact.features.hop_length, self._session.graph.step
+        if not step or step % hop or not (self.is_causal or step == hop):
+            raise does_not_fit(self.artifact, STREAM)
+        return step
+
+    def _check_outputs(self, n_samples: int) -> None:
+        """Refuse a graph whose outputs are not a row of each step, or of the block, and states."""
+        graph = self._session.graph
+        rows, *states = graph.output_shapes((1, n_samples))
+        n_rows = n_samples // self._step if self.is_causal else 1
+        expected = (n_rows, len(self.labels))
+        if rows != expected or states != list(graph.states.values()):
+            raise does_not_fit(self.artifact, STREAM)
 
     def feed(self, samples: Samples) -> Posteriors:
         """Return the posteriors of the times within ``samples`` (n,) at the model's rate.
@@ -85,6 +108,7 @@ class PosteriorStream:
         rows = [np.empty((0, len(self.labels)), dtype=np.float32)]
         for start in range(0, n_whole, self._longest):
             block = waiting[start : min(start + self._longest, n_whole)][None]
+            self._check_outputs(block.shape[1])
             row, *after = self._session.run(None, {"samples": block} | self._states)
             self._states = dict(zip(self._states, after, strict=True))
             rows.append(row)

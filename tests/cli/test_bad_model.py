@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx"}
-FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
+FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png", "manifest.json"}
 TINY = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "1")
 LARGE = ("--hidden-size", "640")  # the model is larger than the clips
 TINY += ("--epoch-clips", "1")
@@ -117,7 +117,7 @@ SPOILT = {
         ["MODEL/model.onnx: does not fit config.json (8000 samples in, 4 prob", "; copy the model"],
     ),
     "graph of other words": (
-        change_config(labels=["high", "low", "fall"]),
+        change_config(labels=["high", "low", "fall"], words=["high", "low", "fall"]),
         [
             "MODEL/model.onnx: does not fit config.json",
             "files of different models are mixed; copy the model",
@@ -136,7 +136,7 @@ SPOILT = {
         ["MODEL/model.onnx", "; copy the model again"],
     ),
     "foreign folder": (
-        remove(*FILES),
+        remove(*FILES - {"manifest.json"}),
         ["MODEL: not a speechcls model (no config.json and no model.onnx); name the folder"],
     ),
     "a file": (
@@ -158,6 +158,7 @@ def model(home, tmp_path):
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 @pytest.mark.parametrize(("spoil", "said"), SPOILT.values(), ids=SPOILT)
 def test_a_spoilt_model_is_named(command, spoil, said, model, home, call):
+    (model / "manifest.json").unlink()  # as of an earlier speechcls: what else is seen counts
     spoil(model)
     target = home.clip("low") if command == "predict" else home.data
     result = call(command, target, "--model", model, "-q")
@@ -168,8 +169,21 @@ def test_a_spoilt_model_is_named(command, spoil, said, model, home, call):
     assert [part for part in parts if part not in error] == []
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.onnx"])
+def test_a_file_that_is_not_the_one_of_the_manifest_is_named(name, model, home, call):
+    """Of another training with the same labels: nothing but its hash is different."""
+    content = (model / name).read_bytes()
+    changed = content.replace(b"}", b" }", 1) if name == "config.json" else content + b"\x1a\0"
+    (model / name).write_bytes(changed)
+    result = call("predict", home.clip("low"), "--model", model, "-q")
+    assert (result.code, result.stdout) == (1, "")
+    [error] = result.errors
+    assert error.startswith(f"{model / name}: not the file that manifest.json names (SHA-256)")
+
+
 @pytest.mark.parametrize("spoil", [cut("split.csv"), remove("split.csv")], ids=["cut", "missing"])
 def test_evaluate_needs_to_know_what_trained(spoil, model, home, call):
+    (model / "manifest.json").unlink()
     content = (model / "split.csv").read_bytes()
     spoil(model)
     if (model / "split.csv").exists():  # within a line, whatever its length

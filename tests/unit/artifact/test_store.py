@@ -30,6 +30,7 @@ def test_a_replacement_that_fails_at_the_last_step_leaves_the_old_model(tmp_path
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    monkeypatch.setattr("speechcls.scratch.exchange", lambda first, second: False)
     with pytest.raises(ArtifactError, match=r"not written \(input/output error\); choose another"):
         save(place, ("down", "up"), force=True)
     assert load_artifact(place).labels == ("no", "yes")

@@ -112,12 +112,12 @@ def test_it_trains_and_predicts(model, data):
 def test_its_stream_is_a_sliding_window(model):
     artifact = load_artifact(model)
     session = open_session((model / "stream.onnx").read_bytes())
-    hop = int(session.get_modelmeta().custom_metadata_map["step"])
+    hop = session.graph.step
     assert hop == artifact.features.hop_length
     rng = np.random.default_rng(0)
     n_blocks, n_window = 4, artifact.features.n_samples
     sound = rng.normal(0.0, 0.1, n_window + n_blocks * hop).astype(np.float32)
-    states = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()[1:]}
+    states = {name: np.zeros(shape, np.float32) for name, shape in session.graph.states.items()}
     ends = [n_window, *(n_window + hop * (1 + block) for block in range(n_blocks))]
     windows = np.stack([sound[end - n_window : end] for end in ends])
     expected = Classifier(artifact, jobs=1).probabilities(windows)

@@ -85,7 +85,9 @@ def test_cuda_that_does_not_start_is_no_reason_to_go_on_without_it(graph, monkey
     # As ONNX Runtime does when a library of CUDA is missing: it warns and takes what is left.
     monkeypatch.setattr(
         "onnxruntime.InferenceSession",
-        lambda content, options, providers: start(content, options, providers=providers[1:]),
+        lambda content, options, providers, **rest: start(
+            content, options, providers=providers[1:], **rest
+        ),
     )
     message = refusal(ConfigError, open_session, graph, device="cuda")
     assert message.startswith("device: ONNX Runtime could not start CUDA; install")
