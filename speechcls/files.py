@@ -124,19 +124,14 @@ def open_text_atomic(path: Path) -> Iterator[TextIO]:
     with open_atomic(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="\n")
         yield text
-        try:
+        with naming(path):
             text.flush()
-        except OSError as error:
-            raise _with_path(error, path) from error
 
 
 def write_atomic(path: Path, content: bytes, overwrite: bool = True) -> None:
     """Write ``content`` to ``path`` whole or not at all; otherwise as ``open_atomic``."""
-    with open_atomic(path, overwrite) as file:
-        try:
-            file.write(content)
-        except OSError as error:
-            raise _with_path(error, path) from error
+    with open_atomic(path, overwrite) as file, naming(path):
+        file.write(content)
 
 
 def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
@@ -209,6 +204,15 @@ def is_file_name(text: str) -> bool:
     """Whether a file or folder can be called ``text`` on any system."""
     is_safe = not _UNSAFE_NAME.search(text) and text.isprintable()
     return is_safe and len(text.encode()) <= _LONGEST_NAME
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Make errors of the system name ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise _with_path(error, path) from error
 
 
 def _with_path(error: OSError, path: Path) -> OSError:

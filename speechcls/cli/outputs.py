@@ -50,8 +50,8 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
     """Yield a stream for the results, and a function to call once there is a result to keep.
 
     A file gets its name at the end, also after Ctrl-C or an error, with what was written until
-    then; without a result to keep, an existing file stays as it is. A pipe or device is written to
-    directly.
+    then; without a result to keep, and after wrong usage, an existing file stays as it is. A pipe
+    or device is written to directly.
     """
     if out is None:
         yield sys.stdout, lambda: None
@@ -71,7 +71,7 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
                 yield file, keep
             except BaseException as error:
                 ended_by = error
-            if not has_output:
+            if not has_output or isinstance(ended_by, ConfigError):
                 raise _NoOutput
     except _NoOutput:
         pass

@@ -31,11 +31,18 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import item_bar
+from speechcls.cli.resume import Resume, open_resumable
 from speechcls.errors import DatasetError, SpeechclsError
-from speechcls.runtime.writers import PREDICTION_FORMATS, choose_format
+from speechcls.runtime.writers import (
+    PREDICTION_FORMATS,
+    choose_format,
+    pack_outcome,
+    unpack_outcome,
+)
 
 if TYPE_CHECKING:
-    from speechcls.runtime.classifier import Prediction
+    from speechcls.journal import Journal, Key
+    from speechcls.runtime.classifier import Classifier, Prediction
 
 _CLIPS = typer.Argument(
     help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."
@@ -71,6 +78,16 @@ class _OutputOptions(NamedTuple):
     out: Path | None
 
 
+class _Stdin(io.BytesIO):
+    """The content of stdin, with its name in messages."""
+
+    name = "-"
+
+
+_Source = str | _Stdin | SpeechclsError
+"""A recording by its path or from stdin, or an error for a name without a recording."""
+
+
 @reports_errors
 def predict(
     ctx: typer.Context,
@@ -86,6 +103,7 @@ def predict(
     as_json: AsJsonLines = False,
     as_csv: AsCsv = False,
     out: Annotated[Path | None, _OUT] = None,
+    resume: Resume = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -94,7 +112,7 @@ def predict(
 
     Prints path, label and probability, separated by tabs, one line per recording, in the order
     given. A recording that cannot be used is reported on stderr; the others are still processed,
-    and the exit code is 1.
+    and the exit code is 1. With --out, FILE.resume keeps what is done until the end.
 
     Example: speechcls predict clip.wav
     """
@@ -111,21 +129,40 @@ def predict(
     from speechcls.runtime.classifier import Classifier
 
     messages = Messages(quiet, verbose)
-    classifier = Classifier.load(find_model(model, messages), jobs, device)
+    path = find_model(model, messages)
+    classifier = Classifier.load(path, jobs, device)
     sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n", messages)
     # In a terminal the printed predictions show the progress.
     is_wanted = bool(out) or not sys.stdout.isatty()
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
-    output = _OutputOptions(format, top_k, out)
-    outcomes = classifier.predict_many(sources, threshold=threshold, channel=channel)
     n_clips = len(sources) if isinstance(sources, list) else None
-    n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
+    output = _OutputOptions(format, top_k, out)
+    kept = None if "-" in (clips or []) else out  # stdin cannot be read again
+    settings = {"device": device, "threshold": threshold, "channel": channel}
+    with open_resumable(kept, resume, [path], messages, settings) as journal:
+        outcomes = _classify(classifier, sources, threshold, channel, journal)
+        n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
     if not n_done:
         messages.warn(f"{files_from}: names no recording")
     if n_failed:
         raise typer.Exit(FAILED)
+
+
+def _classify(
+    classifier: "Classifier",
+    sources: Iterable[_Source],
+    threshold: float | None,
+    channel: int | None,
+    journal: "Journal",
+) -> "Iterator[tuple[_Source, Prediction | SpeechclsError]]":
+    """Yield every recording with its prediction or error, those in the journal from there."""
+
+    def compute(rest: Iterator[_Source]) -> "Iterator[Prediction | SpeechclsError]":
+        return (outcome for _, outcome in classifier.predict_many(rest, None, threshold, channel))
+
+    return journal.run(sources, _key_of, compute, pack_outcome, unpack_outcome)
 
 
 def _write(
@@ -169,14 +206,11 @@ def _write(
     return n_done, n_failed
 
 
-class _Stdin(io.BytesIO):
-    """The content of stdin, with its name in messages."""
+def _key_of(source: _Source) -> "Key":
+    """Return what tells a recording from the other ones, and from what it was before."""
+    from speechcls.journal import key_of_file
 
-    name = "-"
-
-
-_Source = str | _Stdin | SpeechclsError
-"""A recording by its path or from stdin, or an error for a name without a recording."""
+    return key_of_file(source) if isinstance(source, str) else [str(source)]
 
 
 def _sources(
