@@ -111,7 +111,7 @@ def open_atomic(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
                 path.hardlink_to(whole)
     except OSError as error:
         if is_file_error:
-            raise _with_path(error, path) from error
+            raise with_path(error, path) from error
         raise
 
 
@@ -212,10 +212,10 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _with_path(error, path) from error
+        raise with_path(error, path) from error
 
 
-def _with_path(error: OSError, path: Path) -> OSError:
+def with_path(error: OSError, path: Path) -> OSError:
     """Return an error of the system that names ``path``, not a temporary file."""
     return OSError(error.errno, error.strerror or str(error), str(path))
 

@@ -5,7 +5,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -171,8 +171,8 @@ def open_journal(
             path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not truncated: it may turn out to be another run's.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    with os.fdopen(descriptor, "r+b") as file:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+    try:
         _lock(file, path)
         _begin(file, path, json.loads(json.dumps(dict(about))))
         n_bytes = file.tell()
@@ -183,6 +183,9 @@ def open_journal(
                 path.unlink(missing_ok=True)
             raise
         path.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):  # of a line that did not fit: it was said when it was written
+            file.close()
 
 
 def _begin(file: BinaryIO, path: Path, about: dict[str, Any]) -> None:

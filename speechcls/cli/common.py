@@ -11,10 +11,11 @@ from typing import Any, TypeVar, cast, get_type_hints
 import typer
 from typer.models import ArgumentInfo
 
+from speechcls.cli.faults import check_address_space, describe_fault
 from speechcls.cli.messages import Messages
 from speechcls.cli.signals import Terminated, TerminationHandler
 from speechcls.cli.usage import argument_name
-from speechcls.errors import ConfigError, SpeechclsError, reason_of
+from speechcls.errors import ConfigError, SpeechclsError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 """Exit codes, beside 0 and those of signals: ``speechcls help exit-codes``."""
@@ -53,6 +54,7 @@ def reports_errors(command: F) -> F:
 
 def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
     try:
+        check_address_space(command.__name__)
         result = command(*args, **options)
         sys.stdout.flush()
         return result
@@ -61,23 +63,27 @@ def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any
             by = f"ended by {error}" if isinstance(error, Terminated) else "interrupted"
             Messages().error(by)
         raise typer.Exit(INTERRUPTED) from None
+    except typer.Exit:
+        raise
     except BrokenPipeError:
         # Python flushes stdout once more at its end; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(FAILED) from None
-    except (SpeechclsError, OSError, MemoryError) as error:
+    except Exception as error:  # what is not ours and no fault of the machine goes on as it is
+        text = _describe(error, command)
+        if text is None:
+            raise
         if options.get("verbose"):
             traceback.print_exc()
-        Messages().error(_describe(error, command), getattr(error, "details", ()))
+        Messages().error(text, getattr(error, "details", ()))
         raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
 
 
-def _describe(error: BaseException, command: Callable[..., Any]) -> str:
-    if isinstance(error, SpeechclsError) and error.field:
-        return f"{option_of(command, error.field)}: {error.message}"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {reason_of(error)}"
-    return str(error) or type(error).__name__
+def _describe(error: Exception, command: Callable[..., Any]) -> str | None:
+    fault = describe_fault(error, command.__name__)
+    if fault is not None or not isinstance(error, SpeechclsError):
+        return fault
+    return f"{option_of(command, error.field)}: {error.message}" if error.field else str(error)
 
 
 def option_of(command: Callable[..., Any], field: str) -> str:

@@ -56,7 +56,7 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
     if out is None:
         yield sys.stdout, lambda: None
         return
-    from speechcls.files import open_text_atomic
+    from speechcls.files import open_text_atomic, with_path
 
     ended_by: BaseException | None = None
     has_output = False
@@ -69,6 +69,8 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
         with open_text_atomic(out) as file:
             try:
                 yield file, keep
+            except OSError as error:
+                ended_by = with_path(error, out) if error.filename is None else error
             except BaseException as error:
                 ended_by = error
             if not has_output or isinstance(ended_by, ConfigError):
