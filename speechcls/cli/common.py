@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 import typer
 from typer.models import ArgumentInfo
 
-from speechcls.cli.faults import check_address_space, describe_fault
+from speechcls.cli.faults import check_address_space, check_packages, describe_fault
 from speechcls.cli.messages import Messages
 from speechcls.cli.signals import Terminated, TerminationHandler
 from speechcls.cli.usage import argument_name
@@ -55,6 +55,7 @@ def reports_errors(command: F) -> F:
 def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
     try:
         check_address_space(command.__name__)
+        check_packages(command.__name__)
         result = command(*args, **options)
         sys.stdout.flush()
         return result

@@ -1,6 +1,7 @@
 """What the machine refuses, memory, disk space or a package, in one line with what to do next."""
 
 import errno
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ _LEAST_MB = {
 _PER_THREAD_MB = 25
 """Address space for each core that may be used, at least."""
 
+_NEEDED_LATE = {"evaluate": ("scipy", "sklearn"), "calibrate": ("scipy",)}
+"""Packages that are imported only once the long work is done."""
+
 
 def check_address_space(command: str) -> None:
     """Refuse to start a command in so little memory that a library would abort or hang.
@@ -50,6 +54,19 @@ def check_address_space(command: str) -> None:
     least = (_LEAST_MB.get(command, 0) + _PER_THREAD_MB * n_cores) * _MB
     if command in _LEAST_MB and limit is not None and limit < least:
         raise MemoryError(f"{command} takes {least / _MB:.0f} MB of address space or more")
+
+
+def check_packages(command: str) -> None:
+    """Refuse to start a command whose results would be lost for want of a package.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Naming the package.
+    """
+    for name in _NEEDED_LATE.get(command, ()):
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"no module {name}", name=name)
 
 
 def describe_fault(error: BaseException, command: str) -> str | None:
