@@ -68,6 +68,8 @@ _TOP_K = option(
     panel=OUTPUT,
 )
 _OUT = out_option("File to write instead of stdout.")
+_LIST_BYTES = 65_536
+"""Of a list that are read at once; so much without a path is no list."""
 
 
 class _OutputOptions(NamedTuple):
@@ -226,7 +228,7 @@ def _sources(
         else:
             yield clip
     if files_from is not None:
-        yield from _listed(files_from, end)
+        yield from _listed(files_from, end, messages)
 
 
 def _in_folder(folder: str, messages: Messages) -> Iterator[str | SpeechclsError]:
@@ -248,18 +250,31 @@ def _in_folder(folder: str, messages: Messages) -> Iterator[str | SpeechclsError
         messages.note(text)
 
 
-def _listed(files_from: str, end: str) -> Iterator[str]:
+def _listed(files_from: str, end: str, messages: Messages) -> Iterator[str]:
     """Yield the paths in a list as they come in."""
+    if os.path.exists(files_from) and Path(files_from).is_fifo():  # noqa: PTH110 - see above
+        messages.note(f"{files_from}: a pipe; waiting for what writes paths into it")
     with open_stdin() if files_from == "-" else Path(files_from).open("rb") as file:
-        if end == "\n":
-            for number, line in enumerate(file):
-                line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
-                if line.strip():
-                    yield os.fsdecode(line.rstrip(b"\r\n"))
-            return
-        rest = b""
-        while piece := file.read1(65_536):
-            *whole, rest = (rest + piece).split(b"\0")
-            yield from (os.fsdecode(path) for path in whole if path)
-        if rest:
-            yield os.fsdecode(rest)
+        for number, entry in enumerate(_entries(file, end.encode(), files_from)):
+            if end == "\n":
+                entry = entry.removeprefix(codecs.BOM_UTF8) if number == 0 else entry
+                entry = entry.rstrip(b"\r")
+            if entry:
+                yield os.fsdecode(entry)
+
+
+def _entries(file: io.BufferedReader, end: bytes, name: str) -> Iterator[bytes]:
+    """Yield what a list holds between its ends, but blank lines; refuse what is no list."""
+    rest, n_without = b"", 0
+    while piece := file.read1(_LIST_BYTES):
+        *whole, rest = (rest + piece).split(end)
+        for entry in whole:
+            n_without = 0 if entry.strip() else n_without + 1
+            yield entry if entry.strip() or end == b"\0" else b""
+        if max(n_without, len(rest)) > _LIST_BYTES:
+            raise DatasetError(
+                f"{name}: more than {_LIST_BYTES} bytes without a path; name a list of paths, one"
+                " a line, or with a NUL behind each and --null"
+            )
+    if rest.strip() or end == b"\0":
+        yield rest
