@@ -33,12 +33,14 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def watch(pid: int) -> tuple[float, int]:
-    """Return the resident memory of a process, MB, and its open files."""
+def watch(pid: int) -> tuple[float, int, float]:
+    """Return the resident memory of a process, MB, its open files and its time on processors, s."""
     status = Path(f"/proc/{pid}/status").read_text()
     # Of a process that has just ended there is none.
     line = next((line for line in status.splitlines() if line.startswith("VmRSS")), "VmRSS 0")
-    return int(line.split()[1]) / 1_000, len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    busy_s = sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+    return int(line.split()[1]) / 1_000, len(list(Path(f"/proc/{pid}/fd").iterdir())), busy_s
 
 
 def start(*arguments: str) -> "subprocess.Popen[bytes]":
@@ -63,21 +65,20 @@ def measure_predict(n_paths: int, jobs: int) -> None:
     """Print memory, files and speed twenty times on the way."""
     with tempfile.TemporaryDirectory() as folder:
         print(f"predict --files-from: {n_paths} paths, {jobs} jobs")
-        print("paths\tMB\topen files\tclips/s")
+        print("paths\tMB\topen files\tclips/s\tms of a processor per clip")
         listed = Path(folder, "list")
         with listed.open("w") as file:
             file.writelines(f"{path}\n" for path in make_links(Path(folder), n_paths))
         process = start("predict", "--files-from", str(listed), "--jobs", str(jobs))
         assert process.stdout is not None
-        n_each, began = max(1, n_paths // 20), time.perf_counter()
+        n_each, began, busy_before = max(1, n_paths // 20), time.perf_counter(), 0.0
         for n_done, _ in enumerate(process.stdout, 1):
             if n_done % n_each == 0:
                 now = time.perf_counter()
-                memory, n_files = watch(process.pid)
-                print(
-                    f"{n_done}\t{memory:.1f}\t{n_files}\t{n_each / (now - began):.0f}", flush=True
-                )
-                began = now
+                memory, n_files, busy_s = watch(process.pid)
+                speed, cost_ms = n_each / (now - began), 1e3 * (busy_s - busy_before) / n_each
+                print(f"{n_done}\t{memory:.1f}\t{n_files}\t{speed:.0f}\t{cost_ms:.2f}", flush=True)
+                began, busy_before = now, busy_s
         print(f"exit code {process.wait()}, {n_done} lines")
 
 
@@ -109,19 +110,16 @@ def measure_listen(hours: float) -> None:
         process.stdin.write(pcm)
         if n_done % n_each == 0:
             now = time.perf_counter()
-            memory, n_files = watch(process.pid)
+            memory, n_files, _ = watch(process.pid)
             speed = 60 * n_each / (now - began)
             print(f"{n_done / 60:.1f}\t{memory:.1f}\t{n_files}\t{speed:.0f}", flush=True)
             began = now
     process.stdin.close()
     code = process.wait()
     reader.join()
-    offsets = np.array(times) % 60
-    print(f"exit code {code}, {len(times)} words in {n_minutes} minutes")
-    if len(times):
-        first, last = offsets[: len(offsets) // 10 + 1], offsets[-(len(offsets) // 10 + 1) :]
-        print(f"seconds within the minute: {np.median(first):.2f} in the first tenth of the words,")
-        print(f"{np.median(last):.2f} in the last; spread {np.ptp(offsets):.2f}")
+    for minute in (1, n_minutes // 2, n_minutes - 1):  # all minutes are alike
+        offsets = [f"{t - 60 * minute:.2f}" for t in times if 60 * minute <= t < 60 * (minute + 1)]
+        print(f"words in minute {minute}, seconds from its start: {', '.join(offsets)}")
 
 
 if __name__ == "__main__":
