@@ -117,6 +117,7 @@ def measure_listen(hours: float) -> None:
     process.stdin.close()
     code = process.wait()
     reader.join()
+    print(f"exit code {code}, {len(times)} words in {n_minutes} minutes")
     for minute in (1, n_minutes // 2, n_minutes - 1):  # all minutes are alike
         offsets = [f"{t - 60 * minute:.2f}" for t in times if 60 * minute <= t < 60 * (minute + 1)]
         print(f"words in minute {minute}, seconds from its start: {', '.join(offsets)}")
