@@ -113,7 +113,7 @@ def open_atomic(path: Path, overwrite: bool = True) -> Iterator[BinaryIO]:
             sync_folder(path.parent)
     except OSError as error:
         if is_file_error:
-            raise _with_path(error, path) from error
+            raise with_path(error, path) from error
         raise
 
 
@@ -126,19 +126,14 @@ def open_text_atomic(path: Path) -> Iterator[TextIO]:
     with open_atomic(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="\n")
         yield text
-        try:
+        with naming(path):
             text.flush()
-        except OSError as error:
-            raise _with_path(error, path) from error
 
 
 def write_atomic(path: Path, content: bytes, overwrite: bool = True) -> None:
     """Write ``content`` to ``path`` whole or not at all; otherwise as ``open_atomic``."""
-    with open_atomic(path, overwrite) as file:
-        try:
-            file.write(content)
-        except OSError as error:
-            raise _with_path(error, path) from error
+    with open_atomic(path, overwrite) as file, naming(path):
+        file.write(content)
 
 
 def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
@@ -220,7 +215,16 @@ def is_file_name(text: str) -> bool:
     return is_safe and len(text.encode()) <= _LONGEST_NAME
 
 
-def _with_path(error: OSError, path: Path) -> OSError:
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Make errors of the system name ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise with_path(error, path) from error
+
+
+def with_path(error: OSError, path: Path) -> OSError:
     """Return an error of the system that names ``path``, not a temporary file."""
     return OSError(error.errno, error.strerror or str(error), str(path))
 

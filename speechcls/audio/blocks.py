@@ -1,7 +1,6 @@
 """Recordings of any length block by block: files, pipes, and sound without a header."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -11,10 +10,11 @@ from speechcls.audio.decode import display_name, mono_pieces, naming_errors, ope
 from speechcls.audio.samples import Samples
 from speechcls.audio.sound import ScaledSound, Sound, open_scaled
 from speechcls.audio.wav import WavStream, is_wav, raw_format, read_exactly, read_wav_header
-from speechcls.errors import EmptyError
+from speechcls.errors import AudioError, EmptyError, reason_of
 
 BLOCK_S = 1.0
 """Length of a block: shorter ones cost more, longer ones delay what is found in a pipe."""
+_PIECE_BYTES = 65_536
 
 
 class BlockReader:
@@ -123,7 +123,21 @@ def _open_pipe(file: BinaryIO, stack: ExitStack) -> Sound:
             stream = WavStream(file, format, head + header)
             return ScaledSound(stream) if stream.is_float else stream
         head += header
-    spool = stack.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - by the stack
-    spool.write(head)
-    shutil.copyfileobj(file, spool)
-    return open_scaled(cast(BinaryIO, spool))
+    return open_scaled(_spool(head, file, stack))
+
+
+def _spool(head: bytes, file: BinaryIO, stack: ExitStack) -> BinaryIO:
+    """Return a temporary file of ``head`` and the rest of ``file``."""
+    try:
+        spool = stack.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - the stack
+        piece = head
+        while piece:
+            while piece:  # a disk that is nearly full takes a part of it
+                piece = piece[spool.write(piece) :]
+            piece = file.read(_PIECE_BYTES)
+    except OSError as error:
+        raise AudioError(
+            f"cannot be copied into a temporary file ({reason_of(error)}); set $TMPDIR to a folder"
+            " with space for it, or name the recording itself"
+        ) from error
+    return cast(BinaryIO, spool)

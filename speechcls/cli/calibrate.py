@@ -20,6 +20,7 @@ from speechcls.cli.options import (
     option,
 )
 from speechcls.cli.progress import item_bar
+from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.tables import print_json, print_line
 from speechcls.config import DEFAULT_FA_PER_HOUR
 
@@ -43,6 +44,7 @@ def calibrate(
     model: Model = None,
     fa_per_hour: Annotated[float, _FA_PER_HOUR] = DEFAULT_FA_PER_HOUR,
     as_json: AsJson = False,
+    resume: Resume = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -53,11 +55,13 @@ def calibrate(
     temperature that calibrates its probabilities; predict, detect and listen use both. The noise
     must not have been part of the training. False alarms are counted on the noise that the
     thresholds are chosen on: several hours are needed; the upper bound tells how far the rate can
-    be trusted. Prints label and threshold, separated by a tab.
+    be trusted. Prints label and threshold, separated by a tab. calibration.json.resume keeps the
+    recordings that are done until the end.
 
     Example: speechcls calibrate --noise noise/ --data data/
     """
     from speechcls.artifact.calibration import save_calibration
+    from speechcls.artifact.format import CALIBRATION
     from speechcls.artifact.store import load_artifact
     from speechcls.evaluation.calibration import calibrate as calibrate_model
     from speechcls.evaluation.calibration import validation_clips
@@ -75,11 +79,14 @@ def calibrate(
         dataset, rate = load_dataset(data, pattern), artifact.features.sample_rate
         clips = validation_clips(artifact, read_store(dataset, rate, jobs, messages))
     labels = list(choose_thresholds(artifact))
-    with item_bar(messages, "detecting", len(recordings)) as on_recording:
-        result = calibrate_model(
-            artifact, labels, recordings, clips, fa_per_hour, on_recording, messages.warn
-        )
-    save_calibration(artifact, result)
+    place = artifact.path / CALIBRATION
+    with open_resumable(place, resume, [artifact.path], messages, {}) as journal:
+        with item_bar(messages, "detecting", len(recordings)) as on_recording:
+            result = calibrate_model(
+                *(artifact, labels, recordings, clips, fa_per_hour),
+                *(on_recording, messages.warn, journal),
+            )
+        save_calibration(artifact, result)
     if as_json:
         print_json({"model": str(artifact.path)} | result.to_dict())
     else:

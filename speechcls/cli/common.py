@@ -5,18 +5,23 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar, cast, get_type_hints
 
 import typer
 from typer.models import ArgumentInfo
 
+from speechcls.cli.faults import check_address_space, check_packages, describe_fault
 from speechcls.cli.messages import Messages
+from speechcls.cli.signals import Terminated, TerminationHandler
 from speechcls.cli.usage import argument_name
-from speechcls.errors import ConfigError, SpeechclsError, reason_of
+from speechcls.errors import ConfigError, SpeechclsError
 from speechcls.text import printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-"""Exit codes, beside 0: ``speechcls help exit-codes``."""
+"""Exit codes, beside 0 and those of signals: ``speechcls help exit-codes``."""
+_SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a program."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,8 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def reports_errors(command: F) -> F:
     """Turn what a command raises into one line on stderr and an exit code.
 
-    ``ConfigError`` ends in 2, other speechcls and OS errors in 1, Ctrl-C in 130; a closed pipe on
-    stdout, as of ``| head``, in 1 without a message.
+    ``ConfigError`` ends in 2, other speechcls and OS errors in 1, Ctrl-C in 130, SIGTERM in 143,
+    SIGHUP in 129; a closed pipe on stdout, as of ``| head``, in 1 without a message.
     """
 
     @functools.wraps(command)
@@ -33,33 +38,55 @@ def reports_errors(command: F) -> F:
         # File names are printed byte for byte, whatever the terminal's encoding.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        try:
-            result = command(*args, **options)
-            sys.stdout.flush()
-            return result
-        except KeyboardInterrupt:
-            Messages().error("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # Python flushes stdout once more at its end; that must not fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(FAILED) from None
-        except (SpeechclsError, OSError, MemoryError) as error:
-            if options.get("verbose"):
-                for line in traceback.format_exc().splitlines():
-                    typer.echo(printable(line), err=True)
-            Messages().error(_describe(error, command), getattr(error, "details", ()))
-            raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
+        termination = TerminationHandler()
+        with termination.installed():
+            try:
+                result = _run(command, args, options)
+            except (typer.Exit, OSError):
+                # What was kept decides on no code then, nor does a terminal that is gone.
+                if not termination.number:
+                    raise
+        if termination.number:
+            raise typer.Exit(_SIGNALLED + termination.number)
+        return result
 
     return cast(F, run)
 
 
-def _describe(error: BaseException, command: Callable[..., Any]) -> str:
-    if isinstance(error, SpeechclsError) and error.field:
-        return f"{option_of(command, error.field)}: {error.message}"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {reason_of(error)}"
-    return str(error) or type(error).__name__
+def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
+    try:
+        check_address_space(command.__name__)
+        check_packages(command.__name__)
+        result = command(*args, **options)
+        sys.stdout.flush()
+        return result
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # of a terminal that was closed
+            by = f"ended by {error}" if isinstance(error, Terminated) else "interrupted"
+            Messages().error(by)
+        raise typer.Exit(INTERRUPTED) from None
+    except typer.Exit:
+        raise
+    except BrokenPipeError:
+        # Python flushes stdout once more at its end; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(FAILED) from None
+    except Exception as error:  # what is not ours and no fault of the machine goes on as it is
+        text = _describe(error, command)
+        if text is None:
+            raise
+        if options.get("verbose"):
+            for line in traceback.format_exc().splitlines():
+                typer.echo(printable(line), err=True)
+        Messages().error(text, getattr(error, "details", ()))
+        raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
+
+
+def _describe(error: Exception, command: Callable[..., Any]) -> str | None:
+    fault = describe_fault(error, command.__name__)
+    if fault is not None or not isinstance(error, SpeechclsError):
+        return fault
+    return f"{option_of(command, error.field)}: {error.message}" if error.field else str(error)
 
 
 def option_of(command: Callable[..., Any], field: str) -> str:

@@ -27,6 +27,7 @@ from speechcls.cli.options import (
     split_names,
 )
 from speechcls.cli.outputs import check_file_place, check_folder_place
+from speechcls.cli.resume import Resume
 from speechcls.config import RECIPES, DataConfig
 from speechcls.errors import ConfigError
 
@@ -38,10 +39,10 @@ _FEWEST = 2
 
 _TRAINED = {"data", "pattern", "noise", "out", "as_json"}
 OPTIONS_OF = {
-    "": _TRAINED | {"differences", "speed", "jobs"},
+    "": _TRAINED | {"differences", "speed", "jobs", "resume"},
     "--archs": _TRAINED
     | {"archs", "seeds", "epochs", "size", "commands", "test_speakers", "device"}
-    | {"differences", "speed", "jobs"},
+    | {"differences", "speed", "jobs", "resume"},
     "--memory": _TRAINED | {"archs", "seeds", "commands", "memory", "max_gap_s", "steps"},
 }
 """Options that each way of comparing uses, beside --quiet and --verbose."""
@@ -130,6 +131,7 @@ def compare(
     steps: Annotated[int, _STEPS] = 1_500,
     out: Annotated[Path | None, _OUT] = None,
     differences: Annotated[Path | None, _DIFFERENCES] = None,
+    resume: Resume = False,
     speed: Annotated[bool, _SPEED] = True,
     as_json: AsJson = False,
     jobs: Jobs = None,
@@ -141,8 +143,8 @@ def compare(
     The clips are those that no model was trained on; the validation split counts only where there
     is no test split. Two models are compared by McNemar's exact test and a bootstrap over speakers,
     corrected for the number of pairs (Holm); several trainings by a bootstrap over speakers and
-    trainings. With --archs each architecture is trained first, on one budget; models that are in
-    --out already are kept. With --memory small equal networks predict a word seconds after its end.
+    trainings. With --archs each architecture is trained first, on one budget; models in --out are
+    kept. With --memory small equal networks predict a word seconds after its end.
 
     Example: speechcls compare models/a models/b --data data/
     """
@@ -152,25 +154,24 @@ def compare(
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)
     _check_usage(ctx, "--memory" if memory else "--archs" if names else "", out, differences)
+    budget = _MemoryOptions(seeds, steps, max_gap_s)
     if memory:
         sources = _given_data(paths, data, "--memory", at_least=0)
-        recordings = load_dataset(sources[0], pattern, noise) if sources else None
-        budget = _MemoryOptions(seeds, steps, max_gap_s)
+        recordings = load_dataset(sources, pattern, noise) if sources else None
         _compare_memory(recordings, names, budget, words, out, as_json, messages)
         return
     if names:
         out = out or Path("comparison")
-        [source] = _given_data(paths, data, "--archs", at_least=1)
-        dataset = load_dataset(source, pattern, noise)
+        dataset = load_dataset(_given_data(paths, data, "--archs", at_least=1), pattern, noise)
         in_data = _data_config(words, test_speakers, pattern, noise)
         training = _TrainOptions(seeds, size, epochs, device, jobs)
         groups = _train(dataset, names, training, in_data, out, messages)
     else:
         groups, source = _find_models(paths, data)
         dataset = load_dataset(source, pattern, noise)
-    options = CompareOptions(out, differences, speed, as_json, jobs)
-    if bad := compare_models(groups, dataset, options, messages):
-        messages.errors(bad)
+    options = CompareOptions(out, differences, resume, speed, as_json, jobs)
+    messages.errors(bad := compare_models(groups, dataset, options, messages))
+    if bad:
         raise typer.Exit(FAILED)
 
 

@@ -13,6 +13,7 @@ from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
 from speechcls.cli.outputs import files_first
 from speechcls.cli.progress import item_bar
+from speechcls.cli.resume import open_resumable
 from speechcls.cli.tables import or_dash, print_json, print_table
 from speechcls.files import write_csv
 
@@ -29,6 +30,7 @@ class CompareOptions:
 
     out: Path | None
     differences: Path | None
+    resume: bool
     speed: bool
     as_json: bool
     jobs: int | None
@@ -53,28 +55,31 @@ def compare_models(
     announce(dataset, messages)
     models = [model for group in groups.values() for model in group]
     classifiers = [Classifier.load(model, options.jobs) for model in models]
-    with item_bar(messages, "comparing", len(dataset.examples)) as on_clip:
-        predictions = predict_held_out(classifiers, dataset, on_clip)
-    for note in predictions.notes:
-        messages.warn(note)
-    right = iter(predictions.right)
-    contenders = [
-        Contender(name, np.stack([next(right) for _ in group])) for name, group in groups.items()
-    ]
-    comparison = compare(contenders, predictions.speakers)
-    speeds = _measure([group[0] for group in groups.values()], options, messages)
+    output = options.differences or options.out
+    with open_resumable(output, options.resume, models, messages, {}) as journal:
+        with item_bar(messages, "comparing", len(dataset.examples)) as on_clip:
+            predictions = predict_held_out(classifiers, dataset, on_clip, journal)
+        for note in predictions.notes:
+            messages.warn(note)
+        right = iter(predictions.right)
+        contenders = [
+            Contender(name, np.stack([next(right) for _ in group]))
+            for name, group in groups.items()
+        ]
+        comparison = compare(contenders, predictions.speakers)
+        speeds = _measure([group[0] for group in groups.values()], options, messages)
 
-    def show() -> None:
-        if options.as_json:
-            print_json(_as_object(comparison, predictions, groups, speeds, dataset))
-        else:
-            _print(comparison, predictions, groups, speeds)
+        def show() -> None:
+            if options.as_json:
+                print_json(_as_object(comparison, predictions, groups, speeds, dataset))
+            else:
+                _print(comparison, predictions, groups, speeds)
 
-    with files_first(show):
-        if options.differences:
-            _write_differences(options.differences, predictions, dataset, models)
-        if options.out:
-            _draw(options.out, comparison, groups, messages)
+        with files_first(show):
+            if options.differences:
+                _write_differences(options.differences, predictions, dataset, models)
+            if options.out:
+                _draw(options.out, comparison, groups, messages)
     return list(predictions.bad)
 
 

@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 
 import typer
 
@@ -30,6 +31,7 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import recording_bar
+from speechcls.cli.resume import Resume, open_resumable
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
 from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opener
@@ -37,6 +39,7 @@ from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opene
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
     from speechcls.audio.blocks import BlockReader
+    from speechcls.journal import Journal
     from speechcls.runtime.detection import Event
     from speechcls.runtime.streaming import StreamingClassifier
     from speechcls.runtime.writers import WriteEvent
@@ -108,6 +111,7 @@ def detect(
     as_csv: AsCsv = False,
     raw: Raw = False,
     out: Annotated[Path | None, _OUT] = None,
+    resume: Resume = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -116,7 +120,8 @@ def detect(
     Prints path, start and end in seconds, label and probability, separated by tabs, one line per
     word, as soon as it is known. Recordings may have any length, sample rate and number of
     channels. One that cannot be used, or not to its end, is reported on stderr; the others are
-    still processed, and the exit code is 1.
+    still processed, and the exit code is 1. With --out, FILE.resume keeps the recordings that are
+    done until the end.
 
     Example: speechcls detect recording.wav
     """
@@ -135,8 +140,24 @@ def detect(
     choose_thresholds(artifact, threshold, names)  # refused before anything is read
     reading = _ReadOptions(channel, rate)
     detection = _DetectOptions(artifact, threshold, names, settings, every_s)
-    if _detect(recordings, reading, detection, open_writer, out, messages):
+    kept = None if "-" in recordings else out  # stdin cannot be read again
+    own = reading._asdict() | {"threshold": threshold, "labels": names, "every_s": every_s}
+    decisive = own | settings.to_dict()
+    with open_resumable(kept, resume, [artifact.path], messages, decisive) as journal:
+        n_failed = _detect(recordings, reading, detection, open_writer, out, journal, messages)
+    if n_failed:
         raise typer.Exit(FAILED)
+
+
+@dataclass
+class _Found:
+    """What a recording came to, in the journal as in memory."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+    is_readable: bool = False
+    """At least its beginning."""
 
 
 def _detect(
@@ -145,42 +166,80 @@ def _detect(
     detection: _DetectOptions,
     open_writer: "Callable[[TextIO], WriteEvent]",
     out: Path | None,
+    journal: "Journal",
     messages: Messages,
 ) -> int:
     """Write the words of each recording; return how many recordings failed."""
+    from speechcls.journal import key_of_file
+    from speechcls.runtime.detection import Event
+
+    n_failed, names = 0, iter(recordings)
+    with open_output(out) as (stream, keep):
+        write_event = open_writer(stream)
+
+        def write(name: str, events: list[Event]) -> None:
+            for event in events:
+                write_event(name, event)
+            if events:
+                stream.flush()
+
+        for name, content in journal.replay(names, key_of_file):
+            found = _Found(**content)
+            write(name, [Event(**event) for event in found.events])
+            _report(name, found, messages)
+            n_failed += found.error is not None
+            if found.is_readable:
+                keep()
+        for name in names:
+            key, found = key_of_file(name), _Found()
+            _detect_in(name, reading, detection, found, write, keep, bool(out), messages)
+            n_failed += found.error is not None
+            journal.add(key, vars(found))
+    return n_failed
+
+
+def _detect_in(
+    name: str,
+    reading: _ReadOptions,
+    detection: _DetectOptions,
+    found: _Found,
+    write: "Callable[[str, list[Event]], None]",
+    keep: Callable[[], None],
+    is_wanted: bool,
+    messages: Messages,
+) -> None:
+    """Write the words of a recording as they are found, and keep them in ``found``."""
     from speechcls.audio.blocks import open_recording
     from speechcls.runtime.streaming import StreamingClassifier
 
-    n_failed = 0
-    with open_output(out) as (stream, keep):
-        write_event = open_writer(stream)
-        for name in recordings:
+    def on_events(events: "list[Event]") -> None:
+        found.events += map(vars, events)
+        write(name, events)
 
-            def write(events: "list[Event]", name: str = name) -> None:
-                for event in events:
-                    write_event(name, event)
-                if events:
-                    stream.flush()
+    classifier = StreamingClassifier(*detection)
+    is_wanted |= not sys.stdout.isatty()  # in a terminal the printed words show the progress
+    recording = None
+    try:
+        with (
+            open_stdin() if name == "-" else nullcontext(name) as source,
+            open_recording(source, classifier.sample_rate, *reading, name) as recording,
+            recording_bar(messages, name, recording.duration_s, is_wanted) as advance,
+        ):
+            keep()
+            found.is_readable = True
+            _run(recording, classifier, on_events, advance)
+    except AudioError as error:
+        found.error = str(error)
+    finally:
+        found.notes = recording.notes if recording else []
+        _report(name, found, messages)
 
-            classifier = StreamingClassifier(*detection)
-            try:
-                with (
-                    open_stdin() if name == "-" else nullcontext(name) as source,
-                    open_recording(source, classifier.sample_rate, *reading, name) as recording,
-                ):
-                    # In a terminal the printed words show the progress.
-                    is_wanted = bool(out) or not sys.stdout.isatty()
-                    with recording_bar(messages, name, recording.duration_s, is_wanted) as advance:
-                        keep()
-                        try:
-                            _run(recording, classifier, write, advance)
-                        finally:
-                            for note in recording.notes:
-                                messages.warn(f"{name}: {note}")
-            except AudioError as error:
-                n_failed += 1
-                messages.error(str(error))
-    return n_failed
+
+def _report(name: str, found: _Found, messages: Messages) -> None:
+    for note in found.notes:
+        messages.warn(f"{name}: {note}")
+    if found.error is not None:
+        messages.error(found.error)
 
 
 def _check_usage(ctx: typer.Context, recordings: list[str], format: str, out: Path | None) -> None:

@@ -25,6 +25,7 @@ from speechcls.cli.options import (
 from speechcls.cli.outputs import files_first
 from speechcls.cli.progress import item_bar
 from speechcls.cli.report import make_report
+from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.tables import print_json, print_line, print_table
 from speechcls.labels import UNKNOWN, list_names
 
@@ -63,7 +64,7 @@ _REPORT = option(
     panel=OUTPUT,
     metavar="DIR",
 )
-_ONLY_DATA = ("split", "min_accuracy", "report", "device", "jobs", *DataOptions._fields)
+_ONLY_DATA = ("split", "min_accuracy", "report", "resume", "device", "jobs", *DataOptions._fields)
 _ONLY_STREAM = ("truth", "threshold")
 
 
@@ -81,6 +82,7 @@ def evaluate(
     threshold: Threshold = None,
     as_json: AsJson = False,
     report: Annotated[Path | None, _REPORT] = None,
+    resume: Resume = False,
     min_accuracy: Annotated[float | None, _MIN_ACCURACY] = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
@@ -91,7 +93,7 @@ def evaluate(
     Prints accuracy with a 95 % interval, macro F1, precision, recall and F1 of each label, and the
     pairs that are most confused. With --stream: hits, misses, confusions and false alarms in a long
     recording, by label, and how many words are missed at what rate of false alarms, over one
-    threshold for all labels.
+    threshold for all labels. With --report, DIR.resume keeps what is done until the end.
 
     Example: speechcls evaluate data/ --report out/ --min-accuracy 0.9
     """
@@ -111,7 +113,11 @@ def evaluate(
             from speechcls.report.page import check_report_folder
 
             check_report_folder(report)  # before the work is done
-        evaluation = _evaluate(reading, data, split, model, device, as_json, report, jobs, messages)
+        else:
+            refuse(ctx, ["resume"], "without --report")
+        evaluation = _evaluate(
+            reading, data, split, model, device, as_json, report, resume, jobs, messages
+        )
         _check_result(evaluation, min_accuracy, messages)
 
 
@@ -123,6 +129,7 @@ def _evaluate(
     device: str,
     as_json: bool,
     report: Path | None,
+    resume: bool,
     jobs: int | None,
     messages: Messages,
 ) -> "Evaluation":
@@ -136,22 +143,24 @@ def _evaluate(
     labels = {example.label for example in dataset.examples} - set(classifier.labels)
     if labels and UNKNOWN in classifier.labels:
         messages.note(f"{list_names(labels)}: no labels of the model, and count as {UNKNOWN}")
-    with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
-        evaluation = evaluate(classifier, dataset, split, on_clip, report is not None)
-    messages.errors(evaluation.bad)
-    for note in evaluation.notes:
-        messages.warn(note)
+    decisive = {"split": split, "device": device}
+    with open_resumable(report, resume, [path], messages, decisive) as journal:
+        with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
+            evaluation = evaluate(classifier, dataset, split, on_clip, report is not None, journal)
+        messages.errors(evaluation.bad)
+        for note in evaluation.notes:
+            messages.warn(note)
 
-    def show() -> None:
-        if as_json:
-            head = {"model": str(path), "data": " ".join(map(str, data))}
-            print_json(head | _as_object(evaluation))
-        else:
-            _print_scores(evaluation)
+        def show() -> None:
+            if as_json:
+                head = {"model": str(path), "data": " ".join(map(str, data))}
+                print_json(head | _as_object(evaluation))
+            else:
+                _print_scores(evaluation)
 
-    with files_first(show):
-        if report is not None:
-            make_report(evaluation, classifier, dataset, report, messages)
+        with files_first(show):
+            if report is not None:
+                make_report(evaluation, classifier, dataset, report, messages)
     return evaluation
 
 

@@ -132,8 +132,8 @@ class InterruptHandler:
                 self._waits = True
                 block = next(blocks, None)
                 self._waits = False
-            except KeyboardInterrupt:
-                self._waits = False
+            except KeyboardInterrupt:  # of SIGTERM and SIGHUP as well
+                self._waits, self.requested = False, True
                 return
             if block is None:
                 return

@@ -50,13 +50,13 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
     """Yield a stream for the results, and a function to call once there is a result to keep.
 
     A file gets its name at the end, also after Ctrl-C or an error, with what was written until
-    then; without a result to keep, an existing file stays as it is. A pipe or device is written to
-    directly.
+    then; without a result to keep, and after wrong usage, an existing file stays as it is. A pipe
+    or device is written to directly.
     """
     if out is None:
         yield sys.stdout, lambda: None
         return
-    from speechcls.files import open_text_atomic
+    from speechcls.files import open_text_atomic, with_path
 
     ended_by: BaseException | None = None
     has_output = False
@@ -69,9 +69,11 @@ def open_output(out: Path | None) -> Iterator[tuple[TextIO, Callable[[], None]]]
         with open_text_atomic(out) as file:
             try:
                 yield file, keep
+            except OSError as error:
+                ended_by = with_path(error, out) if error.filename is None else error
             except BaseException as error:
                 ended_by = error
-            if not has_output:
+            if not has_output or isinstance(ended_by, ConfigError):
                 raise _NoOutput
     except _NoOutput:
         pass

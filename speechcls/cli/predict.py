@@ -32,11 +32,18 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import item_bar
+from speechcls.cli.resume import Resume, open_resumable
 from speechcls.errors import DatasetError, SpeechclsError
-from speechcls.runtime.writers import PREDICTION_FORMATS, choose_opener
+from speechcls.runtime.writers import (
+    PREDICTION_FORMATS,
+    choose_opener,
+    pack_outcome,
+    unpack_outcome,
+)
 
 if TYPE_CHECKING:
-    from speechcls.runtime.classifier import Prediction
+    from speechcls.journal import Journal, Key
+    from speechcls.runtime.classifier import Classifier, Prediction
     from speechcls.runtime.writers import WritePrediction
 
 _CLIPS = typer.Argument(
@@ -63,6 +70,8 @@ _TOP_K = option(
     panel=OUTPUT,
 )
 _OUT = out_option("File to write instead of stdout.")
+_LIST_BYTES = 65_536
+"""Of a list that are read at once; so much without a path is no list."""
 
 
 class _OutputOptions(NamedTuple):
@@ -71,6 +80,16 @@ class _OutputOptions(NamedTuple):
     open_writer: "Callable[[TextIO, int | None], WritePrediction]"
     top_k: int | None
     out: Path | None
+
+
+class _Stdin(io.BytesIO):
+    """The content of stdin, with its name in messages."""
+
+    name = "-"
+
+
+_Source = str | _Stdin | SpeechclsError
+"""A recording by its path or from stdin, or an error for a name without a recording."""
 
 
 @reports_errors
@@ -89,6 +108,7 @@ def predict(
     as_csv: AsCsv = False,
     raw: Raw = False,
     out: Annotated[Path | None, _OUT] = None,
+    resume: Resume = False,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -97,7 +117,7 @@ def predict(
 
     Prints path, label and probability, separated by tabs, one line per recording, in the order
     given. A recording that cannot be used is reported on stderr; the others are still processed,
-    and the exit code is 1.
+    and the exit code is 1. With --out, FILE.resume keeps what is done until the end.
 
     Example: speechcls predict clip.wav
     """
@@ -114,21 +134,40 @@ def predict(
     from speechcls.runtime.classifier import Classifier
 
     messages = Messages(quiet, verbose)
-    classifier = Classifier.load(find_model(model, messages), jobs, device)
+    path = find_model(model, messages)
+    classifier = Classifier.load(path, jobs, device)
     sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n", messages)
     # In a terminal the printed predictions show the progress.
     is_wanted = bool(out) or not sys.stdout.isatty()
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
-    output = _OutputOptions(open_writer, top_k, out)
-    outcomes = classifier.predict_many(sources, threshold=threshold, channel=channel)
     n_clips = len(sources) if isinstance(sources, list) else None
-    n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
+    output = _OutputOptions(open_writer, top_k, out)
+    kept = None if "-" in (clips or []) else out  # stdin cannot be read again
+    settings = {"device": device, "threshold": threshold, "channel": channel}
+    with open_resumable(kept, resume, [path], messages, settings) as journal:
+        outcomes = _classify(classifier, sources, threshold, channel, journal)
+        n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
     if not n_done:
         messages.warn(f"{files_from}: names no recording")
     if n_failed:
         raise typer.Exit(FAILED)
+
+
+def _classify(
+    classifier: "Classifier",
+    sources: Iterable[_Source],
+    threshold: float | None,
+    channel: int | None,
+    journal: "Journal",
+) -> "Iterator[tuple[_Source, Prediction | SpeechclsError]]":
+    """Yield every recording with its prediction or error, those in the journal from there."""
+
+    def compute(rest: Iterator[_Source]) -> "Iterator[Prediction | SpeechclsError]":
+        return (outcome for _, outcome in classifier.predict_many(rest, None, threshold, channel))
+
+    return journal.run(sources, _key_of, compute, pack_outcome, unpack_outcome)
 
 
 def _write(
@@ -172,14 +211,11 @@ def _write(
     return n_done, n_failed
 
 
-class _Stdin(io.BytesIO):
-    """The content of stdin, with its name in messages."""
+def _key_of(source: _Source) -> "Key":
+    """Return what tells a recording from the other ones, and from what it was before."""
+    from speechcls.journal import key_of_file
 
-    name = "-"
-
-
-_Source = str | _Stdin | SpeechclsError
-"""A recording by its path or from stdin, or an error for a name without a recording."""
+    return key_of_file(source) if isinstance(source, str) else [str(source)]
 
 
 def _sources(
@@ -195,7 +231,7 @@ def _sources(
         else:
             yield clip
     if files_from is not None:
-        yield from _listed(files_from, end)
+        yield from _listed(files_from, end, messages)
 
 
 def _in_folder(folder: str, messages: Messages) -> Iterator[str | SpeechclsError]:
@@ -217,18 +253,31 @@ def _in_folder(folder: str, messages: Messages) -> Iterator[str | SpeechclsError
         messages.note(text)
 
 
-def _listed(files_from: str, end: str) -> Iterator[str]:
+def _listed(files_from: str, end: str, messages: Messages) -> Iterator[str]:
     """Yield the paths in a list as they come in."""
+    if os.path.exists(files_from) and Path(files_from).is_fifo():  # noqa: PTH110 - see above
+        messages.note(f"{files_from}: a pipe; waiting for what writes paths into it")
     with open_stdin() if files_from == "-" else Path(files_from).open("rb") as file:
-        if end == "\n":
-            for number, line in enumerate(file):
-                line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
-                if line.strip():
-                    yield os.fsdecode(line.rstrip(b"\r\n"))
-            return
-        rest = b""
-        while piece := file.read1(65_536):
-            *whole, rest = (rest + piece).split(b"\0")
-            yield from (os.fsdecode(path) for path in whole if path)
-        if rest:
-            yield os.fsdecode(rest)
+        for number, entry in enumerate(_entries(file, end.encode(), files_from)):
+            if end == "\n":
+                entry = entry.removeprefix(codecs.BOM_UTF8) if number == 0 else entry
+                entry = entry.rstrip(b"\r")
+            if entry:
+                yield os.fsdecode(entry)
+
+
+def _entries(file: io.BufferedReader, end: bytes, name: str) -> Iterator[bytes]:
+    """Yield what a list holds between its ends, but blank lines; refuse what is no list."""
+    rest, n_without = b"", 0
+    while piece := file.read1(_LIST_BYTES):
+        *whole, rest = (rest + piece).split(end)
+        for entry in whole:
+            n_without = 0 if entry.strip() else n_without + 1
+            yield entry if entry.strip() or end == b"\0" else b""
+        if max(n_without, len(rest)) > _LIST_BYTES:
+            raise DatasetError(
+                f"{name}: more than {_LIST_BYTES} bytes without a path; name a list of paths, one"
+                " a line, or with a NUL behind each and --null"
+            )
+    if rest.strip() or end == b"\0":
+        yield rest

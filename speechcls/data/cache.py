@@ -1,5 +1,6 @@
 """The clip stores in the cache folder: where they are, how large, and how to remove them."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -114,6 +115,8 @@ def reporting_os_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOMEM:  # no matter of disks
+            raise
         raise DatasetError(
             f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
             " folder"

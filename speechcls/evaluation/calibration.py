@@ -1,10 +1,11 @@
 """Thresholds for a rate of false alarms, and a temperature that calibrates probabilities."""
 
+import base64
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from speechcls.errors import DatasetError
 from speechcls.evaluation.detection_metrics import upper_rate
 from speechcls.evaluation.held_out import Classified, classify_examples
 from speechcls.evaluation.metrics import expected_calibration_error
+from speechcls.journal import Journal, Key, key_of_file
 from speechcls.labels import map_label
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.detection import Detector, Event, detect_events
@@ -89,6 +91,7 @@ def calibrate(
     fa_per_hour: float = DEFAULT_FA_PER_HOUR,
     on_item: Progress = lambda: None,
     on_note: OnNote = ignore_note,
+    journal: Journal | None = None,
 ) -> Calibration:
     """Return thresholds and temperature of a model.
 
@@ -103,6 +106,7 @@ def calibrate(
     clips : of the model's validation split; None: temperature 1, one threshold for all labels
     on_item : called after each recording of noise
     on_note : called with what was mended in one, a sentence that names it
+    journal : of the recordings that are done, to go on with
 
     Raises
     ------
@@ -117,14 +121,16 @@ def calibrate(
         label: best_threshold(found[label]) if label in found else THRESHOLD_WITHOUT_CLIPS
         for label in labels
     }
-    posteriors, hours = [], 0.0
-    for path in noise:
-        stream, parts, of_recording = _read_posteriors(artifact, path, temperature, on_note)
-        posteriors.append((stream, parts))  # a megabyte or two an hour
-        hours += of_recording
+    posteriors, hours = list[Posteriors](), 0.0
+    for path, heard in _hear(artifact, noise, temperature, journal or Journal()):
+        for note in heard.notes:
+            on_note(f"{path}: {note}")
+        posteriors.append(heard.posteriors)
+        hours += heard.hours
         on_item()
+    stream = _open_stream(artifact, temperature)
     n_allowed = math.floor(fa_per_hour * hours)
-    thresholds, n_alarms = _limit_alarms(thresholds, posteriors, found, n_allowed)
+    thresholds, n_alarms = _limit_alarms(thresholds, stream, posteriors, found, n_allowed)
     return Calibration(
         thresholds=thresholds,
         fa_per_hour=fa_per_hour,
@@ -166,15 +172,14 @@ def _fit_to_clips(artifact: Artifact, labels: Sequence[str], clips: ClipStore) -
 
 def _limit_alarms(
     thresholds: dict[str, float],
-    posteriors: Sequence[tuple[PosteriorStream, list[Posteriors]]],
+    stream: PosteriorStream,
+    posteriors: Sequence[Posteriors],
     found: Mapping[str, ValidationDetections],
     n_allowed: int,
 ) -> tuple[dict[str, float], int]:
     """Return thresholds that keep to the false alarms allowed, and how many there are."""
     while True:
-        alarms = [
-            event for stream, parts in posteriors for event in _events(stream, parts, thresholds)
-        ]
+        alarms = [event for own in posteriors for event in _events(stream, [own], thresholds)]
         raised = raise_thresholds(thresholds, alarms, found, n_allowed)
         if raised == thresholds:
             return thresholds, len(alarms)
@@ -270,10 +275,30 @@ def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:
     return stream
 
 
-def _read_posteriors(
-    artifact: Artifact, path: Path, temperature: float, on_note: OnNote
-) -> tuple[PosteriorStream, list[Posteriors], float]:
-    """Return a stream that went over a recording, its posteriors, and the recording's hours."""
+class _Heard(NamedTuple):
+    """The posteriors of a recording of noise."""
+
+    posteriors: Posteriors
+    """A megabyte or two an hour."""
+    hours: float
+    notes: list[str]
+
+
+def _hear(
+    artifact: Artifact, noise: Sequence[Path], temperature: float, journal: Journal
+) -> Iterator[tuple[Path, _Heard]]:
+    """Yield each recording of noise with its posteriors, those in the journal from there."""
+
+    def compute(paths: Iterable[Path]) -> Iterator[_Heard]:
+        return (_read_posteriors(artifact, path, temperature) for path in paths)
+
+    def key_of(path: Path) -> Key:
+        return key_of_file(path, temperature)
+
+    return journal.run(noise, key_of, compute, _pack, _unpack)
+
+
+def _read_posteriors(artifact: Artifact, path: Path, temperature: float) -> _Heard:
     stream, n_samples = _open_stream(artifact, temperature), 0
 
     def blocks() -> Iterator[Samples]:
@@ -283,10 +308,25 @@ def _read_posteriors(
             yield block
 
     with open_recording(path, stream.sample_rate) as recording:
-        parts = list(stream.run(blocks()))
-    for note in recording.notes:
-        on_note(f"{path}: {note}")
-    return stream, parts, n_samples / stream.sample_rate / 3_600
+        columns = zip(*stream.run(blocks()), strict=True)
+        posteriors = Posteriors(*(np.concatenate(column) for column in columns))
+    return _Heard(posteriors, n_samples / stream.sample_rate / 3_600, recording.notes)
+
+
+def _pack(heard: _Heard) -> list[Any]:
+    """Return JSON-ready values without any loss."""
+    times_s, rows = heard.posteriors
+    arrays = [base64.b64encode(np.ascontiguousarray(a).tobytes()).decode() for a in (times_s, rows)]
+    return [*arrays, rows.shape[1], heard.hours, heard.notes]
+
+
+def _unpack(content: list[Any]) -> _Heard:
+    times, rows, n_labels, hours, notes = content
+    posteriors = Posteriors(
+        np.frombuffer(base64.b64decode(times)),
+        np.frombuffer(base64.b64decode(rows), dtype=np.float32).reshape(-1, n_labels),
+    )
+    return _Heard(posteriors, hours, notes)
 
 
 def _events(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from speechcls.evaluation.held_out import (
     split_in_training,
 )
 from speechcls.evaluation.metrics import Labels, Right
+from speechcls.journal import Journal
 from speechcls.labels import map_label
 from speechcls.layouts.examples import Dataset, Example
 from speechcls.runtime.classifier import Classifier
@@ -64,7 +66,10 @@ class JointPredictions:
 
 
 def predict_held_out(
-    classifiers: Sequence[Classifier], dataset: Dataset, on_clip: Callable[[], None] = lambda: None
+    classifiers: Sequence[Classifier],
+    dataset: Dataset,
+    on_clip: Callable[[], None] = lambda: None,
+    journal: Journal | None = None,
 ) -> JointPredictions:
     """Return the predictions of models on the clips that are held out for all of them.
 
@@ -74,6 +79,7 @@ def predict_held_out(
     Parameters
     ----------
     on_clip : called after each clip
+    journal : of the clips that are done, to go on with
 
     Raises
     ------
@@ -88,7 +94,8 @@ def predict_held_out(
     _check_same_labels(classifiers)
     check_labels(dataset, first.labels)
     silent = _common_silence(classifiers, dataset)
-    found, bad = classify_dataset(classifiers, dataset, silent, _make_choose(classifiers), on_clip)
+    choose = _make_choose(classifiers)
+    found, bad = classify_dataset(classifiers, dataset, silent, choose, _restore, on_clip, journal)
     # Indices of the first model's labels for each label of each model.
     renumber = [np.array([first.labels.index(label) for label in c.labels]) for c in classifiers]
     kept: list[tuple[Example, str, tuple[str, ...], list[int]]] = []
@@ -112,6 +119,11 @@ def predict_held_out(
         tuple(bad),
         tuple(describe_notes(examples, notes)),
     )
+
+
+def _restore(kept: list[Any]) -> _Known:
+    split, notes = kept
+    return split, tuple(notes)
 
 
 def _check_same_labels(classifiers: Sequence[Classifier]) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from speechcls.data.background import read_recordings, sample_background
 from speechcls.data.clips import read_example
 from speechcls.errors import AudioError, DatasetError
 from speechcls.evaluation.metrics import has_single_speaker
+from speechcls.journal import Journal, Key, key_of_file
 from speechcls.labels import SILENCE, map_label, mean_command_count
 from speechcls.layouts.examples import Dataset, Example
 from speechcls.parallel import map_batches
@@ -42,6 +43,10 @@ class Classified(Generic[Kept]):
     """(n_labels,) of each classifier."""
 
 
+_Outcome = Classified[Kept] | AudioError | None
+"""What an example came to; None where it is not wanted."""
+
+
 def classify_examples(
     classifiers: Sequence[Classifier],
     examples: Iterable[Item],
@@ -49,7 +54,7 @@ def classify_examples(
     jobs: int,
     batch_size: int,
     on_example: Callable[[], None] = lambda: None,
-) -> Iterator[Classified[Kept] | AudioError | None]:
+) -> Iterator[_Outcome[Kept]]:
     """Yield one outcome for each example, in order: its probabilities, an error, or None.
 
     Parameters
@@ -67,7 +72,7 @@ def classify_examples(
         except AudioError as error:
             return error
 
-    def work(batch: list[Item]) -> list[Classified[Kept] | AudioError | None]:
+    def work(batch: list[Item]) -> list[_Outcome[Kept]]:
         outcomes = [attempt(example) for example in batch]
         windows = [outcome[1] for outcome in outcomes if isinstance(outcome, tuple)]
         of_models = zip(*windows, strict=True)  # (n_chosen,) windows for each classifier
@@ -177,25 +182,51 @@ def classify_dataset(
     dataset: Dataset,
     silent: SilentExamples,
     choose: Callable[[Example], Chosen[Kept] | None],
+    restore: Callable[[list[Any]], Kept],
     on_clip: Callable[[], None],
+    journal: Journal | None = None,
 ) -> tuple[list[tuple[Example, Classified[Kept]]], list[str]]:
     """Return the wanted clips and cuts with their probabilities, and a line per unreadable one.
 
     Parameters
     ----------
     classifiers, choose : as ``classify_examples`` takes them; the first one's jobs are used
+    restore : makes what ``choose`` keeps, a tuple, of its values from JSON
+    journal : of the clips that are done
     """
     examples, first = dataset.examples + silent.examples, classifiers[0]
-    outcomes = classify_examples(
-        classifiers, examples, choose, first.jobs, first.batch_size, on_clip
-    )
+
+    def compute(rest: Iterable[Example]) -> Iterator[_Outcome[Kept]]:
+        return classify_examples(classifiers, rest, choose, first.jobs, first.batch_size)
+
+    def unpack(content: Any) -> _Outcome[Kept]:
+        if not isinstance(content, list):
+            return AudioError(content) if content else None
+        kept, rows = content
+        return Classified(restore(kept), tuple(np.array(row, dtype=np.float32) for row in rows))
+
     found, bad = [], [*dataset.problems, *silent.bad]
-    for example, outcome in zip(examples, outcomes, strict=True):
+    outcomes = (journal or Journal()).run(examples, _key_of, compute, _pack, unpack)
+    for example, outcome in outcomes:
+        on_clip()
         if isinstance(outcome, Classified):
             found.append((example, outcome))
         elif outcome is not None:
             bad.append(str(outcome))
     return found, bad
+
+
+def _key_of(example: Example) -> Key:
+    """Return what tells a clip from the other ones, and from what it was before."""
+    part = example.start_s, example.end_s, example.gain, example.channel
+    return key_of_file(example.path, *part, example.label, example.speaker, example.split)
+
+
+def _pack(outcome: "_Outcome[Any]") -> Any:
+    """Return what an example came to, as JSON-ready values without any loss."""
+    if isinstance(outcome, Classified):
+        return [outcome.kept, [row.tolist() for row in outcome.probabilities]]
+    return outcome and str(outcome)
 
 
 def _find_noise(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from speechcls.evaluation.held_out import (
     split_in_training,
 )
 from speechcls.evaluation.metrics import Scores, score
+from speechcls.journal import Journal
 from speechcls.labels import SILENCE, map_label, mean_command_count
 from speechcls.layouts.examples import SPLITS, Dataset, Example
 from speechcls.layouts.load import as_dataset
@@ -111,12 +112,18 @@ class _Known(NamedTuple):
     notes: tuple[str, ...]
 
 
+def _restore(kept: list[Any]) -> _Known:
+    split, duration_s, levels, notes = kept
+    return _Known(split, duration_s, levels and WindowLevels(*levels), tuple(notes))
+
+
 def evaluate(
     model: Classifier | str | os.PathLike[str],
     data: Dataset | str | os.PathLike[str],
     split: str = "auto",
     on_clip: Callable[[], None] = lambda: None,
     measure_levels: bool = False,
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Return the scores of a model on clips that it was not trained on.
 
@@ -130,6 +137,7 @@ def evaluate(
     split : ``auto``, ``train``, ``validation``, ``test`` or ``all``
     on_clip : called after each clip
     measure_levels : whether to measure the levels of each clip too, which a report shows
+    journal : of the clips that are done, to go on with
 
     Raises
     ------
@@ -154,7 +162,7 @@ def evaluate(
     check_labels(dataset, classifier.labels)
     choose = _make_choose(classifier, split, measure_levels)
     silent = silent_examples(classifier, dataset)
-    found, bad = classify_dataset([classifier], dataset, silent, choose, on_clip)
+    found, bad = classify_dataset([classifier], dataset, silent, choose, _restore, on_clip, journal)
     clips = []
     for example, outcome in found:
         truth = classifier.labels.index(str(map_label(example.label, classifier.labels)))

@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
-from speechcls.errors import ConfigError
+from speechcls.errors import AudioError, ConfigError, SpeechclsError
 from speechcls.text import escape, json_text
 
 if TYPE_CHECKING:  # NumPy and ONNX Runtime, which a help text must not wait for
@@ -207,3 +207,17 @@ LIVE_FORMATS: dict[str, Format[Callable[[TextIO], WriteLive]]] = {
     "jsonl": Format(_live_as_json, "one JSON object per line"),
 }
 """Seconds to the centre of the word, label, probability; in JSON more."""
+
+
+def pack_outcome(outcome: "Prediction | SpeechclsError") -> dict[str, Any]:
+    """Return a prediction, or why there is none, as JSON-ready values without any loss."""
+    return {"error": str(outcome)} if isinstance(outcome, SpeechclsError) else vars(outcome)
+
+
+def unpack_outcome(content: dict[str, Any]) -> "Prediction | SpeechclsError":
+    """Return what ``pack_outcome`` made ``content`` of."""
+    from speechcls.runtime.classifier import Prediction
+
+    if "error" in content:
+        return AudioError(content["error"])
+    return Prediction(**content | {"notes": tuple(content["notes"])})

@@ -118,7 +118,13 @@ def start():
     """Start the command line with pipes to all its streams; it is gone when the test ends."""
     processes, timers = [], []
 
-    def begin(*arguments, cwd=None, env=None):
+    def begin(*arguments, cwd=None, env=None, ignored=None):
+        def prepare():
+            # What a shell runs in the background ignores Ctrl-C, and so would its children.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if ignored is not None:
+                signal.signal(ignored, signal.SIG_IGN)
+
         process = subprocess.Popen(
             [sys.executable, "-m", "speechcls", *map(os.fspath, arguments)],
             cwd=cwd,
@@ -126,8 +132,7 @@ def start():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_environment(env),
-            # What a shell runs in the background ignores Ctrl-C, and so would its children.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=prepare,
         )
         processes.append(process)
         # Whoever waits in vain for a line of it gets the end of its output instead.

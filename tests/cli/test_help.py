@@ -317,7 +317,7 @@ def test_the_topics_name_what_there_is(call):
     named = re.findall(r"--format (\w+)", formats)
     assert named == [*PREDICTION_FORMATS, *EVENT_FORMATS, *LIVE_FORMATS]
     codes = re.findall(r"^  (\d+) ", call("help", "exit-codes").stdout, re.MULTILINE)
-    assert codes == ["0", "1", "2", "130"]
+    assert codes == ["0", "1", "2", "130", "143", "129"]
 
 
 IMPOSSIBLE = {

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -228,3 +229,14 @@ def test_no_such_program_is_wrong_usage(hearer, wav, call):
     result = call("listen", "--from", wav, "-m", hearer, "--exec", "no-such-program {label}")
     assert (result.code, result.stdout) == (2, "")
     assert "no-such-program" in result.errors[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_a_signal_ends_the_wait_for_sound(number, home, start):
+    process = start("listen", "-", "--model", home.model)
+    process.stdin.write(bytes(32_000))
+    process.stdin.flush()
+    assert "listening to stdin" in [process.stderr.readline().decode() for _ in range(2)][1]
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    assert b"Traceback" not in process.stderr.read()

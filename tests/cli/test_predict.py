@@ -485,3 +485,24 @@ def test_no_recording_ends_the_others(at_home, tmp_path, call):
         f"{folder}/d.m4a: an MPEG-4 file without its index: never finished, or copied in part;"
         " copy it again",
     ]
+
+
+@pytest.mark.parametrize("options", [(), ("--null",)])
+def test_what_is_no_list_ends(options, home, run):
+    result = run("predict", "--files-from", "/dev/zero", "-m", home.model, *options)
+    assert (result.code, result.stdout) == (1, "")
+    assert result.errors == [
+        "/dev/zero: more than 65536 bytes without a path; name a list of paths, one a line, or with"
+        " a NUL behind each and --null"
+    ]
+
+
+def test_a_list_from_a_pipe_is_waited_for(home, tmp_path, start):
+    os.mkfifo(tmp_path / "list")
+    process = start("predict", "--files-from", "list", "-m", home.model, cwd=tmp_path)
+    lines = [process.stderr.readline().decode() for _ in range(2)]
+    assert lines[1] == "speechcls: list: a pipe; waiting for what writes paths into it\n"
+    clip = home.clip("low")
+    (tmp_path / "list").write_text(f"\n{clip}\r\n\n  \n{clip}")
+    assert process.wait(60) == 0
+    assert [line.split(b"\t")[0] for line in process.stdout] == [os.fsencode(clip)] * 2

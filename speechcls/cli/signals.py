@@ -1,0 +1,54 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: outputs are closed, temporary files removed."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: whatever cleans up after Ctrl-C cleans up after these as well."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class TerminationHandler:
+    """Raises ``Terminated`` in the main thread at the first SIGTERM or SIGHUP, as a context.
+
+    Later ones are ignored, so that they do not interrupt the cleaning up: a terminal that is
+    closed sends SIGHUP twice, by the kernel and by the shell. A signal that is ignored at the
+    start, as SIGHUP by nohup, stays ignored.
+
+    Attributes
+    ----------
+    number : of the signal that came; 0 before
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self.number:
+            self.number = number
+            raise Terminated(number)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle the signals while the block runs."""
+        before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+            for number in numbers:
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    before[number] = signal.signal(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

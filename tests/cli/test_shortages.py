@@ -1,0 +1,144 @@
+"""What is too small, memory, disk or a limit, is said in one line, and what was there stays."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+MB = 1_000_000
+
+
+def limited(kind, n_bytes):
+    return lambda: resource.setrlimit(kind, (n_bytes, n_bytes))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("predict", "absent.wav"),
+        ("detect", "absent.wav"),
+        ("check", "absent"),
+        ("evaluate", "absent"),
+        ("calibrate", "--noise", "absent"),
+        ("train", "absent"),
+        ("archs",),
+        ("features", "absent.wav"),
+        ("explain", "absent.wav"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_too_little_address_space_is_refused_at_the_start(command, tmp_path, run):
+    limit = limited(resource.RLIMIT_AS, 200 * MB)
+    result = run(*command, cwd=tmp_path, preexec_fn=limit)
+    assert (result.code, result.stdout) == (1, "")
+    [error] = result.errors
+    assert error.startswith(f"not enough memory for {command[0]} within 200 MB (ulimit -v) (")
+    assert error.endswith("; raise the limit, or use fewer --jobs where it has them")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_memory_that_runs_out_later_is_said_too(tmp_path, run):
+    soundfile.write(tmp_path / "clip.wav", np.zeros(16_000), 16_000)
+    # bench has no least amount: what fails here is an import.
+    limit = limited(resource.RLIMIT_AS, 150 * MB)
+    result = run("bench", cwd=tmp_path, preexec_fn=limit)
+    assert result.code == 1
+    assert len(result.errors) == 1
+    assert result.errors[0].startswith("not enough memory for bench within 150 MB (ulimit -v)")
+
+
+def test_predict_works_in_a_third_of_a_gigabyte(home, tmp_path, run):
+    limit = limited(resource.RLIMIT_AS, 400 * MB)
+    result = run("predict", home.data / "low", "-m", home.model, "--jobs", "2", preexec_fn=limit)
+    assert (result.code, len(result.rows)) == (0, 48), result.stderr
+
+
+def test_a_file_that_may_not_grow_keeps_what_is_done(home, tmp_path, run):
+    common = ("predict", home.data, "-m", home.model, "--json", "--out", "out.json")
+    done = run(*common, cwd=tmp_path)
+    assert done.code == 0
+    before = (tmp_path / "out.json").read_bytes()
+    limit = limited(resource.RLIMIT_FSIZE, 10_000)
+    result = run(*common, cwd=tmp_path, preexec_fn=limit)
+    assert result.code == 1
+    [error] = result.errors
+    assert error == (
+        "out.json.resume: file too large; raise the limit on the size of files (ulimit -f), or"
+        " name another place"
+    )
+    # What was found until then, as after Ctrl-C; the rest follows.
+    assert before.startswith((tmp_path / "out.json").read_bytes())
+    assert {path.name for path in tmp_path.iterdir()} == {"out.json", "out.json.resume"}
+    again = run(*common, "--resume", cwd=tmp_path)
+    assert again.code == 0
+    assert " that were done before are taken from out.json.resume" in again.stderr
+    assert (tmp_path / "out.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["predict", "detect"])
+def test_a_full_stdout_is_said(command, home, run):
+    arguments = (command, home.clip("low"), "-m", home.model, "--csv")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "speechcls", *map(os.fspath, arguments)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    line = "the output: no space left on device; free some space there, or name another place"
+    assert done.stderr.splitlines()[1:] == [f"speechcls: error: {line}"]
+
+
+@pytest.mark.parametrize("n_bytes", [0, 10_000])
+def test_sound_that_does_not_fit_into_the_temporary_folder(n_bytes, home, make_tone, tmp_path, run):
+    # Only sound that is no WAV is copied into a file first.
+    soundfile.write(tmp_path / "clip.flac", make_tone("low"), 16_000)
+    content = (tmp_path / "clip.flac").read_bytes()
+    assert len(content) > 10_000
+    limit = limited(resource.RLIMIT_FSIZE, n_bytes)
+    result = run("detect", "-", "-m", home.model, stdin=content, preexec_fn=limit, cwd=tmp_path)
+    assert result.code == 1
+    [error] = result.errors
+    assert error.startswith("-: cannot be copied into a temporary file (")
+    assert error.endswith(
+        "); set $TMPDIR to a folder with space for it, or name the recording itself"
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """For the start of a command: it runs where ``full`` is a disk of 64 kB."""
+    (tmp_path / "full").mkdir()
+    prefix = [
+        "unshare",
+        "-rm",
+        "sh",
+        "-c",
+        'mount -t tmpfs -o size=64k none full && exec "$@"',
+        "-",
+    ]
+    if subprocess.run([*prefix, "true"], cwd=tmp_path, capture_output=True).returncode:
+        pytest.skip("may not mount a disk")
+    return prefix
+
+
+def test_a_full_disk_is_said(home, tmp_path, small_disk):
+    arguments = ("predict", home.data, "-m", home.model, "--json", "--out", "full/out.json")
+    script = f'{sys.executable} -m speechcls "$@"; echo $?; ls full'
+    done = subprocess.run(
+        [*small_disk, "sh", "-c", script, "-", *map(os.fspath, arguments)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["1", "out.json", "out.json.resume"]
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("speechcls: error: full/out.json")
+    advice = "no space left on device; free some space there, or name another place"
+    assert error.endswith(advice)
