@@ -70,7 +70,7 @@ def check_labels(labels: object, words: object) -> tuple[tuple[str, ...], tuple[
     if not isinstance(labels, list) or not isinstance(words, list):
         raise TypeError("labels and words must be lists")
     for what, names, least in (("labels", labels, 2), ("words", words, len(labels))):
-        names_max, letters_max = 100_000, 10_000
+        names_max, letters_max = 100_000, 100_000
         if not all(type(name) is str and len(name) <= letters_max for name in names):
             raise ValueError(f"impossible {what}")
         if len(set(names)) != len(names) or not least <= len(names) <= names_max:

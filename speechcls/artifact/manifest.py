@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,7 +55,8 @@ def read_limited(path: Path) -> bytes:
     if path.exists() and not path.is_file():  # a pipe would never end
         raise ArtifactError(f"{path}: not a file; copy the model again")
     with path.open("rb") as file:
-        content = file.read(limit + 1)
+        n_bytes = os.fstat(file.fileno()).st_size
+        content = file.read(min(n_bytes, limit) + 1)  # a buffer of the limit would not fit
     if len(content) > limit:
         raise ArtifactError(f"{path}: larger than {limit // _MIB} MiB; copy the model again")
     return content

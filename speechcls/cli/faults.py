@@ -38,7 +38,11 @@ _LEAST_MB = {
 _PER_THREAD_MB = 25
 """Address space for each core that may be used, at least."""
 
-_NEEDED_LATE = {"evaluate": ("scipy", "sklearn"), "calibrate": ("scipy",)}
+_NEEDED_LATE = {
+    "evaluate": ("scipy", "sklearn"),
+    "calibrate": ("scipy",),
+    "verify": ("safetensors",),
+}
 """Packages that are imported only once the long work is done."""
 
 

@@ -37,7 +37,7 @@ def logging_to(folder: Path | None) -> Iterator[Callable[["Epoch"], None]]:
         return
     writer = import_summary_writer()(str(folder))
 
-    def log(epoch: Epoch) -> None:
+    def log(epoch: "Epoch") -> None:
         for name, value in (
             ("loss/training", epoch.loss),
             ("loss/validation", epoch.validation_loss),

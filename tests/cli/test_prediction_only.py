@@ -37,6 +37,7 @@ LACKING = {
     "explain": (["clip.wav", "-m", "MODEL"], "torch"),
     "features": (["clip.wav"], "librosa"),
     "evaluate": (["DATA", "-m", "MODEL"], "scipy"),
+    "verify": (["MODEL"], "safetensors"),
     "calibrate": (["--noise", "noise", "-m", "MODEL"], "scipy"),
     "compare": (["DATA", "--archs", "gru"], "torch"),
     "mix": (["DATA", "--noise", "noise", "--out", "mixed.wav"], "filelock"),
