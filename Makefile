@@ -8,7 +8,9 @@ LIGHT := build/light
 # As speechcls does it, for what imports ONNX Runtime before it.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: check test install demo format lint types bench results pictures dist-check clean
+SEED ?= 0
+
+.PHONY: check test install demo format lint types bench torture results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -56,6 +58,18 @@ types: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py
+
+# Hours: what docs/RELIABILITY.md promises, tried at length. Each line may be run alone.
+TORN := build/torture
+torture: $(INSTALLED)
+	mkdir -p $(TORN)
+	$(BIN)/python benchmarks/kill_training.py --kills 30 --seed $(SEED)
+	$(BIN)/python benchmarks/fuzz_audio.py --inputs 200000 --seed $(SEED) --save $(TORN)/audio --jobs 2
+	$(BIN)/python benchmarks/fuzz_artifact.py --inputs 100000 --seed $(SEED) --save $(TORN)/models --jobs 2
+	$(BIN)/pytest -n auto tests/cli/test_train_interrupt.py tests/cli/test_resume.py \
+	  tests/cli/test_shortages.py tests/cli/test_hostile_text.py tests/cli/test_tell_nobody.py \
+	  tests/unit/test_scratch.py tests/unit/artifact/test_replaced.py
+	$(BIN)/python benchmarks/bench_load.py --paths 1000000 --hours 24
 
 # Hours: every model of docs/RESULTS.md. What stands in docs/results.json is not done again.
 results: $(INSTALLED)
