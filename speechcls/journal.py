@@ -1,6 +1,5 @@
 """The results of a long run, kept beside its output as they come, so that it can go on later."""
 
-import errno
 import json
 import os
 from collections import deque
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from speechcls.errors import ConfigError
 from speechcls.files import naming
+from speechcls.locks import try_lock
 
 SUFFIX = ".resume"
 """Of a journal's name, behind that of the output."""
@@ -223,15 +223,8 @@ def _shown(value: Any) -> str:
 
 def _lock(file: BinaryIO, path: Path) -> None:
     """Refuse a journal that another process writes; where the system has no such lock, take it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise ConfigError(
-                f"{path} is being written by another process; wait for it, or name another output",
-                field="resume",
-            ) from error
+    if try_lock(file.fileno()) is False:
+        raise ConfigError(
+            f"{path} is being written by another process; wait for it, or name another output",
+            field="resume",
+        )

@@ -13,10 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: what a killed process left stays there
-    fcntl = None  # type: ignore[assignment]
+from speechcls.locks import try_lock
 
 WHOLE, REPLACED = "whole", "replaced"
 """What a scratch folder holds: what was written, and what it replaces."""
@@ -157,17 +154,13 @@ def _lock(scratch: Path, wait: bool = False) -> int | None:
 
     The lock ends with the process, however that ends.
     """
-    if fcntl is None:
-        return None
     try:
         descriptor = os.open(scratch, os.O_RDONLY)
     except OSError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        if os.path.samestat(os.fstat(descriptor), scratch.stat()):
+    with contextlib.suppress(OSError):  # removed in between
+        is_held = try_lock(descriptor, wait)
+        if is_held and os.path.samestat(os.fstat(descriptor), scratch.stat()):
             return descriptor
-    except OSError:  # held by a living process, removed in between, or a file system without locks
-        pass
     os.close(descriptor)
     return None

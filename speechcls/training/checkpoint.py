@@ -19,6 +19,7 @@ from speechcls.artifact.store import read_metrics
 from speechcls.data.corpus import Corpus
 from speechcls.errors import ArtifactError, reason_of
 from speechcls.files import write_atomic
+from speechcls.locks import try_lock
 from speechcls.training.settings import TrainSettings
 
 INTERVAL_S = 300.0
@@ -265,7 +266,8 @@ def _lock(folder: Path) -> int:
         except FileNotFoundError:  # the folder has just been removed
             continue
         try:
-            _lock_descriptor(descriptor)
+            if try_lock(descriptor) is False:
+                raise BlockingIOError
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
                 os.truncate(descriptor, 0)
                 os.write(descriptor, str(os.getpid()).encode())
@@ -274,15 +276,6 @@ def _lock(folder: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # of a file that has just been removed
-
-
-def _lock_descriptor(descriptor: int) -> None:
-    """Lock a file for this process, where the system has such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _read_owner(folder: Path) -> str:

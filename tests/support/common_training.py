@@ -31,6 +31,21 @@ PLAIN = {
 }
 
 
+# Every random change on, dropout and an EMA too.
+ALL_ON = {
+    "speed_max": 0.1,
+    "shift_max": 0.1,
+    "equaliser_prob": 0.5,
+    "equaliser_db": 6.0,
+    "reverb_prob": 0.5,
+    "noise_prob": 0.5,
+    "gain_db": 6.0,
+    "time_masks": 2,
+    "frequency_masks": 2,
+    "ema_decay": 0.9,
+}
+
+
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

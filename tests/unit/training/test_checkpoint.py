@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from common_training import CPU, FEATURES, PLAIN, build, make_corpus
+from common_training import ALL_ON, CPU, FEATURES, PLAIN, build, make_corpus
 
 from speechcls.config import STREAM_NETWORK, NetworkConfig, TrainConfig
 from speechcls.data.corpus import Corpus
@@ -21,19 +21,6 @@ from speechcls.training.loop import fit
 from speechcls.training.optimisation import FitResult
 from speechcls.training.settings import TrainSettings
 
-# Every random change on, dropout and an EMA too.
-ALL_ON = {
-    "speed_max": 0.1,
-    "shift_max": 0.1,
-    "equaliser_prob": 0.5,
-    "equaliser_db": 6.0,
-    "reverb_prob": 0.5,
-    "noise_prob": 0.5,
-    "gain_db": 6.0,
-    "time_masks": 2,
-    "frequency_masks": 2,
-    "ema_decay": 0.9,
-}
 GRU = NetworkConfig("gru", hidden_size=8, num_layers=2, dropout=0.3)
 STREAMING = dataclasses.replace(NetworkConfig(), **STREAM_NETWORK, hidden_size=8, num_layers=1)
 CASES = {

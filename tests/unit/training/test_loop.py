@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from common_training import CPU, NETWORK, PLAIN, build, make_corpus, train
+from common_training import ALL_ON, CPU, NETWORK, PLAIN, build, make_corpus, train
 
 from speechcls.config import NetworkConfig, TrainConfig
 from speechcls.errors import ConfigError
@@ -32,21 +32,6 @@ def test_it_learns() -> None:
     assert history[0].loss > 1.0
     assert history[-1].loss < 0.5 * history[0].loss
     assert max(epoch.validation_accuracy for epoch in history) == 1.0
-
-
-# Every random change on, dropout and a running average too.
-ALL_ON = {
-    "speed_max": 0.1,
-    "shift_max": 0.1,
-    "equaliser_prob": 0.5,
-    "equaliser_db": 6.0,
-    "reverb_prob": 0.5,
-    "noise_prob": 0.5,
-    "gain_db": 6.0,
-    "time_masks": 2,
-    "frequency_masks": 2,
-    "ema_decay": 0.9,
-}
 
 
 @pytest.mark.parametrize(("arch", "kind"), [("gru", "mfcc"), ("crnn", "log-mel")])
