@@ -109,8 +109,8 @@ def try_once(data: Path, home: Path, times: Times, stage: str, rng: random.Rando
             process.kill()
         process.stderr.read()
     where = f"killed while {stage}, after {delay_s:.2f} s"
-    if process.returncode == 0:
-        print(f"{where}: had ended before")
+    if process.returncode == 0 or {path.name for path in home.iterdir()} == {"model", "cache"}:
+        print(f"{where}: all was done before")
         return []
     with start(data, home) as process:
         told = process.communicate(timeout=TIMEOUT_S)[1].decode()
