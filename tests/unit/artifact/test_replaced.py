@@ -33,8 +33,10 @@ if sys.argv[1] == "renames":
     scratch.exchange = lambda first, second: False
 place, *sources = map(Path, sys.argv[2:])
 contents = [{path.name: path.read_bytes() for path in source.iterdir()} for source in sources]
-for n in range(150):
+n = 0
+while sys.stdin.buffer.read(1):  # told when to, so that loads and replacements overlap
     write_folder_atomic(place, contents[n % 2])
+    n += 1
 """
 
 
@@ -44,13 +46,19 @@ def test_no_load_fails_in_a_loop_of_replacements(how, tmp_path):
     write_folder_atomic(place, files_of(CAUSAL))
     command = [sys.executable, "-c", REPLACING, how, place, WINDOWS, CAUSAL]
     seen = set()
-    with subprocess.Popen(command) as process:
-        while process.poll() is None:
-            # One has a temperature and reads blocks of its own; mixed files would be refused.
-            classifier = Classifier.load(place, jobs=1)
-            stream = StreamingClassifier.load(place)
-            seen.add((classifier.temperature, classifier.artifact.network.is_streaming))
-            assert stream.sample_rate == 8_000
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        with process.stdin:
+            for _ in range(75):
+                process.stdin.write(b"12")
+                process.stdin.flush()
+                # One has a temperature and reads blocks of its own; mixed files would be refused.
+                classifier = Classifier.load(place, jobs=1)
+                process.stdin.write(b"3")
+                process.stdin.flush()
+                stream = StreamingClassifier.load(place)
+                seen.add((classifier.temperature, classifier.artifact.network.is_streaming))
+                assert stream.sample_rate == 8_000
     assert process.returncode == 0
     assert seen == {(1.0, False), (0.8, True)}
 
@@ -73,7 +81,7 @@ def killed(tmp_path):
     place = tmp_path / "model"
     write_folder_atomic(place, files_of(WINDOWS))
     command = [sys.executable, "-c", KILLED + REPLACING, "renames", place, CAUSAL, CAUSAL]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert subprocess.run(command, input=b"1", check=False).returncode == -signal.SIGKILL
     assert not place.exists()
     return place
 
