@@ -28,9 +28,9 @@ _VERSION = 1
 _MIB = 2**20
 FILES = {
     CONFIG: _MIB,
-    WEIGHTS: 2_048 * _MIB,
     ONNX: 2_048 * _MIB,
     STREAM: 2_048 * _MIB,
+    WEIGHTS: 2_048 * _MIB,
     METRICS: 64 * _MIB,
     SPLIT: 2_048 * _MIB,
     CALIBRATION: _MIB,
@@ -72,7 +72,17 @@ def read_json(path: Path) -> Any:
     OSError, ArtifactError
         When it cannot be read.
     """
-    content = read_limited(path)
+    return parse_json(read_limited(path))
+
+
+def parse_json(content: bytes) -> Any:
+    """Return what JSON of a model holds.
+
+    Raises
+    ------
+    ValueError
+        As ``read_json``.
+    """
     try:
         return json.loads(content.decode("utf-8"), parse_constant=_refuse)
     except RecursionError:

@@ -38,6 +38,7 @@ from speechcls.artifact.manifest import (
     check_digest,
     load_digests,
     manifest_of,
+    parse_json,
     read_file,
     read_json,
     read_limited,
@@ -204,7 +205,8 @@ def _load(path: Path) -> Artifact:
             " folder of a trained model"
         )
     try:
-        config = read_json(path / CONFIG)
+        content = read_limited(path / CONFIG)
+        config = parse_json(content)
         check_format_version(path, config["format_version"], FORMAT_VERSION, ArtifactError)
         labels, words = check_labels(config["labels"], config["words"])
         features = FeatureConfig.from_dict(config["features"])
@@ -215,8 +217,7 @@ def _load(path: Path) -> Artifact:
     except ConfigError as error:
         raise _foreign(path, error) from error
     digests = load_digests(path)
-    if digests:
-        check_digest(path / CONFIG, read_limited(path / CONFIG), digests)
+    check_digest(path / CONFIG, content, digests)
     return Artifact(path, features, network, labels, words, digests)
 
 

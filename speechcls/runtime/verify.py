@@ -10,9 +10,6 @@ from speechcls.artifact.calibration import load_calibration
 from speechcls.artifact.format import (
     CALIBRATION,
     CARD,
-    CONFIG,
-    CURVES,
-    HISTORY,
     MANIFEST,
     METRICS,
     ONNX,
@@ -21,7 +18,7 @@ from speechcls.artifact.format import (
     WEIGHTS,
     Artifact,
 )
-from speechcls.artifact.manifest import read_file
+from speechcls.artifact.manifest import FILES, read_file
 from speechcls.artifact.store import load_artifact, load_split, load_weights, read_metrics
 from speechcls.errors import ArtifactError, reason_of
 from speechcls.runtime.classifier import Classifier
@@ -55,12 +52,11 @@ def verify(path: Path) -> Iterator[Finding]:
     else:
         yield Finding(MANIFEST, ArtifactError(_no_manifest(artifact.path)))
     there = sorted(each.name for each in artifact.path.iterdir())
-    known = (CONFIG, ONNX, STREAM, WEIGHTS, METRICS, SPLIT, CALIBRATION, HISTORY, CURVES)
-    for name in known:
-        if name in there or name in artifact.digests:
+    for name in FILES:
+        if name != MANIFEST and (name in there or name in artifact.digests):
             yield Finding(name, _problem_of(artifact, name))
     for name in there:
-        if name not in (*known, MANIFEST, CARD):
+        if name not in (*FILES, CARD):
             yield Finding(name, is_foreign=True)
 
 
