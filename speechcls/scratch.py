@@ -95,10 +95,10 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def restore(path: Path) -> None:
+def restore(path: Path) -> bool:
     """Bring back the folder ``path`` that an interrupted replacement put aside, if there is one.
 
-    While a living process replaces it, wait for that.
+    While a living process replaces it, wait for that. Return whether there is something now.
     """
     end = time.monotonic() + _PATIENCE_S
     while not os.path.lexists(path):
@@ -113,8 +113,9 @@ def restore(path: Path) -> None:
                     (scratch / REPLACED).rename(path)
                 os.close(lock)
         if not waits or time.monotonic() > end:
-            return
+            return os.path.lexists(path)
         time.sleep(0.001)
+    return True
 
 
 @functools.cache

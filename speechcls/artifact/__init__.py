@@ -1,7 +1,7 @@
 """A trained model on disk: its format, how it is written, read and found.
 
 ``format``: ``Artifact``, ``SplitRow``, the file names. ``store``: ``save_artifact``,
-``load_artifact``, ``load_whole``, ``load_weights``, ``load_split``, ``read_metrics``.
+``load_artifact``, ``load_weights``, ``load_split``, ``read_metrics``.
 ``manifest``: ``read_file``, ``manifest_of``, the SHA-256 of each file. ``lookup``:
 ``find_artifact``, ``find_artifacts``. ``calibration``: ``Calibration``, ``load_calibration``,
 ``save_calibration``.

@@ -1,11 +1,10 @@
 """Calibration of a model: detection thresholds and temperature, in calibration.json."""
 
 import math
-import os
 from dataclasses import dataclass
 
 from speechcls.artifact.format import CALIBRATION, MANIFEST, Artifact
-from speechcls.artifact.manifest import extended_manifest, read_json
+from speechcls.artifact.manifest import extended_manifest, held_file, parse_json
 from speechcls.config import Config
 from speechcls.errors import ArtifactError, ConfigError, reason_of
 from speechcls.files import json_bytes, write_atomic
@@ -57,13 +56,13 @@ def load_calibration(artifact: Artifact) -> Calibration | None:
         When ``calibration.json`` is damaged, or of another model.
     """
     path = artifact.path / CALIBRATION
-    if not os.path.lexists(path):
-        return None
     try:
-        calibration = Calibration.from_dict(read_json(path))
+        calibration = Calibration.from_dict(parse_json(held_file(artifact, CALIBRATION)))
         if unknown := sorted(calibration.thresholds.keys() - set(artifact.labels)):
             raise ValueError(f"the model has no label {', '.join(unknown)}")
         return calibration
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, ConfigError) as error:
         raise ArtifactError(
             f"{path}: damaged or of another model ({error}); calibrate again"

@@ -22,6 +22,9 @@ CARD = "README.md"
 MANIFEST = "manifest.json"
 """SHA-256 of each of the others but the card, which people edit."""
 
+HELD = (ONNX, STREAM, CALIBRATION)
+"""What a loaded model answers by: held in memory, so that all are of the same model for good."""
+
 SPLITS = ("train", "validation", "test", "unused")
 """What ``split.csv`` may say of a clip."""
 
@@ -41,6 +44,8 @@ class Artifact:
     """In the order of the network's logits; each word counts as one of the labels."""
     digests: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """SHA-256 of each file by its name, as read; none of a model without a manifest."""
+    contents: Mapping[str, bytes] | None = field(default=None, compare=False, repr=False)
+    """The files in ``HELD`` that the model has, as it was loaded; None if it was not loaded."""
 
 
 @dataclass(frozen=True)

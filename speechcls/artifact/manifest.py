@@ -1,8 +1,10 @@
 """The files of a model as bytes: bounded in size, and compared with the hashes in manifest.json."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +13,7 @@ from speechcls.artifact.format import (
     CALIBRATION,
     CONFIG,
     CURVES,
+    HELD,
     HISTORY,
     MANIFEST,
     METRICS,
@@ -41,8 +44,12 @@ FILES = {
 """Largest size of each file that a model may have, bytes."""
 
 
-def read_limited(path: Path) -> bytes:
+def read_limited(path: Path, folder: int | None = None) -> bytes:
     """Return the content of a file of a model.
+
+    Parameters
+    ----------
+    folder : open descriptor of the folder that the file is in, which may have another name by now
 
     Raises
     ------
@@ -52,11 +59,14 @@ def read_limited(path: Path) -> bytes:
         When it cannot be read.
     """
     limit = FILES.get(path.name, FILES[ONNX])
-    if path.exists() and not path.is_file():  # a pipe would never end
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path if folder is None else path.name, flags, dir_fd=folder)
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):  # a pipe would never end
+        os.close(descriptor)
         raise ArtifactError(f"{path}: not a file; copy the model again")
-    with path.open("rb") as file:
-        n_bytes = os.fstat(file.fileno()).st_size
-        content = file.read(min(n_bytes, limit) + 1)  # a buffer of the limit would not fit
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(min(about.st_size, limit) + 1)  # a buffer of the limit would not fit
     if len(content) > limit:
         raise ArtifactError(f"{path}: larger than {limit // _MIB} MiB; copy the model again")
     return content
@@ -104,9 +114,24 @@ def read_file(artifact: Artifact, name: str) -> bytes:
         When it cannot be read.
     """
     path = artifact.path / name
-    content = read_limited(path)
+    content = held_file(artifact, name) if name in HELD else read_limited(path)
     check_digest(path, content, artifact.digests)
     return content
+
+
+def held_file(artifact: Artifact, name: str) -> bytes:
+    """Return a file in ``HELD`` as it was when the model was loaded.
+
+    Raises
+    ------
+    OSError, ArtifactError
+        When the model has none; of a model that was not loaded, when it cannot be read.
+    """
+    if artifact.contents is None:
+        return read_limited(artifact.path / name)
+    if name not in artifact.contents:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(artifact.path / name))
+    return artifact.contents[name]
 
 
 def check_digest(path: Path, content: bytes, digests: Mapping[str, str]) -> None:
@@ -142,24 +167,30 @@ def extended_manifest(path: Path, name: str, content: bytes) -> bytes | None:
     ------
     ArtifactError
         When the one that is there is damaged.
+    OSError
+        When it cannot be read.
     """
-    digests = load_digests(path)
+    place = path / MANIFEST
+    digests = parse_digests(place, read_limited(place)) if place.exists() else {}
     if not digests:
         return None
     return _manifest(digests | {name: hashlib.sha256(content).hexdigest()})
 
 
-def load_digests(path: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of the model in a folder; none if it has no manifest.
+def parse_digests(place: Path, content: bytes) -> dict[str, str]:
+    """Return the SHA-256 of each file of a model by its name, as its manifest has it.
+
+    Parameters
+    ----------
+    place : where the manifest is, for messages
 
     Raises
     ------
     ArtifactError
         When the manifest is damaged, or of a newer speechcls.
     """
-    place = path / MANIFEST
     try:
-        manifest = read_json(place)
+        manifest = parse_json(content)
         check_format_version(place, manifest["format_version"], _VERSION, ArtifactError)
         digests = manifest["sha256"]
         if set(digests) - (FILES.keys() - {MANIFEST}) or not {CONFIG, ONNX} <= set(digests):
@@ -167,9 +198,7 @@ def load_digests(path: Path) -> dict[str, str]:
         if not all(type(digest) is str and len(digest) == 64 for digest in digests.values()):
             raise ValueError("impossible SHA-256")
         return dict(digests)
-    except FileNotFoundError:  # a model of an earlier speechcls
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(
             f"{place}: damaged ({type(error).__name__}: {error}); copy the model again"
         ) from error

@@ -1,5 +1,6 @@
 """A trained model on disk: a folder with configuration, weights, ONNX graph, scores and splits."""
 
+import contextlib
 import csv
 import dataclasses
 import errno
@@ -7,9 +8,9 @@ import io
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from speechcls.artifact.format import (
     CONFIG,
     CURVES,
     FORMAT_VERSION,
+    HELD,
     HISTORY,
     MANIFEST,
     METRICS,
@@ -36,8 +38,8 @@ from speechcls.artifact.format import (
 from speechcls.artifact.lookup import BUNDLED, locate
 from speechcls.artifact.manifest import (
     check_digest,
-    load_digests,
     manifest_of,
+    parse_digests,
     parse_json,
     read_file,
     read_json,
@@ -49,7 +51,6 @@ from speechcls.files import csv_bytes, json_bytes, write_folder_atomic
 from speechcls.scratch import restore
 from speechcls.text import from_csv_cell
 
-T = TypeVar("T")
 _TRIES = 1_000
 """Times that a model which is replaced meanwhile is read again."""
 
@@ -142,7 +143,10 @@ def check_can_save(path: Path, force: bool) -> None:
 
 
 def load_artifact(path: Path) -> Artifact:
-    """Return a model's configuration, read from its ``config.json``.
+    """Return a model: its configuration, and in memory what it answers by.
+
+    All is of one model: if it is replaced while it is read, it is read again; one whose replacement
+    was interrupted is brought back first.
 
     Parameters
     ----------
@@ -154,71 +158,76 @@ def load_artifact(path: Path) -> Artifact:
     ArtifactError
         When it is missing, damaged, not of speechcls, or written by a newer speechcls.
     """
-    return load_whole(path, lambda artifact: artifact)
+    path = locate(path)
+    for _ in range(_TRIES):
+        if not restore(path):
+            raise _no_model(path, "no such model")
+        if (contents := _read_together(path)) is not None:
+            return _parse(path, contents)
+    raise ArtifactError(f"{path}: replaced again and again while it is read; try again later")
 
 
-def load_whole(path: Path, make: Callable[[Artifact], T]) -> T:
-    """Return what is made of a model's files, all of the same model.
+def _no_model(path: Path, fact: str) -> ArtifactError:
+    return ArtifactError(
+        f"{path}: {fact}; name the folder of a trained model, or {BUNDLED}, which comes with"
+        " speechcls"
+    )
 
-    If the model is replaced while they are read, they are read again; one whose replacement was
-    interrupted is brought back first.
+
+def _read_together(path: Path) -> dict[str, bytes] | None:
+    """Return the files of a model that must be of one; None if it was replaced meanwhile.
 
     Raises
     ------
     ArtifactError
-        As ``load_artifact``, and what ``make`` raises.
+        When one cannot be read.
     """
-    path = locate(path)
-    for _ in range(_TRIES):
-        restore(path)
-        before = _identity(path)
-        try:
-            made = make(_load(path))
-        except ArtifactError:
-            if before == _identity(path):
-                raise
-            continue
-        if before == _identity(path):
-            return made
-    raise ArtifactError(f"{path}: replaced again and again while it is read; try again later")
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """Return what tells the folder at a path from another one there."""
+    folder = None
     try:
-        about = path.stat()
-    except OSError:
-        return ()
-    return about.st_dev, about.st_ino, about.st_mtime_ns
+        if os.open in os.supports_dir_fd:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        before = path.stat() if folder is None else os.fstat(folder)
+        contents = {}
+        for name in (CONFIG, MANIFEST, *HELD):
+            with contextlib.suppress(FileNotFoundError):
+                contents[name] = read_limited(path / name, folder)
+        # Once it is replaced, the open folder is emptied: what it lacks, it may have had.
+        is_certain = folder is not None and len(contents) == len(HELD) + 2
+        return contents if is_certain or os.path.samestat(before, path.stat()) else None
+    except FileNotFoundError:  # it is away, while another process replaces it
+        return None
+    except NotADirectoryError as error:
+        raise _no_model(path, "a file, not a model folder") from error
+    except OSError as error:
+        raise ArtifactError(f"{path}: {reason_of(error)}; name another model") from error
+    finally:
+        if folder is not None:
+            os.close(folder)
 
 
-def _load(path: Path) -> Artifact:
-    if not path.is_dir():
-        kind = "a file, not a model folder" if path.exists() else "no such model"
-        raise ArtifactError(
-            f"{path}: {kind}; name the folder of a trained model, or {BUNDLED}, which"
-            " comes with speechcls"
-        )
-    if missing := [name for name in (CONFIG, ONNX) if not (path / name).is_file()]:
+def _parse(path: Path, contents: Mapping[str, bytes]) -> Artifact:
+    if missing := [name for name in (CONFIG, ONNX) if name not in contents]:
         raise ArtifactError(
             f"{path}: not a speechcls model (no {' and no '.join(missing)}); name the"
             " folder of a trained model"
         )
     try:
-        content = read_limited(path / CONFIG)
-        config = parse_json(content)
+        config = parse_json(contents[CONFIG])
         check_format_version(path, config["format_version"], FORMAT_VERSION, ArtifactError)
         labels, words = check_labels(config["labels"], config["words"])
         features = FeatureConfig.from_dict(config["features"])
         network = NetworkConfig.from_dict(config["network"])
         check_sizes(features)
-    except (OSError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _foreign(path, error) from error
     except ConfigError as error:
         raise _foreign(path, error) from error
-    digests = load_digests(path)
-    check_digest(path / CONFIG, content, digests)
-    return Artifact(path, features, network, labels, words, digests)
+    # Models of an earlier speechcls have no manifest.
+    manifest = contents.get(MANIFEST)
+    digests = parse_digests(path / MANIFEST, manifest) if manifest is not None else {}
+    check_digest(path / CONFIG, contents[CONFIG], digests)
+    held = {name: contents[name] for name in HELD if name in contents}
+    return Artifact(path, features, network, labels, words, digests, held)
 
 
 def _foreign(path: Path, error: Exception) -> ArtifactError:

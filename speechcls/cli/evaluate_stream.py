@@ -26,14 +26,14 @@ def evaluate_stream(
     messages: Messages,
 ) -> None:
     """Print how well the words in a recording are detected."""
-    from speechcls.artifact.store import load_whole
+    from speechcls.artifact.store import load_artifact
     from speechcls.audio.blocks import open_recording
     from speechcls.evaluation.score_stream import evaluate_stream as evaluate
     from speechcls.layouts.annotations import read_truth
     from speechcls.runtime.detection import choose_thresholds
     from speechcls.runtime.stream import PosteriorStream
 
-    stream = load_whole(find_model(model, messages), PosteriorStream)
+    stream = PosteriorStream(load_artifact(find_model(model, messages)))
     artifact = stream.artifact
     words = read_truth(truth, on_skip=messages.warn)
     thresholds = choose_thresholds(artifact, threshold)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact.format import ONNX, Artifact
-from speechcls.artifact.store import load_whole
+from speechcls.artifact.store import load_artifact
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import Samples, check_samples, fit_length, loudest_start, resample
 from speechcls.errors import AudioError, ConfigError, SpeechclsError
@@ -157,7 +157,7 @@ class Classifier:
         ConfigError
             When the device is not available.
         """
-        return load_whole(Path(path), lambda artifact: cls(artifact, jobs, device))
+        return cls(load_artifact(Path(path)), jobs, device)
 
     @property
     def sample_rate(self) -> int:

@@ -51,10 +51,10 @@ class PosteriorStream:
     """
 
     def __init__(self, artifact: Artifact, every_s: float = DEFAULT_EVERY_S) -> None:
-        path = artifact.path / STREAM
-        if not path.is_file():
+        if artifact.contents is not None and STREAM not in artifact.contents:
             raise ArtifactError(
-                f"{path}: no such file; the model predates streaming; train it again"
+                f"{artifact.path / STREAM}: no such file; the model predates streaming; train it"
+                " again"
             )
         self.artifact = artifact
         self.labels = artifact.labels

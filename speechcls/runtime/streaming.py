@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact.format import Artifact
-from speechcls.artifact.store import load_whole
+from speechcls.artifact.store import load_artifact
 from speechcls.audio.samples import check_samples, open_resampler
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
@@ -109,11 +109,8 @@ class StreamingClassifier:
         ConfigError
             When the model has no such label, or a setting is impossible.
         """
-
-        def make(artifact: Artifact) -> "StreamingClassifier":
-            return cls(artifact, threshold, labels, settings, every_s, eager, sample_rate)
-
-        return load_whole(Path(path), make)
+        artifact = load_artifact(Path(path))
+        return cls(artifact, threshold, labels, settings, every_s, eager, sample_rate)
 
     def __repr__(self) -> str:
         return (

@@ -1,7 +1,6 @@
 """A model that is replaced while it is loaded: the old one or the new one, whole, never none."""
 
-import itertools
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from speechcls.artifact import store
-from speechcls.artifact.store import check_can_save, load_artifact, load_whole
+from speechcls.artifact.manifest import read_limited
+from speechcls.artifact.store import check_can_save, load_artifact
 from speechcls.errors import ArtifactError
 from speechcls.files import write_folder_atomic
 from speechcls.runtime.classifier import Classifier
@@ -99,41 +99,75 @@ def test_a_model_whose_replacement_was_killed_is_not_replaced_without_force(kill
     assert not load_artifact(killed).network.is_streaming
 
 
-def test_files_are_read_again_when_the_folder_is_another_one(tmp_path):
+EXCHANGING = """
+import sys
+from pathlib import Path
+from speechcls.scratch import exchange
+first, second = map(Path, sys.argv[1:])
+print(flush=True)
+while True:
+    exchange(first, second)
+"""
+
+
+def test_no_load_fails_while_models_are_exchanged_without_pause(tmp_path):
+    places = tmp_path / "first", tmp_path / "second"
+    for place, model in zip(places, (WINDOWS, CAUSAL), strict=True):
+        write_folder_atomic(place, files_of(model))
+    command = [sys.executable, "-c", EXCHANGING, *places]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        try:
+            loaded = [Classifier.load(places[0], jobs=1) for _ in range(30)]
+        finally:
+            process.kill()
+    # One has a temperature; mixed files would be refused, or have the temperature of the other.
+    seen = {(each.temperature, each.artifact.network.is_streaming) for each in loaded}
+    assert seen == {(1.0, False), (0.8, True)}
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.json", "model.onnx", "stream.onnx"])
+def test_a_model_that_is_replaced_while_it_is_read_is_read_again(name, tmp_path, monkeypatch):
     place = tmp_path / "model"
-    write_folder_atomic(place, files_of(WINDOWS))
-    made = []
+    write_folder_atomic(place, files_of(CAUSAL))
+    reads = []
 
-    def make(artifact):
-        made.append(artifact.network.is_streaming)
-        if len(made) == 1:
-            write_folder_atomic(place, files_of(CAUSAL))
-            raise ArtifactError("files of different models are mixed")
-        return artifact
+    def read(path, *args):
+        reads.append(path.name)
+        if reads.count(name) == 1 and path.name == name:
+            write_folder_atomic(place, files_of(WINDOWS))  # and removes what is being read
+        return read_limited(path, *args)
 
-    assert load_whole(place, make).network.is_streaming
-    assert made == [False, True]
+    monkeypatch.setattr(store, "read_limited", read)
+    assert Classifier.load(place, jobs=1).temperature == 1
+    assert not StreamingClassifier.load(place).artifact.network.is_streaming
+    assert reads.count("config.json") == 3
 
 
-def test_an_error_of_a_model_that_stays_is_raised_once(tmp_path):
+def test_a_loaded_model_answers_as_loaded_whatever_is_there_by_then(tmp_path):
     place = tmp_path / "model"
+    write_folder_atomic(place, files_of(CAUSAL))
+    artifact = load_artifact(place)
     write_folder_atomic(place, files_of(WINDOWS))
-    made = []
-
-    def make(artifact):
-        made.append(artifact)
-        raise ArtifactError("damaged")
-
-    with pytest.raises(ArtifactError, match="damaged"):
-        load_whole(place, make)
-    assert len(made) == 1
+    assert Classifier(artifact, jobs=1).temperature == 0.8
+    assert StreamingClassifier(artifact).artifact.network.is_streaming
+    shutil.rmtree(place)
+    assert Classifier(artifact, jobs=1).temperature == 0.8
 
 
 def test_a_model_that_is_replaced_without_end_is_an_error(tmp_path, monkeypatch):
-    place = tmp_path / "model"
+    place, n_reads = tmp_path / "model", []
+
+    def read(path, *args):
+        if path.name == "calibration.json":  # that it has none is no news once it is replaced
+            n_reads.append(path)
+            write_folder_atomic(place, files_of(WINDOWS))
+        return read_limited(path, *args)
+
     write_folder_atomic(place, files_of(WINDOWS))
     monkeypatch.setattr(store, "_TRIES", 3)
-    n_made = itertools.count(1)
+    monkeypatch.setattr(store, "read_limited", read)
     with pytest.raises(ArtifactError, match=r"model: replaced again and again while it is read"):
-        load_whole(place, lambda artifact: os.utime(place, ns=(1, next(n_made))))
-    assert next(n_made) == 4
+        load_artifact(place)
+    assert len(n_reads) == 3

@@ -1,11 +1,13 @@
 """Posteriors become events: when a word was, how likely, one each, none that is not asked for."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from common import refusal
 
+from speechcls.artifact.format import Artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
 from speechcls.runtime.detection import (
@@ -26,9 +28,8 @@ EVERY_S = 0.1
 def fake_stream(is_causal=False, every_s=EVERY_S):
     """What a Detector asks of a stream."""
     features = FeatureConfig()
-    artifact = SimpleNamespace(
-        features=features, network=NetworkConfig(arch="crnn"), labels=LABELS, path=None
-    )
+    network = NetworkConfig(arch="crnn")
+    artifact = Artifact(Path("model"), features, network, tuple(LABELS), tuple(LABELS), contents={})
     return SimpleNamespace(
         artifact=artifact, labels=LABELS, is_causal=is_causal, every_s=every_s, sample_rate=16_000
     )
@@ -161,9 +162,8 @@ def test_no_detector_and_no_posteriors():
     assert list(detect_events([], Detector(fake_stream(), {"yes": 0.5}))) == [([],)]
 
 
-def test_thresholds_are_those_asked_for(tmp_path):
+def test_thresholds_are_those_asked_for():
     artifact = fake_stream().artifact
-    artifact.path = tmp_path
     assert choose_thresholds(artifact) == {"yes": DEFAULT_THRESHOLD, "no": DEFAULT_THRESHOLD}
     assert choose_thresholds(artifact, 0.3, ["no", "_silence_"]) == {"no": 0.3, "_silence_": 0.3}
     message = refusal(ConfigError, choose_thresholds, artifact, 0.3, ["maybe"])
