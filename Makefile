@@ -1,4 +1,5 @@
 # make demo: from nothing to a working recogniser.  make test: every test.  make: all checks.
+# make test-order SEED=1: every test in random order.  make test-min: with the lowest versions.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -10,7 +11,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test install demo format lint types bench torture results pictures dist-check clean
+.PHONY: check test test-order test-min install demo format lint types bench torture results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -30,6 +31,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: $(INSTALLED)
 	$(BIN)/pytest -n auto
+
+test-order: $(INSTALLED)
+	$(BIN)/pytest -n auto --random-order --random-order-seed=$(SEED)
+
+# With the lowest versions that pyproject.toml allows. Downloads a torch with CUDA: gigabytes.
+# pyparsing 3.3 deprecates what matplotlib 3.8 calls, and warnings are errors in tests.
+MIN := build/min
+test-min:
+	test -x $(MIN)/bin/uv || ($(PYTHON) -m venv $(MIN) && $(MIN)/bin/pip install --quiet uv)
+	$(MIN)/bin/uv pip install --quiet --python $(MIN)/bin/python --resolution lowest-direct \
+	  -e '.[dev,synth,parquet]' 'pyparsing<3.3'
+	$(MIN)/bin/python -m pytest -n auto
 
 demo: $(INSTALLED)
 	rm -rf $(DEMO) && mkdir $(DEMO)

@@ -106,7 +106,7 @@ def render_figure(figure: "Figure", kind: str) -> bytes:
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box stands in its place
         figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
     return buffer.getvalue()
 
