@@ -12,24 +12,45 @@ _LIST = re.compile(rb"LIST(....)INFO", re.DOTALL)
 _ALAC = re.compile(rb"alac\0\0\0\0(....)", re.DOTALL)
 _LONGEST_ALAC = 1 << 16
 """Samples of a frame of Apple's lossless coding; encoders write 4,096."""
+_TABLE = re.compile(rb"stsz\0{4}(....)(....)", re.DOTALL)
+_FRAGMENT = re.compile(rb"trun[\0\x01]\0..(....)", re.DOTALL)
+_PCM_TIMES = re.compile(rb"stts\0{7}\x01....\0{3}\x01", re.DOTALL)
+_MOST_SAMPLES = 1 << 20
+"""Samples of an MPEG-4 file, each a packet, that may be claimed; ffmpeg takes 48 bytes for each."""
 _SEARCHED = 1 << 24
 
 
 def claims_fit(file: BinaryIO) -> bool:
     """Return whether the sizes that ffmpeg allocates by a file's word alone are possible.
 
-    They are those of the texts in a WAV or AVI, and of a frame of Apple's lossless coding.
+    They are those of the texts in a WAV or AVI, of a frame of Apple's lossless coding, and of the
+    table of samples of an MPEG-4 file.
     """
     n_bytes = file.seek(0, 2)
     file.seek(0)
     content = file.read(_SEARCHED)
     if content[:4] != b"RIFF":
         sizes = (int.from_bytes(found[1], "big") for found in _ALAC.finditer(content))
-        return all(size <= _LONGEST_ALAC for size in sizes)
+        return all(size <= _LONGEST_ALAC for size in sizes) and _samples_fit(content, n_bytes)
     return all(
         found.start() + 8 + int.from_bytes(found[1], "little") <= n_bytes
         for found in _LIST.finditer(content)
     )
+
+
+def _samples_fit(content: bytes, n_bytes: int) -> bool:
+    """Return whether an MPEG-4 file can have the samples that its boxes claim."""
+    for found in _FRAGMENT.finditer(content):
+        if int.from_bytes(found[1], "big") > _MOST_SAMPLES:
+            return False
+    if _PCM_TIMES.search(content):  # read by chunks
+        return True
+    for found in _TABLE.finditer(content):
+        size, n_samples = (int.from_bytes(part, "big") for part in found.groups())
+        # Without a common size, a table has four bytes for the size of each.
+        if n_samples > _MOST_SAMPLES and n_samples * (size or 4) > n_bytes:
+            return False
+    return True
 
 
 _AMR_BYTES = {

@@ -5,6 +5,7 @@ import itertools
 import struct
 import tracemalloc
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -153,6 +154,28 @@ def test_a_list_of_texts_of_gigabytes_is_not_given_to_ffmpeg(kind):
 def test_a_frame_of_apple_lossless_of_gigabytes_is_not_given_to_ffmpeg():
     box = b"\0\0\0\x24alac\0\0\0\0" + struct.pack(">I", 1 << 24) + bytes(20)
     content = b"\0\0\0\x10ftypM4A \0\0\0\0" + struct.pack(">I4s", 8 + len(box), b"moov") + box
+    with pytest.raises(AudioError, match="not readable audio"):
+        read_clip(io.BytesIO(content), RATE)
+
+
+@pytest.mark.parametrize("fragmented", [False, True])
+def test_samples_of_gigabytes_are_not_given_to_ffmpeg(fragmented, tmp_path):
+    path = tmp_path / "tone.m4a"
+    options = {"movflags": "empty_moov+frag_every_frame"} if fragmented else {}
+    with av.open(str(path), "w", format="mp4", options=options) as out:
+        stream = out.add_stream("alac", rate=RATE)
+        frame = av.AudioFrame.from_ndarray(np.full((1, 4_000), 8_000, np.int16), "s16p", "mono")
+        frame.rate = RATE
+        out.mux([*stream.encode(frame), *stream.encode(None)])
+    content = bytearray(path.read_bytes())
+    assert len(read_clip(path, RATE)) == 4_000
+    if fragmented:
+        at = content.index(b"trun") + 8
+        content[at - 3 : at] = bytes(3)  # no size or time of its own for each
+    else:
+        at = content.index(b"stsz") + 12
+        assert content[at - 4 : at] != bytes(4)  # one size for all
+    content[at : at + 4] = (1 << 24).to_bytes(4, "big")
     with pytest.raises(AudioError, match="not readable audio"):
         read_clip(io.BytesIO(content), RATE)
 
