@@ -1,7 +1,9 @@
 """What is too small, memory, disk or a limit, is said in one line, and what was there stays."""
 
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -111,34 +113,97 @@ def test_sound_that_does_not_fit_into_the_temporary_folder(n_bytes, home, make_t
     )
 
 
+SMALL = "mount -t tmpfs -o size=64k none disk"
+READ_ONLY = "mount --bind disk disk && mount -o remount,ro,bind disk"
+
+
 @pytest.fixture
-def small_disk(tmp_path):
-    """For the start of a command: it runs where ``full`` is a disk of 64 kB."""
-    (tmp_path / "full").mkdir()
-    prefix = [
-        "unshare",
-        "-rm",
-        "sh",
-        "-c",
-        'mount -t tmpfs -o size=64k none full && exec "$@"',
-        "-",
-    ]
-    if subprocess.run([*prefix, "true"], cwd=tmp_path, capture_output=True).returncode:
-        pytest.skip("may not mount a disk")
-    return prefix
+def with_disk(tmp_path):
+    """Run a command where ``disk`` is mounted in another way; print its code and what is there."""
+
+    def run_there(mount, *arguments):
+        prefix = ["unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "-"]
+        if subprocess.run([*prefix, "true"], cwd=tmp_path, capture_output=True).returncode:
+            pytest.skip("may not mount a disk")
+        script = f'{sys.executable} -m speechcls "$@"; echo $?; ls disk'
+        return subprocess.run(
+            [*prefix, "sh", "-c", script, "-", *map(os.fspath, arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+
+    (tmp_path / "disk").mkdir()
+    return run_there
 
 
-def test_a_full_disk_is_said(home, tmp_path, small_disk):
-    arguments = ("predict", home.data, "-m", home.model, "--json", "--out", "full/out.json")
-    script = f'{sys.executable} -m speechcls "$@"; echo $?; ls full'
-    done = subprocess.run(
-        [*small_disk, "sh", "-c", script, "-", *map(os.fspath, arguments)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+def test_a_full_disk_is_said(home, with_disk):
+    arguments = ("predict", home.data, "-m", home.model, "--json", "--out", "disk/out.json")
+    done = with_disk(SMALL, *arguments)
     assert done.stdout.split() == ["1", "out.json", "out.json.resume"]
     error = done.stderr.splitlines()[-1]
-    assert error.startswith("speechcls: error: full/out.json")
+    assert error.startswith("speechcls: error: disk/out.json")
     advice = "no space left on device; free some space there, or name another place"
     assert error.endswith(advice)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "DATA", "--epochs", "1", "--out", "disk/new"),
+        ("train", "DATA", "--epochs", "1", "--out", "disk/model", "--force"),
+        ("predict", "DATA", "-m", "MODEL", "--out", "disk/out.tsv"),
+        ("detect", "CLIP", "-m", "MODEL", "--out", "disk/out.tsv"),
+        ("evaluate", "DATA", "-m", "MODEL", "--report", "disk/report.html"),
+        ("compare", "DATA", "--archs", "gru,lstm", "--out", "disk/compared"),
+        ("features", "CLIP", "--out", "disk/features.png"),
+    ],
+    ids=lambda command: f"{command[0]} {command[-1]}",
+)
+def test_a_read_only_disk_is_said_before_the_work(command, home, tmp_path, with_disk):
+    shutil.copytree(home.model, tmp_path / "disk" / "model")
+    places = {"DATA": home.data, "MODEL": home.model, "CLIP": home.clip("low")}
+    done = with_disk(READ_ONLY, *(places.get(word, word) for word in command))
+    code, *there = done.stdout.split()
+    assert code in ("1", "2")
+    assert there == ["model"]
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("speechcls: error: ")]
+    assert re.search("disk.*: (read-only file system|may not be written in)", error)
+    assert re.search("; (choose|name) (another|a) p(ath|lace)", error)
+    assert "epoch 1/" not in done.stderr
+
+
+def test_a_model_and_recordings_on_a_read_only_disk_are_used(home, tmp_path, with_disk):
+    shutil.copytree(home.model, tmp_path / "disk" / "model")
+    shutil.copytree(home.data / "low", tmp_path / "disk" / "low")
+    done = with_disk(READ_ONLY, "predict", "disk/low", "--model", "disk/model", "-q")
+    *rows, code, _, _ = done.stdout.splitlines()
+    assert (code, len(rows), done.stderr) == ("0", 48, "")
+
+
+def test_data_that_vanish_while_they_are_read_are_named_and_the_rest_is_kept(home, tmp_path, start):
+    shutil.copytree(home.data / "low", tmp_path / "low")
+    names = sorted(path.name for path in (tmp_path / "low").glob("*.wav"))
+    process = start("predict", "--files-from", "-", "-m", home.model, cwd=tmp_path)
+    process.stdin.write(b"low/" + names[0].encode() + b"\n")
+    process.stdin.flush()
+    assert process.stdout.readline().startswith(b"low/" + names[0].encode())
+    shutil.rmtree(tmp_path / "low")
+    process.stdin.write(b"low/" + names[1].encode() + b"\n")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, b"")
+    assert f"error: low/{names[1]}: no such file" in stderr.decode()
+
+
+def test_data_that_vanish_while_a_model_is_trained_are_no_longer_needed(home, tmp_path, start):
+    shutil.copytree(home.data, tmp_path / "tones")
+    small = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "3")
+    process = start("train", "tones", *small, cwd=tmp_path)
+    seen = b""
+    while b"at most 3 epochs" not in seen:
+        line = process.stderr.readline()
+        assert line, seen
+        seen += line
+    shutil.rmtree(tmp_path / "tones")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (0, b"models/tones-gru\n"), stderr
