@@ -1,9 +1,11 @@
 """Export, score and save a trained recogniser."""
 
+import copy
 import dataclasses
 import hashlib
 import platform
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import speechcls
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import save_artifact
 from speechcls.data.corpus import Corpus
+from speechcls.errors import ArtifactError, ConfigError
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.export.onnx import export_onnx, export_stream
 from speechcls.networks.recogniser import Recogniser
@@ -27,6 +30,31 @@ from speechcls.training.settings import TrainSettings
 
 _SCORED_AT_ONCE = 1_024
 """Clips whose samples are in memory as floats: 64 MiB of one second."""
+
+
+def check_exportable(arch: str, recogniser: Recogniser, labels: Sequence[str]) -> None:
+    """Refuse a network of another package that cannot be exported, before it is trained.
+
+    Parameters
+    ----------
+    arch : its name
+
+    Raises
+    ------
+    ConfigError
+        When exporting it fails, or it has operators that no model may have.
+    """
+    if type(recogniser.network).__module__.startswith("speechcls."):
+        return
+    copied = copy.deepcopy(recogniser)
+    try:
+        export_onnx(copied, list(labels))
+        export_stream(copied, list(labels))
+    except (ArtifactError, RuntimeError) as error:  # torch's own is a RuntimeError
+        reason = str(error).partition("\n")[0].partition(";")[0]
+        raise ConfigError(
+            f"{arch} cannot be exported ({reason}); build it of other operators", field="arch"
+        ) from error
 
 
 def save_trained(

@@ -28,7 +28,7 @@ from speechcls.parallel import default_jobs
 from speechcls.training.checkpoint import Checkpoint, identify
 from speechcls.training.loop import choose_device, fit
 from speechcls.training.optimisation import Epoch, FitResult
-from speechcls.training.publish import save_trained
+from speechcls.training.publish import check_exportable, save_trained
 from speechcls.training.settings import Sections, TrainSettings
 
 
@@ -206,7 +206,7 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
     Raises
     ------
     ConfigError
-        When the network cannot be built.
+        When the network cannot be built, or one of another package cannot be exported.
     DatasetError
         When a streaming network has no background sound.
     """
@@ -222,6 +222,7 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
     recogniser = build_recogniser(corpus.features, network, label_of_output, seed)
     if settings.from_model:
         load_backbone(recogniser, load_artifact(Path(settings.from_model)))
+    check_exportable(network.arch, recogniser, corpus.labels)
     return TrainPlan(settings.resolved(corpus.features, network), corpus, recogniser, device)
 
 

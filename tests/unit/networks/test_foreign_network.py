@@ -214,6 +214,35 @@ def test_a_network_of_one_size_fits_as_it_is_or_not_at_all(monkeypatch):
     )
 
 
+class Draws(MeanPool):
+    """An operator that no graph of a model may have."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features + 1e-9 * torch.rand_like(features))
+
+
+class Inverts(MeanPool):
+    """An operator that ONNX does not have."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.classify(torch.special.i0e(features).mean(dim=1)[:, :24])
+
+
+@pytest.mark.parametrize(("network", "reason"), [(Draws, "RandomUniformLike"), (Inverts, "i0e")])
+def test_what_cannot_be_exported_is_refused_before_it_is_trained(
+    network, reason, data, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(NETWORKS, "mine", network)
+    out = tmp_path / "model"
+    _, stderr = call("train", data, "--arch", "mine", *SMALL, "--out", out, code=2)
+    [error] = [line for line in stderr.splitlines() if line.startswith("speechcls: error: ")]
+    assert error.startswith("speechcls: error: --arch: mine cannot be exported (")
+    assert reason in error
+    assert error.endswith("); build it of other operators")
+    assert "epoch 1/" not in stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bc_resnet_trains_in_the_benchmarks(data, tmp_path):
     script = REPOSITORY / "benchmarks" / "train_bcresnet.py"
     options = ("--arch", "bc-resnet-1", "--epochs", "1", "--batch-size", "16", "--quiet")
