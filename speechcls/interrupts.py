@@ -2,20 +2,44 @@
 
 import signal
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-STOPPING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+_Handler = Callable[[int, FrameType | None], None]
+
+
+def signals_of(*names: str) -> tuple[int, ...]:
+    """Return the numbers of those signals that the system has; Windows has no SIGHUP."""
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+STOPPING = signals_of("SIGINT", "SIGTERM", "SIGHUP")
 """Signals that ask a process to end."""
+
+
+@contextmanager
+def handling(numbers: Sequence[int], handler: _Handler) -> Iterator[None]:
+    """Have ``handler`` called for some signals while the block runs.
+
+    One that is ignored, as SIGHUP under ``nohup``, stays so. Outside the main thread, which alone
+    gets signals, it does nothing.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, usual in before.items():
+            signal.signal(number, usual)
 
 
 class DeferredSignals:
     """Holds back the signals that end a process; a second one takes its course at once.
-
-    One that is ignored, as SIGHUP under ``nohup``, stays so. Outside the main thread, which alone
-    gets signals, it does nothing.
 
     Attributes
     ----------
@@ -24,13 +48,10 @@ class DeferredSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._before: dict[int, Any] = {}
+        self._handling = ExitStack()
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in STOPPING:
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self._before[number] = signal.signal(number, self._receive)
+        self._handling.enter_context(handling(STOPPING, self._receive))
         return self
 
     def __exit__(
@@ -39,20 +60,16 @@ class DeferredSignals:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._restore()
+        self._handling.close()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            self._restore()
+            self._handling.close()
             signal.raise_signal(number)
         self.received = number
 
-    def _restore(self) -> None:
-        while self._before:
-            signal.signal(*self._before.popitem())
-
     def release(self) -> None:
         """Let a signal that was held back take its usual course, which may not return."""
-        self._restore()
+        self._handling.close()
         if self.received is not None:
             signal.raise_signal(self.received)

@@ -16,6 +16,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.options import SOURCE, option
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
+from speechcls.interrupts import handling
 from speechcls.text import printable
 
 if TYPE_CHECKING:
@@ -102,12 +103,10 @@ class InterruptHandler:
 
     def __init__(self) -> None:
         self.requested = self._waits = False
+        self._handling = handling([signal.SIGINT], self._on_signal)
 
     def __enter__(self) -> Self:
-        self._before: Any = None
-        is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in the background
-        if not is_ignored and threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._on_signal)
+        self._handling.__enter__()
         return self
 
     def __exit__(
@@ -116,8 +115,7 @@ class InterruptHandler:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        self._handling.__exit__(None, None, None)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._waits or self.requested:

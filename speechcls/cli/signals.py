@@ -1,13 +1,13 @@
 """SIGTERM and SIGHUP end a command as Ctrl-C does: outputs are closed, temporary files removed."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
-_ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+from speechcls.interrupts import handling, signals_of
+
+_ENDING = signals_of("SIGTERM", "SIGHUP")
 
 
 class Terminated(KeyboardInterrupt):
@@ -41,14 +41,5 @@ class TerminationHandler:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle the signals while the block runs."""
-        before: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
-            for number in numbers:
-                if signal.getsignal(number) is signal.SIG_DFL:
-                    before[number] = signal.signal(number, self._on_signal)
-        try:
+        with handling(_ENDING, self._on_signal):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
