@@ -7,6 +7,7 @@ import pytest
 from common import refusal
 
 from speechcls.artifact.calibration import Calibration, save_calibration
+from speechcls.artifact.format import Artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
 from speechcls.runtime.detection import (
@@ -249,8 +250,7 @@ def test_thresholds_are_those_asked_for(tmp_path):
 
 
 def test_the_thresholds_of_a_calibrated_model_are_its_own(tmp_path):
-    artifact = fake_stream().artifact
-    artifact.path = tmp_path
+    artifact = Artifact(tmp_path, FeatureConfig(), NetworkConfig(), LABELS, LABELS)
     save_calibration(artifact, Calibration({"no": 0.8}, 1.0, 2.0, 1, 2.4, 1.0, 0, None, None))
     assert choose_thresholds(artifact) == {"yes": DEFAULT_THRESHOLD, "no": 0.8}
     assert choose_thresholds(artifact, 0.3) == {"yes": 0.3, "no": 0.3}
