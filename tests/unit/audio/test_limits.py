@@ -90,17 +90,21 @@ def in_small_pieces(monkeypatch):
 
 
 @pytest.mark.parametrize("is_long", [False, True])
-def test_the_most_that_a_clip_may_cost_by_hand(is_long, monkeypatch):
+@pytest.mark.parametrize(("times", "most"), [(768, 4_201), (64, 55_558)])
+def test_the_most_that_a_clip_may_cost_by_hand(times, most, is_long, monkeypatch):
     """64 bytes of memory for each one of the file, and 64 MB; 5 floats for each sample in the end.
 
     At 768 times its rate a frame of 2 bytes comes to 5 * 4 * 768 = 15,360 bytes: n frames cost
-    15,360 n, and may cost 64 * (44 + 2 n) + 64,000,000, which is less from n = 4,202 on.
+    15,360 n, and may cost 64 * (44 + 2 n) + 64,000,000, which is less from n = 4,202 on. At 64
+    times the rate both are 71,114,240 for n = 55,558.
     """
     if is_long:
         in_small_pieces(monkeypatch)
-    assert len(read_clip(io.BytesIO(wav_bytes(bytes(8_402), rate=1_000)), 768_000)) == 4_201 * 768
+    content = wav_bytes(bytes(2 * most), rate=1_000)
+    assert len(read_clip(io.BytesIO(content), 1_000 * times)) == most * times
+    content = wav_bytes(bytes(2 * most + 2), rate=1_000)
     with pytest.raises(AudioError, match="too long for one clip"):
-        read_clip(io.BytesIO(wav_bytes(bytes(8_404), rate=1_000)), 768_000)
+        read_clip(io.BytesIO(content), 1_000 * times)
 
 
 @pytest.mark.parametrize(("n_values", "is_refused"), [(7_900_000, False), (8_300_000, True)])
