@@ -164,7 +164,7 @@ class Detector:
             overlapping = [
                 other
                 for other in self._waiting
-                if abs(other.centre_s - event.centre_s) < self._refractory_s
+                if other is event or abs(other.centre_s - event.centre_s) < self._refractory_s
             ]
             best = max(overlapping, key=lambda other: other.probability)
             for other in overlapping:

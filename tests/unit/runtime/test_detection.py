@@ -178,6 +178,18 @@ def test_an_eager_word_is_not_repeated_before_its_time():
     assert [round(e.centre_s, 6) for e in found] == [1.0, 1.9]
 
 
+@pytest.mark.parametrize("eager", [False, True])
+def test_words_at_the_shortest_distance_are_both_kept(eager):
+    def find_with(refractory_s):
+        settings = EventSettings(smoothing_s=0.0, min_s=0.0, refractory_s=refractory_s)
+        return find([("yes", 10, 12, 0.9), ("no", 17, 19, 0.8)], settings=settings, eager=eager)
+
+    first, second = found = find_with(0.0)
+    distance_s = second.centre_s - first.centre_s
+    assert find_with(distance_s) == found
+    assert find_with(distance_s + 1e-6) == [first]
+
+
 def test_what_is_short_is_none():
     settings = EventSettings(smoothing_s=0.0, min_s=0.3)
     bumps = [("yes", 10, 11, 0.9), ("no", 30, 32, 0.9)]
