@@ -105,6 +105,14 @@ def test_a_manifest_with_one_more_file(model):
     assert dict(load_artifact(model).digests) == {}
 
 
+def test_a_manifest_names_the_configuration_and_the_graph_at_least(model):
+    path = model / "manifest.json"
+    named = json.loads(path.read_bytes())["sha256"]
+    least = {name: named[name] for name in ("config.json", "model.onnx")}
+    path.write_text(json.dumps({"format_version": 1, "sha256": least}))
+    assert dict(load_artifact(model).digests) == least
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -178,7 +178,7 @@ def test_splits_are_read_back_with_either_line_end(tmp_path):
 
 
 def test_every_file_of_a_model(tmp_path):
-    place, rows = tmp_path / "model", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
+    place, rows = tmp_path / "model", [{"epoch": 1, "loss": 0.5}]
     artifact = Artifact(place, FeatureConfig(), NetworkConfig(), ("no", "yes"), ("yes", "no"))
     weights = np.arange(6, dtype=np.float32).reshape(2, 3)
     save_artifact(
@@ -207,7 +207,7 @@ def test_every_file_of_a_model(tmp_path):
     assert content["model.onnx"] == b"graph"
     assert (content["stream.onnx"], content["curves.png"]) == (b"stream", b"curves")
     assert json.loads(content["metrics.json"]) == {"accuracy": 0.5, "history": rows}
-    assert content["history.csv"] == b"epoch,loss\n1,0.5\n2,0.25\n"
+    assert content["history.csv"] == b"epoch,loss\n1,0.5\n"
     # No cell is a formula.
     assert content["split.csv"] == (
         b"path,label,speaker,split,start_s,end_s,gain,digest\n'=a.wav,'@a,'+s,train,0.0,,1.0,00ff\n"
@@ -226,6 +226,13 @@ def test_a_model_has_no_files_but_those_it_needs(tmp_path):
         "config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv",
         "manifest.json",
     }  # fmt: skip
+
+
+def test_no_model_is_replaced_unless_that_is_asked_for(tmp_path):
+    save(tmp_path / "model")
+    artifact = load_artifact(tmp_path / "model")
+    with pytest.raises(ArtifactError, match="exists; use force to replace it"):
+        save_artifact(artifact, {}, b"other", {}, [])
 
 
 @pytest.mark.parametrize(
