@@ -92,6 +92,13 @@ def test_a_file_has_to_be_that_of_the_manifest(model):
     assert refusal(ArtifactError, check_digest, path, b"abc", {"split.csv": ABC}) == expected
 
 
+def test_a_configuration_that_was_edited_is_not_that_of_the_manifest(model):
+    path = model / "config.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    message = refusal(ArtifactError, load_artifact, model)
+    assert message.startswith(f"{path}: not the file that manifest.json names (SHA-256); ")
+
+
 def test_a_manifest_with_one_more_file(model):
     before = json.loads((model / "manifest.json").read_bytes())["sha256"]
     assert before["model.onnx"] == ABC

@@ -305,6 +305,16 @@ def test_a_model_of_a_newer_speechcls(tmp_path):
     )
 
 
+def test_an_impossible_setting_of_a_model_is_named(tmp_path):
+    path = tmp_path / "model/config.json"
+    save(path.parent)
+    config = json.loads(path.read_bytes())
+    config["features"]["hop_length"] = 0
+    path.write_text(json.dumps(config))
+    start = f"{path}: damaged or not of speechcls (ConfigError: hop_length: 0 is not possible; "
+    assert refusal(ArtifactError, load_artifact, path.parent).startswith(start)
+
+
 def test_weights_that_are_missing_or_not_finite(tmp_path):
     artifact = Artifact(tmp_path, FeatureConfig(), NetworkConfig(), ("a", "b"), ("a", "b"))
     path = tmp_path / "weights.safetensors"

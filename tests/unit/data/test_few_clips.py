@@ -101,14 +101,19 @@ def test_a_whole_speaker_moves_to_training():
     ]
 
 
-def test_the_speaker_with_the_fewest_clips_moves():
+@pytest.mark.parametrize(("talkative", "moved"), [("s00", "s01"), ("s01", "s00")])
+def test_the_speaker_with_the_fewest_clips_moves(talkative, moved):
     said = clips(["s02", "s00", "s01", "s03"]) + clips(["s00", "s01", "s02"], labels=["go"])
-    more = clips(["s00", "s02"], labels=["yes"], n=5)[1:]
-    splits = assign(said + more)
+    more = [c for s in (talkative, "s02") for c in clips([s], labels=["yes"], n=5)[1:]]
     places = defaultdict(set)
-    for example, name in zip(said + more, splits.names, strict=True):
+    for example, name in zip(said + more, assign(said + more).names, strict=True):
         places[example.speaker].add(name)
-    assert places == {"s00": {"test"}, "s01": {"train"}, "s02": {"validation"}, "s03": {"train"}}
+    assert places == {
+        talkative: {"test"},
+        moved: {"train"},
+        "s02": {"validation"},
+        "s03": {"train"},
+    }
 
 
 def test_among_equals_who_tests_moves_and_then_the_higher_hash():
