@@ -92,6 +92,13 @@ def test_a_file_has_to_be_that_of_the_manifest(model):
     assert refusal(ArtifactError, check_digest, path, b"abc", {"split.csv": ABC}) == expected
 
 
+def test_a_file_that_a_model_lacks(model):
+    with pytest.raises(FileNotFoundError) as raised:
+        read_file(load_artifact(model), "stream.onnx")
+    expected = f"[Errno 2] No such file or directory: '{model / 'stream.onnx'}'"
+    assert str(raised.value) == expected
+
+
 def test_a_configuration_that_was_edited_is_not_that_of_the_manifest(model):
     path = model / "config.json"
     path.write_bytes(path.read_bytes() + b"\n")
