@@ -8,6 +8,7 @@ from speechcls.labels import (
     choose_labels,
     choose_outputs,
     label_indices,
+    list_names,
     map_label,
     mean_command_count,
 )
@@ -219,3 +220,10 @@ def test_the_label_of_every_word_by_hand(words, labels, index):
 )
 def test_the_clips_of_a_command_on_average_by_hand(counts, mean):
     assert mean_command_count(label for label, n in counts.items() for _ in range(n)) == mean
+
+
+def test_ten_names_are_listed_and_the_others_counted():
+    names = [chr(ord("l") - i) for i in range(12)]  # l, k, ... a
+    assert list_names(names[2:]) == "a, b, c, d, e, f, g, h, i, j"
+    assert list_names(names[1:]) == "a, b, c, d, e, f, g, h, i, j and 1 more"
+    assert list_names(names) == "a, b, c, d, e, f, g, h, i, j and 2 more"
