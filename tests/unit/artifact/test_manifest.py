@@ -1,6 +1,8 @@
 """The files of a model as bytes: how large they may be, and that they are those of the manifest."""
 
 import json
+import os
+import tracemalloc
 
 import pytest
 from common import refusal
@@ -42,6 +44,19 @@ def test_the_largest_file_that_is_read(name, tmp_path, monkeypatch):
     path.write_bytes(bytes(2 * 2**20 + 1))
     message = refusal(ArtifactError, read_limited, path)
     assert message == f"{path}: larger than 2 MiB; copy the model again"
+
+
+def test_of_a_file_that_is_too_large_no_more_is_read_than_is_allowed(tmp_path, monkeypatch):
+    monkeypatch.setitem(manifest.FILES, "config.json", 2**20)
+    path = tmp_path / "config.json"
+    path.touch()
+    os.truncate(path, 2**28)  # takes no space on the disk
+    tracemalloc.start()
+    with pytest.raises(ArtifactError, match="larger than 1 MiB"):
+        read_limited(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**23
 
 
 def test_what_is_no_file_is_not_read(tmp_path):
