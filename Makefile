@@ -71,7 +71,7 @@ torture: $(INSTALLED)
 	  tests/unit/test_scratch.py tests/unit/artifact/test_replaced.py
 	$(BIN)/python benchmarks/bench_load.py --paths 1000000 --hours 24
 
-# 20 to 40 minutes: what the tests notice of changes to the modules that decide (docs/RELIABILITY.md).
+# Half an hour: what the tests notice of changes to the modules that decide (docs/RELIABILITY.md).
 MUTMUT := build/mutmut
 mutants: $(INSTALLED)
 	test -x $(MUTMUT)/bin/mutmut || $(BIN)/pip install --quiet --disable-pip-version-check \
