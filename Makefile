@@ -11,7 +11,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-order test-min install demo format lint types bench torture results pictures dist-check clean
+.PHONY: check test test-order test-min install demo format lint types bench torture mutants results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -84,6 +84,19 @@ torture: $(INSTALLED)
 	  tests/unit/test_scratch.py tests/unit/artifact/test_replaced.py
 	$(BIN)/python benchmarks/bench_load.py --paths 1000000 --hours 24
 
+# Half an hour: what the tests notice of changes to the modules that decide (docs/RELIABILITY.md).
+MUTMUT := build/mutmut
+mutants: $(INSTALLED)
+	test -x $(MUTMUT)/bin/mutmut || $(BIN)/pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt --target $(MUTMUT) mutmut==3.8.1
+	rm -rf mutants
+	@# A mutant may ask for all memory there is.
+	ulimit -v 4194304; PYTHONPATH=$(CURDIR)/$(MUTMUT) OMP_NUM_THREADS=1 $(MUTMUT)/bin/mutmut run
+	@PYTHONPATH=$(CURDIR)/$(MUTMUT) $(MUTMUT)/bin/mutmut results --all true | awk \
+	  '{ sub(/\.x.*: /, " "); n[$$1]++; killed[$$1] += $$2 == "killed" || $$2 == "timeout" } \
+	  END { for (m in n) printf "%s: %d mutants, %d killed, %d survivors\n", m, n[m], killed[m], n[m] - killed[m] }' | sort
+	@echo 'One of them: PYTHONPATH=$(CURDIR)/$(MUTMUT) $(MUTMUT)/bin/mutmut show NAME; names: mutmut results'
+
 # Hours: every model of docs/RESULTS.md. What stands in docs/results.json is not done again.
 results: $(INSTALLED)
 	$(BIN)/python benchmarks/results.py $(DATA) $(BABBLE)
@@ -108,5 +121,5 @@ dist-check: $(INSTALLED)
 	@echo 'dist-check: the wheel predicts without torch and librosa, with its own model too'
 
 clean:
-	rm -rf .venv build dist *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist mutants *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -71,7 +71,7 @@ def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> 
     return labels
 
 
-def map_label(word: str, labels: Sequence[str]) -> str | None:
+def map_label(word: str, labels: Collection[str]) -> str | None:
     """Return the label that ``word`` counts as: itself, else ``_unknown_``, else None."""
     if word in labels:
         return word
@@ -92,7 +92,8 @@ def choose_outputs(found: Iterable[str], labels: Sequence[str]) -> tuple[str, ..
 
 def label_indices(words: Sequence[str], labels: Sequence[str]) -> list[int]:
     """Return the index of the label that each word counts as."""
-    return [labels.index(str(map_label(word, labels))) for word in words]
+    index = {label: i for i, label in enumerate(labels)}  # strangers' models may have many
+    return [index[str(map_label(word, index))] for word in words]
 
 
 def mean_command_count(labels: Iterable[str]) -> int:

@@ -80,7 +80,8 @@ def check_labels(labels: object, words: object) -> tuple[tuple[str, ...], tuple[
             raise ValueError(f"impossible {what}")
         if len(set(names)) != len(names) or not least <= len(names) <= names_max:
             raise ValueError(f"impossible {what}")
-    if any(map_label(word, labels) is None for word in words):
+    known = frozenset(labels)  # to search a list for each word would take minutes
+    if any(map_label(word, known) is None for word in words):
         raise ValueError("impossible words")
     return tuple(labels), tuple(words)
 

@@ -255,7 +255,7 @@ def mixed_pieces(
     sound: Sound,
     channel: int | None,
     on_note: OnNote,
-    is_ahead: bool = True,
+    is_ahead: bool,
 ) -> Iterator[Samples]:
     """Yield successive pieces (n, n_channels) of a recording as mono samples (m,), no longer ones.
 

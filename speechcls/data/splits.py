@@ -198,7 +198,6 @@ class _SplitAssigner:
                 names[i] = "train"
                 missing.discard(labels[i])
                 speakers |= {self.examples[i].speaker or ""} & {best}
-            units = {key: unit for key, unit in units.items() if cost(key)[0] < math.inf}
         if speakers:
             self.splits.warnings.append(
                 f"{list_names(speakers)}: moved to training, where {rescued} had no clip"

@@ -154,11 +154,8 @@ class Detector:
     def _release(self, now_s: float) -> list[Event]:
         """Return the waiting events that no later one can suppress."""
         opened = [segment.first_s for segment in self._open if segment is not None]
-        if not self._eager and now_s < np.inf:
-            # A segment that is open now may turn out to be the likelier word.
-            limit_s = min([now_s, *opened]) - self._window_s
-        else:
-            limit_s = np.inf
+        # A segment that is open now may turn out to be the likelier word.
+        limit_s = np.inf if self._eager else min([now_s, *opened]) - self._window_s
         ready = [event for event in self._waiting if event.centre_s < limit_s - self._refractory_s]
         found = []
         for event in sorted(ready, key=lambda event: event.centre_s):
@@ -167,7 +164,7 @@ class Detector:
             overlapping = [
                 other
                 for other in self._waiting
-                if abs(other.centre_s - event.centre_s) < self._refractory_s
+                if other is event or abs(other.centre_s - event.centre_s) < self._refractory_s
             ]
             best = max(overlapping, key=lambda other: other.probability)
             for other in overlapping:

@@ -5,11 +5,21 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from common import refusal
+from safetensors.numpy import save as serialize
 
 from speechcls.artifact.format import Artifact, SplitRow
 from speechcls.artifact.lookup import find_artifact
-from speechcls.artifact.store import load_artifact, load_split, read_metrics, save_artifact
+from speechcls.artifact.store import (
+    check_can_save,
+    load_artifact,
+    load_split,
+    load_weights,
+    read_metrics,
+    save_artifact,
+)
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
 from speechcls.errors import ArtifactError
 
@@ -165,3 +175,185 @@ def test_splits_are_read_back_with_either_line_end(tmp_path):
     assert content.count(b"\n") == 4 and content.count(b"\r") == 1  # that of the name
     (tmp_path / "m" / "split.csv").write_bytes(content.replace(b"\n", b"\r\n"))  # as it was once
     assert load_split(model) == ROWS
+
+
+def test_every_file_of_a_model(tmp_path):
+    place, rows = tmp_path / "model", [{"epoch": 1, "loss": 0.5}]
+    artifact = Artifact(place, FeatureConfig(), NetworkConfig(), ("no", "yes"), ("yes", "no"))
+    weights = np.arange(6, dtype=np.float32).reshape(2, 3)
+    save_artifact(
+        artifact,
+        {"w": weights.T, "n": np.array([7])},  # not contiguous
+        b"graph",
+        {"accuracy": 0.5, "history": rows},
+        [SplitRow("=a.wav", "@a", "+s", "train", 0.0, None, 1.0, "00ff")],
+        stream=b"stream",
+        curves=b"curves",
+        settings={"training": {"seed": 3}},
+    )
+    content = {path.name: path.read_bytes() for path in place.iterdir()}
+    assert content.keys() - {"weights.safetensors"} == {
+        "config.json", "model.onnx", "stream.onnx", "metrics.json", "split.csv", "curves.png",
+        "history.csv", "manifest.json",
+    }  # fmt: skip
+    assert json.loads(content["config.json"]) == {
+        "format_version": 2,
+        "labels": ["no", "yes"],
+        "words": ["yes", "no"],
+        "features": FeatureConfig().to_dict(),
+        "network": NetworkConfig().to_dict(),
+        "training": {"seed": 3},
+    }
+    assert content["model.onnx"] == b"graph"
+    assert (content["stream.onnx"], content["curves.png"]) == (b"stream", b"curves")
+    assert json.loads(content["metrics.json"]) == {"accuracy": 0.5, "history": rows}
+    assert content["history.csv"] == b"epoch,loss\n1,0.5\n"
+    # No cell is a formula.
+    assert content["split.csv"] == (
+        b"path,label,speaker,split,start_s,end_s,gain,digest\n'=a.wav,'@a,'+s,train,0.0,,1.0,00ff\n"
+    )
+    named = json.loads(content["manifest.json"])["sha256"]
+    assert named.keys() == content.keys() - {"manifest.json"}
+    loaded = load_weights(artifact)
+    assert loaded.keys() == {"w", "n"}
+    assert np.array_equal(loaded["w"], weights.T) and loaded["n"].tolist() == [7]
+    assert [row.path for row in load_split(artifact)] == ["=a.wav"]
+
+
+def test_a_model_has_no_files_but_those_it_needs(tmp_path):
+    save(tmp_path / "model")
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        "config.json", "weights.safetensors", "model.onnx", "metrics.json", "split.csv",
+        "manifest.json",
+    }  # fmt: skip
+
+
+def test_no_model_is_replaced_unless_that_is_asked_for(tmp_path):
+    save(tmp_path / "model")
+    artifact = load_artifact(tmp_path / "model")
+    with pytest.raises(ArtifactError, match="exists; use force to replace it"):
+        save_artifact(artifact, {}, b"other", {}, [])
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOSPC, "no space left on device); free some space"),
+        (errno.EROFS, "read-only file system); choose another place"),
+    ],
+)
+def test_what_to_do_where_a_model_cannot_be_written(number, expected, tmp_path, monkeypatch):
+    def fail(path, contents):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("speechcls.artifact.store.write_folder_atomic", fail)
+    message = refusal(ArtifactError, save, tmp_path / "model")
+    assert message == f"{tmp_path / 'model'}: not written ({expected}"
+
+
+def test_where_a_model_can_be_saved(tmp_path):
+    file, empty = tmp_path / "file", tmp_path / "empty"
+    file.touch()
+    empty.mkdir()
+    for place in (tmp_path / "new", tmp_path / "far/away"):
+        check_can_save(place, force=False)
+    check_can_save(empty, force=True)
+    taken = f"{empty}: exists; use force to replace it, or choose another place"
+    assert refusal(ArtifactError, check_can_save, empty, False) == taken
+    assert sorted(tmp_path.iterdir()) == [empty, file]  # nothing was made
+    for force in (False, True):
+        message = refusal(ArtifactError, check_can_save, file, force)
+        assert message == f"{file}: exists and is not a model; choose another place"
+        message = refusal(ArtifactError, check_can_save, file / "model", force)
+        assert message == f"{file}: not a directory; choose another place"
+    save(empty, force=True)
+    check_can_save(empty, force=True)
+    assert refusal(ArtifactError, check_can_save, empty, False) == taken
+
+
+def test_a_link_that_leads_nowhere_is_no_place_for_a_model(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    message = refusal(ArtifactError, check_can_save, tmp_path / "link", True)
+    assert message == f"{tmp_path / 'link'}: exists and is not a model; choose another place"
+
+
+def test_what_is_no_model_is_told_apart(tmp_path):
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    folder.mkdir()
+    file.touch()
+    advice = "name the folder of a trained model"
+    bundled = f"{advice}, or commands, which comes with speechcls"
+    for place, reason in (
+        (tmp_path / "none", f"no such model; {bundled}"),
+        (file, f"a file, not a model folder; {bundled}"),
+        (folder, f"not a speechcls model (no config.json and no model.onnx); {advice}"),
+    ):
+        assert refusal(ArtifactError, load_artifact, place) == f"{place}: {reason}"
+    (folder / "config.json").write_text("{}")
+    expected = f"{folder}: not a speechcls model (no model.onnx); {advice}"
+    assert refusal(ArtifactError, load_artifact, folder) == expected
+
+
+def test_a_model_of_a_newer_speechcls(tmp_path):
+    place = tmp_path / "model"
+    save(place)
+    content = (place / "config.json").read_bytes()
+    newer = content.replace(b'"format_version": 2', b'"format_version": 3')
+    (place / "config.json").write_bytes(newer)
+    assert refusal(ArtifactError, load_artifact, place) == (
+        f"{place}: format version 3 is newer than this speechcls understands (2); upgrade speechcls"
+    )
+
+
+def test_an_impossible_setting_of_a_model_is_named(tmp_path):
+    path = tmp_path / "model/config.json"
+    save(path.parent)
+    config = json.loads(path.read_bytes())
+    config["features"]["hop_length"] = 0
+    path.write_text(json.dumps(config))
+    start = f"{path}: damaged or not of speechcls (ConfigError: hop_length: 0 is not possible; "
+    assert refusal(ArtifactError, load_artifact, path.parent).startswith(start)
+
+
+def test_weights_that_are_missing_or_not_finite(tmp_path):
+    artifact = Artifact(tmp_path, FeatureConfig(), NetworkConfig(), ("a", "b"), ("a", "b"))
+    path = tmp_path / "weights.safetensors"
+    missing = f"{path}: missing or damaged (no such file or directory); copy the model again"
+    assert refusal(ArtifactError, load_weights, artifact) == missing
+    path.write_bytes(serialize({"a": np.ones(2), "b": np.array([1.0, np.inf])}))
+    reason = "missing or damaged (b is not finite); copy the model again"
+    assert refusal(ArtifactError, load_weights, artifact) == f"{path}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "row"),
+    [
+        ("0,0,0", (0.0, 0.0, 0.0)),
+        ("1.5,,2", (1.5, None, 2.0)),
+        ("0,1e300,1e300", (0.0, 1e300, 1e300)),
+        ("inf,,1", None),
+        ("0,inf,1", None),
+        ("0,,inf", None),
+        ("0,nan,1", None),
+        ("0,,nan", None),
+        ("0,,-1", None),
+    ],
+)
+def test_times_and_gains_that_are_possible(numbers, row, tmp_path):
+    artifact = Artifact(tmp_path, FeatureConfig(), NetworkConfig(), ("a", "b"), ("a", "b"))
+    path = tmp_path / "split.csv"
+    header = "path,label,speaker,split,start_s,end_s,gain,digest"
+    path.write_text(f"{header}\na.wav,a,ann,unused,{numbers},00ff\n")
+    if row is None:
+        expected = f"{path}: missing or damaged (impossible row 'a.wav'); copy the model again"
+        assert refusal(ArtifactError, load_split, artifact) == expected
+    else:
+        assert load_split(artifact) == [SplitRow("a.wav", "a", "ann", "unused", *row, "00ff")]
+
+
+def test_the_reason_why_metrics_are_refused(tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text("[]")
+    assert refusal(ArtifactError, read_metrics, tmp_path, required=True) == (
+        f"{path}: missing or damaged (not a json object); copy the model again"
+    )

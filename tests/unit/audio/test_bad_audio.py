@@ -112,6 +112,23 @@ def test_zero_frames(tmp_path):
     assert message_of(path) == f"{path}: no audio data (0 frames); record it again or leave it out"
 
 
+def test_a_part_that_begins_at_the_end_is_nothing(tmp_path, write_wav, tone):
+    path = write_wav(tmp_path / "clip.wav", tone(440.0, 1.5))
+    assert message_of(path, 1.5) == (
+        f"{path}: nothing between 1.5 s and the end (it lasts 1.50 s); correct start_s and end_s"
+    )
+
+
+def test_an_open_file_is_called_by_its_name(tmp_path):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(wav_bytes(b""))
+    with path.open("rb") as file:
+        assert message_of(file).startswith(f"{path}: no audio data (0 frames)")
+    # One that was opened by its number has that for a name.
+    with path.open("rb") as file, os.fdopen(os.dup(file.fileno()), "rb") as numbered:
+        assert message_of(numbered).startswith("stream: no audio data (0 frames)")
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_not_finite(bad, tmp_path, write_wav):
     samples = np.zeros(100, dtype=np.float32)

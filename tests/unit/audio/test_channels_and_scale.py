@@ -76,6 +76,7 @@ def test_a_channel_is_taken_by_its_number(tmp_path, word):
     assert (np.array_equal(samples, -word), notes) == (True, [])
     frames, _ = read_native(path, channel=2)
     assert np.array_equal(frames, -word[:, None])
+    assert np.array_equal(read_native(path, channel=1)[0], word[:, None])
     for read in (lambda: read_clip(path, RATE, channel=3), lambda: read_native(path, channel=3)):
         with pytest.raises(AudioError) as raised:
             read()

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from common import FIVE, FLOAT, wav_bytes
 
-from speechcls.audio.decode import read_clip
+from speechcls.audio.decode import read_clip, read_native
 from speechcls.audio.samples import resample, to_pcm
 from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import AudioError
@@ -163,6 +163,7 @@ def test_only_the_part_asked_for_is_read(start_s, end_s, first, last, tmp_path, 
     else:
         part = to_pcm(read_clip(path, 1_000, start_s, end_s))
         assert part.tolist() == list(range(first, last + 1))
+        assert np.array_equal(to_pcm(read_native(path, start_s, end_s)[0])[:, 0], part)
 
 
 @pytest.mark.parametrize("kind", ["FLAC", "OGG", "MP3"])

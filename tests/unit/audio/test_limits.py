@@ -4,6 +4,7 @@ import io
 import itertools
 import struct
 import tracemalloc
+from contextlib import nullcontext
 
 import av
 import numpy as np
@@ -81,6 +82,53 @@ def test_upsampling_counts_as_well():
     assert len(read_native(io.BytesIO(content))[0]) == 1_500_000
     with pytest.raises(AudioError, match="too long for one clip"):
         read_clip(io.BytesIO(content), 768_000)
+
+
+def in_small_pieces(monkeypatch):
+    """Take every clip for a long one."""
+    monkeypatch.setattr(sound, "BLOCK_VALUES", 1_000)
+    monkeypatch.setattr("speechcls.audio.decode.BLOCK_VALUES", 1_000)
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+@pytest.mark.parametrize(("times", "most"), [(768, 4_201), (64, 55_558)])
+def test_the_most_that_a_clip_may_cost_by_hand(times, most, is_long, monkeypatch):
+    """64 bytes of memory for each one of the file, and 64 MB; 5 floats for each sample in the end.
+
+    At 768 times its rate a frame of 2 bytes comes to 5 * 4 * 768 = 15,360 bytes: n frames cost
+    15,360 n, and may cost 64 * (44 + 2 n) + 64,000,000, which is less from n = 4,202 on. At 64
+    times the rate both are 71,114,240 for n = 55,558.
+    """
+    if is_long:
+        in_small_pieces(monkeypatch)
+    content = wav_bytes(bytes(2 * most), rate=1_000)
+    assert len(read_clip(io.BytesIO(content), 1_000 * times)) == most * times
+    content = wav_bytes(bytes(2 * most + 2), rate=1_000)
+    with pytest.raises(AudioError, match="too long for one clip"):
+        read_clip(io.BytesIO(content), 1_000 * times)
+
+
+@pytest.mark.parametrize(("n_values", "is_refused"), [(7_900_000, False), (8_300_000, True)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_frames_that_are_kept_as_they_are_cost_twice_their_size(n_values, channels, is_refused):
+    """8 bytes a value: of silence in 40 kB of FLAC not much more than 8 million are read."""
+    file, n_frames = io.BytesIO(), n_values // channels
+    soundfile.write(file, np.zeros((n_frames, channels), np.int16), 48_000, format="FLAC")
+    assert len(file.getvalue()) < 40_000
+    reading = pytest.raises(AudioError, match="too long") if is_refused else nullcontext()
+    with reading:
+        assert len(read_native(io.BytesIO(file.getvalue()))[0]) == n_frames
+
+
+def test_channels_of_a_long_clip_are_chosen_and_told_as_of_a_short_one(tone, monkeypatch):
+    file, word = io.BytesIO(), tone(440.0)
+    soundfile.write(file, np.stack([word, -word], axis=1), RATE, "FLOAT", format="WAV")
+    in_small_pieces(monkeypatch)
+    assert np.array_equal(read_clip(io.BytesIO(file.getvalue()), RATE, channel=2), -word)
+    notes = []
+    samples = read_clip(io.BytesIO(file.getvalue()), RATE, on_note=notes.append)
+    assert np.array_equal(samples, word)
+    assert notes == ["channels cancel out; channel 1 is used: name another if it is the wrong one"]
 
 
 @pytest.mark.parametrize("rate", [RATE, 44_100])

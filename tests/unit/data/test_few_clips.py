@@ -101,14 +101,75 @@ def test_a_whole_speaker_moves_to_training():
     ]
 
 
-def test_the_speaker_with_the_fewest_clips_moves():
+@pytest.mark.parametrize(("talkative", "moved"), [("s00", "s01"), ("s01", "s00")])
+def test_the_speaker_with_the_fewest_clips_moves(talkative, moved):
     said = clips(["s02", "s00", "s01", "s03"]) + clips(["s00", "s01", "s02"], labels=["go"])
-    more = clips(["s00", "s02"], labels=["yes"], n=5)[1:]
-    splits = assign(said + more)
+    more = [c for s in (talkative, "s02") for c in clips([s], labels=["yes"], n=5)[1:]]
     places = defaultdict(set)
-    for example, name in zip(said + more, splits.names, strict=True):
+    for example, name in zip(said + more, assign(said + more).names, strict=True):
         places[example.speaker].add(name)
-    assert places == {"s00": {"test"}, "s01": {"train"}, "s02": {"validation"}, "s03": {"train"}}
+    assert places == {
+        talkative: {"test"},
+        moved: {"train"},
+        "s02": {"validation"},
+        "s03": {"train"},
+    }
+
+
+def test_among_equals_who_tests_moves_and_then_the_higher_hash():
+    # Nobody's hash says validation, so that s05, the lowest of those that train, validates.
+    examples = clips(["s00", "s05"], labels=["go"]) + clips(["s00", "s05", "s03", "s04"])
+    of = dict(zip((e.speaker for e in examples), assign(examples).names, strict=True))
+    assert of == {"s00": "train", "s05": "validation", "s03": "train", "s04": "train"}
+    examples = clips(["s00", "s01"], labels=["go"]) + clips(["s00", "s01", "s02", "s03"])
+    of = dict(zip((e.speaker for e in examples), assign(examples).names, strict=True))
+    assert of == {"s00": "test", "s01": "train", "s02": "validation", "s03": "train"}
+
+
+def test_every_speaker_that_moved_is_named():
+    examples = clips(["s00"], labels=["go"]) + clips(["s01"], labels=["up"])
+    splits = assign(examples + clips(["s02", "s03"]))
+    assert splits.names == ["train"] * 2 + ["validation"] * 2 + ["train"] * 2
+    assert splits.warnings[0] == "s00, s01: moved to training, where go, up had no clip"
+
+
+def test_where_nobody_trains_the_highest_of_those_that_test_does():
+    testing = sorted((key_within(10, 20, prefix) for prefix in "abc"), key=hash_percentage)
+    examples = clips(["s02", *testing])
+    of = dict(zip((e.speaker for e in examples), assign(examples).names, strict=True))
+    assert [of[speaker] for speaker in testing] == ["test", "test", "train"]
+
+
+# s00 and s02 alone say a word each, so that both move to training and nobody is held out.
+NEEDED = [*clips(["s00"], labels=["go"]), *clips(["s02"], labels=["up"])]
+
+
+def spared(examples, digests=None):
+    """Who validates."""
+    names = assign(NEEDED + examples, digests and ["go", "up", *digests]).names
+    pairs = zip((e.speaker for e in NEEDED + examples), names, strict=True)
+    return {speaker for speaker, name in pairs if name == "validation"}
+
+
+def test_the_lowest_hash_that_training_can_spare_validates():
+    assert spared(clips(["s03", "s04", "s05", "s07"])) == {"s05"}
+    # The sounds of s05 are those of s03 too, so that they cannot be held out: s07 comes next.
+    assert spared(clips(["s03", "s04", "s05", "s07"]), [*"abcdabef"]) == {"s07"}
+
+
+def test_what_one_speaker_leaves_is_not_spared_again():
+    # Without s05 only s07 says "yes", who therefore stays, though others say "no".
+    said = clips(["s05", "s07"], labels=["yes"]) + clips(["s07", "s03"], labels=["no"])
+    assert spared(said) == {"s05", "s03"}
+
+
+def test_training_clips_of_the_data_itself_may_be_spared():
+    # s05, the lowest hash of those that train, would validate, but alone says "go".
+    told = clips(["ann"], split="test") + clips(["s05"], labels=["go"], split="train")
+    told += clips(["s03", "s04", "s07"], split="train")
+    splits = assign(told)
+    assert splits.names == ["test"] * 2 + ["train"] * 5 + ["validation"] * 2
+    assert splits.warnings[0] == "s05: moved to training, where go had no clip"
 
 
 def test_one_speaker_may_bring_back_several_labels():
@@ -180,6 +241,38 @@ def test_of_several_copies_only_as_many_train_as_are_needed():
     digests = [*"abcdef", "same", "other", "same", "other"]
     splits = assign(examples, digests)
     assert splits.names[-4:] == ["test", "unused", "unused", "train"]
+
+
+def test_a_label_that_trains_without_them_needs_no_copies():
+    # Three takes of s03 are one sound, which trains "no"; another take is held out by s00.
+    examples = clips(["s03"], labels=["no"], n=4) + clips(["s00"], labels=["no"])
+    examples += clips(["s00", "s02", "s03"], labels=["yes"])
+    splits = assign(examples, [*"zzza", "a", *"bcd"])
+    assert splits.names == ["train"] * 3 + ["unused", "test", "test", "validation", "train"]
+
+
+def test_the_sound_with_the_fewest_copies_trains():
+    # Both sounds of "go" that s03 says are held out too: "a" twice, "b" once.
+    examples = clips(["s03"], labels=["go"], n=2) + clips(["s00"], labels=["go"], n=3)
+    splits = assign(examples + clips(["s00", "s02", "s03"]), [*"abaab", *"cdefgh"])
+    assert splits.names[:5] == ["unused", "train", "test", "test", "unused"]
+
+
+def test_every_copy_that_is_left_out_is_counted():
+    examples = clips(["s03"], labels=["go"]) + clips(["s00"], labels=["go"], n=2)
+    splits = assign(examples + clips(["s00", "s02", "s03"]), [*"aaa", *"cdefgh"])
+    assert splits.names[:3] == ["train", "unused", "unused"]
+    assert splits.warnings[0] == (
+        "2 clips are left out: the same sound is the only one that trains a label"
+    )
+
+
+def test_a_sound_under_two_labels_trains_both():
+    # "a" is "go" and "up" of s03, and held out as s00's "go"; so is another "up", "b", of both.
+    examples = clips(["s03"], labels=["go", "up"]) + clips(["s00"], labels=["go"])
+    examples += clips(["s03"], labels=["up"], n=2)[1:] + clips(["s00"], labels=["up"])
+    splits = assign(examples + clips(["s00", "s02", "s03"]), [*"aaabb", *"cdefgh"])
+    assert splits.names[:5] == ["train", "train", "unused", "unused", "test"]
 
 
 # What the data itself holds out

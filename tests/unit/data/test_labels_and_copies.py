@@ -4,7 +4,14 @@ import pytest
 from common import assign, clips, refusal
 
 from speechcls.errors import DatasetError
-from speechcls.labels import choose_labels, choose_outputs, label_indices, map_label
+from speechcls.labels import (
+    choose_labels,
+    choose_outputs,
+    label_indices,
+    list_names,
+    map_label,
+    mean_command_count,
+)
 
 # Copies
 
@@ -199,3 +206,24 @@ def test_the_classes_of_a_network_by_hand(found, labels, words):
 )  # fmt: skip
 def test_the_label_of_every_word_by_hand(words, labels, index):
     assert label_indices(words, labels) == index
+
+
+@pytest.mark.parametrize(
+    ("counts", "mean"),
+    [
+        ({"yes": 4, "no": 2, "_unknown_": 90, "_silence_": 50}, 3),
+        ({"yes": 3, "no": 4, "go": 4}, 4),  # 11 / 3, rounded
+        ({"_unknown_": 7, "_silence_": 50}, 7),  # no command
+        ({"_silence_": 5}, 0),
+        ({}, 0),
+    ],
+)
+def test_the_clips_of_a_command_on_average_by_hand(counts, mean):
+    assert mean_command_count(label for label, n in counts.items() for _ in range(n)) == mean
+
+
+def test_ten_names_are_listed_and_the_others_counted():
+    names = [chr(ord("l") - i) for i in range(12)]  # l, k, ... a
+    assert list_names(names[2:]) == "a, b, c, d, e, f, g, h, i, j"
+    assert list_names(names[1:]) == "a, b, c, d, e, f, g, h, i, j and 1 more"
+    assert list_names(names) == "a, b, c, d, e, f, g, h, i, j and 2 more"

@@ -235,7 +235,9 @@ def test_the_clips_that_the_data_says_nothing_of_follow_the_rule():
 
 def test_a_validation_list_alone_leaves_no_test():
     examples = clips(["a"], split="validation") + clips(["b", "c", "d"], split="train")
-    assert set(assign(examples).names) == {"train", "validation"}
+    splits = assign(examples)
+    assert set(splits.names) == {"train", "validation"}
+    assert splits.warnings == []
 
 
 def test_a_test_list_alone_gets_a_validation_speaker_from_training():
@@ -285,6 +287,10 @@ def test_an_unknown_test_speaker_is_named_with_those_there_are():
     expected = "test_speakers: ann, zoe: not in the data; it has 3 speakers, s00, s01, s02"
     examples = clips(["s02", "s01", "s00"])
     assert refusal(DatasetError, assign, examples, test_speakers=["zoe", "s00", "ann"]) == expected
+    nobody = refusal(DatasetError, assign, clips([None]), test_speakers=["X"])
+    assert nobody == "test_speakers: X: not in the data; it has 0 speakers"
+    xs = refusal(DatasetError, assign, clips(["ann", "maX"]), test_speakers=["bob"])
+    assert xs == "test_speakers: bob: not in the data; it has 2 speakers, ann, maX"
     many = clips([f"s{i:02}" for i in range(20)])
     assert refusal(DatasetError, assign, many, test_speakers=["x"]).endswith(
         "20 speakers, " + ", ".join(f"s{i:02}" for i in range(10))
@@ -295,6 +301,19 @@ def test_test_speakers_test_even_where_the_data_says_otherwise():
     examples = clips(["ann", "bob", "cid"], split="train")
     names = assign(examples, test_speakers=["bob"]).names
     assert by_speaker(examples, names)["bob"] == {"test"}
+
+
+def test_what_the_data_says_of_each_clip_of_a_speaker_is_kept():
+    told = [e for split in ("train", "validation", "test") for e in clips(["ann"], split=split)]
+    names = assign(told, list("abcdef")).names
+    assert names == ["train"] * 2 + ["validation"] * 2 + ["test"] * 2
+
+
+def test_what_the_data_says_of_clips_without_a_speaker_holds_for_no_other_clip():
+    told, untold = clips([None], split="test"), clips([None], n=50)
+    names = assign(told + untold, [str(i) for i in range(102)]).names
+    assert names[:2] == ["test"] * 2
+    assert set(names[2:]) == ALL_SPLITS
 
 
 def test_clips_that_the_data_says_nothing_of_follow_their_speaker():
@@ -327,31 +346,39 @@ def test_speakers_that_trained():
     assert trained_speakers([*rows, row("s00", "test", "d")]) == {"s03"}
 
 
-def test_clips_cut_from_one_recording_stay_together():
-    examples = [
-        Example(Path(f"{label}/{take}.wav"), label, None, None, float(i), i + 1.0)
+def cut(n_takes, n_segments, root=""):
+    """Clips cut from recordings: of two labels, ``n_takes`` each, ``n_segments`` from each."""
+    return [
+        Example(Path(f"{root}{label}/{take}.wav"), label, None, None, float(i), i + 1.0)
         for label in ("no", "yes")
-        for take in range(12)
-        for i in range(20)
+        for take in range(n_takes)
+        for i in range(n_segments)
     ]
-    digests = [f"{e.path}{e.start_s}" for e in examples]
-    splits = assign(examples, digests).names
-    of_recording = {e.path: set() for e in examples}
-    for example, split in zip(examples, splits, strict=True):
-        of_recording[example.path].add(split)
-    assert all(len(names) == 1 for names in of_recording.values())
-    for label in ("no", "yes"):
-        assert {s for e, s in zip(examples, splits, strict=True) if e.label == label} == {
-            "train", "validation", "test"
-        }  # fmt: skip
+
+
+def of_cuts(examples):
+    """The splits of clips that are all different."""
+    return assign(examples, [f"{e.path.name} {e.label} {e.start_s}" for e in examples]).names
+
+
+@pytest.mark.parametrize("n_segments", [2, 20])
+@pytest.mark.parametrize("root", ["", "/home/ann/data/"])
+def test_clips_cut_from_one_recording_stay_together(n_segments, root):
+    """By the hash of the recording's folder and name, wherever the data is."""
+    examples = cut(40, n_segments, root)
+    expected = []
+    for example in examples:
+        place = hash_percentage(f"{example.label}/{example.path.name}")
+        expected.append("validation" if place < 10 else "test" if place < 20 else "train")
+    assert of_cuts(examples) == expected
+    assert set(zip((e.label for e in examples), expected, strict=True)) == set(
+        itertools.product(["no", "yes"], ALL_SPLITS)
+    )
 
 
 def test_clips_of_two_recordings_a_label_are_split_one_by_one():
-    examples = [
-        Example(Path(f"{label}/{take}.wav"), label, None, None, float(i), i + 1.0)
-        for label in ("no", "yes")
-        for take in range(2)
-        for i in range(20)
-    ]
-    splits = assign(examples, [f"{e.path}{e.start_s}" for e in examples]).names
-    assert set(splits) == {"train", "validation", "test"}
+    examples = cut(2, 60)
+    splits = set(zip(((e.label, e.path.name) for e in examples), of_cuts(examples), strict=True))
+    assert splits == set(
+        itertools.product(itertools.product(["no", "yes"], ["0.wav", "1.wav"]), ALL_SPLITS)
+    )

@@ -51,8 +51,31 @@ def test_events_are_matched_one_to_one_by_label_and_place():
     np.testing.assert_allclose(scores.offsets_s, [0.05, 0.45, 0.0], atol=1e-9)
     assert scores.median_distance_s == pytest.approx(0.05)
     assert scores.near_ratio == pytest.approx(2 / 3)
-    as_json = scores.to_dict()
-    assert (as_json["hits"], as_json["per_label"]["no"]["misses"]) == (3, 1)
+
+
+def test_the_scores_as_json_have_the_keys_that_are_out():
+    yes = {"words": 2, "hits": 2, "misses": 0, "confused": 1, "false_alarms": 1, "miss_rate": 0.0}
+    no = {"words": 2, "hits": 1, "misses": 1, "confused": 0, "false_alarms": 0, "miss_rate": 0.5}
+    assert score_events(WORDS, EVENTS, ["yes", "no"], hours=0.5).to_dict() == {
+        "hours": 0.5,
+        "words": 4,
+        "hits": 3,
+        "misses": 1,
+        "confused": 1,
+        "false_alarms": 1,
+        "miss_rate": 0.25,
+        "false_alarms_an_hour": 2.0,
+        "upper_false_alarms_an_hour": pytest.approx(4.7439 / 0.5, abs=1e-3),  # Garwood's table
+        "tolerance_s": 0.25,
+        "near_s": 0.15,
+        "near_share": pytest.approx(2 / 3),
+        "median_distance_s": pytest.approx(0.05),
+        "per_label": {"yes": yes, "no": no},
+    }
+
+
+def test_hits_come_in_the_order_of_their_events():
+    assert match_events(WORDS[::-1], EVENTS) == [(3, 0), (2, 2), (0, 4)]
 
 
 def test_far_from_any_word_nothing_is_confused():
@@ -65,6 +88,24 @@ def test_far_from_any_word_nothing_is_confused():
 @pytest.mark.parametrize(("centre_s", "is_hit"), [(0.74, 0), (0.76, 1), (1.74, 1), (1.76, 0)])
 def test_the_tolerance_is_a_quarter_of_a_second_on_both_sides(centre_s, is_hit):
     assert len(match_events([Word(1.0, 1.5, "yes")], [event(centre_s)])) == is_hit
+
+
+@pytest.mark.parametrize("centre_s", [0.75, 1.75])
+def test_the_bounds_of_the_tolerance_belong_to_it(centre_s):
+    there = Event(centre_s - 0.25, centre_s + 0.25, "yes", 0.9)  # exact in binary
+    assert match_events([Word(1.0, 1.5, "yes")], [there]) == [(0, 0)]
+    assert score_events([Word(1.0, 1.5, "no")], [there], ["yes"], 1.0).total.confused == 1
+
+
+def test_within_the_tolerance_after_another_word_it_is_confused():
+    scores = score_events([Word(1.0, 1.5, "no")], [event(1.6)], ["yes", "no"], 1.0)
+    assert (scores.total.confused, scores.total.false_alarms) == (1, 0)
+
+
+def test_a_hit_at_the_place_of_another_word_too_is_not_confused():
+    words = [Word(1.0, 1.5, "yes"), Word(1.6, 2.0, "no")]
+    scores = score_events(words, [event(1.4)], ["yes", "no"], 1.0)
+    assert (scores.total.hits, scores.total.confused, scores.total.false_alarms) == (1, 0, 0)
 
 
 def test_a_word_heard_twice_is_one_hit_and_one_false_alarm():
@@ -113,6 +154,12 @@ def test_the_curve_sweeps_over_the_probabilities():
     for threshold, (misses, alarms) in expected.items():
         point = points[threshold]
         assert (point.miss_rate, point.false_alarms_per_hour) == (misses / 4, alarms / 0.5)
+
+
+def test_the_curve_keeps_what_is_as_probable_as_the_threshold():
+    points = det_curve([Word(1.0, 1.5, "yes")], [event(1.3, probability=0.5)], hours=1.0)
+    missed = {point.threshold: point.miss_rate for point in points}
+    assert (missed[0.5], missed[0.55]) == (0.0, 1.0)
 
 
 def test_the_upper_bound_of_no_event_in_an_hour_is_three():

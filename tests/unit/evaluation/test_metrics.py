@@ -1,10 +1,21 @@
 """Scores of a case worked out by hand, and of the oracle scikit-learn."""
 
+import json
+
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import classification_report
 
-from speechcls.evaluation.metrics import bootstrap_interval, has_single_speaker, score
+from speechcls.evaluation.metrics import (
+    bootstrap_interval,
+    has_single_speaker,
+    interval_of,
+    reliability_bins,
+    resample_accuracies,
+    score,
+    wilson_interval,
+)
 
 #           a  a  a  a  b  b  c
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2])
@@ -82,6 +93,8 @@ def test_an_interval_is_never_narrower_than_that_of_independent_clips() -> None:
 def test_silence_does_not_hide_that_there_is_one_speaker() -> None:
     assert has_single_speaker(["ann"] * 9 + [""] * 3)
     assert not has_single_speaker(["ann"] + [""] * 99)  # of most nobody knows who speaks
+    assert not has_single_speaker(["ann"] * 2 + [""] * 3)
+    assert not has_single_speaker(["ann", ""])  # half are not most
     assert not has_single_speaker(["ann", "bob"])
     assert not has_single_speaker(["", ""])
 
@@ -91,8 +104,108 @@ def test_number_of_speakers() -> None:
 
 
 def test_dict_holds_every_figure() -> None:
-    result = score(TRUTH, ANSWER, LABELS, [""] * 7).to_dict()
-    assert result["labels"] == list(LABELS)
-    assert result["per_label"]["b"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "n_clips": 2}
-    assert result["confusion"][0] == [3, 1, 0, 0]
-    assert result["accuracy_low"] <= result["accuracy"] <= result["accuracy_high"]
+    scores = score(TRUTH, ANSWER, LABELS, ["x", "x", "y", "y", "", "", "x"])
+    result = scores.to_dict()
+    nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert result == {
+        "n_clips": 7,
+        "n_speakers": 2,
+        "accuracy": pytest.approx(4 / 7),
+        "accuracy_low": scores.accuracy_low,
+        "accuracy_high": scores.accuracy_high,
+        "macro_f1": pytest.approx((2 / 3 + 1 / 2 + 0) / 3),
+        "labels": ["a", "b", "c", "never"],
+        "per_label": {
+            "a": {"precision": 0.6, "recall": 0.75, "f1": pytest.approx(2 / 3), "n_clips": 4},
+            "b": {"precision": 0.5, "recall": 0.5, "f1": 0.5, "n_clips": 2},
+            "c": {**nothing, "n_clips": 1},
+            "never": {**nothing, "n_clips": 0},
+        },
+        "confusion": [[3, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]],
+        "most_confused": [
+            {"truth": "a", "predicted": "b", "n_clips": 1},
+            {"truth": "b", "predicted": "a", "n_clips": 1},
+            {"truth": "c", "predicted": "a", "n_clips": 1},
+        ],
+    }
+    assert json.dumps(result["confusion"][0]) == "[3, 1, 0, 0]"  # counts, not 3.0
+    assert result["accuracy_low"] < 4 / 7 < result["accuracy_high"]
+
+
+def test_the_ten_most_frequent_mistakes_come_first_and_equal_ones_in_order() -> None:
+    wrong = [(t, p) for t in range(5) for p in range(5) if t != p]
+    truth, answer = np.array([*wrong, (4, 3)]).T
+    pairs = score(truth, answer, list("abcde"), [""] * 21).most_confused()
+    expected = [("e", "d", 2), *(("abcde"[t], "abcde"[p], 1) for t, p in wrong[:9])]
+    assert pairs == expected
+
+
+def test_labels_of_which_no_clip_is_recognised() -> None:
+    # "never" has no clip and is not among them.
+    assert score(TRUTH, ANSWER, LABELS, [""] * 7).never_recognised() == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "expected"),
+    [
+        ([0, 1, 2], [1, 1, 1], "b"),
+        ([0, 1, 2], [1, 1, 2], None),
+        ([1, 1, 1], [1, 1, 1], None),  # there is one label only, and it is right
+        ([0, 0, 1], [2, 2, 2], "c"),
+    ],
+)
+def test_a_model_with_one_answer_for_several_labels(truth, answer, expected) -> None:
+    scores = score(np.array(truth), np.array(answer), list("abc"), [""] * 3)
+    assert scores.only_answer() == expected
+
+
+def test_bins_of_confidence_by_hand() -> None:
+    # Fifteenths: 0.6 is the upper bound of the ninth, 0.61 is in the tenth, 0.99 in the last.
+    confidence = np.array([0.6, 0.61, 0.65, 0.99])
+    bins = reliability_bins(np.stack([confidence, 1 - confidence], axis=1), np.array([0, 0, 1, 0]))
+    assert [(b.low, b.high, b.n_clips, b.n_right) for b in bins] == [
+        (8 / 15, 9 / 15, 1, 1),
+        (9 / 15, 10 / 15, 2, 1),
+        (14 / 15, 1.0, 1, 1),
+    ]
+    assert [b.confidence for b in bins] == pytest.approx([0.6, 0.63, 0.99])
+    assert bins[1].gap == pytest.approx(0.13)
+
+
+def test_confidence_a_rounding_outside_of_0_to_1_is_in_the_outermost_bins() -> None:
+    above = np.nextafter(np.float32(1), np.float32(2))
+    bins = reliability_bins(np.array([[0, 0], [above, 0]], np.float32), np.array([0, 0]))
+    assert [(b.low, b.high) for b in bins] == [(0.0, 1 / 15), (14 / 15, 1.0)]
+
+
+@pytest.mark.parametrize(("n_right", "n"), [(0, 1), (1, 1), (0, 20), (3, 7), (90, 100), (100, 100)])
+def test_wilson_is_that_of_scipy(n_right, n) -> None:
+    expected = binomtest(n_right, n).proportion_ci(method="wilson")
+    assert wilson_interval(n_right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_of_nothing_is_nan() -> None:
+    low, high = wilson_interval(np.array([0, 1]), np.array([0, 2]))
+    assert np.isnan([low[0], high[0]]).all()
+    assert 0 < low[1] < 0.5 < high[1] < 1
+
+
+def test_wilson_stays_within_0_and_1_whatever_is_rounded() -> None:
+    n = np.arange(1, 2_000)
+    assert wilson_interval(0, n)[0].min() == 0  # unclipped it would be below at 27
+    assert wilson_interval(n, n)[1].max() == 1  # and above at 16
+
+
+def test_the_interval_is_of_95_per_cent_of_what_was_resampled() -> None:
+    resampled = np.arange(1_001) / 1_000
+    assert interval_of(resampled, 0.5, 10_000) == pytest.approx((0.025, 0.975))
+
+
+def test_the_draws_are_those_of_the_seed() -> None:
+    clips = np.arange(465)  # of 30 speakers, i + 1 of speaker i
+    is_right, speakers = clips % 61 < 45, np.repeat(np.arange(30), np.arange(1, 31)).astype(str)
+    assert bootstrap_interval(is_right, speakers) == bootstrap_interval(is_right, speakers, 0)
+    assert bootstrap_interval(is_right, speakers, 3) != bootstrap_interval(is_right, speakers, 4)
+    runs = np.array([is_right, ~is_right, is_right])  # trainings are drawn as well
+    first, again = (resample_accuracies([runs], speakers, 5) for _ in range(2))
+    assert np.array_equal(first, again)

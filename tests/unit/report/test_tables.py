@@ -6,7 +6,6 @@ import io
 import numpy as np
 import pytest
 from common_report import make_predictions, random_predictions
-from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from speechcls.audio.level import level_db, snr_db
@@ -48,18 +47,6 @@ ROWS = [
 ]
 SPEAKERS = ["ann", "ann", "ann", "bob", "bob", "bob", ""]
 SMALL = Results(make_predictions(("a", "b", "c", "never"), TRUTH, ROWS, SPEAKERS))
-
-
-@pytest.mark.parametrize(("n_right", "n"), [(0, 1), (1, 1), (0, 20), (3, 7), (90, 100), (100, 100)])
-def test_wilson_is_that_of_scipy(n_right, n):
-    expected = binomtest(n_right, n).proportion_ci(method="wilson")
-    assert wilson_interval(n_right, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_wilson_of_nothing_is_nan():
-    low, high = wilson_interval(np.array([0, 1]), np.array([0, 2]))
-    assert np.isnan([low[0], high[0]]).all()
-    assert 0 < low[1] < 0.5 < high[1] < 1
 
 
 def test_labels():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from common import refusal
 
+from speechcls.artifact.calibration import Calibration, save_calibration
 from speechcls.artifact.format import Artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
@@ -22,6 +23,7 @@ from speechcls.runtime.stream import Posteriors
 
 LABELS = ("yes", "no", "_unknown_", "_silence_")
 RAW = EventSettings(smoothing_s=0.0, min_s=0.0)
+CLOSE = EventSettings(smoothing_s=0.0, min_s=0.0, refractory_s=0.3)
 EVERY_S = 0.1
 
 
@@ -42,6 +44,12 @@ def posteriors(n, bumps, every_s=EVERY_S):
         rows[first : last + 1, LABELS.index(label)] = probability
     rows[:, 3] = 1 - rows.sum(axis=1)
     return Posteriors(every_s * np.arange(1, n + 1), rows)
+
+
+def stepwise(every):
+    """Posteriors one at a time, as a live stream gives them."""
+    for i in range(len(every.times_s)):
+        yield Posteriors(every.times_s[i : i + 1], every.probabilities[i : i + 1])
 
 
 def find(bumps, thresholds=None, settings=RAW, n=60, pieces=1, **options):
@@ -75,6 +83,45 @@ def test_a_causal_word_has_ended_when_it_is_detected():
     assert eager.centre_s == pytest.approx(2.0 - 0.10)
 
 
+def test_the_length_of_a_word_that_no_window_measures_is_the_usual_one():
+    for options in ({}, {"eager": True}):
+        [event] = find([("no", 19, 25, 0.9)], is_causal=True, **options)
+        assert event.end_s - event.start_s == pytest.approx(0.34)
+
+
+def test_an_eager_word_of_windows_ends_where_the_first_window_ends_that_holds_it():
+    [event] = find([("yes", 19, 25, 0.9)], eager=True)
+    assert (event.start_s, event.end_s) == pytest.approx((2.0 - 0.34, 2.0))
+
+
+def test_a_word_at_the_start_of_the_stream_starts_at_0_at_the_earliest():
+    # Ten windows of 1 s around 0.27 s: the shortest word; five around 0.92 s: one of 0.5 s.
+    [first, second] = find([("yes", 2, 11, 0.9), ("no", 11, 15, 0.8)], settings=CLOSE)
+    assert (first.start_s, first.end_s) == (pytest.approx(0.17), pytest.approx(0.37))
+    assert (second.start_s, second.end_s) == (pytest.approx(0.67), pytest.approx(1.17))
+    [event] = find([("yes", 0, 8, 0.9)])
+    assert (event.start_s, event.end_s) == (0.0, pytest.approx(0.12))
+
+
+def test_a_segment_opens_far_below_the_threshold():
+    # The rise counts for the centre: (4 * 0.3 * 1.75 + 2 * 0.9 * 2.05) / 3 = 1.93 s.
+    [event] = find([("yes", 15, 18, 0.3), ("yes", 19, 20, 0.9)])
+    assert event.centre_s == pytest.approx(1.93 - 0.5 + 0.02)
+
+
+def test_an_eager_word_has_to_reach_its_threshold():
+    bumps = [("yes", 5, 9, 0.3), ("yes", 20, 22, 0.3), ("yes", 23, 25, 0.9)]
+    [event] = find(bumps, is_causal=True, eager=True)
+    assert event.centre_s == pytest.approx(2.4 - 0.10)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.0625])
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_posterior_equal_to_the_threshold_reaches_it(threshold, eager):
+    [event] = find([("yes", 10, 14, threshold)], {"yes": threshold}, eager=eager)
+    assert event.probability == threshold
+
+
 @pytest.mark.parametrize("pieces", [1, 7, 60])
 def test_pieces_make_no_difference(pieces):
     bumps = [("yes", 5, 9, 0.8), ("no", 20, 24, 0.7), ("yes", 40, 47, 0.9)]
@@ -97,8 +144,50 @@ def test_other_labels_only_when_asked_for():
 def test_of_two_words_at_one_time_the_likelier_counts():
     bumps = [("yes", 10, 14, 0.6), ("no", 16, 19, 0.9)]  # middles 0.5 s from each other
     assert [e.label for e in find(bumps)] == ["no"]
-    near = EventSettings(smoothing_s=0.0, min_s=0.0, refractory_s=0.3)
-    assert [e.label for e in find(bumps, settings=near)] == ["yes", "no"]
+    assert [e.label for e in find(bumps, settings=CLOSE)] == ["yes", "no"]
+
+
+def test_words_come_in_the_order_of_their_centres_not_of_their_ends():
+    bumps = [("yes", 30, 50, 0.4), ("no", 43, 47, 0.5)]  # centres 4.1 s and 4.6 s
+    found = find(bumps, {"yes": 0.3, "no": 0.3}, CLOSE)
+    assert [e.label for e in found] == ["yes", "no"]
+
+
+def test_a_suppressed_word_does_not_keep_later_ones_back():
+    detector = Detector(fake_stream(), {"yes": 0.5, "no": 0.5}, CLOSE)
+    bumps = [("yes", 30, 32, 0.6), ("no", 33, 34, 0.9), ("yes", 38, 40, 0.7)]
+    found = detector.push(posteriors(41, bumps))
+    assert found == []  # all of them may still be suppressed
+    assert [(e.label, round(e.probability, 6)) for e in detector.finish()] == [
+        ("no", 0.9),
+        ("yes", 0.7),
+    ]
+
+
+def test_a_word_too_close_to_one_that_was_reported_is_its_repeat():
+    # Centres 2.2, 2.4 and 2.6 s: the second one outdoes the first one, and is reported instead.
+    bumps = [("yes", 20, 22, 0.6), ("no", 23, 23, 0.9), ("yes", 25, 25, 0.95)]
+    detector = Detector(fake_stream(), {"yes": 0.5, "no": 0.5}, CLOSE)
+    found = [event for e in stepwise(posteriors(60, bumps)) for event in detector.push(e)]
+    assert [e.label for e in found + detector.finish()] == ["no"]
+
+
+def test_an_eager_word_is_not_repeated_before_its_time():
+    bumps = [("yes", 10, 12, 0.9), ("yes", 14, 16, 0.9), ("yes", 19, 20, 0.9)]
+    found = find(bumps, is_causal=True, eager=True)  # 0.8 s from each other at the closest
+    assert [round(e.centre_s, 6) for e in found] == [1.0, 1.9]
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_words_at_the_shortest_distance_are_both_kept(eager):
+    def find_with(refractory_s):
+        settings = EventSettings(smoothing_s=0.0, min_s=0.0, refractory_s=refractory_s)
+        return find([("yes", 10, 12, 0.9), ("no", 17, 19, 0.8)], settings=settings, eager=eager)
+
+    first, second = found = find_with(0.0)
+    distance_s = second.centre_s - first.centre_s
+    assert find_with(distance_s) == found
+    assert find_with(distance_s + 1e-6) == [first]
 
 
 def test_what_is_short_is_none():
@@ -118,10 +207,7 @@ def test_smoothing_averages_and_moves_nothing():
 def test_eager_detectors_report_at_once_and_never_twice():
     detector = Detector(fake_stream(True), {"yes": 0.5}, RAW, eager=True)
     every = posteriors(40, [("yes", 10, 14, 0.9), ("yes", 30, 34, 0.9)])
-    at = []
-    for i in range(40):
-        part = Posteriors(every.times_s[i : i + 1], every.probabilities[i : i + 1])
-        at += [(i, event.label) for event in detector.push(part)]
+    at = [(i, e.label) for i, part in enumerate(stepwise(every)) for e in detector.push(part)]
     assert at == [(10, "yes"), (30, "yes")]
     assert detector.finish() == []
 
@@ -168,8 +254,27 @@ def test_thresholds_are_those_asked_for():
     assert choose_thresholds(artifact, 0.3, ["no", "_silence_"]) == {"no": 0.3, "_silence_": 0.3}
     message = refusal(ConfigError, choose_thresholds, artifact, 0.3, ["maybe"])
     assert message == "labels: the model has no label maybe; it has yes, no, _unknown_, _silence_"
+    message = refusal(ConfigError, choose_thresholds, artifact, None, ["maybe", "no", "go"])
+    assert message.startswith("labels: the model has no label maybe, go; it has ")
     message = refusal(ConfigError, choose_thresholds, artifact, 1.5)
     assert message == "threshold: 1.5 is not possible; it must be in 0 .. 1"
+
+
+def test_the_thresholds_of_a_calibrated_model_are_its_own(tmp_path):
+    artifact = Artifact(tmp_path, FeatureConfig(), NetworkConfig(), LABELS, LABELS)
+    save_calibration(artifact, Calibration({"no": 0.8}, 1.0, 2.0, 1, 2.4, 1.0, 0, None, None))
+    assert choose_thresholds(artifact) == {"yes": DEFAULT_THRESHOLD, "no": 0.8}
+    assert choose_thresholds(artifact, 0.3) == {"yes": 0.3, "no": 0.3}
+
+
+def test_an_event_as_json_is_rounded():
+    event = Event(1.23456, 2.34567, "yes", 0.12345678)
+    assert event.to_dict() == {
+        "start_s": 1.235,
+        "end_s": 2.346,
+        "label": "yes",
+        "probability": 0.123457,
+    }
 
 
 @pytest.mark.parametrize("name", ["smoothing_s", "min_s", "refractory_s"])
