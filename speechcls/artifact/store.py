@@ -182,15 +182,16 @@ def _read_together(path: Path) -> dict[str, bytes] | None:
     ArtifactError
         When one cannot be read.
     """
-    folder = None
+    folder, file = None, path
     try:
         if os.open in os.supports_dir_fd:
             folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         before = path.stat() if folder is None else os.fstat(folder)
         contents = {}
         for name in (CONFIG, MANIFEST, *HELD):
+            file = path / name
             with contextlib.suppress(FileNotFoundError):
-                contents[name] = read_limited(path / name, folder)
+                contents[name] = read_limited(file, folder)
         # Once it is replaced, the open folder is emptied: what it lacks, it may have had.
         is_certain = folder is not None and len(contents) == len(HELD) + 2
         return contents if is_certain or os.path.samestat(before, path.stat()) else None
@@ -199,7 +200,7 @@ def _read_together(path: Path) -> dict[str, bytes] | None:
     except NotADirectoryError as error:
         raise _no_model(path, "a file, not a model folder") from error
     except OSError as error:
-        raise ArtifactError(f"{path}: {reason_of(error)}; name another model") from error
+        raise ArtifactError(f"{file}: {reason_of(error)}; name another model") from error
     finally:
         if folder is not None:
             os.close(folder)

@@ -28,7 +28,7 @@ _ADVICE = {
 }
 _MB = 1_000_000
 _LEAST_MB = {
-    **dict.fromkeys(("predict", "detect", "listen"), 250),
+    **dict.fromkeys(("predict", "detect", "listen", "verify", "bench", "synth", "mix"), 250),
     "check": 350,
     **dict.fromkeys(("evaluate", "calibrate", "compare"), 650),
     **dict.fromkeys(("archs", "features"), 1_100),

@@ -54,18 +54,26 @@ class Session:
         ------
         ArtifactError
             When the graph cannot be run, or what it gives are no probabilities.
+        MemoryError
+            When there is too little memory for what the graph takes, which was checked.
         """
-        self.graph.output_shapes(inputs["samples"].shape)
-        outputs: list[Probabilities]
-        with _own_errors(self.graph.name, "cannot be run"):
-            outputs = self._session.run(names, dict(inputs))
-        rows = outputs[0]
+        [shape, *_] = self.graph.output_shapes(inputs["samples"].shape)
+        try:
+            with _own_errors(self.graph.name, "cannot be run"):
+                outputs = self._session.run(names, dict(inputs))
+        except ArtifactError as error:
+            if "bad_alloc" in str(error):
+                raise MemoryError(str(error)) from error
+            raise
+        if outputs[0] is None:  # what ONNX Runtime 1.20 returns for an array without rows
+            outputs[0] = np.empty((0, *shape[1:]), np.float32)
+        rows: Probabilities = outputs[0]
         if rows.min(initial=0) < 0 or not (np.abs(rows.sum(axis=-1) - 1) <= _TOLERANCE).all():
             raise ArtifactError(
                 f"{self.graph.name}: its outputs are no probabilities (not finite, below 0, or with"
                 " a sum other than 1); copy the model again, or train it again"
             )
-        return outputs
+        return list(outputs)
 
 
 def open_session(

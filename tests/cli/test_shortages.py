@@ -31,6 +31,10 @@ def limited(kind, n_bytes):
         ("archs",),
         ("features", "absent.wav"),
         ("explain", "absent.wav"),
+        ("verify", "absent"),
+        ("bench",),
+        ("synth", "yes", "--out", "out"),
+        ("mix", "absent", "--noise", "absent", "--out", "out"),
     ],
     ids=lambda command: command[0],
 )
@@ -45,13 +49,12 @@ def test_too_little_address_space_is_refused_at_the_start(command, tmp_path, run
 
 
 def test_memory_that_runs_out_later_is_said_too(tmp_path, run):
-    soundfile.write(tmp_path / "clip.wav", np.zeros(16_000), 16_000)
-    # bench has no least amount: what fails here is an import.
-    limit = limited(resource.RLIMIT_AS, 150 * MB)
-    result = run("bench", cwd=tmp_path, preexec_fn=limit)
+    # cache has no least amount: what fails here is an import.
+    limit = limited(resource.RLIMIT_AS, 30 * MB)
+    result = run("cache", cwd=tmp_path, preexec_fn=limit)
     assert result.code == 1
     assert len(result.errors) == 1
-    assert result.errors[0].startswith("not enough memory for bench within 150 MB (ulimit -v)")
+    assert result.errors[0].startswith("not enough memory for cache within 30 MB (ulimit -v)")
 
 
 def test_predict_works_in_a_third_of_a_gigabyte(home, tmp_path, run):
