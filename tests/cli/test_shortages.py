@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
@@ -48,13 +47,23 @@ def test_too_little_address_space_is_refused_at_the_start(command, tmp_path, run
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_memory_that_runs_out_later_is_said_too(tmp_path, run):
-    # cache has no least amount: what fails here is an import.
-    limit = limited(resource.RLIMIT_AS, 30 * MB)
-    result = run("cache", cwd=tmp_path, preexec_fn=limit)
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ImportError('libonnxruntime.so: failed to map segment from shared object')",
+        "RuntimeError('std::bad_alloc')",
+        "MemoryError()",
+        "OSError(12, 'Cannot allocate memory')",
+    ],
+)
+def test_memory_that_runs_out_later_is_said_too(error, home, tmp_path, run):
+    (tmp_path / "onnxruntime.py").write_text(f"raise {error}\n")
+    limit = limited(resource.RLIMIT_AS, 2_000 * MB)
+    clip, env = home.clip("low"), {"PYTHONPATH": os.fspath(tmp_path)}
+    result = run("predict", clip, "-m", home.model, preexec_fn=limit, env=env)
     assert result.code == 1
     assert len(result.errors) == 1
-    assert result.errors[0].startswith("not enough memory for cache within 30 MB (ulimit -v)")
+    assert result.errors[0].startswith("not enough memory for predict within 2000 MB (ulimit -v)")
 
 
 def test_predict_works_in_a_third_of_a_gigabyte(home, tmp_path, run):
