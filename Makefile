@@ -1,5 +1,6 @@
 # make demo: from nothing to a working recogniser.  make test: every test.  make: all checks.
 # make test-order SEED=1: every test in random order.  make test-min: with the lowest versions.
+# make coverage: of lines and branches.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -11,7 +12,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-order test-min install demo format lint types bench torture mutants results pictures dist-check clean
+.PHONY: check test test-order test-min coverage install demo format lint types bench torture mutants results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -34,6 +35,12 @@ test: $(INSTALLED)
 
 test-order: $(INSTALLED)
 	$(BIN)/pytest -n auto --random-order --random-order-seed=$(SEED)
+
+coverage: $(INSTALLED)
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest -n auto
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
 
 # With the lowest versions that pyproject.toml allows. Downloads a torch with CUDA: gigabytes.
 # pyparsing 3.3 deprecates what matplotlib 3.8 calls, and warnings are errors in tests.
