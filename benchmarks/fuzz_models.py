@@ -61,7 +61,8 @@ def mutate(number: int, seeds: tuple[Model, ...], place: Path) -> str:
         change = rng.choice(CHANGES)
         try:
             history.append(f"{change.__name__}: {change(rng, model, seeds)}")
-        except (ValueError, LookupError, TypeError, RecursionError) as error:  # damaged before
+        except (ValueError, LookupError, TypeError, RecursionError, struct.error) as error:
+            # What the change before did to it.
             history.append(f"{change.__name__}: not possible ({type(error).__name__})")
         except Exception as error:  # of protobuf
             if "google" not in type(error).__module__:
