@@ -77,6 +77,14 @@ def unescape(cell: str) -> str:
     )
 
 
+def shell_line(*words: Any) -> str:
+    """Return words, as texts or paths, as a line that a shell splits into them again."""
+    import shlex  # late: few commands print one
+
+    texts = [str(word) for word in words]
+    return " ".join(escape(text) if _CONTROL.search(text) else shlex.quote(text) for text in texts)
+
+
 def csv_cell(value: Any) -> Any:
     """Return a value as a cell of CSV that no spreadsheet runs and no terminal obeys.
 

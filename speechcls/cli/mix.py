@@ -22,6 +22,7 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.tables import print_line
 from speechcls.config import FeatureConfig
+from speechcls.text import shell_line
 
 _MODEL = option(
     *("--model", "-m"),
@@ -87,4 +88,5 @@ def mix(
     if result.n_clipped:
         messages.warn(f"{result.n_clipped} samples were too loud and are clipped")
     print_line(out / RECORDING)
-    messages.note(f"next: speechcls evaluate --stream {out / RECORDING} --truth {out}/truth.csv")
+    command = ("evaluate", "--stream", out / RECORDING, "--truth", out / "truth.csv")
+    messages.note(f"next: {shell_line('speechcls', *command)}")

@@ -1,6 +1,5 @@
 """``speechcls train``."""
 
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -44,6 +43,7 @@ from speechcls.config import (
     TrainConfig,
 )
 from speechcls.labels import list_names
+from speechcls.text import shell_line
 
 if TYPE_CHECKING:
     from speechcls.evaluation.metrics import Scores
@@ -356,9 +356,9 @@ def _report(
     options = data_arguments(settings.data)
     if warning := _describe_failure(result.validation):
         messages.warn(warning)
-    command = ["speechcls", "evaluate", *map(str, data), *options, "--model", str(place)]
-    messages.note(f"next: {shlex.join(command)}")
-    messages.note(f"      speechcls predict CLIP --model {shlex.quote(str(place))}")
+    evaluate = shell_line("speechcls", "evaluate", *data, *options, "--model", place)
+    messages.note(f"next: {evaluate}")
+    messages.note(f"      speechcls predict CLIP --model {shell_line(place)}")
     print_line(place)
     if result.save_error or result.fit.diverged:
         raise typer.Exit(FAILED)

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import unicodedata
 import xml.etree.ElementTree as ElementTree
 
@@ -357,3 +358,40 @@ def test_progress_in_a_terminal(place, run_in_terminal):
     assert result.code == 0
     assert "0:05" in result.stderr  # the bar was shown
     assert "\x1b[2J" not in result.stderr and "caf\\udce9\\x1b[2J" in result.stderr
+
+
+def test_synth_and_record(place, ask, run):
+    out, recorded = "=\x1bsyn", "=\x1brec"
+    ask("synth", "=no", "--out", out, "--per-word", "3")
+    assert len(list((place / out / "=no").iterdir())) == 3
+    command = ("--from", RECORDING, "--takes", "2", "--duration", "0.6", "--out", recorded)
+    printed = ask("record", "=no", "--speaker", "=ann", *command)
+    paths = [unescape(line) for line in printed.splitlines()]
+    assert [(place / path).is_file() for path in paths] == [True, True]
+    # What could not name a folder everywhere is refused, and spelled out.
+    for words in (("synth", HIGH, "--out", out), ("record", HIGH, *command)):
+        refused = run(*words, cwd=place)
+        assert (refused.code, refused.stdout) == (2, "")
+        check_people(refused.stderr)
+        assert "\\x1b[31m" in refused.stderr
+
+
+def test_the_next_command_is_one_that_a_shell_takes(place, run, tmp_path):
+    for out in ("=\x1bsyn", "my data"):
+        made = run("synth", "no", "--out", out, "--per-word", "3", cwd=tmp_path)
+        [line] = [line for line in made.stderr.splitlines() if "next: " in line]
+        command = line.partition("next: ")[2].replace("speechcls train", "printf %s")
+        printed = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+        assert printed.stdout.decode() == out
+
+
+def test_verify(place, ask, run):
+    foreign = place / MODEL / HIGH.replace("/", "_")
+    foreign.write_text("x")
+    rows = [line.split("\t") for line in ask("verify", MODEL).splitlines()]
+    assert {row[0] for row in rows} == {"ok"}
+    [note] = [
+        line for line in run("verify", MODEL, cwd=place).stderr.splitlines() if "not a" in line
+    ]
+    foreign.unlink()
+    assert note.startswith("speechcls: =1+1\\x1b[31m\\u202e\\x9b<script>")
