@@ -50,6 +50,10 @@ def read_model(folder: Path) -> Model:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+_BROKEN = (struct.error, StopIteration)
+"""What changes also raise where the one before left too little of a file."""
+
+
 def mutate(number: int, seeds: tuple[Model, ...], place: Path) -> str:
     """Write input ``number`` to a folder; return what was done."""
     rng = random.Random(number)
@@ -61,7 +65,7 @@ def mutate(number: int, seeds: tuple[Model, ...], place: Path) -> str:
         change = rng.choice(CHANGES)
         try:
             history.append(f"{change.__name__}: {change(rng, model, seeds)}")
-        except (ValueError, LookupError, TypeError, RecursionError, struct.error) as error:
+        except (ValueError, LookupError, TypeError, RecursionError, *_BROKEN) as error:
             # What the change before did to it.
             history.append(f"{change.__name__}: not possible ({type(error).__name__})")
         except Exception as error:  # of protobuf
