@@ -7,58 +7,18 @@ import onnx
 import onnxruntime
 import pytest
 from common import refusal
-from onnx import TensorProto, helper, numpy_helper
+from common_graphs import SLICE, SOFTMAX, body, int64, make_graph, node
+from onnx import helper, numpy_helper
 
 from speechcls.errors import ArtifactError
 from speechcls.runtime import cost
-from speechcls.runtime.cost import check_cost, check_operators
+from speechcls.runtime.cost import check_cost
 from speechcls.runtime.graph import GraphError, read_graph
 from speechcls.runtime.session import open_session
 
 ROOT = Path(__file__).parents[3]
 GRAPHS = sorted([*ROOT.glob("models/*/*.onnx"), *ROOT.glob("tests/compat/*/*.onnx")])
 NAMES = [f"{path.parent.name}-{path.stem}" for path in GRAPHS]
-
-
-def make_graph(nodes, tensors=(), outputs=(("out", [None, 2]),), version=17, **extra):
-    """A graph of one second at 8 Hz, as bytes."""
-    values = [numpy_helper.from_array(np.asarray(array), name) for name, array in tensors]
-    graph = helper.make_graph(
-        nodes,
-        "made",
-        [helper.make_tensor_value_info("samples", TensorProto.FLOAT, ["batch", "n"])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs],
-        values,
-    )
-    opsets = [helper.make_opsetid("", version)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8, **extra)
-    helper.set_model_props(model, {"labels": "a\nb", "sample_rate": "8"})
-    return model.SerializeToString()
-
-
-def node(op, inputs, outputs, **attributes):
-    return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
-
-
-def int64(*values):
-    return np.array(values, np.int64)
-
-
-SOFTMAX = [
-    node("Slice", "samples start end axes", "two"),
-    node("Softmax", "two", "out"),
-]
-SLICE = [("start", int64(0)), ("end", int64(2)), ("axes", int64(1))]
-
-
-def body(*nodes, carried=("in", "out_in"), shape=(1,)):
-    value = helper.make_tensor_value_info
-    return helper.make_graph(
-        [node("Identity", "go", "on"), *nodes],
-        "body",
-        [value("i", 7, []), value("go", 9, []), value(carried[0], 1, shape)],
-        [value("on", 9, []), value(carried[1], 1, shape)],
-    )
 
 
 @pytest.mark.parametrize("path", GRAPHS, ids=NAMES)
@@ -236,93 +196,6 @@ def test_what_fits_runs_and_is_checked_again_for_each_size():
     assert message.startswith("model.onnx: not run (needs 256 MB for one run, above the limit)")
 
 
-def with_external_data(model):
-    tensor = model.graph.initializer[0]
-    tensor.data_location = TensorProto.EXTERNAL
-    entry = tensor.external_data.add()
-    entry.key, entry.value = "location", "/etc/passwd"
-
-
-def with_function(model):
-    function = model.functions.add()
-    function.name, function.domain = "f", "x"
-
-
-def with_training(model):
-    model.training_info.add()
-
-
-def with_sparse(model):
-    model.graph.sparse_initializer.add()
-
-
-def with_domain(model):
-    model.graph.node[0].domain = "com.microsoft"
-
-
-def with_opset(model):
-    model.opset_import[0].version = 22
-
-
-def with_second_opset(model):
-    model.opset_import.add().domain = "com.microsoft"
-
-
-def with_nan(model):
-    model.graph.initializer.append(numpy_helper.from_array(np.array([np.nan], np.float32), "x"))
-
-
-def with_short_data(model):
-    model.graph.initializer[0].dims[0] = 5
-
-
-def with_negative_shape(model):
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
-
-
-def with_input_of_its_own_value(model):
-    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 2), np.float32), "samples"))
-
-
-def with_two_values_of_an_attribute(model):
-    attribute = helper.make_attribute("axis", 1)
-    attribute.ints.append(1)
-    model.graph.node[1].attribute.append(attribute)
-
-
-SPOILT = [
-    *(with_external_data, with_function, with_training, with_sparse, with_domain, with_opset),
-    *(with_second_opset, with_nan, with_short_data, with_negative_shape),
-    *(with_input_of_its_own_value, with_two_values_of_an_attribute),
-]
-
-
-@pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
-def test_what_no_model_of_speechcls_has_is_refused(spoil):
-    model = onnx.load_from_string(make_graph(SOFTMAX, SLICE))
-    read_graph(model.SerializeToString())
-    spoil(model)
-    with pytest.raises(GraphError):
-        read_graph(model.SerializeToString())
-
-
-@pytest.mark.parametrize(
-    "nodes",
-    [
-        [node("NonZero", "samples", "x")],
-        [node("Scan", "samples", "x", num_scan_inputs=1, body=body())],
-        [node("If", "yes", "x", then_branch=body(), else_branch=body(node("Exp", "q", "r")))],
-        [node("Softmax", "samples", "x", body=body())],
-        [node("Loop", "n yes samples", "x")],
-    ],
-    ids=["NonZero", "Scan", "If with more", "graph in Softmax", "Loop without"],
-)
-def test_other_operators_are_refused(nodes):
-    graph = read_graph(make_graph([*nodes, *SOFTMAX], SLICE))
-    with pytest.raises(GraphError):
-        check_operators(graph)
-
-
 def test_a_message_is_not_taken_for_another_one():
     """What our reader and that of ONNX Runtime could read differently is refused."""
     content = make_graph(SOFTMAX, SLICE)
@@ -365,30 +238,3 @@ def test_nothing_is_printed_into_the_data(capfd):
     broken = content.replace(b"Softmax", b"Sigmoi\0")
     refusal(ArtifactError, open_session, broken)
     assert capfd.readouterr() == ("", "")
-
-
-UNFIT = {
-    "an axis twice": ([node("Unsqueeze", "samples twice", "x")], [("twice", int64(0, -4))]),
-    "an axis beyond": ([node("ReduceSum", "samples beyond", "x")], [("beyond", int64(2))]),
-    "fewer pads": ([node("Pad", "samples twice", "x")], [("twice", int64(1, 1))]),
-    "a step of zero": (
-        [node("Slice", "samples start end axes zero", "x")],
-        [*SLICE, ("zero", int64(0))],
-    ),
-    "a range without a step": (
-        [node("Range", "a b a", "x")],
-        [("a", np.array(0)), ("b", np.array(9))],
-    ),
-    "a division by zero": ([node("Div", "a a", "x")], [("a", int64(0))]),
-    "nothing of that name": ([node("Relu", "nothing", "x")], []),
-    "no axis at all": ([node("Gather", "samples twice", "x", axis=7)], [("twice", int64(0))]),
-    "other shapes": ([node("Add", "samples w", "x")], [("w", np.ones((3, 3), np.float32))]),
-}
-
-
-@pytest.mark.parametrize(("nodes", "tensors"), UNFIT.values(), ids=UNFIT)
-def test_operators_that_do_not_fit_each_other_are_refused(nodes, tensors):
-    graph = read_graph(make_graph([*nodes, node("Softmax", "x", "out")], tensors))
-    check_operators(graph)
-    with pytest.raises(GraphError):
-        check_cost(graph, {"samples": (1, 8)})
