@@ -67,6 +67,34 @@ def test_many_windows_are_each_run_as_if_alone(jobs, recogniser, graph, windows)
     np.testing.assert_array_equal(run_windows(session, windows, jobs), by_floats)
 
 
+class Stub:
+    """In place of ONNX Runtime's session."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def run(self, names, inputs):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return [self.answer]
+
+
+def test_memory_that_runs_out_is_no_fault_of_the_model(graph):
+    samples = np.zeros((2, 2_000), np.float32)
+    checked = open_session(graph).graph
+    with pytest.raises(MemoryError):
+        Session(checked, Stub(RuntimeError("[GRU] std::bad_alloc"))).run(None, {"samples": samples})
+    with pytest.raises(ArtifactError, match=r"model.onnx: cannot be run \(odd\)"):
+        Session(checked, Stub(RuntimeError("odd"))).run(None, {"samples": samples})
+
+
+def test_an_array_without_rows_may_come_as_none(graph):
+    """As from ONNX Runtime 1.20."""
+    samples = np.zeros((2, 2_000), np.float32)
+    [rows] = Session(open_session(graph).graph, Stub(None)).run(None, {"samples": samples})
+    assert rows.shape == (0, len(LABELS))
+
+
 def test_unknown_devices_are_refused(graph):
     message = refusal(ConfigError, open_session, graph, device="tpu")
     assert message == "device: no 'tpu'; there are cpu, cuda"
