@@ -314,3 +314,15 @@ def test_warnings_of_python_are_not_for_people(home, tmp_path):
         f"speechcls: error: {clips[2]}: NaN or infinite samples; export it again\n"
     )
     assert done.stdout.count("\n") == 2
+
+
+def test_voices_that_fail_are_counted_by_word(call, tmp_path, monkeypatch):
+    from speechcls.synthesis import espeak
+
+    def fail(*args, **rest):
+        return espeak.SynthResult(6, ["yes: ann: silent", "yes: bob: silent", "no: ann: silent"])
+
+    monkeypatch.setattr(espeak, "synthesise", fail)
+    result = call("synth", "yes", "no", "--out", tmp_path / "data", "--per-word", "3")
+    assert result.code == 0
+    assert "warning: 3 voices failed and were left out: yes 2, no 1" in result.stderr

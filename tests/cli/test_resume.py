@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -272,3 +273,16 @@ def test_calibrate_goes_on(home, tmp_path, run, start):
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         p.name for p in (tmp_path / "whole").iterdir()
     }
+
+
+def test_what_a_stopped_run_left_is_named_either_way(home, clips, tmp_path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ("predict", clips[0], "--model", home.model, "--out", "out.tsv")
+    fresh = call(*command, "--resume")
+    assert fresh.code == 0
+    assert "out.tsv.resume: not there, so that this begins anew" in fresh.stderr
+    Path("out.tsv.resume").write_text("{}\n")
+    anew = call(*command)
+    assert anew.code == 0
+    assert "warning: out.tsv.resume: of a run that was stopped; begun anew, since" in anew.stderr
+    assert Path("out.tsv").read_text().startswith(f"{clips[0]}\t")

@@ -14,7 +14,7 @@ from speechcls.export import onnx as export
 from speechcls.export.onnx import export_onnx
 from speechcls.networks.load import load_recogniser
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.session import BATCH_SIZE, open_session, run_windows
+from speechcls.runtime.session import BATCH_SIZE, Session, open_session, run_windows
 
 LABELS = ["low", "high"]
 
