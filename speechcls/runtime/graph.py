@@ -4,6 +4,7 @@ Only what speechcls exports is read: whatever else the format allows is refused,
 other files, functions, sparse tensors, and operators of other domains.
 """
 
+import math
 import re
 import struct
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ IR_VERSIONS, OPSETS = range(7, 11), range(13, 18)
 _N_MAX = 100_000
 """Largest number of nodes, tensors and values of a graph together."""
 _DEPTH_MAX = 3
+_STATED_MAX = 2**25
+"""Largest number of values of a stated shape: ONNX Runtime may allocate by it, whatever is true."""
 _FLOAT, _INT64 = 1, 7
 _TYPES: dict[int, np.dtype[Any]] = {
     _FLOAT: np.dtype("<f4"),
@@ -195,7 +198,8 @@ def _value(content: Content) -> Value:
     dims = _fields(_one(tensor, 2, b""), {1: "B"}, "shape").get(1, [])
     shape = [_fields(dim, {1: "i", 2: "b", 3: "b"}, "dimension") for dim in dims]
     sizes = tuple(dim[1][0] if 1 in dim else _text(dim, 2) for dim in shape)
-    if any(isinstance(size, int) and size < 0 for size in sizes):
+    known = [size for size in sizes if isinstance(size, int)]
+    if min(known, default=0) < 0 or math.prod(known) > _STATED_MAX:
         raise GraphError(f"{_text(value, 1)} of shape {sizes}")
     return Value(_text(value, 1), _one(tensor, 1, 0) == _FLOAT, sizes)
 

@@ -96,6 +96,16 @@ def with_an_attribute_of_another_type(model):
     model.graph.node[1].attribute.append(helper.make_attribute("axis", [0.5, 1.5]))
 
 
+def with_a_huge_output(model):
+    """ONNX Runtime takes 2 GB for it, though the output is small; ``fuzz_artifact`` found it."""
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 2**31
+
+
+def with_a_huge_value_inside(model):
+    value = helper.make_tensor_value_info("two", TensorProto.FLOAT, [1, 2**31])
+    model.graph.value_info.append(value)
+
+
 def with_graphs_within_graphs(model):
     inner = body()
     for _ in range(9):
@@ -106,7 +116,7 @@ def with_graphs_within_graphs(model):
 SPOILT = [
     *(with_ir_version, with_metadata_twice, with_a_tensor_twice, with_an_attribute_twice),
     *(with_a_tensor_of_strings, with_nine_dimensions, with_an_attribute_of_another_type),
-    *(with_graphs_within_graphs,),
+    *(with_graphs_within_graphs, with_a_huge_output, with_a_huge_value_inside),
     *(with_external_data, with_function, with_training, with_sparse, with_domain, with_opset),
     *(with_second_opset, with_nan, with_short_data, with_negative_shape),
     *(with_input_of_its_own_value, with_two_values_of_an_attribute),
