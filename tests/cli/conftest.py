@@ -134,6 +134,8 @@ def start():
             env=_environment(env),
             preexec_fn=prepare,
         )
+        # Unbuffered, or ``communicate`` would not see what ``readline`` read beyond its line.
+        process.stdout, process.stderr = process.stdout.detach(), process.stderr.detach()
         processes.append(process)
         # Whoever waits in vain for a line of it gets the end of its output instead.
         timer = threading.Timer(TIMEOUT_S, process.kill)
