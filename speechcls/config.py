@@ -36,8 +36,7 @@ class FeatureKind:
 
 FEATURE_KINDS = {
     "mfcc": FeatureKind(
-        "mel-frequency cepstral coefficients (MFCC)",
-        *("coefficient", "", "n_mfcc"),
+        *("mel-frequency cepstral coefficients (MFCC)", "coefficient", "", "n_mfcc"),
         has_bands=False,
         is_signed=True,
     ),
@@ -260,7 +259,7 @@ class TrainConfig(Config):
     """How a network is trained; the defaults are the recipe ``standard``."""
 
     recipe: str = "standard"
-    """Settings to start from: ``fast``, ``standard``, ``best``; ``stream`` for streaming audio."""
+    """Settings to start from: ``fast``, ``standard``, ``best``, ``stream``, ``adapt``."""
     epochs: int = 40
     """Largest number of epochs."""
     batch_size: int = 64
@@ -355,6 +354,8 @@ class DataConfig(Config):
     """Whether long recordings of several words are taken apart, at the pauses."""
     max_bad: float = 0.01
     """Largest fraction of clips that may be unusable."""
+    closed: bool = False
+    """Whether every sound is taken for one of the labels; else sounds to reject are made."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -362,9 +363,9 @@ class DataConfig(Config):
         self._require("channel", self.channel is None or self.channel >= 1, "1 or more")
 
 
-RECIPE_NAMES = ("fast", "standard", "stream", "best")
-STREAM = "stream"
-"""Name of the recipe for streaming audio."""
+RECIPE_NAMES = ("fast", "standard", "stream", "best", "adapt")
+STREAM, ADAPT = "stream", "adapt"
+"""Names of the recipes for streaming audio, and for a network that starts from a trained one."""
 STREAM_FEATURES: dict[str, Any] = {"running_s": 1.0}
 STREAM_NETWORK: dict[str, Any] = {"arch": "crnn", "readout": "stream"}
 """Defaults of a streaming model, where nothing else is given."""
@@ -373,8 +374,9 @@ RECIPES = {
     "standard": TrainConfig(),
     STREAM: TrainConfig(STREAM),
     "best": TrainConfig("best", epochs=120, equaliser_prob=0.5, reverb_prob=0.3),
+    ADAPT: TrainConfig(ADAPT, epochs=12, lr=1e-3, ema_decay=0.99),
 }
-"""Training settings by name: for a first look, for every day, for a night."""
+"""Training settings by name: for a first look, every day, a night; streams; a trained network."""
 
 DEFAULT_EVERY_S = 0.1
 """Hop of a sliding window over streaming audio, seconds."""

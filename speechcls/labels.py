@@ -9,6 +9,8 @@ UNKNOWN = "_unknown_"
 """Label of words that are none of the commands."""
 SCRAMBLED = "_scrambled_"
 """Output of a network for sounds that are pieced together from words; it counts as unknown."""
+SPOKEN = "_spoken_"
+"""Output of a network for words of synthetic voices, made for rejection; it counts as unknown."""
 SILENCE = "_silence_"
 """Label of clips without speech."""
 UNCERTAIN = "_uncertain_"
@@ -38,11 +40,18 @@ def list_names(names: Collection[str]) -> str:
     return ", ".join(first) + (f" and {n_more} more" if n_more > 0 else "")
 
 
-def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> list[str]:
+def choose_labels(
+    found: set[str], commands: Sequence[str], has_noise: bool, rejects: bool = False
+) -> list[str]:
     """Return the labels of a model for this data, in the order of its probabilities.
 
-    Without ``commands`` these are the labels found, sorted; with them the commands as given, then
-    ``_unknown_`` where there are other words, then ``_silence_`` where there is background noise.
+    Without ``commands`` these are the labels found, sorted; with them the commands as given. Then
+    come ``_unknown_`` where there are other words, and ``_silence_`` where there is background
+    noise.
+
+    Parameters
+    ----------
+    rejects : whether there are ``_unknown_`` and ``_silence_`` in any case
 
     Raises
     ------
@@ -57,11 +66,12 @@ def choose_labels(found: set[str], commands: Sequence[str], has_noise: bool) -> 
                 field="commands",
             )
         labels = [command for command in dict.fromkeys(commands) if command not in special]
-        if found - special - set(labels) or UNKNOWN in found:
-            labels.append(UNKNOWN)
+        has_others = bool(found - special - set(labels)) or UNKNOWN in found
     else:
-        labels = sorted(found - special) + sorted(found & {UNKNOWN})
-    if has_noise or SILENCE in found:
+        labels, has_others = sorted(found - special), UNKNOWN in found
+    if has_others or rejects:
+        labels.append(UNKNOWN)
+    if has_noise or rejects or SILENCE in found:
         labels.append(SILENCE)
     if len(labels) < 2:
         raise DatasetError(

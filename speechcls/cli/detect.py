@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 import typer
 
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import find_model, open_stdin
+from speechcls.cli.inputs import describe_rejection, find_model, open_stdin
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DETECTION,
@@ -138,6 +138,7 @@ def detect(
         refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
     names = split_names("labels", labels) or None
     choose_thresholds(artifact, threshold, names)  # refused before anything is read
+    messages.note(describe_rejection(artifact, threshold))
     reading = _ReadOptions(channel, rate)
     detection = _DetectOptions(artifact, threshold, names, settings, every_s)
     kept = None if "-" in recordings else out  # stdin cannot be read again

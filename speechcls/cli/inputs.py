@@ -9,6 +9,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
 
 if TYPE_CHECKING:
+    from speechcls.artifact.format import Artifact
     from speechcls.data.clips import ClipStore
     from speechcls.layouts.examples import Dataset
 
@@ -33,6 +34,25 @@ def find_model(named: Path | None, messages: Messages) -> Path:
     path, how = find_artifact(named)
     messages.note(f"model {path} ({how})")
     return path
+
+
+def describe_rejection(artifact: "Artifact", threshold: float | None = None) -> str:
+    """Return what a model does with sounds that are none of its words."""
+    from speechcls.artifact.calibration import load_calibration
+    from speechcls.labels import UNKNOWN
+
+    calibration = load_calibration(artifact)
+    if calibration is None and UNKNOWN not in artifact.labels:
+        return "the model knows no other sounds and may take any for a word"
+    if threshold is not None or calibration is None:
+        return "how often it takes other sounds for a word is not known; calibrate measures it"
+    sound, n_alarms = 60 * calibration.hours, calibration.false_alarms
+    length = f"{sound:.0f} minutes" if sound < 120 else f"{calibration.hours:.0f} hours"
+    words = "1 was taken for a word" if n_alarms == 1 else f"{n_alarms} were taken for a word"
+    return (
+        f"of the sounds in {length} without its words, {words}"
+        f" ({n_alarms / calibration.hours:.1f} an hour, at most {calibration.upper_fa_per_hour:.0f})"
+    )
 
 
 def read_store(

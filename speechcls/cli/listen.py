@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from speechcls.cli.common import given, refuse, reports_errors
-from speechcls.cli.inputs import find_model
+from speechcls.cli.inputs import describe_rejection, find_model
 from speechcls.cli.live import (
     From,
     InterruptHandler,
@@ -136,6 +136,7 @@ def _listen(
 
     path = find_model(detection.model, messages)
     classifier = StreamingClassifier.load(path, detection.threshold, detection.labels, eager=True)
+    messages.note(describe_rejection(classifier.artifact, detection.threshold))
     messages.note(f"listening to {name}; Ctrl-C ends it")
     runner = None
     if command is not None:

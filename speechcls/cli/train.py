@@ -16,6 +16,7 @@ from speechcls.cli.data_options import (
     describe_long_takes,
     with_data_options,
 )
+from speechcls.cli.inputs import describe_rejection
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DATA,
@@ -99,6 +100,14 @@ MaxBad = Annotated[
         hidden=True,
     ),
 ]
+Closed = Annotated[
+    bool,
+    option(
+        "--closed",
+        help="Take every sound for one of the labels: no sounds to reject are made.",
+        panel=DATA,
+    ),
+]
 Verify = Annotated[
     bool,
     option(
@@ -114,11 +123,12 @@ Size = Annotated[
     ),
 ]
 FromModel = Annotated[
-    Path | None,
+    str | None,
     option(
         "--from",
-        help="Trained model to start from (commands comes with speechcls): its features and network"
-        " are kept, its last layer is new.",
+        help="Trained model to start from: its features and network are kept, its last layer is"
+        " new. auto is a model that comes with speechcls, unless there is much data or another"
+        " network is asked for; none starts from nothing. [default: auto]",
         metavar="MODEL",
         panel=_NETWORK.panel,
     ),
@@ -180,6 +190,7 @@ def train(
     commands: Commands = None,
     test_speakers: HiddenTestSpeakers = None,
     max_bad: MaxBad = None,
+    closed: Closed = False,
     verify: Verify = False,
     size: Size = None,
     from_model: FromModel = None,
@@ -208,8 +219,9 @@ def train(
         "commands": split_names("commands", commands) or None,
         "test_speakers": split_names("test_speakers", test_speakers) or None,
         "max_bad": max_bad,
+        "closed": closed or None,
     } | reading.as_settings()
-    choices = {"size": size, "from_model": str(from_model) if from_model else None}
+    choices = {"size": size, "from_model": from_model}
     settings, naming = _merge_settings(config, fields, choices, in_data, streaming)
     if show_config:
         typer.echo(settings.to_toml(), nl=False)
@@ -259,7 +271,8 @@ def _merge_settings(
     if choices["from_model"]:
         training["from_model"] = choices["from_model"]
     in_file = read_config(config) if config else {}
-    is_started = "from_model" in training or "from_model" in in_file.get("training", {})
+    start = (in_file.get("training", {}) | training).get("from_model", "auto")
+    is_started = start not in ("auto", "none")
     if streaming and not is_started:  # the model to start from decides the network
         arch = in_file.get("network", {}).get("arch", STREAM_NETWORK["arch"])
         features = STREAM_FEATURES | features
@@ -331,6 +344,9 @@ def _announce(plan: "TrainPlan", messages: Messages) -> None:
     if plan.corpus.long_takes:
         messages.warn(describe_long_takes(plan.corpus.long_takes))
     messages.note(plan.corpus.summary())
+    if plan.reason:
+        start = plan.settings.from_model if plan.settings.is_started else "nothing"
+        messages.note(f"starts from {start}: {plan.reason}")
     messages.note(
         f"{plan.settings.network.arch} with {plan.n_parameters:,} parameters on {plan.device},"
         f" at most {plan.settings.training.epochs} epochs"
@@ -353,6 +369,10 @@ def _report(
         f"saved {place}: {100 * result.validation.accuracy:.1f} % of the validation clips right"
         f" (best epoch {best.epoch} of {len(result.fit.history)})"
     )
+    if result.calibration:
+        from speechcls.artifact.store import load_artifact
+
+        messages.note(describe_rejection(load_artifact(place)))
     options = data_arguments(settings.data)
     if warning := _describe_failure(result.validation):
         messages.warn(warning)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,16 @@ from speechcls.labels import (
 from speechcls.layouts.examples import SPLITS, Dataset, Example
 
 _N_LISTED = 20  # bad clips named in an error
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """Sounds made to be rejected, beside those of a data set."""
+
+    clips: ClipStore
+    """Labelled ``_silence_``, or with words that are none of the data set's; each has its split."""
+    noise: Samples
+    """(n_noise,) amplitude: background sound for training."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,27 @@ class Corpus:
         """Return the amplitudes (n, n_samples) of some clips, by index (n,)."""
         return to_float(self.windows[clips]) * self.scales[clips, None]
 
+    def store(self, split: str) -> ClipStore:
+        """Return the windows of a split as clips, labelled as the model labels them."""
+        chosen = np.flatnonzero(self.split == split)
+        n_clips, n_samples = len(chosen), self.windows.shape[1]
+        names = [self.labels[i] for i in self.label_index[chosen]]
+        rows = [self.rows[i] for i in chosen]
+        return ClipStore(
+            [
+                Example(Path(row.path), name, row.speaker)
+                for row, name in zip(rows, names, strict=True)
+            ],
+            np.concatenate([self.windows[i] for i in chosen]),
+            n_samples * np.arange(n_clips, dtype=np.int64),
+            np.full(n_clips, n_samples, dtype=np.int64),
+            self.scales[chosen],
+            [row.digest for row in rows],
+            [()] * n_clips,
+            self.features.sample_rate,
+            [],
+        )
+
     def summary(self) -> str:
         """Return what it holds in a line."""
         counts = {name: int((self.split == name).sum()) for name in SPLITS}
@@ -87,6 +119,7 @@ def load_corpus(
     jobs: int = 1,
     on_clip: Callable[[], None] = lambda: None,
     verify: bool = False,
+    rejects: Rejects | None = None,
 ) -> Corpus:
     """Return a data set with the label, split and window of each clip decided.
 
@@ -99,6 +132,7 @@ def load_corpus(
     jobs : processes that decode clips at once
     on_clip : called after each clip read
     verify : decode every clip again, whatever the cache folder has
+    rejects : sounds that no label stands for; with them there are ``_unknown_`` and ``_silence_``
 
     Raises
     ------
@@ -107,43 +141,69 @@ def load_corpus(
     """
     rate = features.sample_rate
     noise, bad_noise = _read_noise(dataset, rate)
-    labels = _choose_labels(dataset, commands, has_noise=bool(noise))
+    labels = _choose_labels(dataset, commands, bool(noise), rejects is not None)
     store = open_store(dataset.root, dataset.examples, rate, jobs, on_clip, verify)
     bad = dataset.problems + store.bad
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
-    require_clips(dataset, labels, {example.label for example in store.examples}, bad)
+    readable = {example.label for example in store.examples}
+    require_clips(dataset, labels, readable, bad, makes_unknown=rejects is not None)
     duration_s = duration_s or choose_window_s(store.lengths / rate, store.read, rate)
     features = dataclasses.replace(features, duration_s=duration_s)
-    # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = split_by_sound(dataset.root, store, mapped, test_speakers, jobs)
-    silent = _held_out_silence(noise, features, mapped, splits.names)
-    examples = store.examples + silent.examples
-    names = mapped + [example.label for example in silent.examples]
-    split = splits.names + [str(example.split) for example in silent.examples]
-    outputs = choose_outputs([example.label for example in store.examples], labels)
+    made = [_held_out_silence(noise, features, mapped, splits.names)]
+    made += [rejects.clips] if rejects else []
+    parts = [_training_noise(noise, rate), *([rejects.noise] if rejects else [])]
     return Corpus(
         labels=tuple(labels),
         features=features,
-        windows=cut_windows([store, silent], features.n_samples),
-        scales=np.concatenate([store.scales, silent.scales]),
-        label_index=np.array([labels.index(name) for name in names], dtype=np.int64),
-        words=outputs,
-        word_index=np.array([outputs.index(example.label) for example in examples], dtype=np.int64),
-        split=np.array(split),
-        noise=_training_noise(noise, rate),
-        rows=_split_rows(dataset, examples, split, store.digests + silent.digests),
+        noise=np.concatenate(parts),
         warnings=_warn(dataset, store, noise) + splits.warnings,
         long_takes=find_long_takes(store.examples, store.lengths / rate, features.duration_s),
         bad=bad + bad_noise,
+        **_join(dataset, [store, *made], splits.names, labels, features.n_samples),
     )
 
 
-def _choose_labels(dataset: Dataset, commands: Sequence[str], has_noise: bool) -> list[str]:
+def _join(
+    dataset: Dataset,
+    stores: Sequence[ClipStore],
+    splits: Sequence[str],
+    labels: Sequence[str],
+    n_samples: int,
+) -> dict[str, Any]:
+    """Return the fields of a corpus that have an entry for each clip, by name.
+
+    Parameters
+    ----------
+    stores : the clips of the data set, then those that were made
+    splits : of the former
+    """
+    examples = [example for store in stores for example in store.examples]
+    split = [*splits, *(str(example.split) for example in examples[len(splits) :])]
+    digests = [digest for store in stores for digest in store.digests]
+    words = [example.label for example in examples]
+    outputs = choose_outputs(words, labels)
+    # With an _unknown_ class every word counts as something, so that none is None.
+    label_index = [labels.index(str(map_label(word, labels))) for word in words]
+    return {
+        "windows": cut_windows(stores, n_samples),
+        "scales": np.concatenate([store.scales for store in stores]),
+        "label_index": np.array(label_index, dtype=np.int64),
+        "words": outputs,
+        "word_index": np.array([outputs.index(word) for word in words], dtype=np.int64),
+        "split": np.array(split),
+        "rows": _split_rows(dataset, examples, split, digests),
+    }
+
+
+def _choose_labels(
+    dataset: Dataset, commands: Sequence[str], has_noise: bool, rejects: bool
+) -> list[str]:
     """Return the labels of the model; an empty label folder is one too, which is refused."""
     wanted = {name for name in dataset.empty_labels if name in commands or not commands}
     words = {example.label for example in dataset.examples} | wanted
-    return choose_labels(words, commands, has_noise)
+    return choose_labels(words, commands, has_noise, rejects)
 
 
 def _read_noise(dataset: Dataset, sample_rate: int) -> tuple[dict[Path, Clip], list[str]]:
@@ -193,7 +253,11 @@ def _warn(dataset: Dataset, store: ClipStore, noise: dict[Path, Clip]) -> list[s
 
 
 def require_clips(
-    dataset: Dataset, labels: Sequence[str], readable: set[str], bad: Sequence[str] = ()
+    dataset: Dataset,
+    labels: Sequence[str],
+    readable: set[str],
+    bad: Sequence[str] = (),
+    makes_unknown: bool = False,
 ) -> None:
     """Refuse a data set in which no clip of some label can be read.
 
@@ -202,6 +266,7 @@ def require_clips(
     labels : of the model
     readable : words of the clips that can be read
     bad : a line for each other clip
+    makes_unknown : whether there are other clips of ``_unknown_``
 
     Raises
     ------
@@ -215,7 +280,8 @@ def require_clips(
                 " the label out",
                 _shorten(bad),
             )
-    if UNKNOWN in labels and not any(map_label(word, labels) == UNKNOWN for word in readable):
+    is_other = (map_label(word, labels) == UNKNOWN for word in readable)
+    if UNKNOWN in labels and not makes_unknown and not any(is_other):
         raise DatasetError(
             f"{dataset.source}: no readable clip of a word that is none of the commands; add"
             " such recordings",

@@ -92,6 +92,7 @@ def calibrate(
     on_item: Progress = lambda: None,
     on_note: OnNote = ignore_note,
     journal: Journal | None = None,
+    loss_max: float = 1.0,
 ) -> Calibration:
     """Return thresholds and temperature of a model.
 
@@ -107,6 +108,8 @@ def calibrate(
     on_item : called after each recording of noise
     on_note : called with what was mended in one, a sentence that names it
     journal : of the recordings that are done, to go on with
+    loss_max : largest ratio of a label's words in validation clips that a raised threshold may
+        lose, whatever false alarms are left
 
     Raises
     ------
@@ -130,7 +133,10 @@ def calibrate(
         on_item()
     stream = _open_stream(artifact, temperature)
     n_allowed = math.floor(fa_per_hour * hours)
-    thresholds, n_alarms = _limit_alarms(thresholds, stream, posteriors, found, n_allowed)
+    limits = {
+        label: highest_threshold(own, thresholds[label], loss_max) for label, own in found.items()
+    }
+    thresholds, n_alarms = _limit_alarms(thresholds, stream, posteriors, found, n_allowed, limits)
     return Calibration(
         thresholds=thresholds,
         fa_per_hour=fa_per_hour,
@@ -176,11 +182,12 @@ def _limit_alarms(
     posteriors: Sequence[Posteriors],
     found: Mapping[str, ValidationDetections],
     n_allowed: int,
+    limits: Mapping[str, float],
 ) -> tuple[dict[str, float], int]:
     """Return thresholds that keep to the false alarms allowed, and how many there are."""
     while True:
         alarms = [event for own in posteriors for event in _events(stream, [own], thresholds)]
-        raised = raise_thresholds(thresholds, alarms, found, n_allowed)
+        raised = raise_thresholds(thresholds, alarms, found, n_allowed, limits)
         if raised == thresholds:
             return thresholds, len(alarms)
         thresholds = raised  # another event may no longer be suppressed: recount
@@ -229,19 +236,27 @@ def best_threshold(found: ValidationDetections) -> float:
     return max(_STEP, round(threshold, 4))
 
 
+def highest_threshold(found: ValidationDetections, threshold: float, loss_max: float) -> float:
+    """Return the highest threshold that loses at most a ratio of the words above ``threshold``."""
+    kept, n_lost = [p for p in found.right if p >= threshold], math.floor(loss_max * found.n_clips)
+    return max(threshold, kept[n_lost]) if n_lost < len(kept) else 1.0
+
+
 def raise_thresholds(
     thresholds: Mapping[str, float],
     alarms: Sequence[Event],
     found: Mapping[str, ValidationDetections],
     n_allowed: int,
+    limits: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Return thresholds that leave at most ``n_allowed`` of the false alarms, where possible.
 
     Step by step a label's threshold is raised past its least likely false alarm: that of the label
     that loses the smallest fraction of its words in validation clips by it, among equals the one
-    with the least likely alarm, so that without clips all labels get one threshold.
+    with the least likely alarm, so that without clips all labels get one threshold. None is raised
+    above its limit in ``limits``.
     """
-    raised = dict(thresholds)
+    raised, limits = dict(thresholds), limits or {}
     left = {
         label: sorted(alarm.probability for alarm in alarms if alarm.label == label)
         for label in thresholds
@@ -254,8 +269,12 @@ def raise_thresholds(
             loss = sum(raised[label] <= p < raised_to for p in own.right) / own.n_clips
         return loss, left[label][0]
 
+    def may_raise(label: str) -> bool:
+        limit = limits.get(label, 1.0)
+        return bool(left[label]) and left[label][0] < 1 and _just_above(left[label][0]) <= limit
+
     while sum(map(len, left.values())) > n_allowed:
-        open_labels = [label for label in left if left[label] and left[label][0] < 1]
+        open_labels = [label for label in left if may_raise(label)]
         if not open_labels:
             break
         label = min(open_labels, key=recall_loss)

@@ -31,7 +31,7 @@ SAMPLE_RATE = FeatureConfig.sample_rate  # Hz, of the written clips
 # a classifier trained on the others (zac, Alicia, kaukovalta: recall 0.79-0.83, mean 0.99), one
 # overdriven at any volume (iven), and novelty voices (robots, echoes, a demon, a test of rates).
 _DROPPED = re.compile("whisperf?|caleb|zac|Alicia|kaukovalta|iven|.*[Rr]obo.*|Rici.*|Demonic|fast")
-_VOLUME = 30  # percent of espeak's usual: above it the loud variants clip; `_make_clip` sets levels
+_VOLUME = 30  # percent of espeak's usual: above it the loud variants clip; `finish_clip` levels
 _MUTE = ("fo", "kaa", "xex")  # languages listed without their dictionaries
 _unload = getattr(_ctypes, "FreeLibrary" if sys.platform == "win32" else "dlclose")
 # espeak_VOICE begins with its name, its languages (a priority byte, then a tag) and its file
@@ -168,7 +168,7 @@ def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:
         raise ConfigError(
             f"{language!r} is not one of espeak-ng; choose from {names}", field="language"
         )
-    variants = [variant for variant in synthesiser.variants if not _DROPPED.fullmatch(variant)]
+    variants = usable_variants(synthesiser)
     rng = random.Random(f"{language} {seed}")
     rng.shuffle(variants)
     rng.shuffle(accents)
@@ -183,6 +183,11 @@ def make_voices(n_voices: int | None, language: str, seed: int) -> list[Voice]:
             field="n_voices",
         )
     return voices[:n_voices]
+
+
+def usable_variants(synthesiser: EspeakSynthesiser) -> list[str]:
+    """Return the timbres that speak as people do."""
+    return [variant for variant in synthesiser.variants if not _DROPPED.fullmatch(variant)]
 
 
 def _check_words(words: Sequence[str], out: Path) -> None:
@@ -200,8 +205,14 @@ def _check_words(words: Sequence[str], out: Path) -> None:
             raise ConfigError(f"{folder}: exists already; choose another path")
 
 
-def _make_clip(samples: Samples, rate: int, rng: random.Random) -> PCM:
-    """Return a word (n_samples,) at ``rate`` Hz between short silences, at 16 kHz, random level."""
+def finish_clip(samples: Samples, rate: int, rng: random.Random) -> PCM:
+    """Return a word (n_samples,) at ``rate`` Hz between short silences, at 16 kHz, random level.
+
+    Raises
+    ------
+    AudioError
+        When it is silent.
+    """
     if np.abs(samples).max(initial=0.0) < 0.002:  # the quietest variant peaks at 0.02
         raise AudioError("silent")
     samples = soxr.resample(samples, rate, SAMPLE_RATE)
@@ -237,7 +248,7 @@ def _clips(
             spoken = Voice(voice.accent, voice.variant, *varied)
         try:
             samples = submit(synthesiser.speak, unicodedata.normalize("NFC", word), spoken).result()
-            clip = _make_clip(samples, synthesiser.sample_rate, rng)
+            clip = finish_clip(samples, synthesiser.sample_rate, rng)
         except AudioError as error:
             skipped.append(f"{word}: {voice.name}: {error}")
             continue

@@ -4,8 +4,10 @@ import copy
 import dataclasses
 import hashlib
 import platform
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,21 +15,30 @@ import onnxruntime
 import torch
 
 import speechcls
+from speechcls.artifact.calibration import Calibration, save_calibration
 from speechcls.artifact.format import Artifact
-from speechcls.artifact.store import save_artifact
+from speechcls.artifact.store import load_artifact, save_artifact
+from speechcls.audio.samples import to_pcm
+from speechcls.audio.wav import wav_bytes
 from speechcls.data.corpus import Corpus
 from speechcls.errors import ArtifactError, ConfigError
+from speechcls.evaluation.calibration import calibrate
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.export.onnx import export_onnx, export_stream
+from speechcls.files import write_atomic
+from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.networks.recogniser import Recogniser
 from speechcls.networks.size import count_multiply_adds, count_parameters
 from speechcls.parallel import default_jobs
 from speechcls.render.curves import draw_curves
 from speechcls.render.figures import render_figure
 from speechcls.runtime.session import open_session, run_windows
+from speechcls.synthesis.rejects import make_test_sound
 from speechcls.training.optimisation import FitResult
 from speechcls.training.settings import TrainSettings
 
+_LOSS_MAX = 0.02
+"""Largest ratio of a label's words that a threshold may lose to reject other sounds."""
 _SCORED_AT_ONCE = 1_024
 """Clips whose samples are in memory as floats: 64 MiB of one second."""
 
@@ -93,6 +104,28 @@ def save_trained(
         settings={name: sections[name] for name in ("training", "data")},
     )
     return scores
+
+
+def calibrate_trained(place: Path, corpus: Corpus) -> Calibration:
+    """Choose thresholds and temperature of a saved model, and write them; return them.
+
+    By its validation clips, and by sound that is made for it and has none of its words.
+
+    Raises
+    ------
+    ArtifactError
+        When they cannot be written.
+    """
+    artifact = load_artifact(place)
+    words = [label for label in artifact.labels if label not in (UNKNOWN, SILENCE)]
+    rate = artifact.features.sample_rate
+    with tempfile.TemporaryDirectory(prefix="speechcls-") as folder:
+        sound = Path(folder, "other sounds.wav")
+        write_atomic(sound, wav_bytes(to_pcm(make_test_sound(words, rate)), rate))
+        clips = corpus.store("validation")
+        calibration = calibrate(artifact, words, [sound], clips, loss_max=_LOSS_MAX)
+    save_calibration(artifact, calibration)
+    return calibration
 
 
 def _metrics(

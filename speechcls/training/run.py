@@ -10,12 +10,19 @@ from pathlib import Path
 
 import torch
 
+from speechcls.artifact.calibration import Calibration
 from speechcls.artifact.format import Artifact
-from speechcls.artifact.store import check_can_save, load_artifact
+from speechcls.artifact.store import check_can_save, load_artifact, load_split
 from speechcls.config import MODELS, DataConfig
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.segments import segment
-from speechcls.errors import ArtifactError, ConfigError, DatasetError, TrainingError
+from speechcls.errors import (
+    ArtifactError,
+    ConfigError,
+    DatasetError,
+    SpeechclsError,
+    TrainingError,
+)
 from speechcls.evaluation.metrics import Scores
 from speechcls.labels import SILENCE, label_indices
 from speechcls.layouts.examples import Dataset
@@ -25,10 +32,11 @@ from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.size import count_parameters, fit_size
 from speechcls.networks.zoo import feature_kind
 from speechcls.parallel import default_jobs
+from speechcls.synthesis.rejects import make_rejects
 from speechcls.training.checkpoint import Checkpoint, identify
 from speechcls.training.loop import choose_device, fit
 from speechcls.training.optimisation import Epoch, FitResult
-from speechcls.training.publish import check_exportable, save_trained
+from speechcls.training.publish import calibrate_trained, check_exportable, save_trained
 from speechcls.training.settings import Sections, TrainSettings
 
 
@@ -69,6 +77,8 @@ class TrainPlan:
     corpus: Corpus
     recogniser: Recogniser
     device: torch.device
+    reason: str = ""
+    """Why it starts from this model, or from nothing, where that was left open."""
 
     @property
     def n_parameters(self) -> int:
@@ -86,6 +96,8 @@ class TrainResult:
     """Of the saved model on the validation clips; optimistically biased by the choice of epoch."""
     fit: FitResult
     """The epochs, the best of them, and whether the training was interrupted."""
+    calibration: Calibration | None = None
+    """Thresholds, and false alarms in other sounds; None of a closed model."""
     save_error: ArtifactError | None = None
     """Error of saving to ``out``; the model is then in the system's temporary folder."""
 
@@ -145,9 +157,18 @@ def train(
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
     checkpoint = _check_place(place, force, resume)
     with checkpoint.locked():
-        on, settings = choose_device(device), _choose_kind(settings)
-        corpus = _read_corpus(data, settings, jobs, verify, callbacks)
-        plan = plan_training(corpus, settings, on)
+        on = choose_device(device)
+        chosen, reason = settings.started(len(data.examples))
+        chosen = _choose_kind(chosen)
+        corpus = _read_corpus(data, chosen, jobs, verify, callbacks)
+        if (
+            reason
+            and chosen.is_started
+            and _is_known(corpus, load_artifact(Path(chosen.from_model)))
+        ):
+            reason = f"{chosen.from_model} was trained on clips that are held out here"
+            chosen = chosen.from_nothing()
+        plan = dataclasses.replace(plan_training(corpus, chosen, on), reason=reason)
         return train_on_corpus(plan, checkpoint, force, callbacks, may_restart=not resume)
 
 
@@ -175,17 +196,27 @@ def _read_corpus(
     # Built before the clips are read, so that an impossible network is refused at once.
     build_recogniser(settings.features, settings.network, range(2), settings.training.seed)
     callbacks.on_dataset(dataset)
+    own, rate, seed = settings.data, settings.features.sample_rate, settings.training.seed
+    words = {example.label for example in dataset.examples}
+    rejects = None if own.closed else make_rejects(words, rate, seed, callbacks.on_warning)
     return load_corpus(
         dataset,
         settings.features,
         settings.duration_s,
-        settings.data.commands,
-        settings.data.test_speakers,
-        settings.data.max_bad,
+        own.commands,
+        own.test_speakers,
+        own.max_bad,
         jobs,
         callbacks.on_clip,
         verify,
+        rejects,
     )
+
+
+def _is_known(corpus: Corpus, source: Artifact) -> bool:
+    """Whether a model was trained on clips that a corpus holds out."""
+    trained = {row.digest for row in load_split(source) if row.split == "train"}
+    return any(row.digest in trained for row in corpus.rows if row.split in ("validation", "test"))
 
 
 def _choose_kind(settings: TrainSettings) -> TrainSettings:
@@ -220,7 +251,7 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
     label_of_output = label_indices(corpus.words, corpus.labels)
     seed = settings.training.seed
     recogniser = build_recogniser(corpus.features, network, label_of_output, seed)
-    if settings.from_model:
+    if settings.is_started:
         load_backbone(recogniser, load_artifact(Path(settings.from_model)))
     check_exportable(network.arch, recogniser, corpus.labels)
     return TrainPlan(settings.resolved(corpus.features, network), corpus, recogniser, device)
@@ -272,7 +303,17 @@ def train_on_corpus(
     saved = _save_with_fallback(partial(_save, plan, result, is_replacing), checkpoint.place)
     if not result.interrupted and not saved.save_error:
         checkpoint.remove()
-    return saved
+    return saved if settings.data.closed else _calibrate(saved, corpus, callbacks)
+
+
+def _calibrate(saved: TrainResult, corpus: Corpus, callbacks: Callbacks) -> TrainResult:
+    """Choose the thresholds of a saved model; without them it is still one."""
+    try:
+        calibration = calibrate_trained(saved.artifact.path, corpus)
+    except (SpeechclsError, OSError) as error:
+        callbacks.on_warning(f"the thresholds are not chosen ({error}); run calibrate")
+        return saved
+    return dataclasses.replace(saved, calibration=calibration)
 
 
 def _fit(
@@ -286,7 +327,7 @@ def _fit(
         plan.device,
         callbacks.on_epoch,
         callbacks.on_step,
-        freeze_feature_stats=plan.settings.from_model is not None,
+        freeze_feature_stats=plan.settings.is_started,
         checkpoint=checkpoint,
         on_warning=callbacks.on_warning,
     )

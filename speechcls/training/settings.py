@@ -9,15 +9,18 @@ is loaded.
 
 import dataclasses
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_artifact, read_metrics
 from speechcls.config import (
+    ADAPT,
     RECIPE_NAMES,
     RECIPES,
     SIZES,
@@ -43,9 +46,17 @@ SECTIONS: dict[str, type[Config]] = {
     "training": TrainConfig,
     "data": DataConfig,
 }
+AUTO, NOTHING = "auto", "none"
+"""Values of ``from_model``: what suits the data, and fresh weights."""
+MUCH_DATA = 10_000
+"""Clips from which on a network is as good from nothing as from a trained model."""
+
+_CLIP_MODELS, _STREAM_MODELS = ("commands", "commands-tiny"), ("commands-stream",)
+"""Models that come with speechcls, to start from."""
+
 _EXTRA = {
     ("network", "size"): "Hidden size by parameters: tiny, small or base.",
-    ("training", "from_model"): "Trained model whose features, network and weights are kept.",
+    ("training", "from_model"): "Trained model to start from; auto: one of speechcls; none.",
 }
 """Keys of a section that are no field of its configuration."""
 _CHOSEN_LATER = {
@@ -68,10 +79,12 @@ class TrainSettings:
     data: DataConfig = field(default_factory=DataConfig)
     size: str | None = None
     """Name in ``SIZES``: the largest hidden size with fewer parameters is chosen."""
-    from_model: str | None = None
+    from_model: str = AUTO
     """Trained model whose features, network and weights, but for the last layer, are kept."""
     given: frozenset[str] = frozenset()
     """Fields of ``features`` that were given and are not chosen."""
+    sections: Sections = field(default_factory=dict, compare=False, repr=False)
+    """As they were given."""
 
     @classmethod
     def from_sections(cls, sections: Sections) -> Self:
@@ -95,7 +108,8 @@ class TrainSettings:
                 raise ConfigError("must be a section with settings", field=name)
         features, network, training, data = (dict(sections.get(name, {})) for name in SECTIONS)
         size, from_model = network.pop("size", None), training.pop("from_model", None)
-        recipe = training.get("recipe", TrainConfig.recipe)
+        is_started = from_model not in (None, AUTO, NOTHING)
+        recipe = training.get("recipe", ADAPT if is_started else TrainConfig.recipe)
         _check_choice("recipe", recipe, tuple(RECIPE_NAMES))
         _check_choice("size", size, tuple(SIZES))
         _check_choice("from_model", from_model)
@@ -105,9 +119,10 @@ class TrainSettings:
             training=RECIPES[recipe].replaced(training),
             data=DataConfig().replaced(data),
             size=size,
-            from_model=from_model,
+            from_model=from_model or AUTO,
+            sections=sections,
         )
-        if from_model is not None:
+        if is_started:
             return settings._started_from(features, network)
         if recipe == STREAM:
             features, network = STREAM_FEATURES | features, STREAM_NETWORK | network
@@ -120,9 +135,12 @@ class TrainSettings:
 
     def _started_from(self, features: Mapping[str, Any], network: Mapping[str, Any]) -> Self:
         """Return the settings with features and network of the model to start from."""
-        source = load_artifact(Path(str(self.from_model)))
-        there = source.features.to_dict() | source.network.to_dict() | {"size": None}
-        wanted = {**features, **network, "size": self.size}
+        source = load_artifact(Path(self.from_model))
+        there = source.features.to_dict() | source.network.to_dict()
+        wanted = {**features, **network}
+        duration_s = wanted.pop("duration_s", None)  # a network takes clips of any length
+        if self.size is not None:
+            there["size"], wanted["size"] = size_of(source), self.size
         if changed := [name for name, value in wanted.items() if there.get(name) != value]:
             raise ConfigError(
                 f"is fixed by the model to start from ({self.from_model}); leave it out",
@@ -130,12 +148,46 @@ class TrainSettings:
             )
         if self.training.recipe == STREAM and not source.network.is_streaming:
             raise ConfigError(f"{self.from_model}: is not a streaming model", field="from_model")
+        given = frozenset(source.features.to_dict()) - {"duration_s"}
         return dataclasses.replace(
             self,
-            features=source.features,
+            features=source.features.replaced({"duration_s": duration_s} if duration_s else {}),
             network=source.network,
-            given=frozenset(source.features.to_dict()),
+            size=None,
+            given=given | {"duration_s"} if duration_s else given,
         )
+
+    def started(self, n_clips: int) -> tuple[Self, str]:
+        """Return the settings with the model to start from decided, and why, if that was left open.
+
+        It is the first of the models that come with speechcls which has the features and network
+        asked for, unless there is much data.
+
+        Parameters
+        ----------
+        n_clips : of the data set
+        """
+        if self.from_model != AUTO:
+            return self, ""
+        if n_clips > MUCH_DATA:
+            return self.from_nothing(), f"{n_clips} clips are enough"
+        for name in _STREAM_MODELS if self.training.recipe == STREAM else _CLIP_MODELS:
+            with suppress(ConfigError, ArtifactError):
+                return self._from(name), "it comes with speechcls"
+        return self.from_nothing(), "no model that comes with speechcls has these settings"
+
+    def from_nothing(self) -> Self:
+        """Return the settings of the same training with fresh weights."""
+        return self._from(NOTHING)
+
+    def _from(self, model: str) -> Self:
+        training = {**self.sections.get("training", {}), "from_model": model}
+        return self.from_sections({**self.sections, "training": training})
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the weights are those of a trained model."""
+        return self.from_model not in (AUTO, NOTHING)
 
     @property
     def duration_s(self) -> float | None:
@@ -159,7 +211,7 @@ class TrainSettings:
         if self.size is not None:
             network["size"] = self.size
             del network["hidden_size"]
-        training = self.training.to_dict() | {"from_model": self.from_model}
+        training = {**self.training.to_dict(), "from_model": self.from_model}
         values = (features, network, training, self.data.to_dict())
         return {
             section: {name: value for name, value in fields.items() if value is not None}
@@ -181,6 +233,12 @@ class TrainSettings:
                     lines += [f"# {about[name]}", f"# {name}: {reason}"]
             lines.append("")
         return "\n".join(lines)
+
+
+def size_of(source: Artifact) -> str | None:
+    """Return the name of a model's size; None where its parameters are not known or too many."""
+    n_parameters = read_metrics(source.path).get("n_parameters", math.inf)
+    return next((size for size, most in SIZES.items() if n_parameters <= most), None)
 
 
 def merge_sections(sections: Sections, winning: Sections) -> dict[str, dict[str, Any]]:
@@ -289,4 +347,9 @@ def _sections_of_model(path: Path, content: Mapping[str, Any]) -> dict[str, Any]
         metrics = read_metrics(path.parent, required=True)
         sections["training"] = metrics.get("training", {})
         sections["data"] = {"commands": metrics.get("commands", [])}
+    if isinstance(sections.get("data"), dict):
+        # Models that do not say so are from before sounds to reject were made.
+        sections["data"] = {"closed": True, **sections["data"]}
+    if isinstance(sections["training"], dict):
+        sections["training"] = {"from_model": NOTHING, **sections["training"]}
     return sections
