@@ -18,10 +18,9 @@ from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.layouts.examples import Dataset as ClipSet
 from speechcls.layouts.examples import Example
 from speechcls.layouts.load import load_dataset
-from speechcls.networks.recogniser import Recogniser, build_recogniser
+from speechcls.networks.recogniser import Recogniser, build_recogniser, forward_mixed_precision
 from speechcls.networks.zoo import feature_kind
 from speechcls.training.checkpoint import Checkpoint
-from speechcls.training.optimisation import forward_mixed_precision
 from speechcls.training.run import Callbacks, plan_training, train_on_corpus
 from speechcls.training.settings import TrainSettings
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
 
 
+_OF_EPOCH = ("validation_balanced_accuracy", "validation_accuracy")
+"""What is shown of the epochs of a model; an older one has no balanced accuracy."""
+
+
 @dataclass(frozen=True)
 class CompareOptions:
     """What ``compare`` was asked for, beside the models."""
@@ -140,8 +144,9 @@ def _history(model: Path) -> list[dict[str, Any]]:
 
     try:
         history = read_metrics(model)["history"]
-        return [{"validation_accuracy": float(epoch["validation_accuracy"])} for epoch in history]
-    except (ValueError, KeyError, TypeError):  # a model runs without
+        names = [name for name in _OF_EPOCH if name in history[0]]
+        return [{name: float(epoch[name]) for name in names} for epoch in history]
+    except (ValueError, LookupError, TypeError):  # a model runs without
         return []
 
 

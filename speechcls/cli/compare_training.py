@@ -69,6 +69,7 @@ def _describe(progress: "SweepProgress") -> str:
     seconds = progress.left_s
     left = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
     return (
-        f"{progress.run.name}: {100 * progress.accuracy:.1f} % of the validation clips right"
+        f"{progress.run.name}: balanced accuracy {100 * progress.balanced_accuracy:.1f} % on the"
+        " validation clips"
         f" ({progress.number} of {progress.n_runs}{f', about {left} left' if seconds else ''})"
     )

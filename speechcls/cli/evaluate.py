@@ -26,6 +26,7 @@ from speechcls.cli.outputs import files_first
 from speechcls.cli.progress import item_bar
 from speechcls.cli.report import make_report
 from speechcls.cli.resume import Resume, open_resumable
+from speechcls.cli.scores import MinRecall, reach_recall
 from speechcls.cli.tables import print_json, print_line, print_table
 from speechcls.labels import UNKNOWN, list_names
 
@@ -64,7 +65,10 @@ _REPORT = option(
     panel=OUTPUT,
     metavar="DIR",
 )
-_ONLY_DATA = ("split", "min_accuracy", "report", "resume", "device", "jobs", *DataOptions._fields)
+_ONLY_DATA = (
+    *("split", "min_accuracy", "min_recall", "report", "resume", "device", "jobs"),
+    *DataOptions._fields,
+)
 _ONLY_STREAM = ("truth", "threshold")
 
 
@@ -84,16 +88,18 @@ def evaluate(
     report: Annotated[Path | None, _REPORT] = None,
     resume: Resume = False,
     min_accuracy: Annotated[float | None, _MIN_ACCURACY] = None,
+    min_recall: MinRecall = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Score a model on recordings that it was not trained on.
 
-    Prints accuracy with a 95 % interval, macro F1, precision, recall and F1 of each label, and the
-    pairs that are most confused. With --stream: hits, misses, confusions and false alarms in a long
-    recording, by label, and how many words are missed at what rate of false alarms, over one
-    threshold for all labels. With --report, DIR.resume keeps what is done until the end.
+    Prints accuracy with a 95 % interval, balanced accuracy (the mean recall of the labels), macro
+    F1, precision, recall and F1 of each label, and the pairs that are most confused. With --stream:
+    hits, misses, confusions and false alarms in a long recording, by label, and how many words are
+    missed at what rate of false alarms, over one threshold for all labels. With --report,
+    DIR.resume keeps what is done until the end.
 
     Example: speechcls evaluate data/ --report out/ --min-accuracy 0.9
     """
@@ -118,7 +124,7 @@ def evaluate(
         evaluation = _evaluate(
             reading, data, split, model, device, as_json, report, resume, jobs, messages
         )
-        _check_result(evaluation, min_accuracy, messages)
+        _check_result(evaluation, min_accuracy, min_recall, messages)
 
 
 def _evaluate(
@@ -164,13 +170,19 @@ def _evaluate(
     return evaluation
 
 
-def _check_result(evaluation: "Evaluation", min_accuracy: float | None, messages: Messages) -> None:
-    """Exit with code 1 if the accuracy is below the minimum, or a clip could not be read."""
+def _check_result(
+    evaluation: "Evaluation",
+    min_accuracy: float | None,
+    min_recall: float | None,
+    messages: Messages,
+) -> None:
+    """Exit with code 1 if a score is below its minimum, or a clip could not be read."""
     accuracy = evaluation.scores.accuracy
+    is_good = reach_recall(evaluation.scores, min_recall, messages)
     if min_accuracy is not None and not accuracy >= min_accuracy:
         messages.error(f"accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
-        raise typer.Exit(FAILED)
-    if evaluation.bad:
+        is_good = False
+    if evaluation.bad or not is_good:
         raise typer.Exit(FAILED)
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from speechcls.cli.messages import Messages
+from speechcls.cli.scores import describe_headline
 from speechcls.text import printable, shorten
 
 if TYPE_CHECKING:
@@ -126,8 +127,13 @@ def training_display(
 
 
 def _epoch_line(epoch: "Epoch", n_epochs: int) -> str:
+    balanced, beside = describe_headline(
+        epoch.validation_balanced_accuracy,
+        epoch.validation_command_recall,
+        epoch.validation_accuracy,
+    )
     return (
         f"epoch {epoch.epoch}/{n_epochs}  loss {epoch.loss:.3f}"
-        f"  validation {100 * epoch.validation_accuracy:.1f} % (loss {epoch.validation_loss:.3f})"
+        f"  validation {balanced} ({beside}, loss {epoch.validation_loss:.3f})"
         f"  {epoch.clips_per_second:.0f} clips/s{'  best' if epoch.is_best else ''}"
     )

@@ -41,10 +41,13 @@ def logging_to(folder: Path | None) -> Iterator[Callable[["Epoch"], None]]:
         for name, value in (
             ("loss/training", epoch.loss),
             ("loss/validation", epoch.validation_loss),
+            ("balanced accuracy/validation", epoch.validation_balanced_accuracy),
+            ("command recall/validation", epoch.validation_command_recall),
             ("accuracy/validation", epoch.validation_accuracy),
             ("learning rate", epoch.lr),
         ):
-            writer.add_scalar(name, value, epoch.epoch)
+            if value is not None:
+                writer.add_scalar(name, value, epoch.epoch)
         writer.flush()  # to be seen at once
 
     try:

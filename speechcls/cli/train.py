@@ -33,6 +33,12 @@ from speechcls.cli.options import (
     split_names,
 )
 from speechcls.cli.progress import item_bar, training_display
+from speechcls.cli.scores import (
+    MinRecall,
+    describe_failures,
+    describe_headline,
+    reach_recall,
+)
 from speechcls.cli.tables import print_line
 from speechcls.config import (
     STREAM,
@@ -43,11 +49,9 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
-from speechcls.labels import list_names
 from speechcls.text import shell_line
 
 if TYPE_CHECKING:
-    from speechcls.evaluation.metrics import Scores
     from speechcls.layouts.examples import Dataset
     from speechcls.training.run import Callbacks, TrainPlan, TrainResult
     from speechcls.training.settings import TrainSettings
@@ -202,6 +206,7 @@ def train(
     tensorboard: TensorBoard = None,
     config: ConfigFile = None,
     show_config: ShowConfig = False,
+    min_recall: MinRecall = None,
     jobs: Jobs = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -243,7 +248,7 @@ def train(
             verify=verify,
             callbacks=callbacks,
         )
-    _report(result, data, settings, messages)
+    _report(result, data, settings, min_recall, messages)
 
 
 def _merge_settings(
@@ -354,7 +359,11 @@ def _announce(plan: "TrainPlan", messages: Messages) -> None:
 
 
 def _report(
-    result: "TrainResult", data: list[Path], settings: "TrainSettings", messages: Messages
+    result: "TrainResult",
+    data: list[Path],
+    settings: "TrainSettings",
+    min_recall: float | None,
+    messages: Messages,
 ) -> None:
     """Print the model's folder and the next commands; exit with a code other than 0 on failure."""
     if result.save_error:
@@ -365,31 +374,29 @@ def _report(
     if result.fit.interrupted:
         messages.note("interrupted; the best model so far is kept, and the same command goes on")
     assert best is not None
+    scores = result.validation
+    balanced, beside = describe_headline(
+        scores.balanced_accuracy, scores.command_recall, scores.accuracy
+    )
     messages.note(
-        f"saved {place}: {100 * result.validation.accuracy:.1f} % of the validation clips right"
-        f" (best epoch {best.epoch} of {len(result.fit.history)})"
+        f"saved {place}: balanced accuracy {balanced} on the validation clips ({beside}; best"
+        f" epoch {best.epoch} of {len(result.fit.history)})"
     )
     if result.calibration:
         from speechcls.artifact.store import load_artifact
 
         messages.note(describe_rejection(load_artifact(place)))
     options = data_arguments(settings.data)
-    if warning := _describe_failure(result.validation):
-        messages.warn(warning)
+    for failure in describe_failures(scores):
+        messages.warn(failure)
     evaluate = shell_line("speechcls", "evaluate", *data, *options, "--model", place)
     messages.note(f"next: {evaluate}")
     messages.note(f"      speechcls predict CLIP --model {shell_line(place)}")
     print_line(place)
+    is_good = reach_recall(scores, min_recall, messages)
     if result.save_error or result.fit.diverged:
         raise typer.Exit(FAILED)
     if result.fit.interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _describe_failure(validation: "Scores") -> str | None:
-    """Return what a model never recognises, if there is such a label."""
-    if only := validation.only_answer():
-        return f"the model answers {only} to every validation clip: it has learnt nothing of use"
-    if missed := validation.never_recognised():
-        return f"no validation clip of {list_names(missed)} is recognised"
-    return None
+    if not is_good:
+        raise typer.Exit(FAILED)

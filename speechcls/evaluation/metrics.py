@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechcls.labels import SILENCE, UNKNOWN
+
 Labels = npt.NDArray[np.int64]
 Right = npt.NDArray[np.bool_]
+Recalls = npt.NDArray[np.float64]
+"""(n_labels,) of each label; NaN for one that no clip has."""
 
 N_RESAMPLES = 2_000
 """Bootstrap samples of an interval."""
@@ -45,6 +49,34 @@ class Scores:
     confusion: Labels
     """(n_labels, n_labels); rows truth, columns prediction."""
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the labels that have clips."""
+        return mean_recall(self._recalls())
+
+    @property
+    def command_recall(self) -> float | None:
+        """Mean recall of the commands that have clips; see ``command_recall``."""
+        return command_recall(self.labels, self._recalls())
+
+    def _recalls(self) -> Recalls:
+        return np.array([own.recall if own.n_clips else np.nan for own in self.per_label])
+
+    def recalls_below(self, least: float) -> dict[str, float]:
+        """Return the recall of each label that has clips and a lower one than ``least``."""
+        pairs = zip(self.labels, self.per_label, strict=True)
+        return {label: own.recall for label, own in pairs if own.n_clips and own.recall < least}
+
+    def without_clips(self) -> list[str]:
+        """Return the labels that no clip has, whose recall is not known."""
+        pairs = zip(self.labels, self.per_label, strict=True)
+        return [label for label, own in pairs if not own.n_clips]
+
+    def never_predicted(self) -> list[str]:
+        """Return the labels that no clip is predicted as."""
+        counts = self.confusion.sum(axis=0)
+        return [label for label, count in zip(self.labels, counts, strict=True) if not count]
+
     def most_confused(self, n_pairs: int = 10) -> list[tuple[str, str, int]]:
         """Return truth, prediction and count of the most frequent mistakes."""
         wrong = self.confusion - np.diag(np.diag(self.confusion))
@@ -71,6 +103,8 @@ class Scores:
             "accuracy": self.accuracy,
             "accuracy_low": self.accuracy_low,
             "accuracy_high": self.accuracy_high,
+            "balanced_accuracy": self.balanced_accuracy,
+            "command_recall": self.command_recall,
             "macro_f1": self.macro_f1,
             "labels": list(self.labels),
             "per_label": {
@@ -88,6 +122,29 @@ class Scores:
                 for truth, predicted, n in self.most_confused()
             ],
         }
+
+
+def mean_recall(recalls: Recalls) -> float:
+    """Return the mean recall of the labels that have clips, which is the balanced accuracy.
+
+    A model that predicts one label for every clip has 1 / n_labels, however frequent that label is.
+
+    Source
+    ------
+    Brodersen et al. 2010, The Balanced Accuracy and Its Posterior Distribution.
+    """
+    return float(np.nanmean(recalls))
+
+
+def command_recall(labels: Sequence[str], recalls: Recalls) -> float | None:
+    """Return the mean recall of the labels other than ``_unknown_`` and ``_silence_``.
+
+    None where there is no such reserved label, since it is the balanced accuracy then, or no clip
+    of another one.
+    """
+    is_command = np.array([label not in (UNKNOWN, SILENCE) for label in labels])
+    own = recalls[is_command]
+    return None if is_command.all() or np.isnan(own).all() else mean_recall(own)
 
 
 def score(

@@ -88,16 +88,19 @@ class Evaluation:
         return describe_notes(examples, [clip.notes for clip in self.clips])
 
     def __str__(self) -> str:
-        """Return the clips that count, the caveat, accuracy and macro F1, a line each."""
+        """Return the clips that count, the caveat and the overall scores, a line each."""
         scores = self.scores
         speakers = f" by {scores.n_speakers} speakers" if scores.n_speakers else ""
         low, high = 100 * scores.accuracy_low, 100 * scores.accuracy_high
         n_there = sum(row.n_clips > 0 for row in scores.per_label)
         of = "" if n_there == len(scores.labels) else f" (of the {n_there} labels that occur)"
+        own = scores.command_recall
+        commands = "" if own is None else f"; {100 * own:.1f} % of the commands"
         lines = [
             f"scored    {self.scored}{speakers}",
             *([f"caveat    {self.caveat}"] if self.caveat else []),
             f"accuracy  {100 * scores.accuracy:.1f} % (95 % interval {low:.1f} - {high:.1f})",
+            f"balanced  {100 * scores.balanced_accuracy:.1f} %, the mean recall{of}{commands}",
             f"macro F1  {100 * scores.macro_f1:.1f} %{of}",
         ]
         return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechcls.evaluation.significance import Comparison
-from speechcls.render.curves import History, label_epochs
+from speechcls.render.curves import History, label_epochs, name_measure
 from speechcls.render.figures import GREY, PALETTE, as_text, new_figure
 
 if TYPE_CHECKING:
@@ -20,15 +20,17 @@ _STYLES = ("-", "--", ":")
 
 
 def draw_learning_curves(histories: Mapping[str, Sequence[History]]) -> "Figure":
-    """Return validation accuracy by epoch: a colour per architecture, a thin line per seed.
+    """Return balanced accuracy by epoch: a colour per architecture, a thin line per seed.
 
+    It is plain accuracy where one of the models is so old that its history has no other.
     The thick line is the mean of the seeds over the epochs that all of them have.
     """
     figure = new_figure(7.0, 4.0)
     axes = figure.subplots()
+    measure, measured = name_measure(seed for seeds in histories.values() for seed in seeds)
     for number, (name, seeds) in enumerate(histories.items()):
         color, style = _colour_and_line(number)
-        percent = [[100 * epoch["validation_accuracy"] for epoch in history] for history in seeds]
+        percent = [[100 * epoch[measure] for epoch in history] for history in seeds]
         for values in percent if len(percent) > 1 else ():
             axes.plot(range(1, len(values) + 1), values, style, color=color, alpha=0.35, lw=0.7)
         n_epochs = min(map(len, percent))
@@ -36,7 +38,7 @@ def draw_learning_curves(histories: Mapping[str, Sequence[History]]) -> "Figure"
         marker = "o" if n_epochs < 3 else ""
         axes.plot(range(1, n_epochs + 1), means, style, color=color, lw=1.8, marker=marker)
         axes.lines[-1].set_label(as_text(f"{name}, {means[-1]:.1f} % at the end"))
-    axes.set_ylabel("validation accuracy, %")
+    axes.set_ylabel(f"{measured}, %")
     axes.legend(loc="lower right")
     label_epochs(axes)
     return figure

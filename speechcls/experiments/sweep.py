@@ -61,7 +61,7 @@ class SweepProgress:
     """Progress after a finished training."""
 
     run: SweepRun
-    accuracy: float
+    balanced_accuracy: float
     """On the validation clips."""
     number: int
     """From 1."""
@@ -193,16 +193,16 @@ def _train_missing(runs: Sequence[SweepRun], callbacks: SweepCallbacks) -> None:
         def on_fraction(part: float, done: int = done, cost: int = cost) -> None:
             callbacks.on_fraction((done + part * cost) / total)
 
-        accuracy = _train(run, on_fraction, callbacks.on_warning)
+        balanced_accuracy = _train(run, on_fraction, callbacks.on_warning)
         done += cost
         left_s = (time.monotonic() - started) * (total - done) / done
-        callbacks.on_run(SweepProgress(run, accuracy, number, len(runs), left_s))
+        callbacks.on_run(SweepProgress(run, balanced_accuracy, number, len(runs), left_s))
 
 
 def _train(
     run: SweepRun, on_fraction: Callable[[float], None], on_warning: Callable[[str], None]
 ) -> float:
-    """Train and save a model; return its accuracy on the validation clips."""
+    """Train and save a model; return its balanced accuracy on the validation clips."""
     n_epochs, n_done = run.plan.settings.training.epochs, 0
 
     def on_epoch(epoch: Epoch) -> None:
@@ -223,4 +223,4 @@ def _train(
         warn(f"{result.fit.diverged}; the best model until there is kept")
     if result.save_error:
         raise result.save_error
-    return result.validation.accuracy
+    return result.validation.balanced_accuracy

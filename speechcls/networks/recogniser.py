@@ -1,5 +1,6 @@
 """A whole recogniser: from samples to one logit per label."""
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -87,6 +88,26 @@ def select_peak_step(logits: Tensor) -> Tensor:
     n_labels = int(logits.shape[2])  # a number, so that the exported graph says how many
     index = likeliest[:, None, None].expand(-1, 1, n_labels)
     return logits.gather(1, index).squeeze(1)
+
+
+def forward_mixed_precision(recogniser: Recogniser, features: Tensor) -> Tensor:
+    """Return logits (batch, n_outputs) in float32, computed in bfloat16 where that is faster.
+
+    The features (batch, n_frames, n_features) stay float32, which decibels need.
+    """
+    device = features.device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=_mixes_precision(device)):
+        logits: Tensor = recogniser.network(features)
+    return logits.float()
+
+
+@functools.cache
+def _mixes_precision(device: str) -> bool:
+    """Whether the device multiplies bfloat16 natively; others are slower with it."""
+    if device != "cpu":
+        return device == "cuda"
+    available = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # an older torch has none
+    return any(available.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def build_recogniser(

@@ -91,6 +91,7 @@ class Batches:
 
     def __init__(self, corpus: Corpus, config: TrainConfig, device: torch.device) -> None:
         self.device, self._config = device, config
+        self.labels = corpus.labels
         self._sample_rate = corpus.features.sample_rate
         self._windows = torch.from_numpy(corpus.windows)
         self._units = torch.from_numpy(corpus.scales / np.float32(PCM_SCALE)).to(device)

@@ -28,7 +28,8 @@ COST_MAX = 0.01
 """Largest fraction of a training's time that saving its state may take."""
 _ENDING = ".unfinished"
 _STATE, _LOCK = "state.safetensors", "lock"
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
+"""2: the best epoch is chosen by balanced accuracy, which a state of version 1 does not hold."""
 _N_NAMED = 5
 """Differences named in an error."""
 
@@ -192,13 +193,16 @@ class Checkpoint:
             with safe_open(self._file, "pt") as file:
                 metadata = json.loads(file.metadata()["training"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if metadata["format_version"] != _FORMAT_VERSION:
-                raise ValueError("of another version of speechcls")
-            return State(tensors, metadata["numbers"]), Identity(**metadata["identity"])
+            if metadata["format_version"] == _FORMAT_VERSION:
+                return State(tensors, metadata["numbers"]), Identity(**metadata["identity"])
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{self._file}: damaged ({reason_of(error)}); move {self.folder} away to begin anew"
             ) from error
+        raise ArtifactError(
+            f"{self.folder}: holds an unfinished training by another version of speechcls; end it"
+            " with that one, or move it away to begin anew"
+        )
 
     def is_due(self, at_end_of_epoch: bool) -> bool:
         """Whether the state is to be saved now."""

@@ -18,7 +18,6 @@ from speechcls.training.optimisation import (
     Epoch,
     FitResult,
     Training,
-    set_feature_statistics,
 )
 from speechcls.training.stream_batches import StreamBatches
 
@@ -45,6 +44,23 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
+    """Set mean and standard deviation of each feature to those of the training clips."""
+    total = torch.zeros(recogniser.feature_mean.shape, dtype=torch.float64)
+    squares, n_frames = torch.zeros_like(total), 0
+    with torch.no_grad():
+        for features in batches.training_features():
+            features = features.flatten(0, 1).cpu().double()
+            total += features.sum(dim=0)
+            squares += features.square().sum(dim=0)
+            n_frames += len(features)
+    mean = total / n_frames
+    variance = (squares / n_frames - mean.square()).clamp(min=0.0)
+    recogniser.feature_mean.copy_(mean)
+    # A constant feature, as in digital silence, must not be divided by zero.
+    recogniser.feature_std.copy_(variance.sqrt().clamp(min=1e-3))
+
+
 def fit(
     recogniser: Recogniser,
     corpus: Corpus,
@@ -58,9 +74,10 @@ def fit(
 ) -> FitResult:
     """Train ``recogniser``; afterwards it is on the CPU with the weights of the best epoch.
 
-    The best epoch has the highest validation accuracy and, among equals, the lowest validation
-    loss. Ctrl-C (``KeyboardInterrupt``) ends the training early, and so does a loss that is not
-    finite. Other signals that end the process take their course when the state is saved.
+    The best epoch has the highest balanced accuracy on the validation clips, the mean recall of
+    their labels, and among equals the lowest validation loss. Ctrl-C (``KeyboardInterrupt``) ends
+    the training early, and so does a loss that is not finite. Other signals that end the process
+    take their course when the state is saved.
 
     Parameters
     ----------

@@ -2,17 +2,19 @@
 
 import copy
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from speechcls.config import TrainConfig
-from speechcls.networks.recogniser import Recogniser
+from speechcls.evaluation.metrics import command_recall, mean_recall
+from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 from speechcls.training.augment import mask_features
 from speechcls.training.batches import Batches, Generators
 from speechcls.training.checkpoint import State
@@ -29,12 +31,26 @@ class Epoch:
     loss: float
     """Mean training loss per clip, on augmented clips and changing weights."""
     validation_loss: float
+    validation_balanced_accuracy: float
+    """Mean recall of the labels that have validation clips, by which the best epoch is chosen."""
+    validation_command_recall: float | None
+    """That of the commands alone; see ``metrics.command_recall``."""
     validation_accuracy: float
     lr: float
     """Learning rate at the end of the epoch."""
     clips_per_second: float
     duration_s: float
     is_best: bool
+
+
+class Validation(NamedTuple):
+    """The metrics of the validation clips."""
+
+    loss: float
+    """Mean cross-entropy."""
+    balanced_accuracy: float
+    command_recall: float | None
+    accuracy: float
 
 
 @dataclass
@@ -155,21 +171,24 @@ class Training:
             place.n_steps += 1
             place.duration_s = time.perf_counter() - begun
             after_step(place.n_steps / batches.n_steps)
-        validation_loss, accuracy = evaluate_loss(self._ema.model, batches, between)
+        validation = validate(self._ema.model, batches, between)
         lr = self._optimizer.param_groups[0]["lr"]
-        if not math.isfinite(validation_loss):
-            raise Diverged(f"epoch {place.epoch}: the validation loss is {validation_loss}", lr, [])
+        if not math.isfinite(validation.loss):
+            raise Diverged(f"epoch {place.epoch}: the validation loss is {validation.loss}", lr, [])
         best = self.result.best
         epoch = Epoch(
             epoch=place.epoch,
             loss=float(place.total_loss) / place.n_clips,
-            validation_loss=validation_loss,
-            validation_accuracy=accuracy,
+            validation_loss=validation.loss,
+            validation_balanced_accuracy=validation.balanced_accuracy,
+            validation_command_recall=validation.command_recall,
+            validation_accuracy=validation.accuracy,
             lr=lr,
             clips_per_second=place.n_clips / place.duration_s,
             duration_s=place.duration_s,
             is_best=best is None
-            or (-accuracy, validation_loss) < (-best.validation_accuracy, best.validation_loss),
+            or (-validation.balanced_accuracy, validation.loss)
+            < (-best.validation_balanced_accuracy, best.validation_loss),
         )
         self.result.history.append(epoch)
         if epoch.is_best:
@@ -339,30 +358,10 @@ class _WeightEma:
             average.copy_(count)
 
 
-def forward_mixed_precision(recogniser: Recogniser, features: Tensor) -> Tensor:
-    """Return logits (batch, n_outputs) in float32, computed in bfloat16 where that is faster.
-
-    The features (batch, n_frames, n_features) stay float32, which decibels need.
-    """
-    device = features.device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=_mixes_precision(device)):
-        logits: Tensor = recogniser.network(features)
-    return logits.float()
-
-
-@functools.cache
-def _mixes_precision(device: str) -> bool:
-    """Whether the device multiplies bfloat16 natively; others are slower with it."""
-    if device != "cpu":
-        return device == "cuda"
-    available = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # an older torch has none
-    return any(available.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
-def evaluate_loss(
+def validate(
     recogniser: Recogniser, batches: Batches, between: Callable[[], None] = lambda: None
-) -> tuple[float, float]:
-    """Return the mean cross-entropy and the accuracy on the validation clips.
+) -> Validation:
+    """Return the metrics of a recogniser on the validation clips.
 
     Parameters
     ----------
@@ -370,30 +369,21 @@ def evaluate_loss(
     """
     recogniser.eval()
     loss = torch.zeros((), device=batches.device)
-    n_right, n_clips = torch.zeros((), device=batches.device), 0
+    n_labels = len(batches.labels)
+    n_right, n_clips = torch.zeros(2, n_labels, dtype=torch.int64, device=batches.device)
     with torch.no_grad():
         for features, targets in batches.validation():
             # In float32, as the exported model runs.
             logits = recogniser.logits_of(recogniser.normalise(features))
             loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
-            n_right += (logits.argmax(dim=1) == targets).sum()
-            n_clips += len(targets)
+            n_right += targets[logits.argmax(dim=1) == targets].bincount(minlength=n_labels)
+            n_clips += targets.bincount(minlength=n_labels)
             between()
-    return float(loss) / n_clips, float(n_right) / n_clips
-
-
-def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
-    """Set mean and standard deviation of each feature to those of the training clips."""
-    total = torch.zeros(recogniser.feature_mean.shape, dtype=torch.float64)
-    squares, n_frames = torch.zeros_like(total), 0
-    with torch.no_grad():
-        for features in batches.training_features():
-            features = features.flatten(0, 1).cpu().double()
-            total += features.sum(dim=0)
-            squares += features.square().sum(dim=0)
-            n_frames += len(features)
-    mean = total / n_frames
-    variance = (squares / n_frames - mean.square()).clamp(min=0.0)
-    recogniser.feature_mean.copy_(mean)
-    # A constant feature, as in digital silence, must not be divided by zero.
-    recogniser.feature_std.copy_(variance.sqrt().clamp(min=1e-3))
+    right, clips = n_right.cpu().numpy(), n_clips.cpu().numpy()
+    recalls = np.divide(right, clips, out=np.full(n_labels, np.nan), where=clips > 0)
+    return Validation(
+        loss=float(loss) / int(clips.sum()),
+        balanced_accuracy=mean_recall(recalls),
+        command_recall=command_recall(batches.labels, recalls),
+        accuracy=int(right.sum()) / int(clips.sum()),
+    )

@@ -167,8 +167,8 @@ def test_the_best_epoch_is_kept(tmp_path, make_tones, train):
         options = ("--arch", "rnn", "--epochs", "8", "--seed", seed, "--force")
         assert train(tmp_path / "data", tmp_path / "model", *options).code == 0
         metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
-        accuracy = [epoch["validation_accuracy"] for epoch in metrics["history"]]
-        assert metrics["validation"]["accuracy"] == pytest.approx(max(accuracy))
+        accuracy = [epoch["validation_balanced_accuracy"] for epoch in metrics["history"]]
+        assert metrics["validation"]["balanced_accuracy"] == pytest.approx(max(accuracy))
         assert accuracy[metrics["best_epoch"] - 1] == max(accuracy)
         if accuracy[-1] < max(accuracy):
             return
@@ -335,6 +335,32 @@ def test_evaluate_gates_on_accuracy(at_home, tmp_path, make_tones, call):
     assert failed.stderr == "speechcls: error: accuracy 0.9167 is below --min-accuracy 0.95\n"
     assert json.loads(failed.stdout) == scores
     assert call("evaluate", data, "--min-accuracy", "0.9", "-q").code == 0
+
+    failed = call("evaluate", data, "--min-recall", "0.9", "--min-accuracy", "0.95", "--json", "-q")
+    assert failed.code == 1
+    assert failed.errors == [
+        "low: recall 0.8571 is below --min-recall 0.9",
+        "accuracy 0.9167 is below --min-accuracy 0.95",
+    ]
+    assert json.loads(failed.stdout) == scores
+    passed = call("evaluate", data, "--min-recall", "0.85")
+    assert passed.code == 0
+    # (1 + 6 / 7) / 2; no clip is "rise"
+    line = "balanced  92.9 %, the mean recall (of the 2 labels that occur)"
+    assert line in passed.stdout.splitlines()
+    warning = "speechcls: warning: no clip of rise: --min-recall does not judge it"
+    assert warning in passed.stderr.splitlines()
+
+
+def test_train_gates_on_recall_when_the_model_is_saved(home, tmp_path, call):
+    options = ("--arch", "rnn", "--hidden-size", "4", "--num-layers", "1", "--epochs", "1")
+    options += ("--lr", "1e-9", "--min-recall", "0.01", "--out", tmp_path / "m")
+    result = call("train", home.data, *options)
+    assert (result.code, result.stdout) == (1, f"{tmp_path / 'm'}\n")
+    scores = json.loads((tmp_path / "m" / "metrics.json").read_text())["validation"]
+    missed = [label for label in scores["labels"] if not scores["per_label"][label]["recall"]]
+    assert missed
+    assert result.errors == [f"{n}: recall 0.0000 is below --min-recall 0.01" for n in missed]
 
 
 @pytest.fixture(scope="module")

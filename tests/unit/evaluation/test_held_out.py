@@ -171,7 +171,13 @@ def test_an_evaluation_prints_readably(classifier, dataset):
     lines = str(evaluation).splitlines()
     assert lines[0] == "scored    18 clips not used in training by 6 speakers"
     assert lines[1].startswith(f"accuracy  {100 * scores.accuracy:.1f} % (95 % interval ")
-    assert lines[2] == f"macro F1  {100 * scores.macro_f1:.1f} % (of the 3 labels that occur)"
+    recalls = [row.recall for row in scores.per_label if row.n_clips]
+    commands = recalls[:-1]  # the last one is silence
+    assert lines[2] == (
+        f"balanced  {100 * np.mean(recalls):.1f} %, the mean recall (of the 3 labels that occur);"
+        f" {100 * np.mean(commands):.1f} % of the commands"
+    )
+    assert lines[3] == f"macro F1  {100 * scores.macro_f1:.1f} % (of the 3 labels that occur)"
 
 
 @pytest.mark.parametrize(

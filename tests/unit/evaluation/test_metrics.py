@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import classification_report
+from sklearn.metrics import balanced_accuracy_score, classification_report
 
 from speechcls.evaluation.metrics import (
     bootstrap_interval,
@@ -16,6 +16,7 @@ from speechcls.evaluation.metrics import (
     score,
     wilson_interval,
 )
+from speechcls.labels import SILENCE, UNKNOWN
 
 #           a  a  a  a  b  b  c
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2])
@@ -34,6 +35,7 @@ def test_a_case_by_hand() -> None:
     assert (c.precision, c.recall, c.f1, c.n_clips) == (0, 0, 0, 1)
     assert never.n_clips == 0
     assert scores.macro_f1 == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)  # "never" does not count
+    assert scores.balanced_accuracy == pytest.approx((3 / 4 + 1 / 2 + 0) / 3)
     assert scores.most_confused() == [("a", "b", 1), ("b", "a", 1), ("c", "a", 1)]
     assert scores.most_confused(1) == [("a", "b", 1)]
 
@@ -46,6 +48,7 @@ def test_equal_to_scikit_learn() -> None:
     report = classification_report(truth, answer, target_names=names, output_dict=True)
     assert scores.accuracy == pytest.approx(report["accuracy"])
     assert scores.macro_f1 == pytest.approx(report["macro avg"]["f1-score"])
+    assert scores.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, answer))
     for name, row in zip(names, scores.per_label, strict=True):
         assert row.precision == pytest.approx(report[name]["precision"])
         assert row.recall == pytest.approx(report[name]["recall"])
@@ -113,6 +116,8 @@ def test_dict_holds_every_figure() -> None:
         "accuracy": pytest.approx(4 / 7),
         "accuracy_low": scores.accuracy_low,
         "accuracy_high": scores.accuracy_high,
+        "balanced_accuracy": pytest.approx((3 / 4 + 1 / 2 + 0) / 3),
+        "command_recall": None,
         "macro_f1": pytest.approx((2 / 3 + 1 / 2 + 0) / 3),
         "labels": ["a", "b", "c", "never"],
         "per_label": {
@@ -138,6 +143,31 @@ def test_the_ten_most_frequent_mistakes_come_first_and_equal_ones_in_order() -> 
     pairs = score(truth, answer, list("abcde"), [""] * 21).most_confused()
     expected = [("e", "d", 2), *(("abcde"[t], "abcde"[p], 1) for t, p in wrong[:9])]
     assert pairs == expected
+
+
+COMMANDS = ("yes", "no", UNKNOWN, SILENCE)
+
+
+def test_a_model_that_says_unknown_to_everything_is_not_praised() -> None:
+    truth = np.repeat([0, 1, 2], [10, 10, 80])
+    scores = score(truth, np.full(100, 2), COMMANDS, [""] * 100)
+    assert scores.accuracy == 0.8
+    assert scores.balanced_accuracy == pytest.approx(1 / 3)  # no clip is silence
+    assert scores.command_recall == 0.0
+    assert scores.recalls_below(0.5) == {"yes": 0.0, "no": 0.0}
+    assert scores.never_predicted() == ["yes", "no", SILENCE]
+    assert scores.without_clips() == [SILENCE]
+
+
+def test_recall_of_the_commands_is_that_of_the_labels_that_are_not_reserved() -> None:
+    truth, answer = np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 2, 1, 2, 2])
+    assert score(truth, answer, COMMANDS, [""] * 7).command_recall == pytest.approx(
+        (3 / 4 + 1 / 2) / 2
+    )
+    assert score(truth, answer, (*COMMANDS[:2], "up"), [""] * 7).command_recall is None
+    only_unknown = score(np.array([2, 2]), np.array([2, 2]), COMMANDS, [""] * 2)
+    assert only_unknown.command_recall is None
+    assert only_unknown.balanced_accuracy == 1.0
 
 
 def test_labels_of_which_no_clip_is_recognised() -> None:

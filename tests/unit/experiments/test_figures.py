@@ -30,6 +30,28 @@ def test_curves_of_one_training():
     assert "90.0 % in epoch 2" in accuracy.get_title("left")
 
 
+def with_balanced(history):
+    return [
+        epoch | {"validation_balanced_accuracy": epoch["validation_accuracy"] / 2}
+        for epoch in history
+    ]
+
+
+def test_curves_are_of_what_the_best_epoch_is_chosen_by():
+    _, accuracy = draw_curves(with_balanced(HISTORY)).axes
+    assert points(accuracy.lines[0]) == [(1, 20.0), (2, 45.0), (3, 40.0)]
+    assert "balanced accuracy: 45.0 % in epoch 2" in accuracy.get_title("left")
+    [axes] = draw_learning_curves({"gru": [with_balanced(HISTORY)]}).axes
+    assert points(axes.lines[0]) == [(1, 20.0), (2, 45.0), (3, 40.0)]
+    assert axes.get_ylabel() == "validation balanced accuracy, %"
+
+
+def test_beside_an_older_model_curves_are_of_accuracy():
+    [axes] = draw_learning_curves({"new": [with_balanced(HISTORY)], "old": [HISTORY]}).axes
+    assert [points(line) for line in axes.lines] == [[(1, 40.0), (2, 90.0), (3, 80.0)]] * 2
+    assert axes.get_ylabel() == "validation accuracy, %"
+
+
 def test_a_single_epoch_is_marked():
     assert draw_curves(HISTORY[:1]).axes[0].lines[0].get_marker() == "o"
     assert draw_learning_curves({"gru": [HISTORY[:1]]}).axes[0].lines[0].get_marker() == "o"

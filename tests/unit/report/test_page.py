@@ -109,6 +109,12 @@ def test_every_case_makes_a_page(case, tmp_path):
     text = " ".join("".join(page.texts).split())
     n_right = int((predictions.truth == predictions.predicted).sum())
     assert f"{100 * (n_right / n_clips):.1f} % right" in text
+    recalls = [
+        np.mean(predictions.predicted[predictions.truth == i] == i)
+        for i in sorted(set(predictions.truth.tolist()))
+    ]
+    balanced = f"balanced accuracy, the mean recall of the labels, {100 * np.mean(recalls):.1f} %"
+    assert balanced in text
     with (folder / "tables" / "by_label.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == list(labels)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from common_training import ALL_ON, CPU, FEATURES, PLAIN, build, make_corpus
+from safetensors import safe_open
+from safetensors.torch import save
 
 from speechcls.config import STREAM_NETWORK, NetworkConfig, TrainConfig
 from speechcls.data.corpus import Corpus
@@ -66,7 +69,10 @@ def run(
 
 def values(result: FitResult) -> list[tuple]:
     return [
-        (e.epoch, e.loss, e.validation_loss, e.validation_accuracy, e.lr, e.is_best)
+        (
+            *(e.epoch, e.loss, e.validation_loss, e.validation_accuracy, e.lr, e.is_best),
+            *(e.validation_balanced_accuracy, e.validation_command_recall),
+        )
         for e in result.history
     ]
 
@@ -167,6 +173,25 @@ def test_a_damaged_state_is_told_and_stays(place, content):
     with pytest.raises(ArtifactError, match=r"state\.safetensors: damaged .* to begin anew"):
         prepare(place)
     assert state.read_bytes() == damaged
+
+
+def test_the_state_of_an_earlier_version_is_refused_and_stays(place):
+    state = place.with_name("m.unfinished") / "state.safetensors"
+    with safe_open(state, "pt") as file:
+        about = json.loads(file.metadata()["training"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    about["format_version"] = 1  # as it was when its epochs had no balanced accuracy
+    for epoch in about["numbers"]["history"]:
+        del epoch["validation_balanced_accuracy"], epoch["validation_command_recall"]
+    old = save(tensors, {"training": json.dumps(about)})
+    state.write_bytes(old)
+    with pytest.raises(ArtifactError) as raised:
+        prepare(place)
+    assert str(raised.value) == (
+        f"{place}.unfinished: holds an unfinished training by another version of speechcls; end it"
+        " with that one, or move it away to begin anew"
+    )
+    assert state.read_bytes() == old
 
 
 def test_where_the_state_cannot_be_saved_the_training_goes_on(place, monkeypatch):

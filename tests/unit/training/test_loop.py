@@ -15,12 +15,11 @@ from speechcls.errors import ConfigError
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.networks.recogniser import Recogniser
 from speechcls.training.batches import Batches
-from speechcls.training.loop import choose_device, fit
+from speechcls.training.loop import choose_device, fit, set_feature_statistics
 from speechcls.training.optimisation import (
     Epoch,
-    evaluate_loss,
     learning_rate_factor,
-    set_feature_statistics,
+    validate,
 )
 
 
@@ -107,13 +106,12 @@ def test_what_is_validated_is_the_average() -> None:
     recogniser = build(make_corpus())
     states, (epoch,) = follow(recogniser, epochs=1, ema_decay=0.9)
     batches = Batches(make_corpus(), TrainConfig(), CPU)
-    loss, accuracy = evaluate_loss(recogniser, batches)
-    assert (epoch.validation_loss, epoch.validation_accuracy) == (
-        pytest.approx(loss, rel=1e-5),
-        accuracy,
-    )
+    own = validate(recogniser, batches)
+    assert epoch.validation_loss == pytest.approx(own.loss, rel=1e-5)
+    assert epoch.validation_balanced_accuracy == own.balanced_accuracy
+    assert epoch.validation_accuracy == own.accuracy
     recogniser.load_state_dict(states[-1])
-    assert abs(evaluate_loss(recogniser, batches)[0] - loss) > 1e-3
+    assert abs(validate(recogniser, batches).loss - own.loss) > 1e-3
 
 
 def test_validation_sums_the_words_of_a_label() -> None:
@@ -128,9 +126,13 @@ def test_validation_sums_the_words_of_a_label() -> None:
         )
     labels = np.stack([words[:, 0], words[:, 1] + words[:, 2]], axis=1)
     truth = corpus.label_index[held_out]
-    loss, accuracy = evaluate_loss(recogniser, batches)
-    assert loss == pytest.approx(-np.log(labels[np.arange(len(truth)), truth]).mean(), rel=1e-4)
-    assert accuracy == pytest.approx((labels.argmax(axis=1) == truth).mean())
+    own = validate(recogniser, batches)
+    assert own.loss == pytest.approx(-np.log(labels[np.arange(len(truth)), truth]).mean(), rel=1e-4)
+    is_right = labels.argmax(axis=1) == truth
+    assert own.accuracy == pytest.approx(is_right.mean())
+    recalls = [is_right[truth == label].mean() for label in (0, 1)]
+    assert own.balanced_accuracy == pytest.approx(np.mean(recalls))
+    assert own.command_recall == pytest.approx(recalls[0])
 
 
 # What is kept
@@ -147,7 +149,7 @@ def test_the_best_epoch_is_kept_not_the_last() -> None:
         states.append(recogniser.network.output.weight.clone())
 
     result = fit(recogniser, corpus, config, CPU, keep)
-    key = [(-e.validation_accuracy, e.validation_loss) for e in result.history]
+    key = [(-e.validation_balanced_accuracy, e.validation_loss) for e in result.history]
     assert result.best == result.history[key.index(min(key))]
     assert torch.equal(recogniser.network.output.weight, states[result.best.epoch - 1])
     assert not recogniser.training
