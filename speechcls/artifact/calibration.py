@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from speechcls.artifact.format import CALIBRATION, MANIFEST, Artifact
 from speechcls.artifact.manifest import extended_manifest, held_file, parse_json
-from speechcls.config import Config
 from speechcls.errors import ArtifactError, ConfigError, reason_of
+from speechcls.fields import Config
 from speechcls.files import json_bytes, write_atomic
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 from speechcls.cli.options import name_of, option
-from speechcls.config import Config, describe_fields
+from speechcls.fields import Config, describe_fields
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -49,9 +49,10 @@ def describe_rejection(artifact: "Artifact", threshold: float | None = None) -> 
     sound, n_alarms = 60 * calibration.hours, calibration.false_alarms
     length = f"{sound:.0f} minutes" if sound < 120 else f"{calibration.hours:.0f} hours"
     words = "1 was taken for a word" if n_alarms == 1 else f"{n_alarms} were taken for a word"
+    rate, most = n_alarms / calibration.hours, calibration.upper_fa_per_hour
     return (
-        f"of the sounds in {length} without its words, {words}"
-        f" ({n_alarms / calibration.hours:.1f} an hour, at most {calibration.upper_fa_per_hour:.0f})"
+        f"of the sounds in {length} without its words, {words} ({rate:.1f} an hour; it may be up"
+        f" to {most:.0f})"
     )
 
 

@@ -1,4 +1,4 @@
-"""Front ends: layers before the recurrence that reduce the frame rate by four."""
+"""Front ends: layers before the recurrence that reduce the frame rate by two or four."""
 
 import math
 from typing import ClassVar
@@ -15,10 +15,10 @@ class FrontEnd(nn.Module):
     A causal one never looks at a later frame than the last one of its step, and so can stream.
     """
 
-    frames_per_step: ClassVar[int] = 4
+    frames_per_step: int = 4
     is_causal: ClassVar[bool] = True
 
-    def __init__(self, n_features: int, size: int) -> None:
+    def __init__(self, n_features: int, size: int, step_frames: int = 4) -> None:
         super().__init__()
         self.n_features, self.size = n_features, size
 
@@ -58,7 +58,7 @@ class BlockFrontEnd(FrontEnd):
     Ioffe & Szegedy 2015 (batch norm).
     """
 
-    def __init__(self, n_features: int, size: int) -> None:
+    def __init__(self, n_features: int, size: int, step_frames: int = 4) -> None:
         super().__init__(n_features, size)
         self.project = nn.Conv1d(n_features, size, 4, stride=4, padding=3, bias=False)
         self.norm = nn.BatchNorm1d(size)
@@ -82,10 +82,11 @@ class BlockFrontEnd(FrontEnd):
 
 
 class ConvFrontEnd(FrontEnd):
-    """Convolutions that learn local shapes and leave a quarter of the frames.
+    """Convolutions that learn local shapes and leave a half or a quarter of the frames.
 
-    Two stages halve time and frequency; each ends with a convolution whose input is added to its
-    output. Kernels are centred, so that they look at later frames too.
+    Two stages halve frequency, and the first or both of them halve time; each ends with a
+    convolution whose input is added to its output. Kernels are centred, so that they look at later
+    frames too.
 
     Source
     ------
@@ -94,23 +95,24 @@ class ConvFrontEnd(FrontEnd):
 
     is_causal = False
 
-    def __init__(self, n_features: int, size: int) -> None:
+    def __init__(self, n_features: int, size: int, step_frames: int = 4) -> None:
         super().__init__(n_features, size)
+        self.frames_per_step = step_frames
         unit = max(1, size // 12)
         first, second = 4 * unit, 8 * unit  # channels; processors like multiples of four
         self.stages = nn.ModuleList(
             [
-                _ConvBlock(1, first, 5, 2, self.is_causal),
-                _ConvBlock(first, first, 3, 1, self.is_causal),
-                _ConvBlock(first, second, 3, 2, self.is_causal),
-                _ConvBlock(second, second, 3, 1, self.is_causal),
+                _ConvBlock(1, first, 5, (2, 2), self.is_causal),
+                _ConvBlock(first, first, 3, (1, 1), self.is_causal),
+                _ConvBlock(first, second, 3, (step_frames // 2, 2), self.is_causal),
+                _ConvBlock(second, second, 3, (1, 1), self.is_causal),
             ]
         )
         n_bands = math.ceil(n_features / 4)
         self.project = nn.Linear(second * n_bands, size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return (batch, n_frames / 4, size) of ``features`` (batch, n_frames, n_features)."""
+        """Return (batch, n_steps, size) of ``features`` (batch, n_frames, n_features)."""
         maps = features.unsqueeze(1)  # (batch, 1, n_frames, n_features)
         for stage in self.stages:
             maps = stage(maps)
@@ -128,11 +130,11 @@ class CausalConvFrontEnd(ConvFrontEnd):
         states, bands = [], self.n_features
         for stage in self._stages():
             states.append(torch.zeros(batch, stage.n_inputs, stage.width - 1, bands))
-            bands = math.ceil(bands / stage.stride)
+            bands = math.ceil(bands / stage.stride[1])
         return states
 
     def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
-        """Return the steps (batch, n_frames / 4, size) that end in ``features``, and new states."""
+        """Return the steps (batch, n_steps, size) that end in ``features``, and new states."""
         maps, after = features.unsqueeze(1), []
         for stage, state in zip(self._stages(), states, strict=True):
             maps, state = stage.step(maps, state)
@@ -145,10 +147,13 @@ class CausalConvFrontEnd(ConvFrontEnd):
 
 
 class _ConvBlock(nn.Module):
-    """One convolution with batch norm and ReLU, around which a map of equal shape is added."""
+    """One convolution with batch norm and ReLU, around which a map of equal shape is added.
+
+    Its stride is that over time, then over frequency.
+    """
 
     def __init__(
-        self, n_inputs: int, n_outputs: int, width: int, stride: int, is_causal: bool
+        self, n_inputs: int, n_outputs: int, width: int, stride: tuple[int, int], is_causal: bool
     ) -> None:
         super().__init__()
         before = width - 1 if is_causal else width // 2  # frames
@@ -156,7 +161,7 @@ class _ConvBlock(nn.Module):
         self.padding = (width // 2, width // 2, before, width - 1 - before)
         self.convolution = nn.Conv2d(n_inputs, n_outputs, width, stride, bias=False)
         self.norm = nn.BatchNorm2d(n_outputs)
-        self.is_residual = n_inputs == n_outputs and stride == 1
+        self.is_residual = n_inputs == n_outputs and stride == (1, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
         changed = self.norm(self.convolution(nn.functional.pad(maps, self.padding)))

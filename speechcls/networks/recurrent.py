@@ -58,7 +58,8 @@ class Recurrent(Network):
     def __init__(self, config: NetworkConfig, n_features: int, n_outputs: int) -> None:
         super().__init__(config, n_features, n_outputs)
         self.num_layers, self.hidden_size = config.num_layers, config.hidden_size
-        self.front_end = self.front(n_features, config.hidden_size) if self.front else None
+        size = config.hidden_size
+        self.front_end = self.front(n_features, size, config.step_frames) if self.front else None
         self.frames_per_step = self.front_end.frames_per_step if self.front_end else 1
         self.recurrence = self.cell.layers(
             config.hidden_size if self.front_end else n_features,

@@ -13,10 +13,10 @@ from speechcls.audio.blocks import open_recording
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import Samples, to_pcm
 from speechcls.audio.speech import find_speech
-from speechcls.config import Config
 from speechcls.data.clips import ClipStore
 from speechcls.data.splits import assign_splits, split_of_digests, trained_speakers
 from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.fields import Config
 from speechcls.files import open_atomic
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.layouts.annotations import Word, write_truth

@@ -27,14 +27,13 @@ from speechcls.config import (
     STREAM,
     STREAM_FEATURES,
     STREAM_NETWORK,
-    Config,
     DataConfig,
     FeatureConfig,
     NetworkConfig,
     TrainConfig,
-    describe_fields,
 )
 from speechcls.errors import ArtifactError, ConfigError, SpeechclsError, reason_of
+from speechcls.fields import Config, describe_fields
 from speechcls.text import json_text
 
 Sections = Mapping[str, Mapping[str, Any]]

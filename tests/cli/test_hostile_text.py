@@ -22,7 +22,7 @@ from speechcls.layouts.load import load_dataset
 from speechcls.text import from_csv_cell, unescape
 
 SMALL = ("--hidden-size", "16", "--num-layers", "1", "--batch-size", "16", "--lr", "0.01")
-SMALL += ("--epoch-clips", "1", "--ema-decay", "0", "--streaming", "--epochs", "24")
+SMALL += ("--epoch-clips", "1", "--ema-decay", "0", "--closed", "--streaming", "--epochs", "24")
 HIGH = "=1+1\x1b[31m\u202e\x9b<script>alert(1)<b>$'"
 LOW = "@a\tb\nspeechcls: error: forged\r\x07[red]\u2028," + "l" * 200
 LONG = "+" + "x" * 10_000

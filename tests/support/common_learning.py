@@ -9,7 +9,7 @@ import soundfile
 RATE = 16_000
 PITCHES_HZ = {"high": 1_600, "low": 400}
 SMALL = ("--hidden-size", "16", "--num-layers", "1", "--batch-size", "16", "--lr", "0.01")
-SMALL += ("--epoch-clips", "1", "--ema-decay", "0", "--quiet")
+SMALL += ("--epoch-clips", "1", "--ema-decay", "0", "--closed", "--quiet")
 
 
 def write_pitches(folder, n_speakers=24, n_takes=2, noise_s=0.0):

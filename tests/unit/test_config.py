@@ -15,9 +15,9 @@ from speechcls.config import (
     FeatureConfig,
     NetworkConfig,
     TrainConfig,
-    describe_fields,
 )
 from speechcls.errors import ConfigError
+from speechcls.fields import describe_fields
 
 message_of = partial(refusal, ConfigError)
 
