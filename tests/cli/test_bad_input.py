@@ -239,7 +239,15 @@ class TestPermissionDenied:
         data = make_tones(tmp_path / "data", n_speakers=4)
         (tmp_path / "models").mkdir()
         (tmp_path / "models").chmod(0o500)
-        options = ("--out", tmp_path / "models" / "new", "--epochs", "1", "--hidden-size", "8")
+        options = (
+            "--out",
+            tmp_path / "models" / "new",
+            "--epochs",
+            "1",
+            "--hidden-size",
+            "8",
+            "--closed",
+        )
         refused = run("train", data, *options, preexec_fn=unprivileged, env={"TMPDIR": "/nowhere"})
         assert (refused.code, refused.stdout) == (1, "")
         assert str(tmp_path / "models") in refused.errors[0]
@@ -248,7 +256,7 @@ class TestPermissionDenied:
         (tmp_path / "models").chmod(0o700)
 
         locked(data / "low" / "s00_nohash_0.wav")
-        options = ("--out", tmp_path / "model", "--epochs", "1", "--hidden-size", "8")
+        options = ("--out", tmp_path / "model", "--epochs", "1", "--hidden-size", "8", "--closed")
         options = (*options, "--num-layers", "1", "--max-bad", "0.05")
         trained = run("train", data, *options, preexec_fn=unprivileged)
         assert (trained.code, trained.stdout) == (0, f"{tmp_path / 'model'}\n"), trained.stderr

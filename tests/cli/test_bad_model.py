@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx"}
 FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png", "manifest.json"}
-TINY = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "1")
+TINY = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "1", "--closed")
 LARGE = ("--hidden-size", "640")  # the model is larger than the clips
 TINY += ("--epoch-clips", "1")
 

@@ -67,7 +67,7 @@ def test_it_is_what_predict_uses_when_there_is_no_other(home, tmp_path, call, mo
 
 def test_it_can_be_named_to_start_from(home, tmp_path, call, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = ("--epochs", "1", "--epoch-clips", "1", "--out", tmp_path / "model")
+    options = ("--epochs", "1", "--epoch-clips", "1", "--closed", "--out", tmp_path / "model")
     result = call("train", home.data, "--from", BUNDLED, *options)
     assert result.code == 0, result.stderr
     artifact, source = load_artifact(tmp_path / "model"), load_artifact(find_bundled())

@@ -353,7 +353,17 @@ def test_evaluate_gates_on_accuracy(at_home, tmp_path, make_tones, call):
 
 
 def test_train_gates_on_recall_when_the_model_is_saved(home, tmp_path, call):
-    options = ("--arch", "rnn", "--hidden-size", "4", "--num-layers", "1", "--epochs", "1")
+    options = (
+        "--arch",
+        "rnn",
+        "--hidden-size",
+        "4",
+        "--num-layers",
+        "1",
+        "--epochs",
+        "1",
+        "--closed",
+    )
     options += ("--lr", "1e-9", "--min-recall", "0.01", "--out", tmp_path / "m")
     result = call("train", home.data, *options)
     assert (result.code, result.stdout) == (1, f"{tmp_path / 'm'}\n")

@@ -76,7 +76,7 @@ def test_segment_takes_them_apart_in_place(long_takes, call):
     ]
     assert result.stdout.startswith("clips     60 of 2 labels")
     out = str(long_takes.parent / "model")
-    options = ("--segment", "--size", "tiny", "--epochs", "1", "--out", out)
+    options = ("--segment", "--size", "tiny", "--epochs", "1", "--closed", "--out", out)
     trained = call("train", str(long_takes), *options)
     assert trained.code == 0
     assert "2 labels, 60 clips" in trained.stderr

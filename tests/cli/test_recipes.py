@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from speechcls.artifact.store import load_artifact
 from speechcls.config import RECIPES
 
-QUICK = ("--epochs", "1", "--epoch-clips", "1", "--batch-size", "16")
+QUICK = ("--epochs", "1", "--epoch-clips", "1", "--batch-size", "16", "--closed")
 
 
 def metrics_of(model):
@@ -112,7 +112,7 @@ def test_a_config_file_holds_settings_and_options_win_over_it(home, tmp_path, ca
         "[training]\nepochs = 2\nepoch_clips = 1\nbatch_size = 16\n"
         "[data]\ncommands = ['low', 'high']\n"
     )
-    options = ("--config", config, "--epochs", "1", "--hidden-size", "8")
+    options = ("--config", config, "--epochs", "1", "--hidden-size", "8", "--closed")
     trained = call("train", home.data, "--out", tmp_path / "model", *options)
     assert trained.code == 0, trained.stderr
     artifact = load_artifact(tmp_path / "model")

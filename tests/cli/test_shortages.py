@@ -209,7 +209,17 @@ def test_data_that_vanish_while_they_are_read_are_named_and_the_rest_is_kept(hom
 
 def test_data_that_vanish_while_a_model_is_trained_are_no_longer_needed(home, tmp_path, start):
     shutil.copytree(home.data, tmp_path / "tones")
-    small = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "3")
+    small = (
+        "--arch",
+        "gru",
+        "--hidden-size",
+        "8",
+        "--num-layers",
+        "1",
+        "--epochs",
+        "3",
+        "--closed",
+    )
     process = start("train", "tones", *small, cwd=tmp_path)
     seen = b""
     while b"at most 3 epochs" not in seen:

@@ -16,8 +16,9 @@ FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx", "man
 FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
 # An epoch of these takes seconds, so that the first one is still running when Ctrl-C comes.
 SLOW = ("--hidden-size", "256", "--num-layers", "2", "--batch-size", "1")
-SLOW += ("--arch", "bilstm", "--epoch-clips", "1")
+SLOW += ("--arch", "bilstm", "--epoch-clips", "1", "--closed")
 ENDLESS = ("--hidden-size", "16", "--num-layers", "1", "--epochs", "9999", "--patience", "9999")
+ENDLESS += ("--closed",)
 
 
 def interrupt_after(process, words, number=signal.SIGINT):
@@ -107,7 +108,7 @@ def test_while_saving_the_model_is_whole_or_not_there(home, tmp_path, train, mon
 # What goes on
 
 SIZE = ("--arch", "gru", "--hidden-size", "16", "--num-layers", "1", "--dropout", "0.2")
-EPOCHS = (*SIZE, "--batch-size", "4", "--epochs", "12", "--epoch-clips", "1")
+EPOCHS = (*SIZE, "--batch-size", "4", "--epochs", "12", "--epoch-clips", "1", "--closed")
 WEIGHTS = ("weights.safetensors", "model.onnx")
 
 
@@ -227,7 +228,17 @@ def test_a_loss_that_is_not_finite_is_told_with_its_clips(home, tmp_path, call):
 
 
 def test_a_label_that_is_never_recognised_is_named_at_the_end(home, tmp_path, call):
-    options = ("--arch", "rnn", "--hidden-size", "4", "--num-layers", "1", "--epochs", "1")
+    options = (
+        "--arch",
+        "rnn",
+        "--hidden-size",
+        "4",
+        "--num-layers",
+        "1",
+        "--epochs",
+        "1",
+        "--closed",
+    )
     result = call("train", home.data, *options, "--lr", "1e-9", "--out", tmp_path / "m")
     assert result.code == 0
     scores = json.loads((tmp_path / "m" / "metrics.json").read_text())["validation"]

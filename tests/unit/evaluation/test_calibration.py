@@ -10,7 +10,12 @@ from speechcls.artifact.calibration import Calibration, load_calibration, save_c
 from speechcls.artifact.format import Artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.evaluation.calibration import ValidationDetections, best_threshold, raise_thresholds
+from speechcls.evaluation.calibration import (
+    ValidationDetections,
+    best_threshold,
+    highest_threshold,
+    raise_thresholds,
+)
 from speechcls.runtime.detection import DEFAULT_THRESHOLD, Event, choose_thresholds
 from speechcls.runtime.session import apply_temperature
 
@@ -70,6 +75,26 @@ def test_the_label_that_loses_fewer_words_is_raised():
 def test_an_alarm_that_is_certain_stays():
     raised = raise_thresholds({"yes": 0.5}, alarms(yes=[0.7, 1.0]), {}, 0)
     assert raised == {"yes": 0.7001}
+
+
+def test_no_threshold_is_raised_above_its_limit():
+    found = alarms(yes=[0.6, 0.8], no=[0.7])
+    raised = raise_thresholds({"yes": 0.5, "no": 0.5}, found, {}, 0, {"yes": 0.7, "no": 1.0})
+    assert raised == pytest.approx({"yes": 0.6001, "no": 0.7001})  # the alarm at 0.8 is left
+
+
+@pytest.mark.parametrize(
+    ("loss_max", "highest"),
+    [(0.0, 0.6), (0.24, 0.6), (0.25, 0.7), (0.5, 0.9), (0.75, 1.0), (1.0, 1.0)],
+)
+def test_the_highest_threshold_that_loses_few_words(loss_max, highest):
+    found = ValidationDetections((0.3, 0.6, 0.7, 0.9), (), 4)  # of these 0.3 is lost already
+    assert highest_threshold(found, 0.5, loss_max) == highest
+
+
+def test_the_threshold_stays_where_no_word_is_above_it():
+    assert highest_threshold(ValidationDetections((0.3,), (), 4), 0.5, 0.1) == 1.0
+    assert highest_threshold(ValidationDetections((0.55,), (), 4), 0.5, 0.1) == 0.55
 
 
 def test_temperature_by_hand():

@@ -167,7 +167,18 @@ def test_it_is_compared(data, tmp_path):
 def test_another_model_starts_from_it_with_a_new_last_layer(model, data, tmp_path):
     few = tmp_path / "few"
     write_pitches(few, n_takes=1)
-    options = ("--from", model, "--epochs", "1", "--lr", "1e-9", "--quiet", "--ema-decay", "0")
+    options = (
+        "--from",
+        model,
+        "--epochs",
+        "1",
+        "--lr",
+        "1e-9",
+        "--quiet",
+        "--ema-decay",
+        "0",
+        "--closed",
+    )
     call("train", few, *options, "--out", tmp_path / "model")
     artifact = load_artifact(tmp_path / "model")
     assert (artifact.labels, artifact.network.arch) == (("high", "low"), "mean-pool")
@@ -245,7 +256,16 @@ def test_what_cannot_be_exported_is_refused_before_it_is_trained(
 
 def test_bc_resnet_trains_in_the_benchmarks(data, tmp_path):
     script = REPOSITORY / "benchmarks" / "train_bcresnet.py"
-    options = ("--arch", "bc-resnet-1", "--epochs", "1", "--batch-size", "16", "--quiet")
+    options = (
+        "--arch",
+        "bc-resnet-1",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "16",
+        "--closed",
+        "--quiet",
+    )
     options += ("--epoch-clips", "1")
     done = subprocess.run(
         [sys.executable, script, "train", data, *options, "--out", tmp_path / "model"],
