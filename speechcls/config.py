@@ -15,6 +15,8 @@ from speechcls.errors import ConfigError
 
 MODELS = Path("models")
 """Folder of trained models, relative to the working directory."""
+DEFAULT_MODEL, LIVE_MODEL = "commands", "commands-stream"
+"""Of the models that come with speechcls that for recordings, and the causal one for live sound."""
 
 
 @dataclass(frozen=True)
@@ -375,7 +377,6 @@ RECIPES = {
     "best": TrainConfig("best", epochs=120, equaliser_prob=0.5, reverb_prob=0.3),
 }
 """Training settings by name: for a first look, for every day, for a night."""
-
 DEFAULT_EVERY_S = 0.1
 """Hop of a sliding window over streaming audio, seconds."""
 DEFAULT_FA_PER_HOUR = 0.5

@@ -121,8 +121,8 @@ FromModel = Annotated[
     Path | None,
     option(
         "--from",
-        help="Trained model to start from (commands comes with speechcls): its features and network"
-        " are kept, its last layer is new.",
+        help="Trained model to start from, as commands, which comes with speechcls: its features"
+        " and network are kept, its last layer is new.",
         metavar="MODEL",
         panel=_NETWORK.panel,
     ),
