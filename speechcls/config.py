@@ -10,6 +10,8 @@ from speechcls.fields import Config
 
 MODELS = Path("models")
 """Folder of trained models, relative to the working directory."""
+DEFAULT_MODEL, LIVE_MODEL = "commands", "commands-stream"
+"""Of the models that come with speechcls that for recordings, and the causal one for live sound."""
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,18 @@ import os
 from pathlib import Path
 
 from speechcls.artifact.format import CARD, CONFIG, ONNX
-from speechcls.config import MODELS
+from speechcls.config import DEFAULT_MODEL, MODELS
 from speechcls.errors import ArtifactError, reason_of
+from speechcls.scratch import restore
 
 MODEL_VARIABLE = "SPEECHCLS_MODEL"
-BUNDLED = "commands"
-"""Name of the model that comes with speechcls."""
 
 
-def find_artifact(named: Path | None) -> tuple[Path, str]:
+def find_artifact(named: Path | None, default: str = DEFAULT_MODEL) -> tuple[Path, str]:
     """Return the folder of the model to use, and in words how it was chosen.
 
     It is the one ``named``; else ``$SPEECHCLS_MODEL``; else the newest under ``./models/``; else
-    the one that comes with speechcls.
+    ``default``, one that comes with speechcls.
 
     Raises
     ------
@@ -26,11 +25,11 @@ def find_artifact(named: Path | None) -> tuple[Path, str]:
     if named is not None:
         return locate(named), "named"
     if from_environment := os.environ.get(MODEL_VARIABLE):
-        return Path(from_environment), f"${MODEL_VARIABLE}"
+        return locate(Path(from_environment)), f"${MODEL_VARIABLE}"
     found = [path.parent for path in MODELS.glob(f"*/{CONFIG}") if (path.parent / ONNX).is_file()]
     # In a source tree those with a model card came with speechcls and are not the user's.
     found = [path for path in found if not (path / CARD).is_file()]
-    if not found and (bundled := find_bundled()):
+    if not found and (bundled := find_bundled(default)):
         return bundled, "comes with speechcls"
     if not found:
         raise ArtifactError(
@@ -54,11 +53,13 @@ def find_artifacts(folder: Path) -> list[Path]:
     def is_model(path: Path) -> bool:
         return (path / CONFIG).is_file() or (path / ONNX).is_file()
 
-    folder = locate(folder)
     try:
+        inside = folder.iterdir() if folder.is_dir() and not is_model(folder) else ()
+        found = sorted(path for path in inside if path.is_dir() and is_model(path))
+        if not found:
+            folder = locate(folder)
         if is_model(folder) or not folder.is_dir():
             return [folder]
-        found = sorted(path for path in folder.iterdir() if path.is_dir() and is_model(path))
     except OSError as error:
         raise ArtifactError(
             f"{folder}: {reason_of(error)}; fix that or name another folder"
@@ -69,18 +70,33 @@ def find_artifacts(folder: Path) -> list[Path]:
 
 
 def locate(path: Path) -> Path:
-    """Return ``path``, or for ``commands`` the folder of the model that comes with speechcls.
+    """Return ``path``, or for the name of a model that comes with speechcls its folder.
 
-    A model of the user's of that name takes precedence.
+    A model of the user's of that name takes precedence, a damaged one too.
     """
-    if str(path) == BUNDLED and not (path / CONFIG).is_file():
-        return find_bundled() or path
-    return path
+    bundled = find_bundled(str(path))
+    if bundled is None:
+        return path
+    restore(path)  # the user's may be aside, if its replacement was interrupted
+    is_users = (path / CONFIG).is_file() or (path / ONNX).is_file()
+    return path if is_users else bundled
 
 
-def find_bundled() -> Path | None:
-    """Return the folder of the model that comes with speechcls; None if it is not installed."""
+def find_bundled(name: str = DEFAULT_MODEL) -> Path | None:
+    """Return the folder of a model that comes with speechcls; None if there is none of the name."""
+    return bundled_models().get(name)
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the folders of the models that come with speechcls, by name.
+
+    In a wheel they are inside the package, in a source tree beside it, among the user's, which have
+    no model card.
+    """
     package = Path(__file__).parents[1]
-    # In a wheel it is inside the package, in a source tree beside it.
-    places = package / "bundled" / BUNDLED, package.parent / MODELS / BUNDLED
-    return next((place for place in places if (place / ONNX).is_file()), None)
+    found: dict[str, Path] = {}
+    for place in (package / "bundled", package.parent / MODELS):
+        for card in sorted(place.glob(f"*/{CARD}")):
+            if (card.parent / ONNX).is_file():
+                found.setdefault(card.parent.name, card.parent)
+    return found

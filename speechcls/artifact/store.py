@@ -35,7 +35,7 @@ from speechcls.artifact.format import (
     check_labels,
     check_sizes,
 )
-from speechcls.artifact.lookup import BUNDLED, locate
+from speechcls.artifact.lookup import bundled_models, locate
 from speechcls.artifact.manifest import (
     check_digest,
     manifest_of,
@@ -150,8 +150,8 @@ def load_artifact(path: Path) -> Artifact:
 
     Parameters
     ----------
-    path : the model's folder; ``commands`` is the model that comes with speechcls, unless there
-        is a folder of that name
+    path : the model's folder, or the name of one that comes with speechcls, as ``commands``,
+        unless there is a model of that name here
 
     Raises
     ------
@@ -168,10 +168,9 @@ def load_artifact(path: Path) -> Artifact:
 
 
 def _no_model(path: Path, fact: str) -> ArtifactError:
-    return ArtifactError(
-        f"{path}: {fact}; name the folder of a trained model, or {BUNDLED}, which comes with"
-        " speechcls"
-    )
+    names = ", ".join(bundled_models())
+    also = f", or one that comes with speechcls ({names})" if names else ""
+    return ArtifactError(f"{path}: {fact}; name the folder of a trained model{also}")
 
 
 def _read_together(path: Path) -> dict[str, bytes] | None:

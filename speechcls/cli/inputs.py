@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
+from speechcls.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
@@ -27,11 +28,16 @@ def open_clip(name: str) -> str | BytesIO:
         return BytesIO(stdin.read())
 
 
-def find_model(named: Path | None, messages: Messages) -> Path:
-    """Return the folder of the model to use; print which one it is and why."""
+def find_model(named: Path | None, messages: Messages, default: str = DEFAULT_MODEL) -> Path:
+    """Return the folder of the model to use; print which one it is and why.
+
+    Parameters
+    ----------
+    default : name of the one that comes with speechcls to use where there is no other
+    """
     from speechcls.artifact.lookup import find_artifact
 
-    path, how = find_artifact(named)
+    path, how = find_artifact(named, default)
     messages.note(f"model {path} ({how})")
     return path
 

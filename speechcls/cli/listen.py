@@ -26,7 +26,7 @@ from speechcls.cli.options import (
     AsJsonLines,
     Channel,
     Labels,
-    Model,
+    LiveModel,
     Quiet,
     Rate,
     Threshold,
@@ -37,6 +37,7 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.outputs import format_name
 from speechcls.cli.tables import print_line
+from speechcls.config import LIVE_MODEL
 from speechcls.runtime.writers import LIVE_FORMATS, choose_format
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def listen(
     rate: Rate = None,
     speed: Speed = 1.0,
     channel: Channel = None,
-    model: Model = None,
+    model: LiveModel = None,
     labels: Labels = None,
     threshold: Threshold = None,
     command: Annotated[str | None, _EXEC] = None,
@@ -134,7 +135,7 @@ def _listen(
     from speechcls.live.listen import detect_live
     from speechcls.runtime.streaming import StreamingClassifier
 
-    path = find_model(detection.model, messages)
+    path = find_model(detection.model, messages, LIVE_MODEL)
     classifier = StreamingClassifier.load(path, detection.threshold, detection.labels, eager=True)
     messages.note(describe_rejection(classifier.artifact, detection.threshold))
     messages.note(f"listening to {name}; Ctrl-C ends it")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from speechcls.config import DEFAULT_MODEL, LIVE_MODEL
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -121,17 +122,21 @@ HiddenTestSpeakers = Annotated[str | None, _test_speakers(hidden=True)]
 """For a command in which ``--help`` does not show it."""
 
 _MODEL = ("--model", "-m")
-Model = Annotated[
-    Path | None,
-    option(
+
+
+def _model(default: str) -> Any:
+    return option(
         *_MODEL,
-        help="Folder of the model; commands comes with speechcls. [default: $SPEECHCLS_MODEL, else"
-        " the newest in ./models/, else commands]",
+        help="Folder of the model, or the name of one that comes with speechcls (see help models)."
+        f" [default: $SPEECHCLS_MODEL, else the newest in ./models/, else {default}]",
         panel=MODEL,
         metavar="MODEL",
         show_default=False,
-    ),
-]
+    )
+
+
+Model = Annotated[Path | None, _model(DEFAULT_MODEL)]
+LiveModel = Annotated[Path | None, _model(LIVE_MODEL)]
 Device = Annotated[
     str,
     option(

@@ -1,14 +1,23 @@
-"""Held-out ``_silence_`` clips, cut from background noise that no training uses."""
+"""Held-out ``_silence_`` clips, cut from noise that no training uses; what a training used."""
 
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePath
 from typing import TypeVar
 
+from speechcls.artifact.format import SplitRow
+from speechcls.audio.blocks import open_recording
+from speechcls.data.clips import read_example
 from speechcls.errors import AudioError
 from speechcls.labels import SILENCE
 from speechcls.layouts.examples import Example
+
+_LONGEST_CLIP_S = 60.0
+"""Longer recordings are compared with the background of a training alone, not with its clips."""
+_N_COMPARED = 50
+"""Of more background recordings in a training only those of the same file name are compared."""
 
 T = TypeVar("T")
 
@@ -69,3 +78,50 @@ def sample_background(
         end_s = min(round(start_s + window_s, 4), end_s)
         examples.append(Example(path, SILENCE, None, split, start_s, end_s, round(gain, 6)))
     return examples
+
+
+def find_trained(
+    paths: Iterable[Path], rows: Iterable[SplitRow], sample_rate: int
+) -> Iterator[Path]:
+    """Yield the recordings that trained a model or chose its best epoch, known by their sound.
+
+    Of the background in a training the model keeps which parts were cut out of it to validate: a
+    recording that has the same sound in the same place is the one that the rest trained on,
+    whatever its name is now.
+
+    Parameters
+    ----------
+    rows : of the model's ``split.csv``
+    sample_rate : of the model, Hz
+    """
+    used = [row for row in rows if row.split in ("train", "validation", "test") and row.gain]
+    clips = {r.digest for r in used if r.split != "test" and (r.start_s, r.end_s) == (0, None)}
+    # One cut of each is enough. Held-out cuts of any split say that the rest was trained on.
+    cuts = {row.path: row for row in used if row.label == SILENCE and row.end_s is not None}
+    for path in paths:
+        own = [row for name, row in cuts.items() if PurePath(name).name == path.name]
+        others = cuts.values() if len(cuts) <= _N_COMPARED else ()
+        with suppress(AudioError):  # who reads it for good says what is wrong with it
+            if _is_clip(path, clips, sample_rate) or any(
+                _has_cut(path, row, sample_rate) for row in (*own, *others)
+            ):
+                yield path
+
+
+def _is_clip(path: Path, digests: Collection[str], sample_rate: int) -> bool:
+    """Whether a recording is a clip of a training as a whole."""
+    with open_recording(path, sample_rate) as recording:
+        duration_s = recording.duration_s
+    if duration_s is None or duration_s > _LONGEST_CLIP_S:
+        return False
+    return read_example(Example(path, SILENCE), sample_rate).digest in digests
+
+
+def _has_cut(path: Path, row: SplitRow, sample_rate: int) -> bool:
+    """Whether a recording has the sound of a cut in its place; digital silence says nothing."""
+    cut = Example(path, SILENCE, None, None, row.start_s, row.end_s, row.gain)
+    try:
+        clip = read_example(cut, sample_rate)
+    except AudioError:  # it is shorter
+        return False
+    return clip.digest == row.digest and bool(clip.pcm.any())

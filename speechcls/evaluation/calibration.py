@@ -2,69 +2,40 @@
 
 import base64
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from speechcls.artifact.calibration import Calibration
 from speechcls.artifact.format import Artifact
-from speechcls.artifact.store import load_split
 from speechcls.audio.blocks import open_recording
 from speechcls.audio.decode import OnNote
 from speechcls.audio.samples import Samples, ignore_note
 from speechcls.config import DEFAULT_FA_PER_HOUR
 from speechcls.data.clips import ClipStore
-from speechcls.data.splits import split_of_digests
-from speechcls.errors import DatasetError
-from speechcls.evaluation.detection_metrics import upper_rate
+from speechcls.evaluation.detection_metrics import (
+    LOWEST_THRESHOLD,
+    ValidationDetections,
+    best_threshold,
+    highest_threshold,
+    raise_thresholds,
+    upper_rate,
+)
 from speechcls.evaluation.held_out import Classified, classify_examples
-from speechcls.evaluation.metrics import expected_calibration_error
+from speechcls.evaluation.metrics import expected_calibration_error, fit_temperature
 from speechcls.journal import Journal, Key, key_of_file
 from speechcls.labels import map_label
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.detection import Detector, Event, detect_events
+from speechcls.runtime.detection import DEFAULT_THRESHOLD, Detector, Event, detect_events
 from speechcls.runtime.session import Probabilities, apply_temperature
 from speechcls.runtime.stream import Posteriors, PosteriorStream
 
-
-def fit_temperature(
-    probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
-) -> float:
-    """Return the temperature that maximises the likelihood of the truth.
-
-    Parameters
-    ----------
-    probabilities : (n_clips, n_labels); their logarithms are logits but for a constant
-    truth : (n_clips,) the right label of each
-
-    Source
-    ------
-    Guo et al. 2017, On Calibration of Modern Neural Networks.
-    """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
-    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
-    right = logits[np.arange(len(truth)), truth]
-
-    def loss(log_temperature: float) -> float:
-        scale = np.exp(-log_temperature)
-        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * right))
-
-    found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-5})
-    return float(np.exp(found.x))
-
-
-LOWEST_THRESHOLD = 0.1
-"""Threshold at which words are detected in the validation clips."""
-THRESHOLD_WITHOUT_CLIPS = 0.5
-"""Lowest threshold where there are no validation clips to choose it by."""
-_STEP = 1e-4
-"""Thresholds are multiples of it."""
 _PAUSE_S = 1.0
 """Silence after each validation clip, too long for two words to be merged."""
 
@@ -72,15 +43,44 @@ Progress = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class ValidationDetections:
-    """Probabilities of the events of one label in the validation clips, ascending."""
+class NoiseAlarms:
+    """The false alarms in recordings of one kind."""
 
-    right: tuple[float, ...]
-    """One for each clip of the label in which it was detected."""
-    wrong: tuple[float, ...]
-    """One for each event in a clip of another word."""
-    n_clips: int
-    """Clips of the label."""
+    hours: float
+    false_alarms: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Return hours, false alarms, and their rate with its upper bound, as JSON-ready values."""
+        return {
+            "hours": self.hours,
+            "false_alarms": self.false_alarms,
+            "fa_per_hour": self.false_alarms / self.hours,
+            "upper_fa_per_hour": upper_rate(self.false_alarms, self.hours),
+        }
+
+
+def sum_by_kind(kinds: Iterable[str], alarms: Iterable[NoiseAlarms]) -> dict[str, NoiseAlarms]:
+    """Return the false alarms of each kind of recording.
+
+    Parameters
+    ----------
+    kinds, alarms : of each recording
+    """
+    sums = defaultdict[str, list[NoiseAlarms]](list)
+    for kind, own in zip(kinds, alarms, strict=True):
+        sums[kind].append(own)
+    return {
+        kind: NoiseAlarms(sum(a.hours for a in own), sum(a.false_alarms for a in own))
+        for kind, own in sorted(sums.items())
+    }
+
+
+class Calibrated(NamedTuple):
+    """A calibration, and what it was chosen on."""
+
+    calibration: Calibration
+    alarms: list[NoiseAlarms]
+    """Of each recording of noise, at the thresholds."""
 
 
 def calibrate(
@@ -93,18 +93,21 @@ def calibrate(
     on_note: OnNote = ignore_note,
     journal: Journal | None = None,
     loss_max: float = 1.0,
-) -> Calibration:
+) -> Calibrated:
     """Return thresholds and temperature of a model.
 
     The temperature is fitted to the validation clips first, since thresholds apply to
-    probabilities with it. Each label's threshold starts where its F1 in the validation clips is
-    highest; then thresholds are raised until all labels together keep to the false alarms allowed.
+    probabilities with it. A label keeps ``DEFAULT_THRESHOLD`` where nothing shows that another is
+    better: its threshold starts where its F1 in the validation clips is highest, if it is higher
+    there than at the default; then thresholds are raised until all labels together keep to the
+    false alarms allowed. They stay below the default only if the noise is long enough to show with
+    95 % confidence that the rate is kept to; else all of them start at the default or above.
 
     Parameters
     ----------
     labels : those that are detected
     noise : recordings without commands
-    clips : of the model's validation split; None: temperature 1, one threshold for all labels
+    clips : of the model's validation split; None: temperature 1, no threshold below the default
     on_item : called after each recording of noise
     on_note : called with what was mended in one, a sentence that names it
     journal : of the recordings that are done, to go on with
@@ -119,35 +122,31 @@ def calibrate(
         When the model cannot be loaded.
     """
     fit = _Fit() if clips is None else _fit_to_clips(artifact, labels, clips)
-    temperature, found = fit.temperature, fit.found
-    thresholds = {
-        label: best_threshold(found[label]) if label in found else THRESHOLD_WITHOUT_CLIPS
-        for label in labels
-    }
-    posteriors, hours = list[Posteriors](), 0.0
+    temperature = fit.temperature
+    posteriors, hours = list[Posteriors](), list[float]()
     for path, heard in _hear(artifact, noise, temperature, journal or Journal()):
         for note in heard.notes:
             on_note(f"{path}: {note}")
         posteriors.append(heard.posteriors)
-        hours += heard.hours
+        hours.append(heard.hours)
         on_item()
-    stream = _open_stream(artifact, temperature)
-    n_allowed = math.floor(fa_per_hour * hours)
-    limits = {
-        label: highest_threshold(own, thresholds[label], loss_max) for label, own in found.items()
-    }
-    thresholds, n_alarms = _limit_alarms(thresholds, stream, posteriors, found, n_allowed, limits)
-    return Calibration(
-        thresholds=thresholds,
-        fa_per_hour=fa_per_hour,
-        hours=hours,
-        false_alarms=n_alarms,
-        upper_fa_per_hour=upper_rate(n_alarms, hours),
-        temperature=temperature,
-        n_clips=fit.n_clips,
-        ece_before=fit.ece_before,
-        ece_after=fit.ece_after,
+    total = sum(hours)
+    starts = {label: best_threshold(fit.found.get(label)) for label in labels}
+    limit = partial(
+        _limit_alarms,
+        stream=_open_stream(artifact, temperature),
+        posteriors=posteriors,
+        found=fit.found,
+        n_allowed=math.floor(fa_per_hour * total),
+        loss_max=loss_max,
     )
+    thresholds, counts = lower_where_shown(starts, limit, total, fa_per_hour)
+    n_alarms, upper = sum(counts), upper_rate(sum(counts), total)
+    of_clips = fit.n_clips, fit.ece_before, fit.ece_after
+    calibration = Calibration(
+        thresholds, fa_per_hour, total, n_alarms, upper, temperature, *of_clips
+    )
+    return Calibrated(calibration, [NoiseAlarms(*each) for each in zip(hours, counts, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -176,116 +175,45 @@ def _fit_to_clips(artifact: Artifact, labels: Sequence[str], clips: ClipStore) -
     )
 
 
+Limit = Callable[[dict[str, float]], tuple[dict[str, float], list[int]]]
+"""Raises thresholds to the false alarms allowed; returns them and each recording's alarms."""
+
+
+def lower_where_shown(
+    starts: Mapping[str, float], limit: Limit, hours: float, fa_per_hour: float
+) -> tuple[dict[str, float], list[int]]:
+    """Return thresholds and each recording's alarms, none below the default without evidence.
+
+    Parameters
+    ----------
+    starts : by the validation clips
+    hours : of noise; the evidence is that the upper bound of the rate in it is at most
+        ``fa_per_hour``
+    """
+    thresholds, counts = limit(dict(starts))
+    if upper_rate(sum(counts), hours) <= fa_per_hour:
+        return thresholds, counts
+    return limit({label: max(start, DEFAULT_THRESHOLD) for label, start in starts.items()})
+
+
 def _limit_alarms(
     thresholds: dict[str, float],
     stream: PosteriorStream,
     posteriors: Sequence[Posteriors],
     found: Mapping[str, ValidationDetections],
     n_allowed: int,
-    limits: Mapping[str, float],
-) -> tuple[dict[str, float], int]:
-    """Return thresholds that keep to the false alarms allowed, and how many there are."""
-    while True:
-        alarms = [event for own in posteriors for event in _events(stream, [own], thresholds)]
-        raised = raise_thresholds(thresholds, alarms, found, n_allowed, limits)
-        if raised == thresholds:
-            return thresholds, len(alarms)
-        thresholds = raised  # another event may no longer be suppressed: recount
-
-
-def validation_clips(artifact: Artifact, store: ClipStore) -> ClipStore:
-    """Return the clips of the model's validation split, recognised by their samples.
-
-    Raises
-    ------
-    DatasetError
-        When there are none.
-    """
-    known = split_of_digests(load_split(artifact))
-    chosen = [
-        i
-        for i, (example, digest) in enumerate(zip(store.examples, store.digests, strict=True))
-        if known.get(digest) == "validation" and map_label(example.label, artifact.labels)
-    ]
-    if not chosen:
-        raise DatasetError(
-            "none of these clips is of the model's validation split; name that of its training"
-        )
-    return store.choose(chosen)
-
-
-def best_threshold(found: ValidationDetections) -> float:
-    """Return the threshold of the highest F1, halfway between the events above and below it.
-
-    A clip of the label in which it was not detected is missed at any threshold.
-    """
-    events = sorted([(p, True) for p in found.right] + [(p, False) for p in found.wrong])
-    if not found.right:
-        return THRESHOLD_WITHOUT_CLIPS
-    best, threshold = -1.0, THRESHOLD_WITHOUT_CLIPS
-    n_right = n_wrong = 0
-    for i in range(len(events) - 1, -1, -1):
-        probability, is_right = events[i]
-        n_right, n_wrong = n_right + is_right, n_wrong + (not is_right)
-        below = events[i - 1][0] if i else LOWEST_THRESHOLD
-        if below == probability:
-            continue  # no threshold separates the two
-        f1 = 2 * n_right / (found.n_clips + n_right + n_wrong)
-        if f1 > best:
-            best, threshold = f1, (probability + below) / 2
-    return max(_STEP, round(threshold, 4))
-
-
-def highest_threshold(found: ValidationDetections, threshold: float, loss_max: float) -> float:
-    """Return the highest threshold that loses at most a ratio of the words above ``threshold``."""
-    kept, n_lost = [p for p in found.right if p >= threshold], math.floor(loss_max * found.n_clips)
-    return max(threshold, kept[n_lost]) if n_lost < len(kept) else 1.0
-
-
-def raise_thresholds(
-    thresholds: Mapping[str, float],
-    alarms: Sequence[Event],
-    found: Mapping[str, ValidationDetections],
-    n_allowed: int,
-    limits: Mapping[str, float] | None = None,
-) -> dict[str, float]:
-    """Return thresholds that leave at most ``n_allowed`` of the false alarms, where possible.
-
-    Step by step a label's threshold is raised past its least likely false alarm: that of the label
-    that loses the smallest fraction of its words in validation clips by it, among equals the one
-    with the least likely alarm, so that without clips all labels get one threshold. None is raised
-    above its limit in ``limits``.
-    """
-    raised, limits = dict(thresholds), limits or {}
-    left = {
-        label: sorted(alarm.probability for alarm in alarms if alarm.label == label)
-        for label in thresholds
+    loss_max: float,
+) -> tuple[dict[str, float], list[int]]:
+    """Return thresholds that keep to the false alarms allowed, and how many each recording has."""
+    limits = {
+        label: highest_threshold(own, thresholds[label], loss_max) for label, own in found.items()
     }
-
-    def recall_loss(label: str) -> tuple[float, float]:
-        own, raised_to = found.get(label), _just_above(left[label][0])
-        loss = 0.0
-        if own is not None and own.n_clips:
-            loss = sum(raised[label] <= p < raised_to for p in own.right) / own.n_clips
-        return loss, left[label][0]
-
-    def may_raise(label: str) -> bool:
-        limit = limits.get(label, 1.0)
-        return bool(left[label]) and left[label][0] < 1 and _just_above(left[label][0]) <= limit
-
-    while sum(map(len, left.values())) > n_allowed:
-        open_labels = [label for label in left if may_raise(label)]
-        if not open_labels:
-            break
-        label = min(open_labels, key=recall_loss)
-        raised[label] = max(raised[label], _just_above(left[label][0]))
-        left[label] = [p for p in left[label] if p >= raised[label]]
-    return raised
-
-
-def _just_above(probability: float) -> float:
-    threshold = round(probability, 4)
-    return min(1.0, threshold if threshold > probability else round(threshold + _STEP, 4))
+    while True:
+        alarms = [list(_events(stream, [own], thresholds)) for own in posteriors]
+        raised = raise_thresholds(thresholds, [*chain(*alarms)], found, n_allowed, limits)
+        if raised == thresholds:
+            return thresholds, list(map(len, alarms))
+        thresholds = raised  # another event may no longer be suppressed: recount
 
 
 def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:

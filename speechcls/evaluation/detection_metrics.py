@@ -1,4 +1,4 @@
-"""Hits, misses and false alarms of detected events: plain functions of words and events."""
+"""Hits, misses and false alarms of detected events, and thresholds by them: plain functions."""
 
 import heapq
 from collections import Counter
@@ -10,12 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.layouts.annotations import Word
-from speechcls.runtime.detection import Event
+from speechcls.runtime.detection import DEFAULT_THRESHOLD, Event
 
 TOLERANCE_S = 0.25
 """How far outside its word the centre of an event may be."""
 NEAR_S = 0.15
 """Largest distance, seconds, of the centres of a hit and its word to count as near."""
+LOWEST_THRESHOLD = 0.1
+"""Threshold at which words are detected in the validation clips."""
+_STEP = 1e-4
+"""Thresholds are multiples of it."""
 CONFIDENCE = 0.95
 """Of the upper bound of false alarms per hour."""
 THRESHOLDS = tuple(percent / 100 for percent in (*range(10, 95, 5), *range(95, 100)))
@@ -228,3 +232,94 @@ def upper_rate(n_events: int, hours: float) -> float:
 def hours_needed(rate: float) -> float:
     """Return the hours without an event after which the upper bound is ``rate`` per hour."""
     return upper_rate(0, 1.0) / rate
+
+
+@dataclass(frozen=True)
+class ValidationDetections:
+    """Probabilities of the events of one label in the validation clips, ascending."""
+
+    right: tuple[float, ...]
+    """One for each clip of the label in which it was detected."""
+    wrong: tuple[float, ...]
+    """One for each event in a clip of another word."""
+    n_clips: int
+    """Clips of the label."""
+
+
+def best_threshold(found: ValidationDetections | None) -> float:
+    """Return the threshold of the highest F1, halfway between the events above and below it.
+
+    It is the default one where no other has a higher F1, or there are no clips. A clip of the label
+    in which it was not detected is missed at any threshold.
+    """
+    if found is None:
+        return DEFAULT_THRESHOLD
+    events = sorted([(p, True) for p in found.right] + [(p, False) for p in found.wrong])
+    n_right, n_wrong = (
+        sum(p >= DEFAULT_THRESHOLD for p in own) for own in (found.right, found.wrong)
+    )
+    best = 2 * n_right / max(1, found.n_clips + n_right + n_wrong)
+    threshold = DEFAULT_THRESHOLD
+    n_right = n_wrong = 0
+    for i in range(len(events) - 1, -1, -1):
+        probability, is_right = events[i]
+        n_right, n_wrong = n_right + is_right, n_wrong + (not is_right)
+        below = events[i - 1][0] if i else LOWEST_THRESHOLD
+        if below == probability:
+            continue  # no threshold separates the two
+        f1 = 2 * n_right / (found.n_clips + n_right + n_wrong)
+        if f1 > best:
+            best, threshold = f1, (probability + below) / 2
+    return max(_STEP, round(threshold, 4))
+
+
+def highest_threshold(found: ValidationDetections, threshold: float, loss_max: float) -> float:
+    """Return the highest threshold that loses at most a ratio of the words above ``threshold``."""
+    kept, n_lost = [p for p in found.right if p >= threshold], math.floor(loss_max * found.n_clips)
+    return max(threshold, kept[n_lost]) if n_lost < len(kept) else 1.0
+
+
+def raise_thresholds(
+    thresholds: Mapping[str, float],
+    alarms: Sequence[Event],
+    found: Mapping[str, ValidationDetections],
+    n_allowed: int,
+    limits: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Return thresholds that leave at most ``n_allowed`` of the false alarms, where possible.
+
+    Step by step a label's threshold is raised past its least likely false alarm: that of the label
+    that loses the smallest fraction of its words in validation clips by it, among equals the one
+    with the least likely alarm, so that without clips all labels get one threshold. None is raised
+    above its limit in ``limits``.
+    """
+    raised, limits = dict(thresholds), limits or {}
+    left = {
+        label: sorted(alarm.probability for alarm in alarms if alarm.label == label)
+        for label in thresholds
+    }
+
+    def recall_loss(label: str) -> tuple[float, float]:
+        own, raised_to = found.get(label), _just_above(left[label][0])
+        loss = 0.0
+        if own is not None and own.n_clips:
+            loss = sum(raised[label] <= p < raised_to for p in own.right) / own.n_clips
+        return loss, left[label][0]
+
+    def may_raise(label: str) -> bool:
+        limit = limits.get(label, 1.0)
+        return bool(left[label]) and left[label][0] < 1 and _just_above(left[label][0]) <= limit
+
+    while sum(map(len, left.values())) > n_allowed:
+        open_labels = [label for label in left if may_raise(label)]
+        if not open_labels:
+            break
+        label = min(open_labels, key=recall_loss)
+        raised[label] = max(raised[label], _just_above(left[label][0]))
+        left[label] = [p for p in left[label] if p >= raised[label]]
+    return raised
+
+
+def _just_above(probability: float) -> float:
+    threshold = round(probability, 4)
+    return min(1.0, threshold if threshold > probability else round(threshold + _STEP, 4))

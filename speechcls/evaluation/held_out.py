@@ -9,12 +9,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from speechcls.artifact.format import SplitRow
+from speechcls.artifact.format import Artifact, SplitRow
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
 from speechcls.audio.samples import Samples
 from speechcls.data.background import read_recordings, sample_background
-from speechcls.data.clips import read_example
+from speechcls.data.clips import ClipStore, read_example
+from speechcls.data.splits import split_of_digests
 from speechcls.errors import AudioError, DatasetError
 from speechcls.evaluation.metrics import has_single_speaker
 from speechcls.journal import Journal, Key, key_of_file
@@ -289,3 +290,24 @@ def describe_scored(splits: Sequence[str], speakers: Sequence[str]) -> tuple[str
     if has_single_speaker(speakers):
         caveats.append("all clips are by one speaker: nothing is known about others")
     return scored, "; ".join(caveats)
+
+
+def validation_clips(artifact: Artifact, store: ClipStore) -> ClipStore:
+    """Return the clips of the model's validation split, recognised by their samples.
+
+    Raises
+    ------
+    DatasetError
+        When there are none.
+    """
+    known = split_of_digests(load_split(artifact))
+    chosen = [
+        i
+        for i, (example, digest) in enumerate(zip(store.examples, store.digests, strict=True))
+        if known.get(digest) == "validation" and map_label(example.label, artifact.labels)
+    ]
+    if not chosen:
+        raise DatasetError(
+            "none of these clips is of the model's validation split; name that of its training"
+        )
+    return store.choose(chosen)

@@ -342,3 +342,31 @@ def expected_calibration_error(
     """
     bins = reliability_bins(probabilities, truth)
     return sum(each.n_clips * each.gap for each in bins) / len(truth)
+
+
+def fit_temperature(
+    probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
+) -> float:
+    """Return the temperature that maximises the likelihood of the truth.
+
+    Parameters
+    ----------
+    probabilities : (n_clips, n_labels); their logarithms are logits but for a constant
+    truth : (n_clips,) the right label of each
+
+    Source
+    ------
+    Guo et al. 2017, On Calibration of Modern Neural Networks.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
+    right = logits[np.arange(len(truth)), truth]
+
+    def loss(log_temperature: float) -> float:
+        scale = np.exp(-log_temperature)
+        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * right))
+
+    found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-5})
+    return float(np.exp(found.x))

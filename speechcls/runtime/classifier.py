@@ -146,7 +146,7 @@ class Classifier:
 
         Parameters
         ----------
-        path : the model's folder; ``commands`` is the model that comes with speechcls
+        path : the model's folder, or the name of one that comes with speechcls, as ``commands``
         jobs : threads that read and compute (default: one for each core)
         device : ``cpu`` or ``cuda``
 

@@ -98,7 +98,8 @@ class StreamingClassifier:
 
         Parameters
         ----------
-        path : the model's folder; ``commands`` is the model that comes with speechcls
+        path : the model's folder, or the name of one that comes with speechcls:
+            ``commands-stream`` is causal
         threshold, labels, settings, every_s, eager, sample_rate : see the class
 
         Raises

@@ -74,10 +74,9 @@ def fit(
 ) -> FitResult:
     """Train ``recogniser``; afterwards it is on the CPU with the weights of the best epoch.
 
-    The best epoch has the highest balanced accuracy on the validation clips, the mean recall of
-    their labels, and among equals the lowest validation loss. Ctrl-C (``KeyboardInterrupt``) ends
-    the training early, and so does a loss that is not finite. Other signals that end the process
-    take their course when the state is saved.
+    The best epoch has the highest balanced accuracy on the validation clips and, among equals, the
+    lowest loss. Ctrl-C (``KeyboardInterrupt``) ends the training early, and so does a loss that is
+    not finite. Other signals that end the process take their course when the state is saved.
 
     Parameters
     ----------

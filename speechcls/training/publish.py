@@ -123,7 +123,7 @@ def calibrate_trained(place: Path, corpus: Corpus) -> Calibration:
         sound = Path(folder, "other sounds.wav")
         write_atomic(sound, wav_bytes(to_pcm(make_test_sound(words, rate)), rate))
         clips = corpus.store("validation")
-        calibration = calibrate(artifact, words, [sound], clips, loss_max=_LOSS_MAX)
+        calibration, _ = calibrate(artifact, words, [sound], clips, loss_max=_LOSS_MAX)
     save_calibration(artifact, calibration)
     return calibration
 

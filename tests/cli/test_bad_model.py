@@ -199,7 +199,7 @@ def test_evaluate_needs_to_know_what_trained(spoil, model, home, call):
 
 def test_no_model_at_all(home, tmp_path, call, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("speechcls.artifact.lookup.BUNDLED", "none")
+    monkeypatch.setattr("speechcls.artifact.lookup.__file__", str(tmp_path / "a/b/lookup.py"))
     result = call("predict", home.clip("low"))
     assert (result.code, result.stdout) == (1, "")
     [error] = result.errors

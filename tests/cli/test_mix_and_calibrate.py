@@ -2,10 +2,14 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
+
+from speechcls.artifact.calibration import Calibration, save_calibration
+from speechcls.artifact.store import load_artifact
 
 RATE = 16_000
 
@@ -40,7 +44,11 @@ def calibrated(place, mixed, run):
     assert before.code == 0, before.stderr
     clip = "data/low/s00_nohash_0.wav"
     predicted = run("predict", clip, "-m", "model", "--json", cwd=place)
-    options = "--noise", "noise", "--data", "data", "--model", "model", "--json"
+    (place / "unheard" / "fan").mkdir(parents=True)
+    for seed, name in enumerate(("hiss.wav", "fan/fan.wav"), 1):
+        noise = np.random.default_rng(seed).normal(0.0, 0.01, 30 * RATE)
+        soundfile.write(place / "unheard" / name, noise, RATE)
+    options = "--noise", "unheard", "--data", "data", "--model", "model", "--json"
     result = run("calibrate", *options, cwd=place)
     assert result.code == 0, result.stderr
     return json.loads(before.stdout), result, predicted
@@ -93,12 +101,48 @@ def test_calibration_says_what_it_is_worth(place, calibrated):
     assert answer["n_clips"] == 12  # two speakers, three words, two takes
     assert "calibration error" in result.stderr
     stored = json.loads((place / "model" / "calibration.json").read_text())
-    assert stored == {k: v for k, v in answer.items() if k != "model"}
+    assert stored == {k: v for k, v in answer.items() if k not in ("model", "by_kind")}
+    # A minute shows nothing of half an alarm per hour.
+    assert min(answer["thresholds"].values()) >= 0.6
+    half = {
+        "hours": pytest.approx(1 / 120),
+        "false_alarms": 0,
+        "fa_per_hour": 0.0,
+        "upper_fa_per_hour": pytest.approx(359.5, abs=0.1),
+    }
+    assert answer["by_kind"] == {"": half, "fan": half}
+    lines = result.stderr.splitlines()
+    assert "speechcls: fan: 0 false alarms in 0.01 hours, 0 per hour (at most 3.6e+02)" in lines
+    wrote = "speechcls: wrote model/calibration.json, which predict, detect and listen use from now"
+    assert any(line.startswith(wrote) for line in lines)
+    assert "trained on" not in result.stderr
+
+
+def test_noise_that_the_model_was_trained_on_is_named(place, calibrated, run, tmp_path):
+    shutil.copytree(place / "model", tmp_path / "model")
+    (tmp_path / "mine").mkdir()
+    shutil.copy(place / "noise" / "hiss.wav", tmp_path / "mine" / "renamed.wav")
+    shutil.copy(place / "unheard" / "hiss.wav", tmp_path / "mine" / "hiss.wav")
+    result = run("calibrate", "--noise", "mine", "--model", "model", cwd=tmp_path)
+    assert result.code == 0
+    assert (
+        "speechcls: warning: the model was trained on mine/renamed.wav: other sound will have more"
+        " false alarms than this; name sound that is new to it"
+    ) in result.stderr.splitlines()
+    assert json.loads((tmp_path / "model" / "calibration.json").read_text())["n_clips"] == 0
+    assert {row[1] for row in result.rows} == {"0.6000"}
+    (tmp_path / "model" / "split.csv").unlink()
+    result = run("calibrate", "--noise", "mine", "--model", "model", cwd=tmp_path)
+    assert result.code == 0
+    assert "whether the model was trained on this sound is not known" in result.stderr
 
 
 def test_thresholds_and_temperature_are_used_from_then_on(place, calibrated, run):
     before, result, predicted = calibrated
-    answer = json.loads(result.stdout)
+    artifact, answer = load_artifact(place / "model"), json.loads(result.stdout)
+    answer["thresholds"]["low"] = 0.7125
+    of_file = {k: v for k, v in answer.items() if k not in ("model", "by_kind")}
+    save_calibration(artifact, Calibration.from_dict(of_file))
     arguments = "--stream", "stream/recording.wav", "--truth", "stream/truth.csv", "-m", "model"
     after = json.loads(run("evaluate", *arguments, "--json", cwd=place).stdout)
     assert after["thresholds"] == answer["thresholds"] != before["thresholds"]

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,13 @@ from common import refusal
 from safetensors.numpy import save as serialize
 
 from speechcls.artifact.format import Artifact, SplitRow
-from speechcls.artifact.lookup import find_artifact
+from speechcls.artifact.lookup import (
+    bundled_models,
+    find_artifact,
+    find_artifacts,
+    find_bundled,
+    locate,
+)
 from speechcls.artifact.store import (
     check_can_save,
     load_artifact,
@@ -74,6 +81,7 @@ def test_which_model_is_taken(tmp_path, monkeypatch):
         tmp_path / "source/speechcls/bundled/commands",
     ):
         save(place)  # in a source tree, then in a wheel, which comes first
+        (place / "README.md").touch()
         assert find_artifact(None) == (place, "comes with speechcls")
     for age, name in ((300, "old"), (100, "new"), (200, "middle")):
         save(tmp_path / "models" / name)
@@ -84,6 +92,8 @@ def test_which_model_is_taken(tmp_path, monkeypatch):
     assert find_artifact(None) == (Path("models/new"), "newest in ./models/")
     monkeypatch.setenv("SPEECHCLS_MODEL", "elsewhere")
     assert find_artifact(None) == (Path("elsewhere"), "$SPEECHCLS_MODEL")
+    monkeypatch.setenv("SPEECHCLS_MODEL", "commands")
+    assert find_artifact(None) == (place, "$SPEECHCLS_MODEL")
     assert find_artifact(Path("named")) == (Path("named"), "named")
 
 
@@ -277,12 +287,60 @@ def test_a_link_that_leads_nowhere_is_no_place_for_a_model(tmp_path):
     assert message == f"{tmp_path / 'link'}: exists and is not a model; choose another place"
 
 
+COMING = ("commands", "commands-stream", "commands-tiny")
+
+
+def test_models_that_come_with_speechcls_are_found_in_its_folder(tmp_path, monkeypatch):
+    package = tmp_path / "speechcls"
+    monkeypatch.setattr("speechcls.artifact.lookup.__file__", str(package / "artifact/lookup.py"))
+    for name in ("two", "one", "mine"):
+        save(package / "bundled" / name)
+    for name in ("two", "one"):
+        (package / "bundled" / name / "README.md").touch()
+    (package / "bundled" / "half").mkdir()
+    (package / "bundled" / "half" / "README.md").touch()
+    assert list(bundled_models()) == ["one", "two"]  # without what has no card or no graph
+    assert locate(Path("two")) == package / "bundled" / "two"
+    assert locate(Path("mine")) == Path("mine")
+    assert locate(tmp_path / "two") == tmp_path / "two"  # a place, not a name
+    expected = "none: no such model; name the folder of a trained model, or one that comes with"
+    message = refusal(ArtifactError, load_artifact, Path("none"))
+    assert message == f"{expected} speechcls (one, two)"
+
+
+def test_a_model_of_the_users_takes_precedence_over_one_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in COMING:
+        assert load_artifact(Path(name)).labels[0] == "yes"
+        place = Path(name)
+        place.mkdir()
+        assert locate(place) == find_bundled(name)  # an empty folder is no model
+        (place / "model.onnx").touch()  # a damaged one is
+        assert locate(place) == place
+        shutil.rmtree(place)
+        save(place)
+        assert load_artifact(place).labels == ("no", "yes")
+    # Folders of models are the user's as well.
+    shutil.rmtree("commands")
+    save(Path("commands") / "own")
+    assert find_artifacts(Path("commands")) == [Path("commands/own")]
+
+
+def test_a_model_that_is_being_replaced_is_not_mistaken_for_one_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(Path("commands"))
+    aside = tmp_path / ".commands-abcdefgh" / "replaced"  # as a replacement leaves it
+    aside.parent.mkdir()
+    Path("commands").rename(aside)
+    assert load_artifact(Path("commands")).labels == ("no", "yes")
+
+
 def test_what_is_no_model_is_told_apart(tmp_path):
     folder, file = tmp_path / "folder", tmp_path / "file"
     folder.mkdir()
     file.touch()
     advice = "name the folder of a trained model"
-    bundled = f"{advice}, or commands, which comes with speechcls"
+    bundled = f"{advice}, or one that comes with speechcls ({', '.join(COMING)})"
     for place, reason in (
         (tmp_path / "none", f"no such model; {bundled}"),
         (file, f"a file, not a model folder; {bundled}"),

@@ -1,13 +1,20 @@
 """Where held-out silence is cut from, how long and how loud it is, and that it stays the same."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from speechcls.data.background import sample_background, split_range
+from speechcls.artifact.format import SplitRow
+from speechcls.data.background import find_trained, sample_background, split_range
+from speechcls.data.clips import read_example
+from speechcls.labels import SILENCE
 from speechcls.layouts.examples import Example
 
+RATE = 16_000
 RAIN, TRAIN = Path("rain.wav"), Path("train.wav")
 
 
@@ -91,3 +98,68 @@ def test_a_part_shorter_than_the_window_is_taken_whole():
 
 def test_none_are_cut_where_none_are_asked_for():
     assert sample_background({RAIN: 60.0}, "test", 0, 1.0) == []
+
+
+# Which sound a training used
+
+
+def noise(seconds, seed, rate=RATE):
+    return np.random.default_rng(seed).normal(0.0, 0.05, round(seconds * rate)).astype("float32")
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """What split.csv has of a training on a clip, and on the noise in ``trained/``."""
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    for seed, name in enumerate(("fan", "street")):
+        soundfile.write(folder / f"{name}.flac", noise(20, seed), RATE)
+    soundfile.write(folder / "none.flac", np.zeros(20 * RATE), RATE)
+    for seed, name in enumerate(("yes", "no"), 10):
+        soundfile.write(tmp_path / f"{name}.wav", noise(1, seed), RATE)
+    durations_s = dict.fromkeys(sorted(folder.iterdir()), 20.0)
+    cuts = sample_background(durations_s, "validation", 30, 1.0)
+    clips = [Example(tmp_path / "yes.wav", "yes", split="train")]
+    clips += [Example(tmp_path / "no.wav", "no", split="test")]
+    return [
+        SplitRow(
+            f"_background_noise_/{example.path.name}" if example.label == SILENCE else "x",
+            *(example.label, "", example.split, example.start_s, example.end_s, example.gain),
+            read_example(example, RATE).digest,
+        )
+        for example in [*clips, *cuts]
+    ]
+
+
+def found(rows, *paths):
+    return [path.name for path in find_trained(paths, rows, RATE)]
+
+
+def test_background_of_a_training_is_known_by_its_sound(tmp_path, rows):
+    folder = tmp_path / "trained"
+    fan = folder / "fan.flac"
+    other = tmp_path / "fan.flac"  # the name alone says nothing
+    soundfile.write(other, noise(20, 5), RATE)
+    renamed = tmp_path / "renamed.wav"
+    soundfile.write(renamed, soundfile.read(folder / "street.flac")[0], RATE, subtype="PCM_16")
+    shorter = tmp_path / "shorter.wav"
+    soundfile.write(shorter, noise(2, 6), RATE)
+    assert found(rows, fan, other, renamed, shorter) == ["fan.flac", "renamed.wav"]
+    # In digital silence every recording is the same.
+    assert found(rows, folder / "none.flac") == []
+    assert found([], fan) == []
+
+
+def test_among_very_much_background_only_that_of_the_name_is_compared(tmp_path, rows):
+    many = [dataclasses.replace(rows[-1], path=f"n/{i}.wav", digest="0") for i in range(60)]
+    fan = tmp_path / "trained" / "fan.flac"
+    renamed = tmp_path / "renamed.flac"
+    renamed.write_bytes(fan.read_bytes())
+    assert found([*rows, *many], fan, renamed) == ["fan.flac"]
+
+
+def test_clips_of_a_training_are_known_but_not_those_of_its_test(tmp_path, rows):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    paths = (tmp_path / "yes.wav", tmp_path / "no.wav", broken, tmp_path / "missing.wav")
+    assert found(rows, *paths) == ["yes.wav"]

@@ -10,7 +10,8 @@ from speechcls.artifact.calibration import Calibration, load_calibration, save_c
 from speechcls.artifact.format import Artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
-from speechcls.evaluation.calibration import (
+from speechcls.evaluation.calibration import NoiseAlarms, lower_where_shown, sum_by_kind
+from speechcls.evaluation.detection_metrics import (
     ValidationDetections,
     best_threshold,
     highest_threshold,
@@ -33,19 +34,58 @@ def alarms(**probabilities):
 
 
 def test_the_best_threshold_lies_between_the_two_kinds():
-    assert best_threshold(ValidationDetections((0.8, 0.9), (0.3, 0.4), 2)) == pytest.approx(0.6)
+    assert best_threshold(ValidationDetections((0.4, 0.5), (0.2, 0.3), 2)) == pytest.approx(0.35)
+    assert best_threshold(ValidationDetections((0.8, 0.9), (0.61, 0.7), 2)) == pytest.approx(0.75)
     # with nothing wrong: between the least likely word and the least at which one is looked for
-    assert best_threshold(ValidationDetections((0.8, 0.9), (), 2)) == pytest.approx(0.45)
+    assert best_threshold(ValidationDetections((0.5, 0.9), (), 2)) == pytest.approx(0.3)
+
+
+def test_the_default_stays_where_no_other_threshold_has_a_higher_f1():
+    for right, wrong in (((0.8, 0.9), (0.1, 0.2)), ((0.8, 0.9), ()), ((), (0.3,)), ((), ())):
+        assert best_threshold(ValidationDetections(right, wrong, 2)) == DEFAULT_THRESHOLD
+    # 0.9 alone: 2/3; with the wrong one and 0.5: 4/5 of three, but with two wrong 4/6 again
+    assert best_threshold(ValidationDetections((0.5, 0.9), (0.55, 0.58), 2)) == DEFAULT_THRESHOLD
+    assert best_threshold(None) == DEFAULT_THRESHOLD
+
+
+@pytest.mark.parametrize(
+    ("hours", "fa_per_hour", "expected"),
+    [
+        # No alarm shows at most 3.0 / hours with 95 % confidence: 0.5 takes 5.99 hours.
+        (6.0, 0.5, {"yes": 0.2, "no": 0.7}),
+        (5.9, 0.5, {"yes": 0.6, "no": 0.7}),
+        (1000.0, 0.0, {"yes": 0.6, "no": 0.7}),
+    ],
+)
+def test_no_threshold_is_below_the_default_unless_the_noise_shows_the_rate(
+    hours, fa_per_hour, expected
+):
+    def limit(starts):
+        return starts, [0, 0]
+
+    starts = {"yes": 0.2, "no": 0.7}
+    assert lower_where_shown(starts, limit, hours, fa_per_hour) == (expected, [0, 0])
+
+
+def test_alarms_of_recordings_add_up_by_kind():
+    alarms = [NoiseAlarms(1.0, 2), NoiseAlarms(0.5, 0), NoiseAlarms(3.0, 1)]
+    kinds = sum_by_kind(["music", "", "music"], alarms)
+    assert kinds == {"": NoiseAlarms(0.5, 0), "music": NoiseAlarms(4.0, 3)}
+    assert kinds["music"].to_dict() == {
+        "hours": 4.0,
+        "false_alarms": 3,
+        "fa_per_hour": 0.75,
+        "upper_fa_per_hour": pytest.approx(7.7537 / 4, abs=1e-4),  # Garwood: chi2 of 8 at 95 %, / 2
+    }
 
 
 def test_the_best_threshold_takes_what_is_wrong_where_that_gains_more():
-    # 0.9 | 0.8 wrong | 0.7 0.6: F1 of the first alone 2/4, of all 6/7
-    assert best_threshold(ValidationDetections((0.6, 0.7, 0.9), (0.8,), 3)) == pytest.approx(0.35)
+    # 0.9 | 0.8 wrong | 0.7 0.5: F1 of the first alone 2/4, of all 6/7
+    assert best_threshold(ValidationDetections((0.5, 0.7, 0.9), (0.8,), 3)) == pytest.approx(0.3)
     # two wrong above one that is right: F1 without it 2/3, with it 4/6
     assert best_threshold(ValidationDetections((0.6, 0.9), (0.7, 0.8, 0.65), 2)) == pytest.approx(
         0.85
     )
-    assert best_threshold(ValidationDetections((), (0.3,), 4)) == 0.5
 
 
 def test_without_clips_all_labels_get_one_threshold():

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from speechcls.evaluation.calibration import fit_temperature
 from speechcls.evaluation.detection_metrics import (
     TOLERANCE_S,
     det_curve,
@@ -16,7 +15,7 @@ from speechcls.evaluation.detection_metrics import (
     score_events,
     upper_rate,
 )
-from speechcls.evaluation.metrics import expected_calibration_error
+from speechcls.evaluation.metrics import expected_calibration_error, fit_temperature
 from speechcls.layouts.annotations import Word
 from speechcls.runtime.detection import Event
 

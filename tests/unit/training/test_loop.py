@@ -18,6 +18,7 @@ from speechcls.training.batches import Batches
 from speechcls.training.loop import choose_device, fit, set_feature_statistics
 from speechcls.training.optimisation import (
     Epoch,
+    Validation,
     learning_rate_factor,
     validate,
 )
@@ -153,6 +154,23 @@ def test_the_best_epoch_is_kept_not_the_last() -> None:
     assert result.best == result.history[key.index(min(key))]
     assert torch.equal(recogniser.network.output.weight, states[result.best.epoch - 1])
     assert not recogniser.training
+
+
+def test_the_best_epoch_has_the_highest_balanced_accuracy_then_the_lowest_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores = [  # the first predicts the most frequent label for everything
+        Validation(0.5, balanced_accuracy=0.1, command_recall=0.0, accuracy=0.8),
+        Validation(0.9, balanced_accuracy=0.6, command_recall=0.5, accuracy=0.7),
+        Validation(0.8, balanced_accuracy=0.6, command_recall=0.5, accuracy=0.7),
+        Validation(0.1, balanced_accuracy=0.5, command_recall=0.9, accuracy=0.9),
+    ]
+    told = iter(scores)
+    monkeypatch.setattr("speechcls.training.optimisation.validate", lambda *arguments: next(told))
+    result = fit(build(make_corpus()), make_corpus(), TrainConfig(epochs=4), CPU)
+    assert [epoch.is_best for epoch in result.history] == [True, True, True, False]
+    assert result.best == result.history[2]
+    assert [epoch.validation_command_recall for epoch in result.history] == [0.0, 0.5, 0.5, 0.9]
 
 
 def test_patience_ends_training() -> None:
