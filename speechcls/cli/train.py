@@ -99,6 +99,15 @@ MaxBad = Annotated[
         hidden=True,
     ),
 ]
+Mistakes = Annotated[
+    Path | None,
+    option(
+        "--mistakes",
+        help="Folder of events that were kept and judged, to learn from (see review --help).",
+        panel=DATA,
+        metavar="DIR",
+    ),
+]
 Verify = Annotated[
     bool,
     option(
@@ -180,6 +189,7 @@ def train(
     commands: Commands = None,
     test_speakers: HiddenTestSpeakers = None,
     max_bad: MaxBad = None,
+    mistakes: Mistakes = None,
     verify: Verify = False,
     size: Size = None,
     from_model: FromModel = None,
@@ -208,6 +218,7 @@ def train(
         "commands": split_names("commands", commands) or None,
         "test_speakers": split_names("test_speakers", test_speakers) or None,
         "max_bad": max_bad,
+        "mistakes": str(mistakes) if mistakes else None,
     } | reading.as_settings()
     choices = {"size": size, "from_model": str(from_model) if from_model else None}
     settings, naming = _merge_settings(config, fields, choices, in_data, streaming)

@@ -51,6 +51,8 @@ class Corpus:
     """(n_clips,) into ``words``."""
     split: npt.NDArray[np.str_]
     """(n_clips,) ``train``, ``validation``, ``test`` or ``unused``."""
+    repeats: npt.NDArray[np.int64]
+    """(n_clips,) how often each is drawn where another clip is drawn once."""
     noise: Samples
     """(n_noise,) amplitude: the background noise that may be trained on; empty if there is none."""
     rows: list[SplitRow]
@@ -60,6 +62,8 @@ class Corpus:
     """Clips much longer than the window, if there are any."""
     bad: list[str]
     """One line for each clip, and each recording of background, that could not be used."""
+    reviewed: str = ""
+    """What training has of reviewed events, if there are any."""
 
     def samples(self, clips: npt.NDArray[np.int64]) -> Samples:
         """Return the amplitudes (n, n_samples) of some clips, by index (n,)."""
@@ -73,7 +77,7 @@ class Corpus:
         return (
             f"{len(self.labels)} labels, {len(self.rows)} clips{speakers}"
             f" ({', '.join(f'{n} {name}' for name, n in counts.items())}),"
-            f" window {self.features.duration_s:g} s"
+            f"{f' {self.reviewed},' if self.reviewed else ''} window {self.features.duration_s:g} s"
         )
 
 
@@ -96,8 +100,7 @@ def load_corpus(
     commands : labels to recognise; without them every label of the data
     test_speakers : speakers whose clips are the test split
     max_bad : largest fraction of clips that may be unusable
-    jobs : processes that decode clips at once
-    on_clip : called after each clip read
+    jobs, on_clip : processes that decode clips at once, and what is called after each clip
     verify : decode every clip again, whatever the cache folder has
 
     Raises
@@ -112,8 +115,7 @@ def load_corpus(
     bad = dataset.problems + store.bad
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     require_clips(dataset, labels, {example.label for example in store.examples}, bad)
-    duration_s = duration_s or choose_window_s(store.lengths / rate, store.read, rate)
-    features = dataclasses.replace(features, duration_s=duration_s)
+    features, long_takes = _choose_window(store, features, duration_s)
     # With an _unknown_ class every word counts as something, so that none is None.
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = split_by_sound(dataset.root, store, mapped, test_speakers, jobs)
@@ -131,12 +133,39 @@ def load_corpus(
         words=outputs,
         word_index=np.array([outputs.index(example.label) for example in examples], dtype=np.int64),
         split=np.array(split),
+        repeats=np.array([example.repeats for example in examples], dtype=np.int64),
         noise=_training_noise(noise, rate),
         rows=_split_rows(dataset, examples, split, store.digests + silent.digests),
         warnings=_warn(dataset, store, noise) + splits.warnings,
-        long_takes=find_long_takes(store.examples, store.lengths / rate, features.duration_s),
+        long_takes=long_takes,
         bad=bad + bad_noise,
+        reviewed=_describe_reviewed(examples, split),
     )
+
+
+def _choose_window(
+    store: ClipStore, features: FeatureConfig, duration_s: float | None
+) -> tuple[FeatureConfig, LongTakes | None]:
+    """Return the features with the length of the window, and the clips that are too long for it.
+
+    Reviewed events do not count: their lengths are not those of words.
+    """
+    own = [i for i, example in enumerate(store.examples) if not example.is_reviewed]
+    clips, rate = store.choose(own) if own else store, store.sample_rate
+    durations_s = clips.lengths / rate
+    duration_s = duration_s or choose_window_s(durations_s, clips.read, rate)
+    features = dataclasses.replace(features, duration_s=duration_s)
+    return features, find_long_takes(clips.examples, durations_s, duration_s)
+
+
+def _describe_reviewed(examples: Sequence[Example], split: Sequence[str]) -> str:
+    """Return how many reviewed events train, and where they are; nothing where there are none."""
+    pairs = zip(examples, split, strict=True)
+    used = [example for example, name in pairs if example.is_reviewed and name == "train"]
+    n_negative = sum(example.label == UNKNOWN for example in used)
+    counts = {"hard negative": n_negative, "word": len(used) - n_negative}
+    texts = [f"{n} {what}{'s' if n > 1 else ''}" for what, n in counts.items() if n]
+    return f"{', '.join(texts)} from {used[0].path.parent}" if used else ""
 
 
 def _choose_labels(dataset: Dataset, commands: Sequence[str], has_noise: bool) -> list[str]:
