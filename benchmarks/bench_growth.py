@@ -204,6 +204,7 @@ def train(n_clips: int) -> float:
             words=labels,
             word_index=index,
             split=np.where(np.arange(n_windows) < n_clips, "train", "validation"),
+            repeats=np.ones(n_windows, dtype=np.int64),
             noise=np.empty(0, dtype=np.float32),
             rows=[],
             warnings=[],

@@ -92,9 +92,8 @@ class FeatureConfig(Config):
         if FEATURE_KINDS[self.kind].size_field == "n_mfcc":
             self._require("n_mfcc", self.n_mfcc <= self.n_mels, f"at most n_mels ({self.n_mels})")
         nyquist = self.sample_rate / 2
-        self._require(
-            "fmax", self.fmax <= nyquist, f"at most half the sample rate ({nyquist:g} Hz)"
-        )
+        below = f"at most half the sample rate ({nyquist:g} Hz)"
+        self._require("fmax", self.fmax <= nyquist, below)
         self._require("fmin", 0 <= self.fmin < self.fmax, f"in 0 .. fmax ({self.fmax:g} Hz)")
         running = math.isfinite(self.running_s) and self.running_s >= 0
         self._require("running_s", running, "zero or more seconds")
@@ -247,6 +246,8 @@ class DataConfig(Config):
     """Channel of each recording to use, from 1 on; the mean of all where none is named."""
     segment: bool = False
     """Whether long recordings of several words are taken apart, at the pauses."""
+    mistakes: str | None = None
+    """Folder of reviewed events, from which the training learns too."""
     max_bad: float = 0.01
     """Largest fraction of clips that may be unusable."""
     closed: bool = False

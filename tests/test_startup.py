@@ -75,7 +75,8 @@ def test_listen_and_record_load_nothing_heavy(model: Path, tmp_path: Path) -> No
     clip = tmp_path / "clip.wav"
     soundfile.write(clip, 0.1 * np.sin(np.arange(16_000) * 0.1), 44_100)
     source = ("--from", str(clip), "--speed", "0")
-    modules = modules_after("listen", *source, "--model", str(model), "--exec", "true {label}")
+    options = ("--exec", "true {label}", "--save-events", str(tmp_path / "kept"))
+    modules = modules_after("listen", *source, "--model", str(model), *options)
     assert not modules & {*HEAVY, "sounddevice"}
     modules = modules_after("record", "yes", *source, "--speaker", "ann", "--out", str(tmp_path))
     assert not modules & {*HEAVY, "sounddevice", "onnxruntime"}
@@ -91,9 +92,15 @@ def test_detect_loads_nothing_heavy(tmp_path: Path) -> None:
     recording = tmp_path / "recording.wav"
     soundfile.write(recording, 0.1 * np.sin(np.arange(44_100) * 0.1), 44_100)
     bundled = Path(__file__).parents[1] / "models" / "commands-tiny"
-    modules = modules_after("detect", str(recording), "--model", str(bundled))
+    kept = str(tmp_path / "kept")
+    modules = modules_after(
+        "detect", str(recording), "--model", str(bundled), "--save-events", kept
+    )
     assert not modules & set(HEAVY)
     assert {"onnxruntime", "soundfile", "soxr"} <= modules
+    modules_after("review", kept, "--missed", "yes", str(recording), "0.5")
+    modules = modules_after("review", kept)
+    assert not modules & {*HEAVY, "onnxruntime", "jinja2"}
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

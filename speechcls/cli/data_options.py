@@ -128,8 +128,9 @@ def announce(dataset: "Dataset", messages: Messages) -> None:
     """Print the labels of a data set, and what was understood, so that a wrong reading is seen."""
     from speechcls.layouts.examples import SPLITS
 
-    labels = list_names({example.label for example in dataset.examples})
-    splits = Counter(example.split for example in dataset.examples if example.split)
+    own = [example for example in dataset.examples if not example.is_reviewed]
+    labels = list_names({example.label for example in own})
+    splits = Counter(example.split for example in own if example.split)
     given = ", ".join(f"{splits[name]} {name}" for name in SPLITS if splits[name])
     messages.note(f"labels {labels}{f'; split {given}' if given else ''}")
     for note in dataset.notes:

@@ -32,6 +32,7 @@ from speechcls.cli.options import (
 from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import recording_bar
 from speechcls.cli.resume import Resume, open_resumable
+from speechcls.cli.saved_events import SaveEvents, saving_events
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
 from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opener
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
     from speechcls.audio.blocks import BlockReader
     from speechcls.journal import Journal
+    from speechcls.live.recorder import EventRecorder
     from speechcls.runtime.detection import Event
     from speechcls.runtime.streaming import StreamingClassifier
     from speechcls.runtime.writers import WriteEvent
@@ -112,6 +114,7 @@ def detect(
     raw: Raw = False,
     out: Annotated[Path | None, _OUT] = None,
     resume: Resume = False,
+    save_events: SaveEvents = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -121,7 +124,7 @@ def detect(
     word, as soon as it is known. Recordings may have any length, sample rate and number of
     channels. One that cannot be used, or not to its end, is reported on stderr; the others are
     still processed, and the exit code is 1. With --out, FILE.resume keeps the recordings that are
-    done until the end.
+    done until the end. Where --save-events cannot write, detection goes on, and the code is 1.
 
     Example: speechcls detect recording.wav
     """
@@ -143,10 +146,16 @@ def detect(
     detection = _DetectOptions(artifact, threshold, names, settings, every_s)
     kept = None if "-" in recordings else out  # stdin cannot be read again
     own = reading._asdict() | {"threshold": threshold, "labels": names, "every_s": every_s}
+    own["save_events"] = save_events and str(save_events)
     decisive = own | settings.to_dict()
-    with open_resumable(kept, resume, [artifact.path], messages, decisive) as journal:
-        n_failed = _detect(recordings, reading, detection, open_writer, out, journal, messages)
-    if n_failed:
+    with (
+        open_resumable(kept, resume, [artifact.path], messages, decisive) as journal,
+        saving_events(save_events, artifact, settings, messages) as recorder,
+    ):
+        n_failed = _detect(
+            recordings, reading, detection, open_writer, out, journal, recorder, messages
+        )
+    if n_failed or (recorder is not None and recorder.n_failed):
         raise typer.Exit(FAILED)
 
 
@@ -168,6 +177,7 @@ def _detect(
     open_writer: "Callable[[TextIO], WriteEvent]",
     out: Path | None,
     journal: "Journal",
+    recorder: "EventRecorder | None",
     messages: Messages,
 ) -> int:
     """Write the words of each recording; return how many recordings failed."""
@@ -193,7 +203,9 @@ def _detect(
                 keep()
         for name in names:
             key, found = key_of_file(name), _Found()
-            _detect_in(name, reading, detection, found, write, keep, bool(out), messages)
+            if recorder is not None:
+                recorder.start("stdin" if name == "-" else name, is_file=name != "-")
+            _detect_in(name, reading, detection, found, write, keep, recorder, bool(out), messages)
             n_failed += found.error is not None
             journal.add(key, vars(found))
     return n_failed
@@ -206,6 +218,7 @@ def _detect_in(
     found: _Found,
     write: "Callable[[str, list[Event]], None]",
     keep: Callable[[], None],
+    recorder: "EventRecorder | None",
     is_wanted: bool,
     messages: Messages,
 ) -> None:
@@ -228,7 +241,7 @@ def _detect_in(
         ):
             keep()
             found.is_readable = True
-            _run(recording, classifier, on_events, advance)
+            _run(recording, classifier, on_events, recorder, advance)
     except AudioError as error:
         found.error = str(error)
     finally:
@@ -257,19 +270,30 @@ def _run(
     recording: "BlockReader",
     classifier: "StreamingClassifier",
     write: "Callable[[list[Event]], None]",
+    recorder: "EventRecorder | None",
     advance: Callable[[float], None],
 ) -> None:
     """Write the events of a recording as they are found, also those before it breaks off."""
+
+    def finish() -> None:
+        events = classifier.finish()
+        write(events)
+        if recorder is not None:
+            recorder.finish(events)
+
     fault = None
     try:
         for block in recording.blocks():
-            write(classifier.feed(block))
+            events = classifier.feed(block)
+            write(events)
+            if recorder is not None:
+                recorder.push(block, events)
             advance(len(block) / classifier.sample_rate)
     except KeyboardInterrupt:
-        write(classifier.finish())
+        finish()
         raise
     except AudioError as error:
         fault = error
-    write(classifier.finish())
+    finish()
     if fault:
         raise fault

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from speechcls.cli.common import given, refuse, reports_errors
+from speechcls.cli.common import FAILED, given, refuse, reports_errors
 from speechcls.cli.inputs import describe_rejection, find_model
 from speechcls.cli.live import (
     From,
@@ -36,6 +36,7 @@ from speechcls.cli.options import (
     split_names,
 )
 from speechcls.cli.outputs import format_name
+from speechcls.cli.saved_events import SaveEvents, saving_events
 from speechcls.cli.tables import print_line
 from speechcls.config import LIVE_MODEL
 from speechcls.runtime.writers import LIVE_FORMATS, choose_format
@@ -65,6 +66,7 @@ class _DetectOptions(NamedTuple):
     model: Path | None
     threshold: float | None
     labels: list[str] | None
+    save_events: Path | None
 
 
 @reports_errors
@@ -83,6 +85,7 @@ def listen(
     command: Annotated[str | None, _EXEC] = None,
     format: Annotated[str, format_option(LIVE_FORMATS)] = "tsv",
     as_json: AsJsonLines = False,
+    save_events: SaveEvents = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -92,7 +95,8 @@ def listen(
     line per word. The sound comes from the microphone (pip install 'speechcls[mic]'), from a pipe
     as of arecord -f S16_LE -r 16000, or from a file. A pipe without a WAV header is 16 kHz unless
     --rate says otherwise. Lost sound and commands that fail are reported on stderr. Ctrl-C is the
-    normal end, with exit code 0; a second one ends the remaining work too, with 130.
+    normal end, with exit code 0; a second one ends the remaining work too, with 130. Where
+    --save-events cannot write, listening goes on, and the exit code is 1.
 
     Example: speechcls listen --from clip.wav
     """
@@ -109,8 +113,12 @@ def listen(
     messages = StatusMessages(quiet, verbose)
     with InterruptHandler() as interrupt, ExitStack() as stack:
         source, name = open_source(ctx, stack, pipe, file, microphone, rate, speed, channel)
-        detection = _DetectOptions(model, threshold, split_names("labels", labels) or None)
-        _listen(source, name, detection, words, open_writer(sys.stdout), interrupt, messages)
+        names = split_names("labels", labels) or None
+        detection = _DetectOptions(model, threshold, names, save_events)
+        write, is_file = open_writer(sys.stdout), file is not None
+        has_kept = _listen(source, name, is_file, detection, words, write, interrupt, messages)
+    if not has_kept:
+        raise typer.Exit(FAILED)
 
 
 def _print_microphones() -> None:
@@ -124,13 +132,14 @@ def _print_microphones() -> None:
 def _listen(
     source: "Source",
     name: str,
+    is_file: bool,
     detection: _DetectOptions,
     command: list[str] | None,
     write: "WriteLive",
     interrupt: InterruptHandler,
     messages: StatusMessages,
-) -> None:
-    """Print words until the source ends or Ctrl-C."""
+) -> bool:
+    """Print words until the source ends or Ctrl-C; return whether all that was to be is kept."""
     from speechcls.live.actions import CommandRunner
     from speechcls.live.listen import detect_live
     from speechcls.runtime.streaming import StreamingClassifier
@@ -144,8 +153,14 @@ def _listen(
         runner = CommandRunner(command, lambda text: messages.error(f"--exec: {text}"))
     last: deque[str] = deque(maxlen=3)
     n_events, time_s = 0, 0.0
-    with messages.status_line():
-        for update in detect_live(classifier, interrupt.until(source.blocks())):
+    place, settings = detection.save_events, classifier.settings
+    with (
+        saving_events(place, classifier.artifact, settings, messages) as recorder,
+        messages.status_line(),
+    ):
+        if recorder is not None:
+            recorder.start(name, is_file)
+        for update in detect_live(classifier, interrupt.until(source.blocks()), recorder):
             time_s = update.time_s
             for line in update.warnings:
                 messages.warn(line)
@@ -161,6 +176,7 @@ def _listen(
     if runner is not None:
         runner.finish(cancel=interrupt.requested)
     messages.note(f"listened for {time_s:.1f} s, {n_events} words detected")
+    return recorder is None or not recorder.n_failed
 
 
 def _status(update: "LiveUpdate", last: deque[str]) -> str:

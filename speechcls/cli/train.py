@@ -112,6 +112,15 @@ Closed = Annotated[
         panel=DATA,
     ),
 ]
+Mistakes = Annotated[
+    Path | None,
+    option(
+        "--mistakes",
+        help="Folder of events that were kept and judged, to learn from (see review --help).",
+        panel=DATA,
+        metavar="DIR",
+    ),
+]
 Verify = Annotated[
     bool,
     option(
@@ -195,6 +204,7 @@ def train(
     test_speakers: HiddenTestSpeakers = None,
     max_bad: MaxBad = None,
     closed: Closed = False,
+    mistakes: Mistakes = None,
     verify: Verify = False,
     size: Size = None,
     from_model: FromModel = None,
@@ -225,6 +235,7 @@ def train(
         "test_speakers": split_names("test_speakers", test_speakers) or None,
         "max_bad": max_bad,
         "closed": closed or None,
+        "mistakes": str(mistakes) if mistakes else None,
     } | reading.as_settings()
     choices = {"size": size, "from_model": from_model}
     settings, naming = _merge_settings(config, fields, choices, in_data, streaming)

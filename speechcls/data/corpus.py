@@ -62,6 +62,8 @@ class Corpus:
     """(n_clips,) into ``words``."""
     split: npt.NDArray[np.str_]
     """(n_clips,) ``train``, ``validation``, ``test`` or ``unused``."""
+    repeats: npt.NDArray[np.int64]
+    """(n_clips,) how often each is drawn where another clip is drawn once."""
     noise: Samples
     """(n_noise,) amplitude: the background noise that may be trained on; empty if there is none."""
     rows: list[SplitRow]
@@ -71,6 +73,8 @@ class Corpus:
     """Clips much longer than the window, if there are any."""
     bad: list[str]
     """One line for each clip, and each recording of background, that could not be used."""
+    reviewed: str = ""
+    """What training has of reviewed events, if there are any."""
 
     def samples(self, clips: npt.NDArray[np.int64]) -> Samples:
         """Return the amplitudes (n, n_samples) of some clips, by index (n,)."""
@@ -105,7 +109,7 @@ class Corpus:
         return (
             f"{len(self.labels)} labels, {len(self.rows)} clips{speakers}"
             f" ({', '.join(f'{n} {name}' for name, n in counts.items())}),"
-            f" window {self.features.duration_s:g} s"
+            f"{f' {self.reviewed},' if self.reviewed else ''} window {self.features.duration_s:g} s"
         )
 
 
@@ -129,8 +133,7 @@ def load_corpus(
     commands : labels to recognise; without them every label of the data
     test_speakers : speakers whose clips are the test split
     max_bad : largest fraction of clips that may be unusable
-    jobs : processes that decode clips at once
-    on_clip : called after each clip read
+    jobs, on_clip : processes that decode clips at once, and what is called after each clip
     verify : decode every clip again, whatever the cache folder has
     rejects : sounds that no label stands for; with them there are ``_unknown_`` and ``_silence_``
 
@@ -147,8 +150,7 @@ def load_corpus(
     _check_bad(bad, len(dataset.examples) + len(dataset.problems), max_bad)
     readable = {example.label for example in store.examples}
     require_clips(dataset, labels, readable, bad, makes_unknown=rejects is not None)
-    duration_s = duration_s or choose_window_s(store.lengths / rate, store.read, rate)
-    features = dataclasses.replace(features, duration_s=duration_s)
+    features, long_takes = _choose_window(store, features, duration_s)
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = split_by_sound(dataset.root, store, mapped, test_speakers, jobs)
     made = [_held_out_silence(noise, features, mapped, splits.names)]
@@ -159,7 +161,7 @@ def load_corpus(
         features=features,
         noise=np.concatenate(parts),
         warnings=_warn(dataset, store, noise) + splits.warnings,
-        long_takes=find_long_takes(store.examples, store.lengths / rate, features.duration_s),
+        long_takes=long_takes,
         bad=bad + bad_noise,
         **_join(dataset, [store, *made], splits.names, labels, features.n_samples),
     )
@@ -193,8 +195,35 @@ def _join(
         "words": outputs,
         "word_index": np.array([outputs.index(word) for word in words], dtype=np.int64),
         "split": np.array(split),
+        "repeats": np.array([example.repeats for example in examples], dtype=np.int64),
         "rows": _split_rows(dataset, examples, split, digests),
+        "reviewed": _describe_reviewed(examples, split),
     }
+
+
+def _choose_window(
+    store: ClipStore, features: FeatureConfig, duration_s: float | None
+) -> tuple[FeatureConfig, LongTakes | None]:
+    """Return the features with the length of the window, and the clips that are too long for it.
+
+    Reviewed events do not count: their lengths are not those of words.
+    """
+    own = [i for i, example in enumerate(store.examples) if not example.is_reviewed]
+    clips, rate = store.choose(own) if own else store, store.sample_rate
+    durations_s = clips.lengths / rate
+    duration_s = duration_s or choose_window_s(durations_s, clips.read, rate)
+    features = dataclasses.replace(features, duration_s=duration_s)
+    return features, find_long_takes(clips.examples, durations_s, duration_s)
+
+
+def _describe_reviewed(examples: Sequence[Example], split: Sequence[str]) -> str:
+    """Return how many reviewed events train, and where they are; nothing where there are none."""
+    pairs = zip(examples, split, strict=True)
+    used = [example for example, name in pairs if example.is_reviewed and name == "train"]
+    n_negative = sum(example.label == UNKNOWN for example in used)
+    counts = {"hard negative": n_negative, "word": len(used) - n_negative}
+    texts = [f"{n} {what}{'s' if n > 1 else ''}" for what, n in counts.items() if n]
+    return f"{', '.join(texts)} from {used[0].path.parent}" if used else ""
 
 
 def _choose_labels(

@@ -66,6 +66,8 @@ def assign_splits(
     their samples. A label without training clips then gets back what the hash alone holds out: of
     a label's few clips the first one trains, the second one validates.
 
+    Reviewed events change none of this: they train, unless the same sound is held out.
+
     Parameters
     ----------
     labels : the model's label of each clip
@@ -77,6 +79,34 @@ def assign_splits(
         When a test speaker is unknown, all clips of a label are held out by the data, or there are
         too few clips to validate with.
     """
+    own = [i for i, example in enumerate(examples) if not example.is_reviewed]
+    found = _assign_own(
+        [examples[i] for i in own],
+        [labels[i] for i in own],
+        [digests[i] for i in own],
+        test_speakers,
+    )
+    names = ["train"] * len(examples)
+    for i, name in zip(own, found.names, strict=True):
+        names[i] = name
+    held_out = {digests[i] for i in own if names[i] in ("validation", "test")}
+    copies = [i for i, e in enumerate(examples) if e.is_reviewed and digests[i] in held_out]
+    for i in copies:
+        names[i] = UNUSED
+    if copies:
+        found.warnings.append(
+            f"{len(copies)} reviewed events are left out: the same sound is in a held-out split"
+        )
+    return Splits(names, found.warnings)
+
+
+def _assign_own(
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    digests: Sequence[str],
+    test_speakers: Sequence[str],
+) -> Splits:
+    """Return the split of each clip of the data set itself."""
     speakers = {example.speaker for example in examples if example.speaker}
     if unknown := sorted(set(test_speakers) - speakers):
         known = f"{len(speakers)} speakers, {', '.join(sorted(speakers)[:10])}".rstrip(", ")

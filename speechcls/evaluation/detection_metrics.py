@@ -1,6 +1,7 @@
 """Hits, misses and false alarms of detected events, and thresholds by them: plain functions."""
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -29,6 +29,10 @@ class Example:
     """Factor on the samples; only cuts of background noise have another than 1."""
     channel: int | None = None
     """The one to read, from 1 on; None: the mean of all."""
+    is_reviewed: bool = False
+    """Whether it is an event that a model detected: chosen by a model, it only ever trains."""
+    repeats: int = 1
+    """How often training draws it where it draws another clip once."""
 
 
 @dataclass

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from speechcls.audio.level import FLOOR_DB, level_db
+from speechcls.audio.samples import Samples
 from speechcls.labels import SILENCE, UNKNOWN
+from speechcls.live.recorder import EventRecorder
 from speechcls.live.sources import Block, at_rate
 from speechcls.runtime.detection import Event
 from speechcls.runtime.streaming import StreamingClassifier
@@ -27,11 +29,19 @@ class LiveUpdate:
     warnings: tuple[str, ...]
 
 
-def detect_live(classifier: StreamingClassifier, blocks: Iterable[Block]) -> Iterator[LiveUpdate]:
+def detect_live(
+    classifier: StreamingClassifier,
+    blocks: Iterable[Block],
+    recorder: EventRecorder | None = None,
+) -> Iterator[LiveUpdate]:
     """Yield an update for each of ``blocks``, and one for the end.
 
     In place of lost sound the model gets silence, of one window at most, so that it does not join
     the two parts of a word that was cut; times include what was lost.
+
+    Parameters
+    ----------
+    recorder : keeps the events with their sound; its stream was started
     """
     rate = classifier.sample_rate
     n_window = round(classifier.artifact.features.duration_s * rate)
@@ -42,6 +52,12 @@ def detect_live(classifier: StreamingClassifier, blocks: Iterable[Block]) -> Ite
         for block in blocks:
             time_s += block.lost_s + len(block.samples) / block.rate
             yield block
+
+    def feed(samples: Samples) -> list[Event]:
+        found = classifier.feed(samples)
+        if recorder is not None:
+            recorder.push(samples, found, skipped_s)
+        return shifted(found)
 
     def shifted(events: list[Event]) -> list[Event]:
         return [
@@ -54,13 +70,15 @@ def detect_live(classifier: StreamingClassifier, blocks: Iterable[Block]) -> Ite
         if block.lost_s:
             n_lost = round(block.lost_s * rate)
             n_silent = min(n_lost, n_window)
-            events += shifted(classifier.feed(np.zeros(n_silent, dtype=np.float32)))
+            events += feed(np.zeros(n_silent, dtype=np.float32))
             skipped_s += (n_lost - n_silent) / rate
-        events += shifted(classifier.feed(block.samples))
+        events += feed(block.samples)
         level, likeliest = level_db(block.samples), _likeliest_word(classifier)
         yield LiveUpdate(time_s, level, *likeliest, tuple(events), block.warnings)
-    events = shifted(classifier.finish())
-    yield LiveUpdate(time_s, FLOOR_DB, *_likeliest_word(classifier), tuple(events), ())
+    last = classifier.finish()
+    if recorder is not None:
+        recorder.finish(last, skipped_s)
+    yield LiveUpdate(time_s, FLOOR_DB, *_likeliest_word(classifier), tuple(shifted(last)), ())
 
 
 def _likeliest_word(classifier: StreamingClassifier) -> tuple[str | None, float]:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from speechcls.audio.level import POWER_FLOOR, frame_powers
+from speechcls.audio.samples import Samples
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -63,6 +66,13 @@ def as_shades(cells: Array) -> list[str]:
     """Return a line of plain text for each row of ``cells`` (n_rows, n_columns) in [0, 1]."""
     levels = np.minimum(cells * len(SHADES), len(SHADES) - 1).astype(int)
     return ["".join(SHADES[level] for level in row) for row in levels]
+
+
+def level_line(samples: Samples, n_columns: int) -> str:
+    """Return the level of ``samples`` (n,) over time, -60 to 0 dB, as a line of plain text."""
+    powers = frame_powers(samples, max(1, len(samples) // n_columns))[:n_columns]
+    levels = 1 + np.log10(np.maximum(powers, POWER_FLOOR)) / 6
+    return as_shades(np.clip(levels, 0.0, 1.0)[None])[0]
 
 
 def as_blocks(cells: Array) -> "list[Text]":

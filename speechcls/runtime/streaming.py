@@ -71,7 +71,9 @@ class StreamingClassifier:
         self._stream = PosteriorStream(artifact, every_s)
         if settings is None and eager and self._stream.is_causal:
             settings = EAGER_CAUSAL_SETTINGS
-        self._detector = Detector(self._stream, self.thresholds, settings, eager)
+        self.settings = settings or EventSettings()
+        """How posteriors become events."""
+        self._detector = Detector(self._stream, self.thresholds, self.settings, eager)
         self.sample_rate = self._stream.sample_rate if sample_rate is None else sample_rate
         """Hz of the samples that are fed."""
         if not 0 < self.sample_rate < math.inf:

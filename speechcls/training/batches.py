@@ -112,6 +112,8 @@ class Batches:
         self._validation = torch.from_numpy(np.flatnonzero(corpus.split == "validation"))
         names = np.array(corpus.labels)[corpus.label_index[training]]
         n_command = mean_command_count(list(names))
+        repeats = corpus.repeats[training]
+        training, names = np.repeat(training, repeats), np.repeat(names, repeats)
         self._unknown = torch.from_numpy(training[names == UNKNOWN])
         self._known = torch.from_numpy(training[names != UNKNOWN])
         self._spoken = torch.cat([self._known, self._unknown])

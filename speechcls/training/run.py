@@ -15,6 +15,7 @@ from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import check_can_save, load_artifact, load_split
 from speechcls.config import MODELS, DataConfig
 from speechcls.data.corpus import Corpus, load_corpus
+from speechcls.data.reviewed import add_reviewed
 from speechcls.data.segments import segment
 from speechcls.errors import (
     ArtifactError,
@@ -152,8 +153,7 @@ def train(
     if not isinstance(settings, TrainSettings):
         settings = TrainSettings.from_sections(settings or {})
     callbacks, jobs = callbacks or Callbacks(), jobs or default_jobs()
-    if not isinstance(data, Dataset):
-        data = _find_clips(data, settings.data, jobs)
+    data = _find_clips(data, settings.data, jobs)
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
     checkpoint = _check_place(place, force, resume)
     with checkpoint.locked():
@@ -182,11 +182,18 @@ def _check_place(place: Path, force: bool, resume: bool) -> Checkpoint:
 
 
 def _find_clips(
-    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], named: DataConfig, jobs: int
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset,
+    named: DataConfig,
+    jobs: int,
 ) -> Dataset:
-    """Return the data set of a folder or of manifests."""
-    found = load_dataset(data, named.pattern, named.noise, named.columns, named.root, named.channel)
-    return segment(found, jobs) if named.segment else found
+    """Return the data set of a folder or of manifests, with the reviewed events."""
+    if isinstance(data, Dataset):
+        found = data
+    else:
+        how = named.pattern, named.noise, named.columns, named.root, named.channel
+        found = load_dataset(data, *how)
+        found = segment(found, jobs) if named.segment else found
+    return found if named.mistakes is None else add_reviewed(found, Path(named.mistakes))
 
 
 def _read_corpus(

@@ -212,6 +212,8 @@ WRONG = {
     "two sources": ["listen", "-", "--from", "clip.wav"],
     "listening at speed -1": ["listen", "--from", "clip.wav", "--speed", "-1"],
     "nothing to record": ["record"],
+    "nothing to review": ["review"],
+    "a missed word without its place": ["review", "kept", "--missed", "yes", "clip.wav"],
     "0 takes": ["record", "yes", "--takes", "0"],
     "layers of 0": ["archs", "--num-layers", "0"],
 }

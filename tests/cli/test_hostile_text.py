@@ -223,6 +223,25 @@ def test_listen(place, ask):
     assert {HIGH, LOW} <= {row["label"] for row in rows}
 
 
+def test_kept_events_and_their_review(place, ask):
+    command = ("detect", RECORDING, "-m", MODEL, "--threshold", "0.5", "--save-events", "=kept")
+    found = [unescape(line.split("\t")[3]) for line in ask(*command).splitlines()]
+    kept = place / "=kept"
+    names = {path.name for path in kept.iterdir()} - {"events.jsonl"}
+    assert all(re.fullmatch(r"\d{6}\.wav", name) for name in names)
+    events = [read_json(line) for line in (kept / "events.jsonl").read_text().splitlines()]
+    assert [event["label"] for event in events] == found
+    assert {event["source"] for event in events} == {str(place / RECORDING)}
+    rows = [
+        [unescape(cell) for cell in row.split("\t")] for row in ask("review", "=kept").splitlines()
+    ]
+    assert [(row[1], row[5]) for row in rows] == [(each, str(place / RECORDING)) for each in found]
+    ask("review", "=kept", "--page")
+    check_page(kept / "review.html")
+    ask("review", "=kept", "--missed", SPEAKER, RECORDING, "1", code=2)
+    ask("review", "=kept", "--import", NOT_UTF_8, code=1)
+
+
 def test_check(place, ask):
     ask("check", "data.jsonl", "--html", "check.html", "--findings", "=f.csv")
     result = read_json(ask("check", "data.jsonl", "--json"))

@@ -26,6 +26,7 @@ WORKING = {
     "detect": ["clip.wav", "-m", "MODEL"],
     "listen": ["--from", "clip.wav", "--speed", "0", "-m", "MODEL"],
     "record": ["yes", "--from", "clip.wav", "--speaker", "ann"],
+    "review": ["kept", "--missed", "yes", "clip.wav", "0.1"],
     "bench": ["MODEL"],
     "check": ["DATA"],
     "synth": ["yes", "no", "--out", "spoken", "--per-word", "2"],

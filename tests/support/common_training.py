@@ -78,6 +78,7 @@ def make_corpus(
         words=words,
         word_index=word_index,
         split=split,
+        repeats=np.ones(len(windows), np.int64),
         noise=noise,
         rows=[SplitRow(f"{i}", "", "", str(s), 0.0, None, 1.0, "") for i, s in enumerate(split)],
         warnings=[],

@@ -41,6 +41,30 @@ def test_an_epoch_holds_every_training_clip_once_in_a_new_order() -> None:
         assert targets.tolist() == [corpus.label_index[n] for n in clip_numbers(samples)]
 
 
+def test_a_clip_is_drawn_as_often_as_it_is_repeated() -> None:
+    corpus = make_corpus(LABELS, n_each=40)
+    training = [
+        np.flatnonzero((corpus.split == "train") & (corpus.label_index == i)) for i in (0, 1)
+    ]
+    mistakes = [training[0][3], training[1][0], training[1][5]]
+    corpus.repeats[mistakes] = 10
+    corpus.repeats[corpus.split == "validation"] = 7  # has no effect
+    config = TrainConfig(batch_size=16, unknown_ratio=3.0, **PLAIN)
+    batches = Batches(corpus, config, CPU)
+    drawn = [batches.clips_of(1, step) for step in range(batches.n_steps)]
+    counts = np.bincount(np.concatenate(drawn), minlength=len(corpus.split))
+    expected = np.where((corpus.split == "train") & (corpus.label_index != 3), corpus.repeats, 0)
+    # _unknown_ is drawn as often as all of it with its repeats, below three times a command.
+    assert counts[corpus.label_index != 3].tolist() == expected[corpus.label_index != 3].tolist()
+    # Where _unknown_ is cut short, its mistakes have their greater share of it.
+    few = Batches(corpus, dataclasses.replace(config, unknown_ratio=0.5), CPU)
+    epochs = [few.clips_of(epoch, step) for epoch in range(50) for step in range(few.n_steps)]
+    counts = np.bincount(np.concatenate(epochs), minlength=len(corpus.split))[training[1]]
+    assert counts.sum() == 50 * 16  # of 50 = 30 clips once, and two of them ten times
+    assert counts[[0, 5]].min() > 100 and counts[[0, 5]].max() < 220  # 160 on average
+    assert np.delete(counts, [0, 5]).max() < 40  # 16 on average
+
+
 def test_unknown_is_sampled_anew_and_silence_is_cut_each_epoch() -> None:
     corpus = make_corpus(LABELS, n_each=40)
     # 32 training clips a label; cut short, so that _unknown_ has more than its share
