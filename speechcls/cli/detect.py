@@ -145,16 +145,15 @@ def detect(
     reading = _ReadOptions(channel, rate)
     detection = _DetectOptions(artifact, threshold, names, settings, every_s)
     kept = None if "-" in recordings else out  # stdin cannot be read again
-    own = reading._asdict() | {"threshold": threshold, "labels": names, "every_s": every_s}
+    own: dict[str, Any] = {"threshold": threshold, "labels": names, "every_s": every_s}
     own["save_events"] = save_events and str(save_events)
-    decisive = own | settings.to_dict()
+    decisive = own | reading._asdict() | settings.to_dict()
     with (
         open_resumable(kept, resume, [artifact.path], messages, decisive) as journal,
         saving_events(save_events, artifact, settings, messages) as recorder,
     ):
-        n_failed = _detect(
-            recordings, reading, detection, open_writer, out, journal, recorder, messages
-        )
+        sink = open_writer, out, journal, recorder, messages
+        n_failed = _detect(recordings, reading, detection, *sink)
     if n_failed or (recorder is not None and recorder.n_failed):
         raise typer.Exit(FAILED)
 

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechcls.cli.common import FAILED, INTERRUPTED, reports_errors
+from speechcls.cli.common import reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
 from speechcls.cli.data_options import (
     DataOptions,
     announce,
-    data_arguments,
-    describe_long_takes,
     with_data_options,
 )
-from speechcls.cli.inputs import describe_rejection
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DATA,
@@ -33,13 +30,8 @@ from speechcls.cli.options import (
     split_names,
 )
 from speechcls.cli.progress import item_bar, training_display
-from speechcls.cli.scores import (
-    MinRecall,
-    describe_failures,
-    describe_headline,
-    reach_recall,
-)
-from speechcls.cli.tables import print_line
+from speechcls.cli.scores import MinRecall
+from speechcls.cli.training_report import announce_plan, report_result
 from speechcls.config import (
     STREAM,
     STREAM_FEATURES,
@@ -49,11 +41,10 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
-from speechcls.text import shell_line
 
 if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
-    from speechcls.training.run import Callbacks, TrainPlan, TrainResult
+    from speechcls.training.run import Callbacks, TrainPlan
     from speechcls.training.settings import TrainSettings
 
 _FEATURES = OptionGroup(
@@ -237,8 +228,8 @@ def train(
         "closed": closed or None,
         "mistakes": str(mistakes) if mistakes else None,
     } | reading.as_settings()
-    choices = {"size": size, "from_model": from_model}
-    settings, naming = _merge_settings(config, fields, choices, in_data, streaming)
+    fields |= {"size": size, "from_model": from_model}
+    settings, naming = _merge_settings(config, fields, in_data, streaming)
     if show_config:
         typer.echo(settings.to_toml(), nl=False)
         return
@@ -249,9 +240,7 @@ def train(
     messages = Messages(quiet, verbose)
     with naming(), _showing(messages, settings, tensorboard) as callbacks:
         result = train_model(
-            data,
-            settings,
-            out,
+            *(data, settings, out),
             device=device,
             jobs=jobs,
             force=force,
@@ -259,13 +248,12 @@ def train(
             verify=verify,
             callbacks=callbacks,
         )
-    _report(result, data, settings, min_recall, messages)
+    report_result(result, data, settings, min_recall, messages)
 
 
 def _merge_settings(
     config: Path | None,
     fields: dict[str, Any],
-    choices: dict[str, str | None],
     in_data: dict[str, Any],
     streaming: bool,
 ) -> "tuple[TrainSettings, Callable[[], AbstractContextManager[None]]]":
@@ -282,10 +270,10 @@ def _merge_settings(
 
     features, network = given_fields(_FEATURES, fields), given_fields(_NETWORK, fields)
     training = given_fields(_TRAINING, fields) | given_fields(_AUGMENTATION, fields)
-    if choices["size"]:
-        network["size"] = choices["size"]
-    if choices["from_model"]:
-        training["from_model"] = choices["from_model"]
+    if fields["size"]:
+        network["size"] = fields["size"]
+    if fields["from_model"]:
+        training["from_model"] = fields["from_model"]
     in_file = read_config(config) if config else {}
     start = (in_file.get("training", {}) | training).get("from_model", "auto")
     is_started = start not in ("auto", "none")
@@ -326,7 +314,7 @@ def _showing(
 
         def on_start(plan: "TrainPlan") -> None:
             bars.close()
-            _announce(plan, messages)
+            announce_plan(plan, messages)
             log = bars.enter_context(logging_to(tensorboard))
             display = training_display(messages, settings.training.epochs, log)
             advance[:] = bars.enter_context(display)
@@ -346,68 +334,3 @@ def _showing(
                 f"what is done is kept in {folder}; the same command goes on"
             ),
         )
-
-
-def _announce(plan: "TrainPlan", messages: Messages) -> None:
-    """Print the data, the network and the device of a training."""
-    messages.errors(plan.corpus.bad)
-    if plan.corpus.bad:
-        n_bad = len(plan.corpus.bad)
-        recordings = "1 recording is" if n_bad == 1 else f"{n_bad} recordings are"
-        messages.note(f"{recordings} left out; speechcls check tells more about the data")
-    for warning in plan.corpus.warnings:
-        messages.warn(warning)
-    if plan.corpus.long_takes:
-        messages.warn(describe_long_takes(plan.corpus.long_takes))
-    messages.note(plan.corpus.summary())
-    if plan.reason:
-        start = plan.settings.from_model if plan.settings.is_started else "nothing"
-        messages.note(f"starts from {start}: {plan.reason}")
-    messages.note(
-        f"{plan.settings.network.arch} with {plan.n_parameters:,} parameters on {plan.device},"
-        f" at most {plan.settings.training.epochs} epochs"
-    )
-
-
-def _report(
-    result: "TrainResult",
-    data: list[Path],
-    settings: "TrainSettings",
-    min_recall: float | None,
-    messages: Messages,
-) -> None:
-    """Print the model's folder and the next commands; exit with a code other than 0 on failure."""
-    if result.save_error:
-        messages.error(str(result.save_error))
-    place, best = result.artifact.path, result.fit.best
-    if result.fit.diverged:
-        messages.error(f"{result.fit.diverged}; the best model so far is kept")
-    if result.fit.interrupted:
-        messages.note("interrupted; the best model so far is kept, and the same command goes on")
-    assert best is not None
-    scores = result.validation
-    balanced, beside = describe_headline(
-        scores.balanced_accuracy, scores.command_recall, scores.accuracy
-    )
-    messages.note(
-        f"saved {place}: balanced accuracy {balanced} on the validation clips ({beside}; best"
-        f" epoch {best.epoch} of {len(result.fit.history)})"
-    )
-    if result.calibration:
-        from speechcls.artifact.store import load_artifact
-
-        messages.note(describe_rejection(load_artifact(place)))
-    options = data_arguments(settings.data)
-    for failure in describe_failures(scores):
-        messages.warn(failure)
-    evaluate = shell_line("speechcls", "evaluate", *data, *options, "--model", place)
-    messages.note(f"next: {evaluate}")
-    messages.note(f"      speechcls predict CLIP --model {shell_line(place)}")
-    print_line(place)
-    is_good = reach_recall(scores, min_recall, messages)
-    if result.save_error or result.fit.diverged:
-        raise typer.Exit(FAILED)
-    if result.fit.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if not is_good:
-        raise typer.Exit(FAILED)

@@ -108,11 +108,9 @@ def calibrate(
     labels : those that are detected
     noise : recordings without commands
     clips : of the model's validation split; None: temperature 1, no threshold below the default
-    on_item : called after each recording of noise
-    on_note : called with what was mended in one, a sentence that names it
+    on_item, on_note : called after each recording of noise, and with what was mended in one
     journal : of the recordings that are done, to go on with
-    loss_max : largest ratio of a label's words in validation clips that a raised threshold may
-        lose, whatever false alarms are left
+    loss_max : largest ratio of a label's words in the clips that raising its threshold may lose
 
     Raises
     ------
@@ -142,10 +140,8 @@ def calibrate(
     )
     thresholds, counts = lower_where_shown(starts, limit, total, fa_per_hour)
     n_alarms, upper = sum(counts), upper_rate(sum(counts), total)
-    of_clips = fit.n_clips, fit.ece_before, fit.ece_after
-    calibration = Calibration(
-        thresholds, fa_per_hour, total, n_alarms, upper, temperature, *of_clips
-    )
+    of_fit = temperature, fit.n_clips, fit.ece_before, fit.ece_after
+    calibration = Calibration(thresholds, fa_per_hour, total, n_alarms, upper, *of_fit)
     return Calibrated(calibration, [NoiseAlarms(*each) for each in zip(hours, counts, strict=True)])
 
 

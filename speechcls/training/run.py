@@ -157,19 +157,27 @@ def train(
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
     checkpoint = _check_place(place, force, resume)
     with checkpoint.locked():
-        on = choose_device(device)
-        chosen, reason = settings.started(len(data.examples))
-        chosen = _choose_kind(chosen)
-        corpus = _read_corpus(data, chosen, jobs, verify, callbacks)
-        if (
-            reason
-            and chosen.is_started
-            and _is_known(corpus, load_artifact(Path(chosen.from_model)))
-        ):
-            reason = f"{chosen.from_model} was trained on clips that are held out here"
-            chosen = chosen.from_nothing()
-        plan = dataclasses.replace(plan_training(corpus, chosen, on), reason=reason)
+        plan = _prepare(data, settings, device, jobs, verify, callbacks)
         return train_on_corpus(plan, checkpoint, force, callbacks, may_restart=not resume)
+
+
+def _prepare(
+    dataset: Dataset,
+    settings: TrainSettings,
+    device: str,
+    jobs: int,
+    verify: bool,
+    callbacks: Callbacks,
+) -> TrainPlan:
+    """Return the training of a data set, with what was left open decided."""
+    on = choose_device(device)
+    settings, reason = settings.started(len(dataset.examples))
+    settings = _choose_kind(settings)
+    corpus = _read_corpus(dataset, settings, jobs, verify, callbacks)
+    if reason and settings.is_started and _is_known(corpus, Path(settings.from_model)):
+        reason = f"{settings.from_model} was trained on clips that are held out here"
+        settings = settings.from_nothing()
+    return dataclasses.replace(plan_training(corpus, settings, on), reason=reason)
 
 
 def _check_place(place: Path, force: bool, resume: bool) -> Checkpoint:
@@ -220,9 +228,10 @@ def _read_corpus(
     )
 
 
-def _is_known(corpus: Corpus, source: Artifact) -> bool:
+def _is_known(corpus: Corpus, source: Path) -> bool:
     """Whether a model was trained on clips that a corpus holds out."""
-    trained = {row.digest for row in load_split(source) if row.split == "train"}
+    rows = load_split(load_artifact(source))
+    trained = {row.digest for row in rows if row.split == "train"}
     return any(row.digest in trained for row in corpus.rows if row.split in ("validation", "test"))
 
 

@@ -254,7 +254,7 @@ def merge_sections(sections: Sections, winning: Sections) -> dict[str, dict[str,
     for name, other in (("size", "hidden_size"), ("hidden_size", "size")):
         if name in network:
             merged.get("network", {}).pop(other, None)
-    if "from_model" in training:
+    if training.get("from_model", AUTO) not in (AUTO, NOTHING):
         merged.pop("features", None)
         merged.pop("network", None)
     for name, fields in winning.items():

@@ -1,0 +1,83 @@
+"""What ``train`` prints: before the first epoch, and after the last one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from speechcls.cli.common import FAILED, INTERRUPTED
+from speechcls.cli.data_options import data_arguments, describe_long_takes
+from speechcls.cli.inputs import describe_rejection
+from speechcls.cli.messages import Messages
+from speechcls.cli.scores import describe_failures, describe_headline, reach_recall
+from speechcls.cli.tables import print_line
+from speechcls.text import shell_line
+
+if TYPE_CHECKING:
+    from speechcls.training.run import TrainPlan, TrainResult
+    from speechcls.training.settings import TrainSettings
+
+
+def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
+    """Print the data, the network and the device of a training."""
+    messages.errors(plan.corpus.bad)
+    if plan.corpus.bad:
+        n_bad = len(plan.corpus.bad)
+        recordings = "1 recording is" if n_bad == 1 else f"{n_bad} recordings are"
+        messages.note(f"{recordings} left out; speechcls check tells more about the data")
+    for warning in plan.corpus.warnings:
+        messages.warn(warning)
+    if plan.corpus.long_takes:
+        messages.warn(describe_long_takes(plan.corpus.long_takes))
+    messages.note(plan.corpus.summary())
+    if plan.reason:
+        start = plan.settings.from_model if plan.settings.is_started else "nothing"
+        messages.note(f"starts from {start}: {plan.reason}")
+    messages.note(
+        f"{plan.settings.network.arch} with {plan.n_parameters:,} parameters on {plan.device},"
+        f" at most {plan.settings.training.epochs} epochs"
+    )
+
+
+def report_result(
+    result: "TrainResult",
+    data: list[Path],
+    settings: "TrainSettings",
+    min_recall: float | None,
+    messages: Messages,
+) -> None:
+    """Print the model's folder and the next commands; exit with a code other than 0 on failure."""
+    if result.save_error:
+        messages.error(str(result.save_error))
+    place, best = result.artifact.path, result.fit.best
+    if result.fit.diverged:
+        messages.error(f"{result.fit.diverged}; the best model so far is kept")
+    if result.fit.interrupted:
+        messages.note("interrupted; the best model so far is kept, and the same command goes on")
+    assert best is not None
+    scores = result.validation
+    balanced, beside = describe_headline(
+        scores.balanced_accuracy, scores.command_recall, scores.accuracy
+    )
+    messages.note(
+        f"saved {place}: balanced accuracy {balanced} on the validation clips ({beside}; best"
+        f" epoch {best.epoch} of {len(result.fit.history)})"
+    )
+    if result.calibration:
+        from speechcls.artifact.store import load_artifact
+
+        messages.note(describe_rejection(load_artifact(place)))
+    options = data_arguments(settings.data)
+    for failure in describe_failures(scores):
+        messages.warn(failure)
+    evaluate = shell_line("speechcls", "evaluate", *data, *options, "--model", place)
+    messages.note(f"next: {evaluate}")
+    messages.note(f"      speechcls predict CLIP --model {shell_line(place)}")
+    print_line(place)
+    is_good = reach_recall(scores, min_recall, messages)
+    if result.save_error or result.fit.diverged:
+        raise typer.Exit(FAILED)
+    if result.fit.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not is_good:
+        raise typer.Exit(FAILED)
