@@ -215,9 +215,8 @@ def train(
 ) -> None:
     """Train a recogniser on a folder of recordings.
 
-    Speakers are held out for validation and test wherever they are known. Prints the folder of the
-    model. Ctrl-C ends the training early and saves the best model so far. The same command goes on
-    with a training that was interrupted, however it was.
+    Speakers are held out for validation and test where they are known. Prints the model's folder.
+    Ctrl-C ends the training early and saves the best model so far; the same command goes on.
 
     Example: speechcls train data/ --commands yes,no --arch gru --size tiny --recipe fast
     """

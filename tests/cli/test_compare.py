@@ -22,7 +22,18 @@ def models(home, tmp_path_factory):
     shutil.copytree(home.model, folder / "good")
     shutil.copytree(home.model, folder / "same")
     poor = ["train", home.data, "--out", folder / "poor", "--arch", "rnn", "--hidden-size", "4"]
-    small = ["--num-layers", "1", "--epochs", "1", "--epoch-clips", "1", "--lr", "0.0001", "-q"]
+    small = [
+        "--num-layers",
+        "1",
+        "--epochs",
+        "1",
+        "--epoch-clips",
+        "1",
+        "--lr",
+        "0.0001",
+        "--closed",
+        "-q",
+    ]
     result = CliRunner().invoke(app, [str(part) for part in poor + small])
     assert result.exit_code == 0, result.stderr
     return folder

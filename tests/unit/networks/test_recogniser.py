@@ -107,9 +107,13 @@ def test_which_word_is_of_which_label_is_not_among_the_weights() -> None:
 
 
 def make_network(
-    arch: str, hidden_size: int = 8, num_layers: int = 2, readout: str = "mean"
+    arch: str,
+    hidden_size: int = 8,
+    num_layers: int = 2,
+    readout: str = "mean",
+    step_frames: int = 2,
 ) -> Network:
-    config = NetworkConfig(arch, hidden_size, num_layers, readout=readout)
+    config = NetworkConfig(arch, hidden_size, num_layers, readout=readout, step_frames=step_frames)
     return build_network(config, 40, 3)
 
 
@@ -160,26 +164,29 @@ def test_two_directions_by_hand(arch: str, n_gates: int) -> None:
     assert count_multiply_adds(network, torch.zeros(1, 51, 40)) == expected
 
 
+@pytest.mark.parametrize(("step_frames", "n_steps"), [(2, 26), (4, 13)])
 @pytest.mark.parametrize(
     ("arch", "n_gates", "n_directions"),
     [("crnn", 3, 1), ("att-bigru", 3, 2), ("att-bilstm", 4, 2)],
 )
-def test_front_ends_by_hand(arch: str, n_gates: int, n_directions: int) -> None:
-    # 16 units: 4 maps, then 8. 51 frames of 40 bands become 26 of 20, then 13 of 10.
+def test_front_ends_by_hand(
+    arch: str, n_gates: int, n_directions: int, step_frames: int, n_steps: int
+) -> None:
+    # 16 units: 4 maps, then 8. 51 frames of 40 bands become 26 of 20, then 26 or 13 of 10.
     kernels = [1 * 4 * 25, 4 * 4 * 9, 4 * 8 * 9, 8 * 8 * 9]
-    places = [26 * 20, 26 * 20, 13 * 10, 13 * 10]
+    places = [26 * 20, 26 * 20, n_steps * 10, n_steps * 10]
     project = 8 * 10 * 16
     size = 16 * n_directions
     recurrent = n_directions * n_gates * 16 * ((16 + 16) + (size + 16))
     n_heads = 4 if n_directions == 2 else 1
     attention = size * (size // n_heads) + (size // n_heads) * n_heads
-    network = make_network(arch, hidden_size=16, readout="attention")
+    network = make_network(arch, hidden_size=16, readout="attention", step_frames=step_frames)
     norms, biases = 2 * (4 + 4 + 8 + 8), 16 + 2 * 2 * n_directions * n_gates * 16
     parameters = sum(kernels) + norms + project + biases + recurrent
     parameters += attention + size // n_heads + 3 * size + 3
     assert count_parameters(network) == parameters
     by_convolutions = sum(n * k for n, k in zip(places, kernels, strict=True))
-    total = by_convolutions + 13 * (project + recurrent + attention) + 3 * size
+    total = by_convolutions + n_steps * (project + recurrent + attention) + 3 * size
     assert count_multiply_adds(network.eval(), torch.zeros(1, 51, 40)) == total
 
 

@@ -47,7 +47,7 @@ def test_logits_of_every_network(arch: str, readout: str) -> None:
     assert logits.std(dim=0).min() > 1e-4  # the clip matters
 
 
-STREAMING = {"rnn": 1, "lstm": 4, "gru": 4, "crnn": 4}  # frames a step
+STREAMING = {"rnn": 1, "lstm": 4, "gru": 4, "crnn": 2}  # frames a step
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
@@ -74,7 +74,7 @@ def test_a_stream_ends_as_the_clip_does(arch: str, num_layers: int) -> None:
     clip.load_state_dict(stream.state_dict())
     features = random_features(2, 28)
     # The last block of a clip begins with frame 4 i and is filled up; that of a stream ends there.
-    n_frames = 28 if arch in WITHOUT_FRONT_END else 25
+    n_frames = 29 - STREAMING[arch]
     torch.testing.assert_close(stream(features)[:, -1], clip(features[:, :n_frames]))
 
 
@@ -104,8 +104,8 @@ def test_one_direction_never_looks_ahead_and_two_do(arch: str) -> None:
     features = random_features(2, 41)
     changed = features.clone()
     changed[:, 21:] = random_features(2, 20, seed=1)
-    # With a front end one state stands for four frames: state 5 for frame 20.
-    n_before = 21 if arch in WITHOUT_FRONT_END else 6
+    # With a front end one state stands for two or four frames: state 5 of blocks for frame 20.
+    n_before = math.ceil(21 / network.frames_per_step)
     is_same = torch.isclose(states(features), states(changed), atol=1e-6, rtol=0).all(dim=2)
     assert bool(is_same[:, :n_before].all()) == (arch not in BOTH_WAYS)
     assert not is_same[:, n_before:].any()
@@ -183,11 +183,16 @@ def test_blocks_by_hand() -> None:
     torch.testing.assert_close(front_end(frames), expected)
 
 
+@pytest.mark.parametrize("step_frames", [2, 4])
 @pytest.mark.parametrize("kind", [ConvFrontEnd, CausalConvFrontEnd])
-def test_a_front_end_leaves_a_quarter_of_the_frames(kind: type[FrontEnd]) -> None:
-    front_end = kind(N_FEATURES, 10).eval()
+def test_a_front_end_leaves_a_half_or_a_quarter_of_the_frames(
+    kind: type[FrontEnd], step_frames: int
+) -> None:
+    front_end = kind(N_FEATURES, 10, step_frames).eval()
+    assert front_end.frames_per_step == step_frames
     for n_frames in (*range(1, 10), 100, 101):
-        assert front_end(random_features(2, n_frames)).shape == (2, math.ceil(n_frames / 4), 10)
+        n_steps = math.ceil(n_frames / step_frames)
+        assert front_end(random_features(2, n_frames)).shape == (2, n_steps, 10)
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 4, 5, 13, 40])
@@ -198,20 +203,21 @@ def test_a_front_end_takes_any_number_of_bands(n_features: int) -> None:
     assert front_end(torch.ones(1, 9, n_features)).shape == (1, 3, 10)
 
 
+@pytest.mark.parametrize("step", [2, 4])
 @pytest.mark.parametrize("place", [0, 1, 4, 7])
-def test_a_causal_front_end_never_looks_ahead(place: int) -> None:
+def test_a_causal_front_end_never_looks_ahead(place: int, step: int) -> None:
     features = random_features(1, 33)
     for kind in (CausalConvFrontEnd, ConvFrontEnd):
         torch.manual_seed(0)
-        front_end = kind(N_FEATURES, 12).eval()
+        front_end = kind(N_FEATURES, 12, step).eval()
         ahead, own = features.clone(), features.clone()
-        ahead[:, 4 * place + 1 :] += 1.0
-        own[:, 4 * place] += 1.0
+        ahead[:, step * place + 1 :] += 1.0
+        own[:, step * place] += 1.0
         before = front_end(features)
         stays = torch.equal(front_end(ahead)[:, : place + 1], before[:, : place + 1])
         assert stays == kind.is_causal
         moved = (front_end(own) - before).abs().amax(dim=2)[0]
-        assert moved[place] > 1e-4  # output i stands for frame 4 i
+        assert moved[place] > 1e-4  # output i stands for frame step * i
         assert bool((moved[:place] == 0).all()) or not kind.is_causal
 
 
