@@ -148,7 +148,7 @@ def train(
     >>> settings = {"network": {"arch": "gru", "size": "tiny"}, "training": {"epochs": 1}}
     >>> result = train(folder, settings, out=place)
     >>> result.artifact.labels, len(result.fit.history)
-    (('no', 'yes'), 1)
+    (('no', 'yes', '_unknown_', '_silence_'), 1)
     """
     if not isinstance(settings, TrainSettings):
         settings = TrainSettings.from_sections(settings or {})

@@ -81,6 +81,7 @@ def test_the_artifact_holds_what_the_style_guide_says(home):
         "num_layers": 1,
         "dropout": 0.2,
         "readout": "attention",
+        "step_frames": 2,
     }
     metrics = json.loads((home.model / "metrics.json").read_text())
     assert metrics["validation"]["accuracy"] > 0.9

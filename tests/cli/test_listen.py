@@ -51,6 +51,7 @@ def test_words_of_a_file_are_printed_with_time_and_probability(hearer, wav, call
     assert all(0.6 <= float(row[2]) <= 1 for row in result.rows)
     assert result.stderr.splitlines() == [
         f"speechcls: model {hearer} (named)",
+        "speechcls: the model knows no other sounds and may take any for a word",
         f"speechcls: listening to {wav}; Ctrl-C ends it",
         "speechcls: listened for 8.0 s, 5 words detected",
     ]
@@ -243,7 +244,7 @@ def test_a_signal_ends_the_wait_for_sound(number, home, start):
     process = start("listen", "-", "--model", home.model)
     process.stdin.write(bytes(32_000))
     process.stdin.flush()
-    assert "listening to stdin" in [process.stderr.readline().decode() for _ in range(2)][1]
+    assert "listening to stdin" in [process.stderr.readline().decode() for _ in range(3)][2]
     process.send_signal(number)
     assert process.wait(60) == 128 + number
     assert b"Traceback" not in process.stderr.read()

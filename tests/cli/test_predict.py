@@ -183,10 +183,10 @@ def test_an_answer_comes_while_the_list_is_still_open(end, home, start):
     for label in ("low", "rise"):
         process.stdin.write(f"tones/{label}/s00_nohash_0.wav{end}".encode())
         process.stdin.flush()
-        line, give_up_at = None, time.monotonic() + 10
-        while not line and time.monotonic() < give_up_at:
+        line, give_up_at = b"", time.monotonic() + 10
+        while not line.endswith(b"\n") and time.monotonic() < give_up_at:
             time.sleep(0.02)
-            line = process.stdout.readline()
+            line += process.stdout.read(4_096) or b""
         assert line, f"no answer to the path of {label} while the list is open"
         assert line.decode().split("\t")[:2] == [f"tones/{label}/s00_nohash_0.wav", label]
         assert process.poll() is None
@@ -299,8 +299,8 @@ class TestModel:
         result = call("predict", home.clip("low"))
         assert (result.code, result.stdout) == (1, "")
         assert result.errors == [
-            "nowhere: no such model; name the folder of a trained model, or commands, which"
-            " comes with speechcls"
+            "nowhere: no such model; name the folder of a trained model, or one that comes with"
+            " speechcls (commands, commands-stream, commands-tiny)"
         ]
 
 

@@ -62,12 +62,15 @@ def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--recipe", "slow"], "--recipe: no 'slow'; there are fast, standard, stream, best"),
+        (
+            ["--recipe", "slow"],
+            "--recipe: no 'slow'; there are fast, standard, stream, best, adapt",
+        ),
         (["--size", "huge"], "--size: no 'huge'; there are tiny, small, base"),
         (["--size", "tiny", "--hidden-size", "9"], "--size: cannot be combined with hidden_size"),
         (["--from", "MODEL", "--arch", "lstm"], "--arch: is fixed by the model to start from ("),
         (["--from", "MODEL", "--n-mels", "20"], "--n-mels: is fixed by the model to start from ("),
-        (["--from", "MODEL", "--size", "tiny"], "--size: is fixed by the model to start from ("),
+        (["--from", "MODEL", "--size", "base"], "--size: is fixed by the model to start from ("),
         (["--from", "MODEL", "--streaming"], ": is not a streaming model"),
     ],
 )

@@ -105,6 +105,7 @@ def test_each_event_is_kept_with_the_sound_around_it(kept_once, place):
         assert len(sound) / RATE == pytest.approx(event["clip_end_s"] + 1.0, abs=0.001)
     assert result.stderr.splitlines() == [
         "speechcls: model models/first (newest in ./models/)",
+        "speechcls: the model knows no other sounds and may take any for a word",
         "speechcls: keeps the sound of each detected word in kept once, with 1 s before and after"
         " it; Ctrl-C ends that, and without --save-events nothing is kept",
         f"speechcls: kept {len(SAID)} events in kept once",

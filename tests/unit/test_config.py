@@ -55,6 +55,7 @@ def test_the_defaults_of_network_and_training():
         "num_layers": 2,
         "dropout": 0.2,
         "readout": "attention",
+        "step_frames": 2,
     }
 
 
@@ -84,12 +85,12 @@ def test_the_defaults_of_training():
 
 
 def test_every_recipe_is_valid_and_carries_its_name():
-    assert list(RECIPES) == ["fast", "standard", "stream", "best"]
+    assert list(RECIPES) == ["fast", "standard", "stream", "best", "adapt"]
     for name, recipe in RECIPES.items():
         assert recipe.recipe == name
         assert TrainConfig.from_dict(recipe.to_dict()) == recipe
     assert RECIPES["standard"] == TrainConfig()
-    epochs = [recipe.epochs for recipe in RECIPES.values()]
+    epochs = [recipe.epochs for name, recipe in RECIPES.items() if name != "adapt"]
     assert epochs == sorted(epochs)  # from a first look to a night
 
 
@@ -160,7 +161,7 @@ def test_an_unknown_key_is_named_with_the_valid_ones():
     values = NetworkConfig().to_dict() | {"hiden_size": 3, "colour": "red"}
     assert message_of(NetworkConfig.from_dict, values) == (
         "NetworkConfig: unknown colour, hiden_size;"
-        " valid: arch, hidden_size, num_layers, dropout, readout"
+        " valid: arch, hidden_size, num_layers, dropout, readout, step_frames"
     )
 
 
@@ -183,7 +184,7 @@ def test_a_missing_key_is_named():
     del values["dropout"], values["arch"]
     assert message_of(NetworkConfig.from_dict, values) == (
         "NetworkConfig: missing arch, dropout;"
-        " valid: arch, hidden_size, num_layers, dropout, readout"
+        " valid: arch, hidden_size, num_layers, dropout, readout, step_frames"
     )
 
 
@@ -224,7 +225,7 @@ def test_fields_are_replaced_by_name():
     assert replaced == DataConfig(("yes", "no"), (), "{label}", max_bad=0.5)
     assert message_of(DataConfig().replaced, {"colour": 1}) == (
         "colour: no such setting; there are commands, test_speakers, pattern, noise, columns,"
-        " root, channel, segment, mistakes, max_bad"
+        " root, channel, segment, mistakes, max_bad, closed"
     )
 
 
@@ -307,7 +308,7 @@ POSITIVE, SHARE = "a positive number", "at least 0 and below 1"
         (TrainConfig, "snr_low_db", 30.5, "at most snr_high_db (30)"),
         (TrainConfig, "seed", -1, "a whole number from 0"),
         (TrainConfig, "seed", 2**63, "a whole number from 0"),
-        (TrainConfig, "recipe", "slow", "one of fast, standard, stream, best"),
+        (TrainConfig, "recipe", "slow", "one of fast, standard, stream, best, adapt"),
         (DataConfig, "max_bad", 1.1, "in 0 .. 1"),
         (DataConfig, "max_bad", float("nan"), "in 0 .. 1"),
     ],

@@ -115,7 +115,7 @@ def test_a_model_to_start_from_keeps_its_features_and_network():
     start = {"training": {"from_model": "commands"}}
     settings = settle(start)
     assert settings.network.arch == "att-bigru"
-    assert settings.duration_s == 1.0
+    assert settings.duration_s is None  # the clips decide
     # What is the same anyway may be given, as the config file of such a model does.
     assert settle(settings.to_sections()) == settings
     for section, name, value in (("network", "arch", "gru"), ("features", "n_mels", 20)):
@@ -167,7 +167,7 @@ def test_the_config_of_a_model_without_its_training_takes_that_from_its_metrics(
     assert "training" not in content
     sections = read_config(bundled / "config.json")
     metrics = json.loads((bundled / "metrics.json").read_text())
-    assert sections["data"] == {"commands": metrics["commands"]}
+    assert sections["data"] == {"closed": True, "commands": metrics["commands"]}
     settings = settle(sections)
     assert settings.features.to_dict() == content["features"]
     assert settings.training.speed_max == metrics["training"]["speed_share"]  # its older name
