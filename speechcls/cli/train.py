@@ -315,7 +315,7 @@ def _showing(
             bars.close()
             announce_plan(plan, messages)
             log = bars.enter_context(logging_to(tensorboard))
-            display = training_display(messages, settings.training.epochs, log)
+            display = training_display(messages, plan.settings.training.epochs, log)
             advance[:] = bars.enter_context(display)
 
         yield Callbacks(

@@ -37,7 +37,12 @@ from speechcls.synthesis.rejects import make_rejects
 from speechcls.training.checkpoint import Checkpoint, identify
 from speechcls.training.loop import choose_device, fit
 from speechcls.training.optimisation import Epoch, FitResult
-from speechcls.training.publish import calibrate_trained, check_exportable, save_trained
+from speechcls.training.publish import (
+    calibrate_trained,
+    check_exportable,
+    favour_words,
+    save_trained,
+)
 from speechcls.training.settings import Sections, TrainSettings
 
 
@@ -360,6 +365,8 @@ def _save(plan: TrainPlan, result: FitResult, force: bool, folder: Path) -> Trai
     """Export, score and save a trained network."""
     settings, corpus = plan.settings, plan.corpus
     artifact = Artifact(folder, settings.features, settings.network, corpus.labels, corpus.words)
+    if not settings.data.closed:
+        favour_words(plan.recogniser, corpus)
     device = str(plan.device)
     scores = save_trained(artifact, plan.recogniser, corpus, result, settings, device, force)
     return TrainResult(artifact, scores, result)
