@@ -22,7 +22,7 @@ from speechcls.training.loop import choose_device
 from speechcls.training.optimisation import Epoch
 from speechcls.training.publish import hash_data
 from speechcls.training.run import Callbacks, TrainPlan, ignore, plan_training, train_on_corpus
-from speechcls.training.settings import TrainSettings
+from speechcls.training.settings import NOTHING, TrainSettings
 
 _FEATURE_COST = 5_000_000
 """Approximate cost of a clip's features and augmentation, in multiply-adds."""
@@ -129,8 +129,11 @@ def train_sweep(
         on_clip=callbacks.on_clip,
     )
     callbacks.on_corpus(corpus)
+    # The architectures alone: nothing is made to be rejected, no weights are there before.
+    own = dataclasses.replace(settings.data, closed=True)
+    settings = dataclasses.replace(settings, size=size, from_model=NOTHING, data=own)
     runs = [
-        _plan(corpus, arch, seed, dataclasses.replace(settings, size=size), on, out)
+        _plan(corpus, arch, seed, settings, on, out)
         for arch in dict.fromkeys(archs)
         for seed in range(n_seeds)
     ]

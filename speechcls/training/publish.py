@@ -130,7 +130,11 @@ def favour_words(recogniser: Recogniser, corpus: Corpus) -> float:
     ]
     layer = getattr(recogniser.network, recogniser.network.output_layer)
     has_bias = isinstance(getattr(layer, "bias", None), torch.Tensor)
-    if not has_bias or any(corpus.words[i] not in (SCRAMBLED, SPOKEN) for i in outputs):
+    if (
+        not outputs
+        or not has_bias
+        or any(corpus.words[i] not in (SCRAMBLED, SPOKEN) for i in outputs)
+    ):
         return 0.0  # other words of the data say how likely they are
     unknown = corpus.labels.index(UNKNOWN)
     reserved = [unknown, corpus.labels.index(SILENCE)]
