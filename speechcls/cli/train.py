@@ -261,6 +261,8 @@ def _merge_settings(
     The latter makes a context in which errors about settings of the file name it.
     """
     from speechcls.training.settings import (
+        AUTO,
+        NOTHING,
         TrainSettings,
         merge_sections,
         naming_file,
@@ -274,8 +276,8 @@ def _merge_settings(
     if fields["from_model"]:
         training["from_model"] = fields["from_model"]
     in_file = read_config(config) if config else {}
-    start = (in_file.get("training", {}) | training).get("from_model", "auto")
-    is_started = start not in ("auto", "none")
+    start = (in_file.get("training", {}) | training).get("from_model", AUTO)
+    is_started = start not in (AUTO, NOTHING)
     if streaming and not is_started:  # the model to start from decides the network
         arch = in_file.get("network", {}).get("arch", STREAM_NETWORK["arch"])
         features = STREAM_FEATURES | features
