@@ -18,8 +18,10 @@ from speechcls.synthesis.strangers import speak_strangers
 
 NOISE_S = 90.0
 """Length of the background that is made for training, seconds."""
-_N_SPOKEN = {"train": 900, "validation": 150}
-"""Strangers' words, by split; their words and voices are drawn anew for each."""
+N_SPOKEN = 900
+"""Strangers' words for training."""
+_N_VALIDATION = 150
+"""Strangers' words for validation, of other words and voices."""
 _N_SILENT = 75
 """Cuts of other background for validation."""
 _LONGEST_S = 1.5
@@ -33,6 +35,7 @@ def make_rejects(
     sample_rate: int,
     seed: int,
     on_warning: Callable[[str], None] = lambda text: None,
+    n_spoken: int = N_SPOKEN,
 ) -> Rejects:
     """Return sounds that are none of the own words; the same for the same words and seed.
 
@@ -41,9 +44,12 @@ def make_rejects(
     own_words : labels of the data set
     sample_rate : Hz
     on_warning : called where there is no synthesiser, so that there are no spoken words
+    n_spoken : strangers' words for training
     """
     made: list[tuple[Example, PCM]] = []
-    for number, (split, n_clips) in enumerate(_N_SPOKEN.items()):
+    for number, (split, n_clips) in enumerate(
+        {"train": n_spoken, "validation": _N_VALIDATION}.items()
+    ):
         try:
             spoken = speak_strangers(n_clips, own_words, 2 * seed + number, _LONGEST_S)
         except ConfigError as error:

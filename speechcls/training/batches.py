@@ -88,6 +88,8 @@ class Batches:
 
     clips_per_row = 1
     """Clips that are concatenated into one row of a batch."""
+    targets: Tensor
+    """(n_clips,) integers: what ``loss`` gets of a clip, which is its word."""
 
     def __init__(self, corpus: Corpus, config: TrainConfig, device: torch.device) -> None:
         self.device, self._config = device, config
@@ -105,6 +107,7 @@ class Batches:
         self._n_values = corpus.features.n_frames * corpus.features.n_features
         self._labels = torch.from_numpy(corpus.label_index).to(device)
         self._words = torch.from_numpy(corpus.word_index).to(device)
+        self.targets = self._words
         generator = torch.Generator().manual_seed(config.seed)
         coloured = coloured_noise(_COLOURED_S * self._sample_rate, generator)
         recorded = torch.from_numpy(corpus.noise)
@@ -159,7 +162,7 @@ class Batches:
         generator, draws = self._shuffle(epoch, n_done, generators)
         for draw in draws:
             clip = draw.clip.to(self.device)
-            features, targets = self._cached_features[clip], self._words[clip]
+            features, targets = self._cached_features[clip], self.targets[clip]
             if len(made := (draw.kind != _CLIP).nonzero().squeeze(1)):
                 part = _Draw(draw.clip[made], draw.kind[made])
                 samples, words = self._make(self._read(part.clip), part, generator)
@@ -215,17 +218,15 @@ class Batches:
         self, windows: Tensor, draw: _Draw, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return augmented samples (batch, n_samples) and targets (batch,) of the drawn clips."""
-        samples, targets = (
-            self._amplitudes(windows, draw.clip),
-            self._words[draw.clip.to(self.device)],
-        )
+        clips = draw.clip.to(self.device)
+        samples, targets = self._amplitudes(windows, draw.clip), self.targets[clips]
         if len(non_words := (draw.kind == _NON_WORD).nonzero().squeeze(1)):
             partners = torch.randint(len(self._spoken), (len(non_words),), generator=generator)
             others = self._spoken[partners]
             non_words = non_words.to(self.device)
             samples[non_words] = make_non_words(
                 samples[non_words],
-                targets[non_words],
+                self._words[clips[non_words]],
                 self._amplitudes(self._read(others), others),
                 self._words[others.to(self.device)],
                 generator,

@@ -61,6 +61,16 @@ def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
     recogniser.feature_std.copy_(variance.sqrt().clamp(min=1e-3))
 
 
+def batches_for(
+    recogniser: Recogniser, corpus: Corpus, config: TrainConfig, device: torch.device
+) -> Batches:
+    """Return the corpus in batches of clips, or of concatenated clips for a streaming network."""
+    network = recogniser.network
+    if network.is_streaming:
+        return StreamBatches(corpus, config, device, network.frames_per_step)
+    return Batches(corpus, config, device)
+
+
 def fit(
     recogniser: Recogniser,
     corpus: Corpus,
@@ -71,12 +81,13 @@ def fit(
     freeze_feature_stats: bool = False,
     checkpoint: Checkpoint | None = None,
     on_warning: Callable[[str], None] = lambda text: None,
+    make_batches: Callable[[Recogniser, Corpus, TrainConfig, torch.device], Batches] = batches_for,
 ) -> FitResult:
     """Train ``recogniser``; afterwards it is on the CPU with the weights of the best epoch.
 
     The best epoch has the highest balanced accuracy on the validation clips and, among equals, the
-    lowest loss. Ctrl-C (``KeyboardInterrupt``) ends the training early, and so does a loss that is
-    not finite. Other signals that end the process take their course when the state is saved.
+    lowest loss. Ctrl-C ends the training early, and so does a loss that is not finite. Other
+    signals that end the process take their course when the state is saved.
 
     Parameters
     ----------
@@ -85,6 +96,7 @@ def fit(
     freeze_feature_stats : keep mean and deviation of the features, as a trained backbone needs
     checkpoint : where the state is kept; its state is gone on from
     on_warning : called with what the user should know
+    make_batches : returns the batches, which have the loss
 
     Raises
     ------
@@ -97,16 +109,14 @@ def fit(
     clipping: Pascanu et al. 2013; label smoothing: Szegedy et al. 2016; EMA of the weights:
     Polyak & Juditsky 1992, Tarvainen & Valpola 2017.
     """
-    batches = _batches_for(recogniser, corpus, config, device)
+    batches = make_batches(recogniser, corpus, config, device)
     recogniser.to(device)
     state = checkpoint.state if checkpoint else None
     if not freeze_feature_stats and state is None:
         set_feature_statistics(recogniser, batches)
     training = Training(recogniser, batches, config)
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        DeferredSignals() as signals,
-    ):
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), DeferredSignals() as signals:
         torch.manual_seed(config.seed)  # dropout draws from the global generator
         if state is not None:
             training.restore(state)
@@ -115,9 +125,8 @@ def fit(
         except Diverged as error:
             training.result.diverged = error.describe([row.path for row in corpus.rows])
         except torch.OutOfMemoryError:
-            raise MemoryError(
-                f"{device}: out of memory; choose smaller batches, a smaller network or the cpu"
-            ) from None
+            advice = "choose smaller batches, a smaller network or the cpu"
+            raise MemoryError(f"{device}: out of memory; {advice}") from None
     recogniser.load_state_dict(training.best_state)
     recogniser.to("cpu").eval()
     return training.result
@@ -187,13 +196,3 @@ class _Pauses:
             checkpoint.save(self.training.state())
         except OSError as error:
             self.on_warning(f"the state of the training is not saved ({reason_of(error)})")
-
-
-def _batches_for(
-    recogniser: Recogniser, corpus: Corpus, config: TrainConfig, device: torch.device
-) -> Batches:
-    """Return the corpus in batches of clips, or of concatenated clips for a streaming network."""
-    network = recogniser.network
-    if network.is_streaming:
-        return StreamBatches(corpus, config, device, network.frames_per_step)
-    return Batches(corpus, config, device)

@@ -81,14 +81,14 @@ def test_strangers_are_the_same_for_the_same_seed(spoken):
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(rejects_module, "_N_SPOKEN", {"train": 12, "validation": 5})
+    monkeypatch.setattr(rejects_module, "_N_VALIDATION", 5)
     monkeypatch.setattr(rejects_module, "_N_TEST_WORDS", 4)
     monkeypatch.setattr(rejects_module, "_TEST_S", 6.0)
 
 
 def test_rejects_of_a_data_set(few):
     pytest.importorskip("espeakng_loader", reason="the extra synth")
-    made = make_rejects(["yes", "no"], 8_000, seed=0)
+    made = make_rejects(["yes", "no"], 8_000, seed=0, n_spoken=12)
     counts = Counter((example.label, example.split) for example in made.clips.examples)
     assert counts == {(SPOKEN, "train"): 12, (SPOKEN, "validation"): 5, (SILENCE, "validation"): 75}
     assert made.clips.sample_rate == 8_000
