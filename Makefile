@@ -106,7 +106,7 @@ mutants: $(INSTALLED)
 
 # Hours: every model of docs/RESULTS.md. What stands in docs/results.json is not done again.
 results: $(INSTALLED)
-	$(BIN)/python benchmarks/results.py $(DATA) $(BABBLE)
+	$(BIN)/python benchmarks/results.py $(DATA) $(BABBLE) $(WHEEL)
 
 # Everything in docs/pictures, from synthetic speech; trains small networks first, minutes.
 pictures: $(INSTALLED)

