@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from stream_accuracy import windows_of
 
 from speechcls.artifact.calibration import load_calibration
-from speechcls.artifact.format import ONNX
+from speechcls.artifact.format import ONNX, SplitRow
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
 from speechcls.data.background import split_range
@@ -51,8 +51,7 @@ def rejection_of(
     commands = [i for i, label in enumerate(labels) if label not in (UNKNOWN, SILENCE)]
     unseen = [example for example in dataset.examples if example.label in left_out]
     others = classifier.probabilities(windows_of(classifier, unseen))
-    rows = [r for r in load_split(classifier.artifact) if r.split == "validation"]
-    rows = [row for row in rows if row.label in labels and row.label != SILENCE]
+    rows = [row for row in validation_rows(classifier, data) if row.label in labels]
     known = [Example(data / row.path, row.label, None) for row in rows]
     own = classifier.probabilities(windows_of(classifier, known))
     truth = np.array([labels.index(row.label) for row in rows])
@@ -69,6 +68,12 @@ def rejection_of(
         "auroc": float(roc_auc_score([1] * len(right) + [0] * len(wrong), [*right, *wrong])),
         "at_lost": {str(lost): float((wrong >= np.quantile(right, lost)).mean()) for lost in LOST},
     }
+
+
+def validation_rows(classifier: Classifier, data: Path) -> list[SplitRow]:
+    """Return the validation clips of the data that are words."""
+    rows = [row for row in load_split(classifier.artifact) if row.split == "validation"]
+    return [row for row in rows if row.label != SILENCE and (data / row.path).is_file()]
 
 
 def mixed_hour(model: Path, data: Path) -> dict[str, Any]:
@@ -103,8 +108,7 @@ def accuracy_in_babble(classifier: Classifier, data: Path, babble: Path) -> dict
 
     The babble is of another data set. Silence is left out, since it has no level.
     """
-    rows = [r for r in load_split(classifier.artifact) if r.split == "validation"]
-    rows = [row for row in rows if row.label != SILENCE]
+    rows = validation_rows(classifier, data)
     examples = [Example(data / row.path, row.label, None, None, 0.0, None, 1.0) for row in rows]
     windows = windows_of(classifier, examples)
     truth = np.array(
