@@ -4,6 +4,7 @@ import dataclasses
 import json
 import tomllib
 from functools import partial
+from pathlib import Path
 
 import pytest
 from common import refusal
@@ -14,6 +15,7 @@ from speechcls.training.settings import TrainSettings, merge_sections, naming_fi
 
 message_of = partial(refusal, ConfigError)
 settle = TrainSettings.from_sections
+OLD = Path(__file__).parents[2] / "compat" / "format-2"
 
 
 def test_without_sections_everything_is_as_by_default():
@@ -160,13 +162,10 @@ def test_files_that_are_no_config_files(tmp_path):
 
 
 def test_the_config_of_a_model_without_its_training_takes_that_from_its_metrics(tmp_path):
-    from speechcls.artifact.lookup import find_bundled
-
-    bundled = find_bundled()
-    content = json.loads((bundled / "config.json").read_text())
+    content = json.loads((OLD / "config.json").read_text())
     assert "training" not in content
-    sections = read_config(bundled / "config.json")
-    metrics = json.loads((bundled / "metrics.json").read_text())
+    sections = read_config(OLD / "config.json")
+    metrics = json.loads((OLD / "metrics.json").read_text())
     assert sections["data"] == {"closed": True, "commands": metrics["commands"]}
     settings = settle(sections)
     assert settings.features.to_dict() == content["features"]
@@ -208,8 +207,6 @@ def test_a_recipe_of_the_options_keeps_the_model_to_start_from():
 
 
 def test_the_config_of_an_old_model_needs_its_metrics(tmp_path):
-    from speechcls.artifact.lookup import find_bundled
-
     path = tmp_path / "config.json"
-    path.write_bytes((find_bundled() / "config.json").read_bytes())
+    path.write_bytes((OLD / "config.json").read_bytes())
     assert "metrics.json: missing or damaged" in refusal(ArtifactError, read_config, path)
