@@ -68,6 +68,8 @@ class Corpus:
     """(n_noise,) amplitude: the background noise that may be trained on; empty if there is none."""
     rows: list[SplitRow]
     """One per clip."""
+    n_own: int
+    """Clips of the data set; those that come after them were made for the training."""
     warnings: list[str]
     long_takes: LongTakes | None
     """Clips much longer than the window, if there are any."""
@@ -81,8 +83,8 @@ class Corpus:
         return to_float(self.windows[clips]) * self.scales[clips, None]
 
     def store(self, split: str) -> ClipStore:
-        """Return the windows of a split as clips, labelled as the model labels them."""
-        chosen = np.flatnonzero(self.split == split)
+        """Return the windows of the data set's clips in a split, with the model's labels."""
+        chosen = np.flatnonzero(self.split[: self.n_own] == split)
         n_clips, n_samples = len(chosen), self.windows.shape[1]
         names = [self.labels[i] for i in self.label_index[chosen]]
         rows = [self.rows[i] for i in chosen]
@@ -160,6 +162,7 @@ def load_corpus(
         labels=tuple(labels),
         features=features,
         noise=np.concatenate(parts),
+        n_own=len(store.examples),
         warnings=_warn(dataset, store, noise) + splits.warnings,
         long_takes=long_takes,
         bad=bad + bad_noise,

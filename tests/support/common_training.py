@@ -81,6 +81,7 @@ def make_corpus(
         repeats=np.ones(len(windows), np.int64),
         noise=noise,
         rows=[SplitRow(f"{i}", "", "", str(s), 0.0, None, 1.0, "") for i, s in enumerate(split)],
+        n_own=len(windows),
         warnings=[],
         long_takes=None,
         bad=[],
