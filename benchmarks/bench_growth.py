@@ -207,6 +207,7 @@ def train(n_clips: int) -> float:
             repeats=np.ones(n_windows, dtype=np.int64),
             noise=np.empty(0, dtype=np.float32),
             rows=[],
+            n_own=n_windows,
             warnings=[],
             long_takes=None,
             bad=[],

@@ -25,7 +25,7 @@ from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_artifact
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus, load_corpus
-from speechcls.labels import label_indices
+from speechcls.labels import UNKNOWN, label_indices
 from speechcls.layouts.load import load_dataset
 from speechcls.networks.load import load_recogniser
 from speechcls.networks.recogniser import Recogniser
@@ -42,6 +42,9 @@ from speechcls.training.stream_batches import IGNORE_INDEX, StreamBatches
 
 N_STRANGERS = 6_000
 """Words that nobody says, by voices of many languages."""
+UNKNOWN_BIAS = -1.0
+"""Added to the logits of all words of ``_unknown_`` at the end: seven times as many clips of them
+train as of a command, and users say commands."""
 TEMPERATURE = 2.0
 """By which the logits of teacher and network are divided to be compared."""
 
@@ -259,10 +262,21 @@ def train(settings: TrainSettings, corpus: Corpus, lesson: Lesson, out: Path) ->
             make_batches=partial(make_batches, lesson),
         )
         artifact = Artifact(out, corpus.features, network, corpus.labels, corpus.words)
-        save_trained(artifact, student.plain(plain), corpus, result, settings, str(device), True)
+        favour_commands(student.plain(plain), corpus)
+        save_trained(artifact, plain, corpus, result, settings, str(device), True)
         if not result.interrupted:
             checkpoint.remove()
     return calibrate_trained(out, corpus)
+
+
+def favour_commands(recogniser: Recogniser, corpus: Corpus) -> None:
+    """Lower the logits of the words of ``_unknown_``."""
+    unknown = corpus.labels.index(UNKNOWN)
+    labels = label_indices(corpus.words, corpus.labels)
+    outputs = [i for i, label in enumerate(labels) if label == unknown]
+    bias = recogniser.get_parameter(f"network.{recogniser.network.output_layer}.bias")
+    with torch.no_grad():
+        bias[outputs] += UNKNOWN_BIAS
 
 
 def make_batches(
