@@ -100,12 +100,12 @@ ZOO = [
 ]  # fmt: skip
 TEACHER = Run("bundled", "commands")
 BUNDLED = [
-    *(Run("bundled", "commands", seed=seed) for seed in SEEDS),
     *(
-        Run("bundled", name, seed=seed, start=TEACHER.name)
-        for name in ("commands-tiny", "commands-stream")
+        Run("bundled", name, seed=seed)
+        for name in ("commands", "commands-stream")
         for seed in SEEDS
     ),
+    *(Run("bundled", "commands-tiny", seed=seed, start=TEACHER.name) for seed in SEEDS),
     Run("bundled-unseen", "commands", data="frequent"),
 ]
 FULL = [
