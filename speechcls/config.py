@@ -178,6 +178,8 @@ class TrainConfig(Config):
     """Number of ``_silence_`` clips per epoch, as a multiple of the mean per command."""
     scramble_ratio: float = 2.0
     """Number of scrambled commands per epoch, trained as ``_unknown_``, as such a multiple."""
+    n_spoken: int = 900
+    """Words that nobody says, by synthetic voices, trained as ``_unknown_``."""
     epoch_clips: int = 2_000
     """Smallest number of clips per epoch; smaller sets are repeated with fresh augmentation."""
     speed_max: float = 0.15
@@ -218,6 +220,7 @@ class TrainConfig(Config):
         self._require_fraction("shift_max", "time_mask_max", "frequency_mask_max")
         self._require_probability("equaliser_prob", "reverb_prob", "noise_prob")
         self._require_not_negative("time_masks", "frequency_masks", "scramble_ratio")
+        self._require_not_negative("n_spoken")
         self._require_not_negative("equaliser_db", "gain_db", "weight_decay")
         for name in ("snr_low_db", "snr_high_db"):
             self._require(name, math.isfinite(getattr(self, name)), "a number")
@@ -270,9 +273,12 @@ RECIPES = {
     "standard": TrainConfig(),
     STREAM: TrainConfig(STREAM),
     "best": TrainConfig("best", epochs=120, equaliser_prob=0.5, reverb_prob=0.3),
-    ADAPT: TrainConfig(ADAPT, epochs=12, lr=1e-3, ema_decay=0.99),
+    ADAPT: TrainConfig(ADAPT, epochs=12, lr=3e-4, ema_decay=0.99),
 }
 """Training settings by name: for a first look, every day, a night; streams; a trained network."""
+
+ADAPTED: dict[str, Any] = {"scramble_ratio": 0.0, "n_spoken": 0}
+"""Defaults of a training that starts from a model with other words, which are rejected instead."""
 
 DEFAULT_EVERY_S = 0.1
 """Hop of a sliding window over streaming audio, seconds."""

@@ -33,6 +33,9 @@ def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
     if plan.reason:
         start = plan.settings.from_model if plan.settings.is_started else "nothing"
         messages.note(f"starts from {start}: {plan.reason}")
+    if plan.n_known:
+        known = "1 word" if plan.n_known == 1 else f"{plan.n_known} words"
+        messages.note(f"rejects {known} that {plan.settings.from_model} knows")
     messages.note(
         f"{plan.settings.network.arch} with {plan.n_parameters:,} parameters on {plan.device},"
         f" at most {plan.settings.training.epochs} epochs"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,17 @@ class Corpus:
     def samples(self, clips: npt.NDArray[np.int64]) -> Samples:
         """Return the amplitudes (n, n_samples) of some clips, by index (n,)."""
         return to_float(self.windows[clips]) * self.scales[clips, None]
+
+    def training_clips(self, label: int) -> npt.NDArray[np.int64]:
+        """Return the clips (n,) of the data set that train a label, by its index."""
+        n = self.n_own
+        return np.flatnonzero((self.split[:n] == "train") & (self.label_index[:n] == label))
+
+    def training_samples(self, n_each: int) -> Iterator[Samples]:
+        """Yield amplitudes (n, n_samples) of at most ``n_each`` such clips of each word."""
+        for i, label in enumerate(self.labels):
+            if label not in (UNKNOWN, SILENCE) and len(clips := self.training_clips(i)):
+                yield self.samples(clips[:n_each])
 
     def store(self, split: str) -> ClipStore:
         """Return the windows of the data set's clips in a split, with the model's labels."""

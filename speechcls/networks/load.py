@@ -1,16 +1,31 @@
-"""Trained weights from disk: of a whole recogniser, or of all its layers but the last."""
+"""Trained weights from disk: of a whole recogniser, or what another one starts from."""
+
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
+from torch import Tensor
 
 from speechcls.artifact.format import WEIGHTS, Artifact
 from speechcls.artifact.store import load_weights
+from speechcls.audio.samples import Samples
 from speechcls.errors import ArtifactError
-from speechcls.labels import label_indices
+from speechcls.labels import SILENCE, label_indices
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 
+_SIMILAR_RATIO = 0.3
+"""A known word that so many of a word's clips are taken for sounds like it."""
+_BATCH = 64
+"""Clips that are recognised at once."""
 
-def load_backbone(recogniser: Recogniser, source: Artifact) -> None:
+
+def load_backbone(recogniser: Recogniser, source: Artifact, words: Sequence[str] = ()) -> None:
     """Copy feature statistics and all layers but the last from a model into ``recogniser``.
+
+    Of the last layer the outputs are copied that stand for a word of both.
+
+    Parameters
+    ----------
+    words : in the order of the recogniser's outputs
 
     Raises
     ------
@@ -28,12 +43,56 @@ def load_backbone(recogniser: Recogniser, source: Artifact) -> None:
             f"{source.path / WEIGHTS}: does not fit config.json ({', '.join(mismatched[:3])});"
             " copy the model again"
         )
-    recogniser.load_state_dict(
-        {
-            name: torch.from_numpy(weights[name]) if name in backbone else value
-            for name, value in state.items()
-        }
-    )
+    known = [i for i, word in enumerate(words) if word in source.words and not _is_reserved(word)]
+    there = [source.words.index(words[i]) for i in known]
+    for name, value in state.items():
+        own = weights.get(name)
+        if name in backbone:
+            value.copy_(torch.from_numpy(weights[name]))
+        elif known and own is not None and own.shape == (len(source.words), *value.shape[1:]):
+            value[known] = torch.from_numpy(own[there])
+
+
+def find_other_words(
+    source: Artifact, words: Collection[str], clips: Iterable[Samples]
+) -> tuple[str, ...]:
+    """Return the words that a model knows, without those which any of the own words sounds like.
+
+    Parameters
+    ----------
+    words : those that are no other words
+    clips : (n_clips, n_samples) of each own word, at the model's sample rate
+
+    Raises
+    ------
+    ArtifactError
+        When the model's weights are missing, damaged or of another network.
+    """
+    recogniser, similar = load_recogniser(source), set(words)
+    for samples in clips:
+        answers = _recognise_words(recogniser, source.words, torch.from_numpy(samples))
+        counts = answers.bincount(minlength=len(source.words))
+        chosen = (counts >= _SIMILAR_RATIO * len(samples)).nonzero().squeeze(1)
+        similar |= {source.words[i] for i in chosen}
+    return tuple(word for word in source.words if not _is_reserved(word) and word not in similar)
+
+
+@torch.no_grad()
+def _recognise_words(recogniser: Recogniser, words: Sequence[str], samples: Tensor) -> Tensor:
+    """Return the index (n_clips,) of the most probable output of each clip, but for silence."""
+    answers = []
+    for batch in torch.split(samples, _BATCH):
+        scores = recogniser.network(recogniser.extract_features(batch)).softmax(dim=-1)
+        scores = scores if scores.dim() == 2 else scores.amax(dim=1)  # of all steps of a stream
+        if SILENCE in words:
+            scores[:, words.index(SILENCE)] = 0.0
+        answers.append(scores.argmax(dim=1))
+    return torch.cat(answers)
+
+
+def _is_reserved(word: str) -> bool:
+    """Whether the name stands for sounds of a kind, and not for a word."""
+    return word.startswith("_")
 
 
 def load_recogniser(artifact: Artifact) -> Recogniser:

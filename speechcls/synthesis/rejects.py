@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from speechcls.audio.samples import PCM, Samples, resample, to_float, to_pcm
+from speechcls.config import TrainConfig
 from speechcls.data.clips import ClipStore, digest_of
 from speechcls.data.corpus import Rejects
 from speechcls.errors import ConfigError
@@ -18,8 +19,6 @@ from speechcls.synthesis.strangers import speak_strangers
 
 NOISE_S = 90.0
 """Length of the background that is made for training, seconds."""
-N_SPOKEN = 900
-"""Strangers' words for training."""
 _N_VALIDATION = 150
 """Strangers' words for validation, of other words and voices."""
 _N_SILENT = 75
@@ -35,7 +34,7 @@ def make_rejects(
     sample_rate: int,
     seed: int,
     on_warning: Callable[[str], None] = lambda text: None,
-    n_spoken: int = N_SPOKEN,
+    n_spoken: int = TrainConfig.n_spoken,
 ) -> Rejects:
     """Return sounds that are none of the own words; the same for the same words and seed.
 

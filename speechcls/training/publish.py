@@ -28,7 +28,7 @@ from speechcls.evaluation.calibration import calibrate
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.export.onnx import export_onnx, export_stream
 from speechcls.files import write_atomic
-from speechcls.labels import SCRAMBLED, SILENCE, SPOKEN, UNKNOWN, map_label
+from speechcls.labels import SILENCE, UNKNOWN, map_label
 from speechcls.networks.recogniser import Recogniser
 from speechcls.networks.size import count_multiply_adds, count_parameters
 from speechcls.parallel import default_jobs
@@ -130,13 +130,9 @@ def favour_words(recogniser: Recogniser, corpus: Corpus) -> float:
     ]
     layer = getattr(recogniser.network, recogniser.network.output_layer)
     has_bias = isinstance(getattr(layer, "bias", None), torch.Tensor)
-    if (
-        not outputs
-        or not has_bias
-        or any(corpus.words[i] not in (SCRAMBLED, SPOKEN) for i in outputs)
-    ):
-        return 0.0  # other words of the data say how likely they are
     unknown = corpus.labels.index(UNKNOWN)
+    if not has_bias or len(corpus.training_clips(unknown)):
+        return 0.0  # other words of the data say how likely they are
     reserved = [unknown, corpus.labels.index(SILENCE)]
     is_word = ~np.isin(corpus.label_index, reserved)
     chosen = np.flatnonzero((corpus.split == "validation") & is_word)

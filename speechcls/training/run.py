@@ -25,10 +25,10 @@ from speechcls.errors import (
     TrainingError,
 )
 from speechcls.evaluation.metrics import Scores
-from speechcls.labels import SILENCE, label_indices
+from speechcls.labels import SILENCE, UNKNOWN, label_indices
 from speechcls.layouts.examples import Dataset
 from speechcls.layouts.load import load_dataset
-from speechcls.networks.load import load_backbone
+from speechcls.networks.load import find_other_words, load_backbone
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.size import count_parameters, fit_size
 from speechcls.networks.zoo import feature_kind
@@ -44,6 +44,9 @@ from speechcls.training.publish import (
     save_trained,
 )
 from speechcls.training.settings import Sections, TrainSettings
+
+_N_COMPARED = 100
+"""Clips of a label that are compared with the words that a model knows."""
 
 
 def ignore(*_: object) -> None:
@@ -83,6 +86,8 @@ class TrainPlan:
     corpus: Corpus
     recogniser: Recogniser
     device: torch.device
+    n_known: int = 0
+    """Other words that the model to start from knows, which count as ``_unknown_``."""
     reason: str = ""
     """Why it starts from this model, or from nothing, where that was left open."""
 
@@ -216,9 +221,11 @@ def _read_corpus(
     # Built before the clips are read, so that an impossible network is refused at once.
     build_recogniser(settings.features, settings.network, range(2), settings.training.seed)
     callbacks.on_dataset(dataset)
-    own, rate, seed = settings.data, settings.features.sample_rate, settings.training.seed
+    own, rate, config = settings.data, settings.features.sample_rate, settings.training
     words = {example.label for example in dataset.examples}
-    rejects = None if own.closed else make_rejects(words, rate, seed, callbacks.on_warning)
+    warn = callbacks.on_warning
+    made = words, rate, config.seed, warn, config.n_spoken
+    rejects = None if own.closed else make_rejects(*made)
     return load_corpus(
         dataset,
         settings.features,
@@ -235,8 +242,7 @@ def _read_corpus(
 
 def _is_known(corpus: Corpus, source: Path) -> bool:
     """Whether a model was trained on clips that a corpus holds out."""
-    rows = load_split(load_artifact(source))
-    trained = {row.digest for row in rows if row.split == "train"}
+    trained = {row.digest for row in load_split(load_artifact(source)) if row.split == "train"}
     return any(row.digest in trained for row in corpus.rows if row.split in ("validation", "test"))
 
 
@@ -269,13 +275,19 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
         )
     if settings.size:
         network = fit_size(settings.size, corpus.features, network, len(corpus.words))
+    source = load_artifact(Path(settings.from_model)) if settings.is_started else None
+    known: tuple[str, ...] = ()
+    if source and UNKNOWN in corpus.labels:
+        known = find_other_words(source, corpus.words, corpus.training_samples(_N_COMPARED))
+        corpus = dataclasses.replace(corpus, words=corpus.words + known)
     label_of_output = label_indices(corpus.words, corpus.labels)
     seed = settings.training.seed
     recogniser = build_recogniser(corpus.features, network, label_of_output, seed)
-    if settings.is_started:
-        load_backbone(recogniser, load_artifact(Path(settings.from_model)))
+    if source:
+        load_backbone(recogniser, source, corpus.words)
     check_exportable(network.arch, recogniser, corpus.labels)
-    return TrainPlan(settings.resolved(corpus.features, network), corpus, recogniser, device)
+    resolved = settings.resolved(corpus.features, network)
+    return TrainPlan(resolved, corpus, recogniser, device, len(known))
 
 
 def train_on_corpus(

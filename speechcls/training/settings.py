@@ -21,6 +21,7 @@ from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_artifact, read_metrics
 from speechcls.config import (
     ADAPT,
+    ADAPTED,
     RECIPE_NAMES,
     RECIPES,
     SIZES,
@@ -34,6 +35,7 @@ from speechcls.config import (
 )
 from speechcls.errors import ArtifactError, ConfigError, SpeechclsError, reason_of
 from speechcls.fields import Config, describe_fields
+from speechcls.labels import UNKNOWN, map_label
 from speechcls.text import json_text
 
 Sections = Mapping[str, Mapping[str, Any]]
@@ -148,8 +150,11 @@ class TrainSettings:
         if self.training.recipe == STREAM and not source.network.is_streaming:
             raise ConfigError(f"{self.from_model}: is not a streaming model", field="from_model")
         given = frozenset(source.features.to_dict()) - {"duration_s"}
+        training = {**ADAPTED, **self.sections.get("training", {})}
+        adapted = {name: training[name] for name in ADAPTED if knows_other_words(source)}
         return dataclasses.replace(
             self,
+            training=self.training.replaced(adapted),
             features=source.features.replaced({"duration_s": duration_s} if duration_s else {}),
             network=source.network,
             size=None,
@@ -232,6 +237,12 @@ class TrainSettings:
                     lines += [f"# {about[name]}", f"# {name}: {reason}"]
             lines.append("")
         return "\n".join(lines)
+
+
+def knows_other_words(source: Artifact) -> bool:
+    """Whether a model tells words apart that it takes for ``_unknown_``."""
+    words = [word for word in source.words if not word.startswith("_")]
+    return any(map_label(word, source.labels) == UNKNOWN for word in words)
 
 
 def size_of(source: Artifact) -> str | None:

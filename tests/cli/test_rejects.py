@@ -84,3 +84,22 @@ def test_other_words_are_no_label_that_evaluate_lacks(trained, call):
     result = call("evaluate", place / "tones", "--model", place / "model", "--json")
     assert result.code == 0, result.stderr
     assert json.loads(result.stdout)["n_clips"] == 24  # six test speakers say two words twice
+
+
+def test_a_model_to_start_from_lends_its_other_words(tmp_path, make_tones, call):
+    tones = tmp_path / "tones"
+    make_tones(tones, labels=("low", "high"))
+    short = ("--epochs", "1", "--epoch-clips", "1")
+    result = call("train", tones, "--out", tmp_path / "model", *short)
+    assert result.code == 0, result.stderr
+    [said] = [line for line in result.stderr.splitlines() if "that commands knows" in line]
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    assert config["words"][:2] == ["high", "low"]
+    known = [word for word in config["words"][2:] if not word.startswith("_")]
+    assert said == f"speechcls: rejects {len(known)} words that commands knows"
+    assert 20 < len(known) < 38
+    assert len({"cat", "dog", "happy", "yes"} & set(known)) >= 3  # a tone may sound like one
+    with (tmp_path / "model/split.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["path"].startswith("made by")]
+    made = {(row["label"], row["split"]) for row in rows}
+    assert made == {("_spoken_", "validation"), ("_silence_", "validation")}

@@ -96,6 +96,7 @@ train_configs = st.builds(
     unknown_ratio=positive,
     silence_ratio=positive,
     scramble_ratio=st.floats(0, 1e6),
+    n_spoken=st.integers(0, 10**9),
     speed_max=shares,
     shift_max=shares,
     equaliser_prob=st.floats(0, 1),

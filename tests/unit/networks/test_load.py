@@ -12,7 +12,7 @@ from speechcls.artifact.format import WEIGHTS, Artifact
 from speechcls.artifact.store import save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError
-from speechcls.networks.load import load_backbone
+from speechcls.networks.load import find_other_words, load_backbone
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 
 FEATURES = FeatureConfig(kind="log-mel", n_mels=20)
@@ -51,6 +51,33 @@ def test_everything_but_the_last_layer_is_loaded(n_outputs: int, tmp_path: Path)
     assert torch.equal(recogniser.network.output.weight, own["weight"])
     assert torch.equal(recogniser.network.output.bias, own["bias"])
     assert not torch.equal(own["weight"][:2], trained.network.output.weight[:2])
+
+
+def test_the_outputs_of_common_words_are_loaded(tmp_path: Path) -> None:
+    source, trained = save_model(tmp_path / "model")
+    recogniser, words = build(4), ("dog", "bird", "yes", "_silence_")
+    own = {name: value.clone() for name, value in recogniser.network.output.state_dict().items()}
+    load_backbone(recogniser, source, words)
+    taken, there = recogniser.network.output, trained.network.output
+    for i, j in ((0, 3), (2, 0)):
+        assert torch.equal(taken.weight[i], there.weight[j])
+        assert torch.equal(taken.bias[i], there.bias[j])
+    assert torch.equal(taken.weight[[1, 3]], own["weight"][[1, 3]])
+    assert torch.equal(taken.bias[[1, 3]], own["bias"][[1, 3]])
+
+
+def test_words_that_an_own_word_sounds_like_are_no_other_words(tmp_path: Path) -> None:
+    """Of four words, "no" is an own one, and ten of ten clips are taken for "dog"."""
+    source, trained = save_model(tmp_path / "model")
+    with torch.no_grad():
+        trained.network.output.bias[3] += 50.0
+    weights = {name: value.numpy() for name, value in trained.state_dict().items()}
+    biased = dataclasses.replace(source, path=tmp_path / "biased")
+    save_artifact(biased, weights, b"graph", {}, [])
+    clips = 0.1 * np.random.default_rng(0).standard_normal((10, 16_000), dtype=np.float32)
+    assert find_other_words(biased, ["no"], [clips]) == ("yes", "cat")
+    assert find_other_words(biased, ["no", "cat"], [clips]) == ("yes",)
+    assert find_other_words(biased, ["no"], []) == ("yes", "cat", "dog")
 
 
 def test_the_loaded_backbone_computes_the_same(tmp_path: Path) -> None:

@@ -35,6 +35,17 @@ def test_much_data_starts_from_nothing():
     assert started(MUCH_DATA)[0].from_model == "commands"
 
 
+def test_the_words_that_a_model_knows_take_the_place_of_made_ones():
+    settings, _ = started()
+    assert (settings.training.n_spoken, settings.training.scramble_ratio) == (0, 0.0)
+    settings, _ = started(training={"n_spoken": 7})
+    assert (settings.training.n_spoken, settings.training.scramble_ratio) == (7, 0.0)
+    settings, _ = started(training={"from_model": NOTHING})
+    assert (settings.training.n_spoken, settings.training.scramble_ratio) == (900, 2.0)
+    settings, _ = started(training={"recipe": "stream"})
+    assert (settings.from_model, settings.training.n_spoken) == ("commands-stream", 0)
+
+
 @pytest.mark.parametrize(
     "sections",
     [
