@@ -85,8 +85,9 @@ class Run:
     @property
     def name(self) -> str:
         """The key in ``results.json``."""
-        start = ["--from", "old"] if self.start else []
-        data = [self.data] if self.table == "finetune" else []
+        is_part = self.table == "finetune"
+        start = ["--from", "old"] if is_part and self.start else []
+        data = [self.data] if is_part else []
         return " ".join([self.table, *data, self.arch, *self.options, *start, f"seed={self.seed}"])
 
 
