@@ -152,6 +152,8 @@ class NetworkConfig(Config):
 class TrainConfig(Config):
     """How a network is trained; the defaults are the recipe ``standard``."""
 
+    ADDED = MappingProxyType({"n_spoken": 900})
+
     recipe: str = "standard"
     """Settings to start from: ``fast``, ``standard``, ``best``, ``stream``, ``adapt``."""
     epochs: int = 40
