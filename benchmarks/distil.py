@@ -25,7 +25,7 @@ from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_artifact
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus, load_corpus
-from speechcls.labels import UNKNOWN, label_indices
+from speechcls.labels import label_indices
 from speechcls.layouts.load import load_dataset
 from speechcls.networks.load import load_recogniser
 from speechcls.networks.recogniser import Recogniser
@@ -36,7 +36,7 @@ from speechcls.training.batches import Batches
 from speechcls.training.checkpoint import Checkpoint, identify
 from speechcls.training.loop import fit
 from speechcls.training.optimisation import Epoch
-from speechcls.training.publish import calibrate_trained, save_trained
+from speechcls.training.publish import calibrate_trained, save_trained, shift_unknown
 from speechcls.training.settings import NOTHING, TrainSettings
 from speechcls.training.stream_batches import IGNORE_INDEX, StreamBatches
 
@@ -266,16 +266,6 @@ def train(settings: TrainSettings, corpus: Corpus, lesson: Lesson, out: Path) ->
         if not result.interrupted:
             checkpoint.remove()
     return calibrate_trained(out, corpus)
-
-
-def shift_unknown(recogniser: Recogniser, corpus: Corpus, bias: float) -> None:
-    """Add to the logits of the words of ``_unknown_``."""
-    unknown = corpus.labels.index(UNKNOWN)
-    labels = label_indices(corpus.words, corpus.labels)
-    outputs = [i for i, label in enumerate(labels) if label == unknown]
-    layer_bias = recogniser.get_parameter(f"network.{recogniser.network.output_layer}.bias")
-    with torch.no_grad():
-        layer_bias[outputs] += bias
 
 
 def make_batches(

@@ -222,8 +222,7 @@ class TrainConfig(Config):
         self._require_fraction("shift_max", "time_mask_max", "frequency_mask_max")
         self._require_probability("equaliser_prob", "reverb_prob", "noise_prob")
         self._require_not_negative("time_masks", "frequency_masks", "scramble_ratio")
-        self._require_not_negative("n_spoken")
-        self._require_not_negative("equaliser_db", "gain_db", "weight_decay")
+        self._require_not_negative("equaliser_db", "gain_db", "weight_decay", "n_spoken")
         for name in ("snr_low_db", "snr_high_db"):
             self._require(name, math.isfinite(getattr(self, name)), "a number")
         high = self.snr_high_db

@@ -81,6 +81,11 @@ def choose_labels(
     return labels
 
 
+def is_reserved(word: str) -> bool:
+    """Whether a name stands for sounds of a kind, and not for a word."""
+    return word.startswith("_")
+
+
 def map_label(word: str, labels: Collection[str]) -> str | None:
     """Return the label that ``word`` counts as: itself, else ``_unknown_``, else None."""
     if word in labels:

@@ -9,7 +9,7 @@ from speechcls.artifact.format import WEIGHTS, Artifact
 from speechcls.artifact.store import load_weights
 from speechcls.audio.samples import Samples
 from speechcls.errors import ArtifactError
-from speechcls.labels import SILENCE, label_indices
+from speechcls.labels import SILENCE, is_reserved, label_indices
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 
 _SIMILAR_RATIO = 0.3
@@ -43,7 +43,7 @@ def load_backbone(recogniser: Recogniser, source: Artifact, words: Sequence[str]
             f"{source.path / WEIGHTS}: does not fit config.json ({', '.join(mismatched[:3])});"
             " copy the model again"
         )
-    known = [i for i, word in enumerate(words) if word in source.words and not _is_reserved(word)]
+    known = [i for i, word in enumerate(words) if word in source.words and not is_reserved(word)]
     there = [source.words.index(words[i]) for i in known]
     for name, value in state.items():
         own = weights.get(name)
@@ -74,7 +74,7 @@ def find_other_words(
         counts = answers.bincount(minlength=len(source.words))
         chosen = (counts >= _SIMILAR_RATIO * len(samples)).nonzero().squeeze(1)
         similar |= {source.words[i] for i in chosen}
-    return tuple(word for word in source.words if not _is_reserved(word) and word not in similar)
+    return tuple(word for word in source.words if not is_reserved(word) and word not in similar)
 
 
 @torch.no_grad()
@@ -88,11 +88,6 @@ def _recognise_words(recogniser: Recogniser, words: Sequence[str], samples: Tens
             scores[:, words.index(SILENCE)] = 0.0
         answers.append(scores.argmax(dim=1))
     return torch.cat(answers)
-
-
-def _is_reserved(word: str) -> bool:
-    """Whether the name stands for sounds of a kind, and not for a word."""
-    return word.startswith("_")
 
 
 def load_recogniser(artifact: Artifact) -> Recogniser:

@@ -22,7 +22,7 @@ from speechcls.audio.wav import wav_bytes
 from speechcls.config import FeatureConfig
 from speechcls.errors import AudioError, ConfigError, DatasetError, reason_of
 from speechcls.files import is_file_name, write_atomic
-from speechcls.labels import name_take
+from speechcls.labels import is_reserved, name_take
 
 SAMPLE_RATE = FeatureConfig.sample_rate  # Hz, of the written clips
 
@@ -194,7 +194,7 @@ def _check_words(words: Sequence[str], out: Path) -> None:
     """Refuse words that cannot each name a new folder in ``out``."""
     seen: dict[str, str] = {}
     for word in words:
-        if not is_file_name(word) or word.startswith("_"):  # as reserved labels do
+        if not is_file_name(word) or is_reserved(word):
             raise ConfigError(f"{word!r}: cannot name a folder; spell it in letters, as it sounds")
         key = unicodedata.normalize("NFC", word).casefold()  # as file systems compare names
         if key in seen:

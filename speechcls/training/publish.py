@@ -125,9 +125,6 @@ def favour_words(recogniser: Recogniser, corpus: Corpus) -> float:
     the bias, 0 or less, with which at most ``_UNKNOWN_MAX`` of the other validation clips are lost
     to ``_unknown_``; 0 where the data has other words of its own
     """
-    outputs = [
-        i for i, word in enumerate(corpus.words) if map_label(word, corpus.labels) == UNKNOWN
-    ]
     layer = getattr(recogniser.network, recogniser.network.output_layer)
     has_bias = isinstance(getattr(layer, "bias", None), torch.Tensor)
     unknown = corpus.labels.index(UNKNOWN)
@@ -148,9 +145,18 @@ def favour_words(recogniser: Recogniser, corpus: Corpus) -> float:
     n_lost = math.floor(_UNKNOWN_MAX * len(truth))
     margin = float(margins[n_lost]) if n_lost < len(margins) else 0.0
     bias = max(-_BIAS_MAX, min(0.0, margin))
+    shift_unknown(recogniser, corpus, bias)
+    return bias
+
+
+def shift_unknown(recogniser: Recogniser, corpus: Corpus, bias: float) -> None:
+    """Add to the logits of the words of ``_unknown_``."""
+    outputs = [
+        i for i, word in enumerate(corpus.words) if map_label(word, corpus.labels) == UNKNOWN
+    ]
+    layer = getattr(recogniser.network, recogniser.network.output_layer)
     with torch.no_grad():
         layer.bias[outputs] += bias
-    return bias
 
 
 def _parts_of(clips: Indices) -> list[Indices]:

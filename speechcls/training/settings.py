@@ -35,7 +35,7 @@ from speechcls.config import (
 )
 from speechcls.errors import ArtifactError, ConfigError, SpeechclsError, reason_of
 from speechcls.fields import Config, describe_fields
-from speechcls.labels import UNKNOWN, map_label
+from speechcls.labels import UNKNOWN, is_reserved, map_label
 from speechcls.text import json_text
 
 Sections = Mapping[str, Mapping[str, Any]]
@@ -241,7 +241,7 @@ class TrainSettings:
 
 def knows_other_words(source: Artifact) -> bool:
     """Whether a model tells words apart that it takes for ``_unknown_``."""
-    words = [word for word in source.words if not word.startswith("_")]
+    words = [word for word in source.words if not is_reserved(word)]
     return any(map_label(word, source.labels) == UNKNOWN for word in words)
 
 
