@@ -114,25 +114,21 @@ class Lesson:
 
 
 class DistilledBatches(Batches):
-    """Batches of clips whose loss is that of the words and of the lesson."""
+    """Batches of clips whose loss is that of the words and of the lesson, with more babble."""
 
     lesson: Lesson
+    babble_voices = (4, 8, 16)
+    babble_s = 60
+    babble_ratio = 1 / 4
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch of outputs (batch, n_words + n_values)."""
-        words = super().loss(logits[:, : self.lesson.n_words], self.lesson.words_of(targets))
-        return words + self.lesson.loss(logits, targets)
-
-
-class DistilledStreamBatches(StreamBatches):
-    """Batches of concatenated clips whose loss is that of the words and of the lesson."""
-
-    lesson: Lesson
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of outputs (n_rows, n_steps, n_words + n_values)."""
+        """Return the mean loss of outputs (batch[, n_steps], n_words + n_values)."""
         words = super().loss(logits[..., : self.lesson.n_words], self.lesson.words_of(targets))
         return words + self.lesson.loss(logits, targets)
+
+
+class DistilledStreamBatches(DistilledBatches, StreamBatches):
+    """The same of concatenated clips with a target per step."""
 
 
 class Student(Recogniser):
@@ -272,7 +268,7 @@ def make_batches(
     lesson: Lesson, student: Recogniser, corpus: Corpus, config: TrainConfig, device: torch.device
 ) -> Batches:
     """Return batches with the lesson in their targets and their loss."""
-    batches: DistilledBatches | DistilledStreamBatches
+    batches: DistilledBatches
     if student.network.is_streaming:
         step = student.network.frames_per_step
         batches = DistilledStreamBatches(corpus, config, device, step)

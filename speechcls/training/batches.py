@@ -23,11 +23,6 @@ _CLIP, _NON_WORD, _NOISE = range(3)
 """Kinds of training clip: one of the corpus, a non-word made of one, background noise."""
 _COLOURED_S = 10
 """Length of each colour of noise beside the recorded background, seconds."""
-_BABBLE_S = 20
-"""Largest length of babble per number of voices, seconds."""
-_BABBLE_VOICES = (6, 12, 24)
-_BABBLE_DIVISOR = 16
-"""Babble is at most 1/16 as long as the recorded background, since it may contain words."""
 _FEATURE_BATCH = 32
 """Clips whose spectra fit the processor's cache."""
 KEPT_BYTES_MAX = 2**29
@@ -88,6 +83,11 @@ class Batches:
 
     clips_per_row = 1
     """Clips that are concatenated into one row of a batch."""
+    babble_voices: tuple[int, ...] = (6, 12, 24)
+    babble_s = 20
+    """Largest length of babble per number of voices, seconds."""
+    babble_ratio = 1 / 16
+    """Largest ratio of babble to recorded background, since babble may contain words."""
     targets: Tensor
     """(n_clips,) integers: what ``loss`` gets of a clip, which is its word."""
 
@@ -138,9 +138,9 @@ class Batches:
 
     def _babble(self, n_recorded: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield babble of the training voices, to go with ``n_recorded`` samples of background."""
-        n_samples = min(_BABBLE_S * self._sample_rate, n_recorded // _BABBLE_DIVISOR)
+        n_samples = min(self.babble_s * self._sample_rate, int(self.babble_ratio * n_recorded))
         n_each = n_samples // self._windows.shape[1]
-        for n_voices in _BABBLE_VOICES if n_each else ():
+        for n_voices in self.babble_voices if n_each else ():
             chosen = torch.randint(len(self._spoken), (n_voices * n_each,), generator=generator)
             clips = self._spoken[chosen]
             yield babble(self._amplitudes(self._read(clips), clips).cpu(), n_voices)
