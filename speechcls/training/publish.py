@@ -28,7 +28,7 @@ from speechcls.evaluation.calibration import calibrate
 from speechcls.evaluation.metrics import Scores, score
 from speechcls.export.onnx import export_onnx, export_stream
 from speechcls.files import write_atomic
-from speechcls.labels import SILENCE, UNKNOWN, map_label
+from speechcls.labels import UNKNOWN, is_reserved, map_label
 from speechcls.networks.recogniser import Recogniser
 from speechcls.networks.size import count_multiply_adds, count_parameters
 from speechcls.parallel import default_jobs
@@ -127,10 +127,12 @@ def favour_words(recogniser: Recogniser, corpus: Corpus) -> float:
     """
     layer = getattr(recogniser.network, recogniser.network.output_layer)
     has_bias = isinstance(getattr(layer, "bias", None), torch.Tensor)
+    if not has_bias or UNKNOWN not in corpus.labels:
+        return 0.0
     unknown = corpus.labels.index(UNKNOWN)
-    if not has_bias or len(corpus.training_clips(unknown)):
+    if len(corpus.training_clips(unknown)):
         return 0.0  # other words of the data say how likely they are
-    reserved = [unknown, corpus.labels.index(SILENCE)]
+    reserved = [i for i, label in enumerate(corpus.labels) if is_reserved(label)]
     is_word = ~np.isin(corpus.label_index, reserved)
     chosen = np.flatnonzero((corpus.split == "validation") & is_word)
     if not len(chosen):
@@ -175,7 +177,7 @@ def calibrate_trained(place: Path, corpus: Corpus) -> Calibration:
         When they cannot be written.
     """
     artifact = load_artifact(place)
-    words = [label for label in artifact.labels if label not in (UNKNOWN, SILENCE)]
+    words = [label for label in artifact.labels if not is_reserved(label)]
     rate = artifact.features.sample_rate
     with tempfile.TemporaryDirectory(prefix="speechcls-") as folder:
         sound = Path(folder, "other sounds.wav")

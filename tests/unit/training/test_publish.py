@@ -72,3 +72,8 @@ def test_no_bias_is_larger_than_four():
     with torch.no_grad():
         recogniser.network.output.bias[3:] += 20.0
     assert favour_words(recogniser, corpus) == -4.0
+
+
+def test_without_a_label_for_other_words_there_is_no_bias():
+    corpus = make_corpus(("low", "high"), ("low", "high"))
+    assert favour_words(build(corpus).eval(), corpus) == 0.0
