@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
@@ -60,6 +60,16 @@ def map_batches(
             raise entry.error
     finally:
         pipeline.stopped.set()
+
+
+def prefetch(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items, each of which is made in a thread while the one before it is in use."""
+    iterator, end = iter(items), _End(None)
+    with ThreadPoolExecutor(1) as maker:
+        pending: Future[T | _End] = maker.submit(next, iterator, end)
+        while not isinstance(item := pending.result(), _End):
+            pending = maker.submit(next, iterator, end)
+            yield item
 
 
 class _Pipeline(Generic[T, R]):

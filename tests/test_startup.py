@@ -1,6 +1,7 @@
 """What users wait for at every start never loads the training libraries."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +110,21 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert not set(done.stdout.split()) & {*HEAVY, "numpy", "soundfile", "onnxruntime", "typer"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "none"),
+    ],
+)
+def test_threads_of_torch_wait_awake_for_a_short_time(given: dict[str, str], expected: str) -> None:
+    script = "import os, sys; from speechcls.cli.app import main\nsys.argv = ['speechcls', '-h']"
+    script += "\ntry: main()\nexcept SystemExit: print(os.environ.get('GOMP_SPINCOUNT', 'none'))"
+    bare = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=bare | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == expected

@@ -2,8 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.features.mel import FEATURES
 from speechcls.labels import SCRAMBLED, SILENCE, UNKNOWN, mean_command_count
+from speechcls.parallel import default_jobs
 from speechcls.training.augment import AugmentationContext, augment, is_augmenting, make_non_words
 from speechcls.training.noise import babble, coloured_noise, cut_noise, random_gain_noise
 
@@ -170,6 +170,13 @@ class Batches:
                 features[made], targets[made] = self._features(samples), words
             yield features, targets
 
+    @property
+    def are_made_ahead(self) -> bool:
+        """Whether a batch is made during the step before it: if that leaves half of the cores."""
+        if self.device.type == "cpu":
+            return 2 * torch.get_num_threads() <= default_jobs()
+        return self.device.type == "cuda"
+
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of a batch of logits (batch, n_outputs)."""
         smoothing = self._config.label_smoothing
@@ -180,8 +187,8 @@ class Batches:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the augmented samples (batch, n_samples) and targets of one epoch."""
         generator, draws = self._shuffle(epoch, n_done, generators)
-        for draw, windows in zip(draws, self._prefetch(draws), strict=True):
-            yield self._make(windows, draw, generator)
+        for draw in draws:
+            yield self._make(self._read(draw.clip), draw, generator)
 
     def clips_of(self, epoch: int, step: int) -> list[int]:
         """Return the clips, as indices into the corpus, of a batch (from 0) of an epoch."""
@@ -294,16 +301,3 @@ class Batches:
     def _amplitudes(self, windows: Tensor, clip: Tensor) -> Tensor:
         """Return the int16 ``windows`` (batch, n_samples) of ``clip`` (batch,) as amplitudes."""
         return windows * self._units[clip.to(self.device)][:, None]
-
-    def _prefetch(self, draws: Sequence[_Draw]) -> Iterator[Tensor]:
-        """Yield the windows of each batch; from the host the next one is read meanwhile."""
-        if self._is_resident:
-            yield from (self._read(draw.clip) for draw in draws)
-            return
-        with ThreadPoolExecutor(1) as reader:
-            pending = [reader.submit(self._read, draw.clip) for draw in draws[:1]]
-            for following in [*draws[1:], None]:
-                windows = pending.pop().result()
-                if following is not None:
-                    pending.append(reader.submit(self._read, following.clip))
-                yield windows

@@ -1,7 +1,11 @@
 """The training loop."""
 
+import copy
+import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +14,7 @@ from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.errors import ConfigError, reason_of
 from speechcls.interrupts import DeferredSignals
-from speechcls.networks.recogniser import Recogniser
+from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 from speechcls.training.batches import Batches
 from speechcls.training.checkpoint import Checkpoint
 from speechcls.training.optimisation import (
@@ -20,6 +24,15 @@ from speechcls.training.optimisation import (
     Training,
 )
 from speechcls.training.stream_batches import StreamBatches
+
+_SMALLER = "choose smaller batches, a smaller network or the cpu"
+_N_TRIALS = 2
+"""Steps by which a number of threads is timed, after one to warm up."""
+_SHORT = 200
+"""Steps of a training that is too short to try numbers of threads."""
+_FASTER = 0.85
+"""Fewer threads are taken if a step then takes less than this fraction of its time: they are not
+where both are alike, so that the same training again has the same threads, and so weights."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -71,6 +84,55 @@ def batches_for(
     return Batches(corpus, config, device)
 
 
+def choose_threads(recogniser: Recogniser, batches: Batches, n_steps: int) -> None:
+    """Set the number of threads with which a step is fastest on this machine as it is now.
+
+    Small networks have nothing to do for many threads, and where other programs are at work each
+    thread waits for the one that has no core. It is left as it is in short trainings and where
+    ``OMP_NUM_THREADS`` says it.
+    """
+    n_threads = torch.get_num_threads()
+    is_given = "OMP_NUM_THREADS" in os.environ
+    if batches.device.type != "cpu" or is_given or n_steps <= _SHORT:
+        return
+    trial, best, best_s = copy.deepcopy(recogniser).train(), n_threads, 0.0
+    try:
+        while n_threads >= 1:
+            torch.set_num_threads(n_threads)
+            step_s = time_step(trial, batches)
+            if not best_s or step_s < _FASTER * best_s:
+                best, best_s = n_threads, step_s
+            n_threads //= 2
+    finally:
+        torch.set_num_threads(best)
+
+
+def time_step(trial: Recogniser, batches: Batches) -> float:
+    """Return how long a step takes without that of the optimiser, seconds."""
+    made_s, step_s, prepared = [], [], batches.training(1)
+    with torch.random.fork_rng(devices=[]):
+        for _ in range(1 + min(_N_TRIALS, batches.n_steps - 1)):
+            begun = time.perf_counter()
+            features, targets = next(prepared)
+            made = time.perf_counter()
+            logits = forward_mixed_precision(trial, trial.normalise(features))
+            batches.loss(logits, targets).backward()  # type: ignore[no-untyped-call]
+            made_s.append(made - begun)
+            step_s.append(time.perf_counter() - made)
+    times = min(made_s), min(step_s)
+    return max(times) if batches.are_made_ahead else sum(times)
+
+
+@contextmanager
+def _own_threads() -> Iterator[None]:
+    """Give back the number of threads that there was before."""
+    n_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 def fit(
     recogniser: Recogniser,
     corpus: Corpus,
@@ -116,17 +178,18 @@ def fit(
         set_feature_statistics(recogniser, batches)
     training = Training(recogniser, batches, config)
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), DeferredSignals() as signals:
+    with torch.random.fork_rng(devices=devices), DeferredSignals() as signals, _own_threads():
         torch.manual_seed(config.seed)  # dropout draws from the global generator
         if state is not None:
             training.restore(state)
+        else:
+            choose_threads(recogniser, batches, config.epochs * batches.n_steps)
         try:
             _run(training, _Pauses(training, signals, checkpoint, on_step, on_warning), on_epoch)
         except Diverged as error:
             training.result.diverged = error.describe([row.path for row in corpus.rows])
         except torch.OutOfMemoryError:
-            advice = "choose smaller batches, a smaller network or the cpu"
-            raise MemoryError(f"{device}: out of memory; {advice}") from None
+            raise MemoryError(f"{device}: out of memory; {_SMALLER}") from None
     recogniser.load_state_dict(training.best_state)
     recogniser.to("cpu").eval()
     return training.result

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from speechcls.config import TrainConfig
 from speechcls.evaluation.metrics import command_recall, mean_recall
 from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
+from speechcls.parallel import prefetch
 from speechcls.training.augment import mask_features
 from speechcls.training.batches import Batches, Generators
 from speechcls.training.checkpoint import State
@@ -91,11 +92,14 @@ class _Place:
     epoch: int
     """From 1."""
     generators: Generators
+    """Ahead of the steps that are done, since the next batch is made meanwhile."""
     total_loss: Tensor
     """Of the clips so far."""
     n_steps: int = 0
     n_clips: int = 0
     duration_s: float = 0.0
+    states: dict[str, Tensor] = field(default_factory=dict)
+    """Of the generators, after these steps."""
 
 
 class Training:
@@ -161,10 +165,11 @@ class Training:
         place, batches = self._place, self._batches
         self._ema.recogniser.train()
         begun = time.perf_counter() - place.duration_s
-        place.generators.start("masks")
-        masks = place.generators.resume("masks")
-        for features, targets in batches.training(place.epoch, place.n_steps, place.generators):
-            loss = self._step(features, targets, masks, on_warning)
+        prepared = self._prepare(place)
+        ready = prefetch(prepared) if batches.are_made_ahead else prepared
+        for features, targets, states in ready:
+            loss = self._step(features, targets, on_warning)
+            place.states = states
             n_clips = len(targets) * batches.clips_per_row
             place.total_loss += loss * len(targets) * batches.clips_per_row
             place.n_clips += n_clips
@@ -197,18 +202,19 @@ class Training:
         self._place = self._start_epoch(place.epoch + 1)
         return epoch
 
-    def _step(
-        self,
-        features: Tensor,
-        targets: Tensor,
-        masks: torch.Generator,
-        on_warning: Callable[[str], None],
-    ) -> Tensor:
-        """Return the mean loss of a batch, after a step that lowers it."""
-        recogniser, config = self._ema.recogniser, self._config
-        with torch.no_grad():
+    def _prepare(self, place: _Place) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+        """Yield the rest of an epoch: normalised features with masks, targets, random states."""
+        generators, recogniser, config = place.generators, self._ema.recogniser, self._config
+        generators.start("masks")
+        masks = generators.resume("masks")
+        for features, targets in self._batches.training(place.epoch, place.n_steps, generators):
             features = recogniser.normalise(features)
             features = mask_features(features, recogniser.features.config, config, masks)
+            yield features, targets, generators.states()
+
+    def _step(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
+        """Return the mean loss of a batch, after a step that lowers it."""
+        recogniser, config = self._ema.recogniser, self._config
         while (loss := self._find_gradient(features, targets)) is None:
             self._n_parts *= 2
             on_warning(
@@ -261,7 +267,7 @@ class Training:
             "weights": self._ema.recogniser.state_dict(),
             "ema": self._ema.model.state_dict() if self._config.ema_decay else {},
             "best": self.best_state,
-            "generators": place.generators.states(),
+            "generators": place.states,
         }
         for group, values in groups.items():
             tensors |= {f"{group}.{name}": value for name, value in values.items()}
@@ -270,6 +276,7 @@ class Training:
             "n_steps": place.n_steps,
             "n_clips": place.n_clips,
             "duration_s": place.duration_s,
+            "threads": torch.get_num_threads(),
             "history": [dataclasses.asdict(epoch) for epoch in self.result.history],
             "best": self.result.best.epoch if self.result.best else None,
         }
@@ -293,9 +300,13 @@ class Training:
             moments.setdefault(int(index), {})[kind] = value
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        for parameter, values in self._optimizer.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):  # in the order in memory that AdamW expects
+                values[name] = torch.empty_like(parameter).copy_(values[name])
         self._schedule.load_state_dict(self._schedule.state_dict() | {"last_epoch": n_done})
         for values in self._optimizer.param_groups:
             values["lr"] = values["initial_lr"] * self._lr_factor(n_done)
+        torch.set_num_threads(numbers.get("threads", torch.get_num_threads()))
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and self._batches.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self._batches.device)
@@ -309,6 +320,7 @@ class Training:
             numbers["n_steps"],
             numbers["n_clips"],
             numbers["duration_s"],
+            group("generators"),
         )
 
 
@@ -328,9 +340,7 @@ class _WeightEma:
         self.model = recogniser
         if decay:
             device = recogniser.feature_mean.device
-            self.model = copy.deepcopy(recogniser).to(
-                device
-            )  # which flattens the weights for cuDNN
+            self.model = copy.deepcopy(recogniser).to(device)  # flattens the weights for cuDNN
         self._decay, self._n_steps = decay, 0
         # A state dict holds the tensors themselves, which every step updates in place.
         pairs = list(

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from speechcls import parallel
-from speechcls.parallel import N_AHEAD, POLL_S, map_batches
+from speechcls.parallel import N_AHEAD, POLL_S, map_batches, prefetch
 
 PATIENCE_S = 10  # after which a test gives up on another thread
 
@@ -243,3 +243,29 @@ def test_threads_end_with_the_items():
     before = set(threading.enumerate())
     assert len(flat(map_reads(range(20), str, 3, 4))) == 20
     wait_until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_prefetch_makes_one_item_ahead_in_another_thread():
+    source = Source()
+    items = prefetch(source)
+    assert next(items) == 0
+    wait_until(lambda: source.n_taken == 2)
+    assert next(items) == 1
+    wait_until(lambda: source.n_taken == 3)
+    time.sleep(0.02)  # it does not go on by itself
+    assert source.n_taken == 3
+    items.close()
+    assert list(prefetch([])) == []
+    assert list(prefetch(iter("abc"))) == ["a", "b", "c"]
+
+
+def test_prefetch_raises_an_error_behind_the_items_before_it():
+    def fail_at_two():
+        yield from (0, 1)
+        raise ValueError("at two")
+
+    got = []
+    with pytest.raises(ValueError, match="at two"):
+        for item in prefetch(fail_at_two()):
+            got.append(item)
+    assert got == [0, 1]

@@ -281,3 +281,17 @@ def test_where_the_folder_cannot_be_made_it_is_told(tmp_path):
     told = r"m\.unfinished: .*; choose another place"
     with pytest.raises(ArtifactError, match=told), checkpoint.locked():
         pass
+
+
+def test_it_goes_on_with_as_many_threads(place, monkeypatch):
+    seen = []
+    corpus, config, checkpoint, _ = prepare(place)
+    assert checkpoint.state.numbers["threads"] == torch.get_num_threads()
+    checkpoint.state.numbers["threads"] = 3
+    before = torch.get_num_threads()
+    fit(
+        build(corpus, GRU), corpus, config, CPU, checkpoint=checkpoint,
+        on_step=lambda done: seen.append(torch.get_num_threads()),
+    )  # fmt: skip
+    assert set(seen) == {3}
+    assert torch.get_num_threads() == before
