@@ -12,7 +12,7 @@ import torch
 
 from speechcls.artifact.calibration import Calibration
 from speechcls.artifact.format import Artifact
-from speechcls.artifact.store import check_can_save, load_artifact, load_split
+from speechcls.artifact.store import check_can_save, load_artifact
 from speechcls.config import MODELS, DataConfig
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.reviewed import add_reviewed
@@ -43,7 +43,7 @@ from speechcls.training.publish import (
     favour_words,
     save_trained,
 )
-from speechcls.training.settings import Sections, TrainSettings
+from speechcls.training.settings import FEW_CLIPS, Sections, TrainSettings
 
 _N_COMPARED = 100
 """Clips of a label that are compared with the words that a model knows."""
@@ -184,9 +184,13 @@ def _prepare(
     settings, reason = settings.started(len(dataset.examples))
     settings = _choose_kind(settings)
     corpus = _read_corpus(dataset, settings, jobs, verify, callbacks)
-    if reason and settings.is_started and _is_known(corpus, Path(settings.from_model)):
-        reason = f"{settings.from_model} was trained on clips that are held out here"
-        settings = settings.from_nothing()
+    trained, held_out = settings.trained_digests(), ("validation", "test")
+    if n_known := sum(row.digest in trained for row in corpus.rows if row.split in held_out):
+        known = f"{settings.from_model} was trained on {n_known} of the held-out clips"
+        if reason and corpus.n_own > FEW_CLIPS:
+            settings, reason = settings.from_nothing(), known
+        else:
+            corpus.warnings.append(f"{known}: scores on them are optimistically biased")
     return dataclasses.replace(plan_training(corpus, settings, on), reason=reason)
 
 
@@ -238,12 +242,6 @@ def _read_corpus(
         verify,
         rejects,
     )
-
-
-def _is_known(corpus: Corpus, source: Path) -> bool:
-    """Whether a model was trained on clips that a corpus holds out."""
-    trained = {row.digest for row in load_split(load_artifact(source)) if row.split == "train"}
-    return any(row.digest in trained for row in corpus.rows if row.split in ("validation", "test"))
 
 
 def _choose_kind(settings: TrainSettings) -> TrainSettings:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from speechcls.artifact.format import Artifact
-from speechcls.artifact.store import load_artifact, read_metrics
+from speechcls.artifact.store import load_artifact, load_split, read_metrics
 from speechcls.config import (
     ADAPT,
     ADAPTED,
@@ -51,6 +51,9 @@ AUTO, NOTHING = "auto", "none"
 """Values of ``from_model``: what suits the data, and fresh weights."""
 MUCH_DATA = 10_000
 """Clips from which on a network is as good from nothing as from a trained model."""
+FEW_CLIPS = 1_000
+"""Clips up to which a training starts from a model that was trained on some that it holds out: from
+nothing so few make no recogniser. Above, the scores come first."""
 
 _CLIP_MODELS, _STREAM_MODELS = ("commands", "commands-tiny"), ("commands-stream",)
 """Models that come with speechcls, to start from."""
@@ -192,6 +195,11 @@ class TrainSettings:
     def is_started(self) -> bool:
         """Whether the weights are those of a trained model."""
         return self.from_model not in (AUTO, NOTHING)
+
+    def trained_digests(self) -> set[str]:
+        """Return the digests of the clips that trained the model to start from."""
+        rows = load_split(load_artifact(Path(self.from_model))) if self.is_started else []
+        return {row.digest for row in rows if row.split == "train"}
 
     @property
     def duration_s(self) -> float | None:

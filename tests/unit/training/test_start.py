@@ -1,11 +1,16 @@
 """Which model a training starts from."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from speechcls.config import ADAPT, FeatureConfig
+from speechcls.training import run
 from speechcls.training import settings as settings_module
+from speechcls.training.run import Callbacks, train
 from speechcls.training.settings import (
     AUTO,
     MUCH_DATA,
@@ -108,3 +113,67 @@ def test_size_of_a_model(monkeypatch):
         assert size_of(type("Model", (), {"path": None})) == size
     monkeypatch.setattr(settings_module, "read_metrics", lambda path: {})
     assert size_of(type("Model", (), {"path": None})) is None
+
+
+class Planned(Exception):
+    """The training is about to start."""
+
+
+def plan_of(folder: Path, place: Path, **training: object):
+    """Return the plan of a training, which does not take place."""
+
+    def stop(plan):
+        raise Planned(plan)
+
+    with pytest.raises(Planned) as caught:
+        train(folder, {"training": training}, out=place, callbacks=Callbacks(on_start=stop))
+    return caught.value.args[0]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    generator = np.random.default_rng(0)
+    for word in ("one", "two"):
+        (folder / word).mkdir()
+        for i in range(10):
+            noise = 0.1 * generator.standard_normal(16_000)
+            soundfile.write(folder / word / f"{i}.wav", noise, 16_000)
+    return folder
+
+
+@pytest.mark.parametrize(("model", "n_few"), [("auto", 20), ("commands", 19)])
+def test_a_model_that_was_trained_on_held_out_clips_is_told(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, n_few: int
+) -> None:
+    assert not [
+        line for line in plan_of(clips, tmp_path / "m").corpus.warnings if "commands" in line
+    ]
+    digests = {row.digest for row in plan_of(clips, tmp_path / "m").corpus.rows}
+    monkeypatch.setattr(TrainSettings, "trained_digests", lambda self: digests)
+    monkeypatch.setattr(run, "FEW_CLIPS", n_few)
+    plan = plan_of(clips, tmp_path / "m", from_model=model)
+    n_held_out = sum(row.split in ("validation", "test") for row in plan.corpus.rows)
+    assert plan.settings.from_model == "commands"
+    assert plan.corpus.warnings[-1] == (
+        f"commands was trained on {n_held_out} of the held-out clips: scores on them are"
+        " optimistically biased"
+    )
+
+
+def test_with_more_clips_a_training_starts_from_nothing_then(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = plan_of(clips, tmp_path / "m").corpus
+    held_out = {row.digest for row in corpus.rows if row.split == "validation"}
+    n_own = sum(row.split == "validation" for row in corpus.rows)
+    monkeypatch.setattr(TrainSettings, "trained_digests", lambda self: held_out)
+    monkeypatch.setattr(run, "FEW_CLIPS", 19)
+    plan = plan_of(clips, tmp_path / "m")
+    assert plan.settings.from_model == NOTHING
+    assert plan.reason == f"commands was trained on {n_own} of the held-out clips"
+    assert not [
+        line
+        for line in plan.corpus.warnings
+        if "optimistically biased" in line and "commands" in line
+    ]
