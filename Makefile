@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-order test-min coverage install demo format lint types bench torture mutants results pictures dist-check clean
+.PHONY: check test test-order test-min coverage install demo format lint types bench bench-check torture mutants results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -78,6 +78,10 @@ types: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py
+
+# On an idle machine: fails if a ratio is a tenth worse than in docs/BENCHMARKS.md.
+bench-check: $(INSTALLED)
+	$(BIN)/python benchmarks/bench.py --check
 
 # Hours: what docs/RELIABILITY.md promises, tried at length. Each line may be run alone.
 TORN := build/torture

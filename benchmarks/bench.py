@@ -4,6 +4,8 @@ Run it with ``make bench`` on an idle machine. A ratio is the median of the runs
 taken in turns, so that a busy moment hits both.
 """
 
+import argparse
+import math
 import os
 import statistics
 import subprocess
@@ -19,7 +21,7 @@ import soundfile
 from bench_detect import detection, detection_growth
 from bench_growth import growth
 from bench_prediction import prediction
-from bench_report import Row, write_report
+from bench_report import Row, read_ratios, write_report
 from bench_training import training
 from rich.console import Console
 from rich.table import Table
@@ -31,32 +33,63 @@ SPEECHCLS = str(Path(sys.executable).with_name("speechcls"))
 N_STARTS = 11
 N_FEATURE_RUNS = 31
 N_ROUNDS = 3
+N_CHECKS = 3
+WORSE = 1.1
+"""Ratio by which one may exceed that of the report, unless it does so in each of the checks."""
 
 
 def main() -> None:
-    """Print every ratio beside its target, and write them to ``docs/BENCHMARKS.md``."""
+    """Print every ratio beside its target, and write or check ``docs/BENCHMARKS.md``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="fail if a ratio is worse than in docs/BENCHMARKS.md"
+    )
+    if parser.parse_args().check:
+        return check()
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        lines = measure(scratch)
+        sizes = [*growth(scratch), *detection_growth(scratch)]
+    write_report(lines, sizes)
+
+
+def check() -> None:
+    """Measure the ratios and exit with 1 if one is worse than it was, in each of several runs."""
+    before, best = read_ratios(), dict[str, float]()
+    for _ in range(N_CHECKS):
+        with tempfile.TemporaryDirectory() as name:
+            for what, _, _, ratio, _ in measure(Path(name)):
+                best[what] = min(float(ratio), best.get(what, math.inf))
+        worse = [what for what in before if best.get(what, 0.0) > WORSE * before[what]]
+        if not worse:
+            return
+    for what in worse:
+        told = f"{what}: {best[what]:.2f}, but {before[what]:.2f} in docs/BENCHMARKS.md"
+        print(told, file=sys.stderr)
+    sys.exit(1)
+
+
+def measure(scratch: Path) -> list[tuple[str, str, str, str, str]]:
+    """Print and return what was measured, what it is compared with, their ratio, its target."""
     table = Table(box=None, pad_edge=False, header_style="")
     for heading in ("what", "measured", "against", "ratio", "target"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     lines: list[tuple[str, str, str, str, str]] = []
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        os.environ[CACHE_VARIABLE] = str(scratch / "cache")
-        for row in chain(
-            start_up(scratch),
-            prediction(scratch),
-            detection(scratch),
-            training(scratch, N_ROUNDS),
-            [features()],
-        ):
-            what, of, against, target = row
-            ratio = statistics.median(of) / statistics.median(against)
-            measured, limit = (f"{1e3 * statistics.median(side):.2f} ms" for side in (of, against))
-            lines.append((what, measured, limit, f"{ratio:.2f}", f"<= {target:.2f}"))
-            table.add_row(*lines[-1])
-        Console(width=120).print(table)
-        sizes = [*growth(scratch), *detection_growth(scratch)]
-    write_report(lines, sizes)
+    os.environ[CACHE_VARIABLE] = str(scratch / "cache")
+    for row in chain(
+        start_up(scratch),
+        prediction(scratch),
+        detection(scratch),
+        training(scratch, N_ROUNDS),
+        [features()],
+    ):
+        what, of, against, target = row
+        ratio = statistics.median(of) / statistics.median(against)
+        measured, limit = (f"{1e3 * statistics.median(side):.2f} ms" for side in (of, against))
+        lines.append((what, measured, limit, f"{ratio:.2f}", f"<= {target:.2f}"))
+        table.add_row(*lines[-1])
+    Console(width=120).print(table)
+    return lines
 
 
 def start_up(scratch: Path) -> list[Row]:

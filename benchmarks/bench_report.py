@@ -66,6 +66,13 @@ def write_report(rows: Sequence[tuple[str, str, str, str, str]], sizes: Sequence
     REPORT.write_text(text + PROFILE.read_text())
 
 
+def read_ratios() -> dict[str, float]:
+    """Return the ratio of each row of the file."""
+    table = REPORT.read_text().split("## From a thousand")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if " | <= " in line]
+    return {row[0]: float(row[3]) for row in rows}
+
+
 def is_met(ratio: str, target: str) -> bool:
     """Tell whether a ratio as printed is within its target."""
     return float(ratio) <= float(target.removeprefix("<= "))
