@@ -21,6 +21,8 @@ _SPEED_GROUP = 8
 _FAST_FACTORS = (2, 3, 5, 7, 11, 13)
 """Lengths with no other prime factors have fast transforms, of up to a seventh of the time."""
 _EQUALISER_GAINS = 8
+_NEPERS = math.log(10) / 20
+"""In a decibel of amplitude: the exponential is much faster than a power of ten."""
 _SINGLE_WORD_PROB = 0.2
 """Probability that a non-word is made of a single word."""
 
@@ -123,13 +125,18 @@ def equalise(samples: Tensor, prob: float, gain_db: float, generator: torch.Gene
     if not len(chosen):
         return samples  # FFTs reject empty batches
     gains_db = gain_db * (2 * torch.rand(len(chosen), _EQUALISER_GAINS, generator=generator) - 1)
-    n_bins = 1 + n_samples // 2
-    position = torch.linspace(0, 1, n_bins).sqrt() * (_EQUALISER_GAINS - 1)
-    below = position.long().clamp(max=_EQUALISER_GAINS - 2)
-    curves_db = torch.lerp(gains_db[:, below], gains_db[:, below + 1], position - below)
-    gain = (10 ** (curves_db / 20)).to(samples.device)  # (n_chosen, n_bins)
+    curves_db = gains_db @ _equaliser_weights(1 + n_samples // 2)
+    gain = (curves_db * _NEPERS).exp_().to(samples.device)  # (n_chosen, n_bins)
     changed = torch.fft.irfft(torch.fft.rfft(samples[chosen]) * gain, n=n_samples)
     return samples.index_copy(0, chosen, changed)
+
+
+@functools.cache
+def _equaliser_weights(n_bins: int) -> Tensor:
+    """Return by how much each gain counts at each frequency, (_EQUALISER_GAINS, n_bins)."""
+    position = torch.linspace(0, 1, n_bins).sqrt() * (_EQUALISER_GAINS - 1)
+    distance = (position - torch.arange(_EQUALISER_GAINS)[:, None]).abs()
+    return (1 - distance).clamp(min=0)
 
 
 def reverberate(
@@ -152,7 +159,7 @@ def reverberate(
     ratio_db = 20 * torch.rand(len(chosen), 1, generator=generator)
     time_s = torch.arange(n_response) / sample_rate
     noise = torch.randn(len(chosen), n_response, generator=generator)
-    response = noise * 10 ** (-3 * time_s / decay_s)
+    response = noise * (-60 * _NEPERS / decay_s * time_s).exp_()
     response *= 10 ** (-ratio_db / 20) / response.square().sum(dim=1, keepdim=True).sqrt()
     response[:, 0] += 1.0  # the direct path
     n_fft = samples.shape[1] + n_response
