@@ -55,7 +55,7 @@ _TRAINING: dict[str, Any] = {
     "from_model": NOTHING,
 }
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "commands": {"network": {"size": "base"}, "training": {"epochs": 60}},
+    "commands": {"network": {"size": "base"}, "training": {"epochs": 45}},
     "commands-tiny": {"network": {"size": "small"}, "training": {"epochs": 80}},
     "commands-stream": {
         "network": {"size": "base"},

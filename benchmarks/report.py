@@ -39,6 +39,10 @@ _TABLES = {
         " the seeds, ± their standard deviation. `missed`, `false` and `confused`: in an hour of"
         " validation words, 10 dB above the parts of the noise that no training uses."
     ),
+    "bundled-teacher": (
+        "## Their first teacher\n\nTrained without a teacher; it taught `commands-tiny`, and the"
+        " two of them the other models above."
+    ),
     "bundled-unseen": (
         "## Left-out words\n\nThe same without the seventeen words that have fewest clips, which"
         " are then the words of strangers: `accepted`, taken for a command by the likeliest label,"

@@ -79,8 +79,8 @@ class Run:
     data: str = "all"
     """``all``; ``frequent``, without the words that have few clips, to score new words;
     ``old``, without ``NEW_WORDS``; or ``new``, few clips of these alone."""
-    start: str = ""
-    """Name of the run whose model it starts from, or is taught by."""
+    start: tuple[str, ...] = ()
+    """Names of the runs whose model it starts from, or whose models teach it."""
 
     @property
     def name(self) -> str:
@@ -99,14 +99,16 @@ ZOO = [
         "att-bigru", "att-bilstm",
     )
 ]  # fmt: skip
-TEACHER = Run("bundled", "commands")
+TEACHER = Run("bundled-teacher", "commands")
+TINY = [Run("bundled", "commands-tiny", seed=seed, start=(TEACHER.name,)) for seed in SEEDS]
 BUNDLED = [
+    TEACHER,
+    *TINY,
     *(
-        Run("bundled", name, seed=seed)
+        Run("bundled", name, seed=seed, start=(TEACHER.name, TINY[0].name))
         for name in ("commands", "commands-stream")
         for seed in SEEDS
     ),
-    *(Run("bundled", "commands-tiny", seed=seed, start=TEACHER.name) for seed in SEEDS),
     Run("bundled-unseen", "commands", data="frequent"),
 ]
 FULL = [
@@ -149,7 +151,7 @@ FINETUNE = [
     BODY,
     *(
         Run("finetune", "att-bigru", ("--size", "small"), seed, "new", start)
-        for start in ("", BODY.name)
+        for start in ((), (BODY.name,))
         for seed in SEEDS
     ),
 ]
@@ -172,7 +174,7 @@ def main() -> None:
         places = Places(trial / "results.json", trial)
     places.models.mkdir(parents=True, exist_ok=True)
     for run in RUNS:
-        has_start = not run.start or (places.of(run.start) / ONNX).is_file()
+        has_start = all((places.of(name) / ONNX).is_file() for name in run.start)
         if arguments.only in run.name and has_start:
             with claimed(run, places) as is_ours:
                 if is_ours:
@@ -255,11 +257,11 @@ def command_of(
     arguments = ["--arch", run.arch, *run.options]
     if run.table.startswith("bundled"):
         program = [sys.executable, str(HERE / "distil.py"), run.arch, str(source), str(wheel)]
-        arguments = ["--teacher", str(places.of(run.start))] if run.start else []
+        arguments = [x for name in run.start for x in ("--teacher", str(places.of(name)))]
     elif run.arch.startswith("bc-resnet"):
         program = [sys.executable, str(HERE / "train_bcresnet.py"), "train", str(source)]
     elif run.start:
-        arguments = ["--from", str(places.of(run.start))]
+        arguments = ["--from", str(places.of(run.start[0]))]
     elif run.data == "new":
         arguments += ["--from", "none"]
     arguments += ["--seed", str(run.seed)]
