@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-order test-min coverage install demo format lint types bench bench-check torture mutants results pictures dist-check clean
+.PHONY: check test test-order test-min coverage install demo format lint types bench bench-check bench-gpu torture mutants results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -82,6 +82,10 @@ bench: $(INSTALLED)
 # On an idle machine: fails if a ratio is a tenth worse than in docs/BENCHMARKS.md.
 bench-check: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py --check
+
+# Four minutes of a GPU: what it makes of training and prediction.
+bench-gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu.py $(DATA)
 
 # Hours: what docs/RELIABILITY.md promises, tried at length. Each line may be run alone.
 TORN := build/torture
