@@ -51,7 +51,7 @@ AUTO, NOTHING = "auto", "none"
 """Values of ``from_model``: what suits the data, and fresh weights."""
 MUCH_DATA = 10_000
 """Clips from which on a network is as good from nothing as from a trained model."""
-FEW_CLIPS = 1_000
+FEW_CLIPS = 2_000
 """Clips up to which a training starts from a model that was trained on some that it holds out: from
 nothing so few make no recogniser. Above, the scores come first."""
 
