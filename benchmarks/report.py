@@ -40,8 +40,8 @@ _TABLES = {
         " validation words, 10 dB above the parts of the noise that no training uses."
     ),
     "bundled-teacher": (
-        "## Their first teacher\n\nTrained without a teacher; it taught `commands-tiny`, and the"
-        " two of them the other models above."
+        "## Their teachers\n\nTrained without a teacher, with less babble. This `commands` taught"
+        " `commands-tiny`, and both of them the other models above."
     ),
     "bundled-unseen": (
         "## Left-out words\n\nThe same without the seventeen words that have fewest clips, which"
