@@ -99,10 +99,11 @@ ZOO = [
         "att-bigru", "att-bilstm",
     )
 ]  # fmt: skip
-TEACHER = Run("bundled-teacher", "commands")
+TEACHERS = [Run("bundled-teacher", name) for name in ("commands", "commands-stream")]
+TEACHER = TEACHERS[0]
 TINY = [Run("bundled", "commands-tiny", seed=seed, start=(TEACHER.name,)) for seed in SEEDS]
 BUNDLED = [
-    TEACHER,
+    *TEACHERS,
     *TINY,
     *(
         Run("bundled", name, seed=seed, start=(TEACHER.name, TINY[0].name))
