@@ -38,7 +38,7 @@ N_STEPS = 26
 WALK = """\
 synth yes no go on off up five nine left stop --out data --per-word 60
 check data
-train data --size tiny --epochs 10
+train data
 evaluate data --report out
 explain data/{mistake} --out explain.png --html explain.html
 """
