@@ -137,8 +137,10 @@ class _Files(Dataset[tuple[Tensor, int]]):
 def training(scratch: Path, n_rounds: int) -> Iterator[tuple[str, list[float], list[float], float]]:
     """Yield for each network what it takes against the bare steps, and against the tutorials.
 
-    All in seconds a clip, the ways of each network in turns.
+    All in seconds a clip, the ways of each network in turns. Torch has one thread, so that with two
+    cores the other one makes the batches ahead, as it does where users train small networks.
     """
+    torch.set_num_threads(1)
     dataset = load_dataset(write_clips(scratch / "clips"))
     for name, config in NETWORKS.items():
         loops = Loops(config, read_corpus(dataset, config), dataset.examples)
