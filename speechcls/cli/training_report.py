@@ -36,8 +36,13 @@ def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
     if plan.n_known:
         known = "1 word" if plan.n_known == 1 else f"{plan.n_known} words"
         messages.note(f"rejects {known} that {plan.settings.from_model} knows")
+    arch, frames = plan.settings.network.arch, plan.recogniser.network.frames_per_step
+    asked = plan.settings.sections.get("network", {}).get("step_frames", frames)
+    if asked != frames:
+        has = "1 frame" if frames == 1 else f"{frames} frames"
+        messages.warn(f"--step-frames {asked} has no effect: a step of {arch} has {has}")
     messages.note(
-        f"{plan.settings.network.arch} with {plan.n_parameters:,} parameters on {plan.device},"
+        f"{arch} with {plan.n_parameters:,} parameters on {plan.device},"
         f" at most {plan.settings.training.epochs} epochs"
     )
 

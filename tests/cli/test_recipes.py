@@ -51,6 +51,28 @@ def test_streaming_says_what_it_needs_and_what_it_is(home, tmp_path, call, rng, 
     assert wrong.errors == ["--arch: bilstm cannot run on a stream; rnn, lstm, gru, crnn can"]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--arch", "gru", "--step-frames", "2"), "a step of gru has 4 frames"),
+        (("--arch", "rnn", "--step-frames", "4"), "a step of rnn has 1 frame"),
+        (("--arch", "crnn", "--step-frames", "4"), None),
+        (("--arch", "gru"), None),
+    ],
+)
+def test_step_frames_that_a_network_does_not_have_are_said(home, tmp_path, call, options, expected):
+    trained = call(
+        "train", home.data, "--out", tmp_path / "m", *options, "--hidden-size", "12", *QUICK
+    )
+    assert trained.code == 0, trained.stderr
+    told = [line for line in trained.stderr.splitlines() if "has no effect" in line]
+    assert told == (
+        [f"speechcls: warning: --step-frames {options[3]} has no effect: {expected}"]
+        if expected
+        else []
+    )
+
+
 def test_a_size_chooses_the_hidden_size(home, tmp_path, call):
     model = tmp_path / "model"
     trained = call("train", home.data, "--out", model, "--arch", "rnn", "--size", "tiny", *QUICK)
