@@ -188,7 +188,9 @@ def _prepare(
     if n_known := sum(row.digest in trained for row in corpus.rows if row.split in held_out):
         known = f"{settings.from_model} was trained on {n_known} of the held-out clips"
         if reason and corpus.n_own > FEW_CLIPS:
-            settings, reason = settings.from_nothing(), known
+            settings, reason = _choose_kind(settings.from_nothing()), known
+            # Anew, from the cache: from nothing other sounds are made to be rejected.
+            corpus = _read_corpus(dataset, settings, jobs, verify=False, callbacks=Callbacks())
         else:
             corpus.warnings.append(f"{known}: scores on them are optimistically biased")
     return dataclasses.replace(plan_training(corpus, settings, on), reason=reason)

@@ -169,7 +169,18 @@ def test_with_more_clips_a_training_starts_from_nothing_then(
     n_own = sum(row.split == "validation" for row in corpus.rows)
     monkeypatch.setattr(TrainSettings, "trained_digests", lambda self: held_out)
     monkeypatch.setattr(run, "FEW_CLIPS", 19)
+    made, make_rejects = [], run.make_rejects
+
+    def spied(*arguments):
+        made.append(arguments[-1])
+        return make_rejects(*arguments)
+
+    monkeypatch.setattr(run, "make_rejects", spied)
+    plan = plan_of(clips, tmp_path / "m", n_spoken=30)
+    assert made == [30, 30]
+    made.clear()
     plan = plan_of(clips, tmp_path / "m")
+    assert made == [0, plan.settings.training.n_spoken] == [0, 900]  # as the model will say
     assert plan.settings.from_model == NOTHING
     assert plan.reason == f"commands was trained on {n_own} of the held-out clips"
     assert not [
