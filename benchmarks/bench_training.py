@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import librosa
@@ -58,6 +58,24 @@ def read_corpus(dataset: ClipSet, config: NetworkConfig) -> Corpus:
     return dataclasses.replace(corpus, split=np.where(is_held_out, "validation", "train"))
 
 
+def bare_step(recogniser: Recogniser, batch_size: int, n_outputs: int) -> Callable[[], None]:
+    """Return what does forward, backward and step on features that are there, on its device."""
+    recogniser.train()
+    config, device = recogniser.features.config, recogniser.feature_mean.device
+    optimizer = torch.optim.AdamW(recogniser.parameters(), fused=True)
+    features = torch.randn(batch_size, config.n_frames, config.n_features, device=device)
+    targets = torch.randint(n_outputs, (batch_size,), device=device)
+
+    def step() -> None:
+        logits = forward_mixed_precision(recogniser, features)
+        loss = nn.functional.cross_entropy(logits, targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return step
+
+
 @dataclasses.dataclass
 class Loops:
     """The ways to train one network for an epoch; each returns seconds a clip."""
@@ -83,18 +101,11 @@ class Loops:
 
     def bare(self) -> float:
         """Forward, backward and step on features that are there."""
-        recogniser, config = self.recogniser().train(), self.corpus.features
-        optimizer = torch.optim.AdamW(recogniser.parameters(), fused=True)
-        features = torch.randn(RECIPE.batch_size, config.n_frames, config.n_features)
-        targets = torch.randint(N_LABELS, (RECIPE.batch_size,))
+        step = bare_step(self.recogniser(), RECIPE.batch_size, N_LABELS)
         for _ in range(RECIPE.epochs):
             started = time.perf_counter()
             for _ in range(N_TRAINING // RECIPE.batch_size):
-                logits = forward_mixed_precision(recogniser, features)
-                loss = nn.functional.cross_entropy(logits, targets)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+                step()
         return (time.perf_counter() - started) / N_TRAINING
 
     def tutorial(self) -> float:

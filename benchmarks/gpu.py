@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_training import bare_step
 from results import COMMANDS
-from torch import Tensor
 
+from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.features.mel import FEATURES
 from speechcls.layouts.load import load_dataset
-from speechcls.networks.recogniser import forward_mixed_precision
 from speechcls.runtime.classifier import Classifier
 from speechcls.training.loop import batches_for, fit, set_feature_statistics
 from speechcls.training.optimisation import Epoch, Training
@@ -49,12 +49,16 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     tell("machine", device=name, torch=torch.__version__, threads=torch.get_num_threads())
     corpus = load_corpus(
-        load_dataset(arguments.data), settings_of(64).features, None, COMMANDS.split(",")
+        load_dataset(arguments.data),
+        settings_of(TrainConfig.batch_size).features,
+        None,
+        COMMANDS.split(","),
     )
     tell("features", **features(corpus, device))
     for size in BATCH_SIZES:
         plan = plan_of(corpus, size, device)
-        tell("bare steps", batch_size=size, **bare_steps(plan, seconds))
+        step = bare_step(plan.recogniser.to(device), size, len(plan.corpus.words))
+        tell("bare steps", batch_size=size, **timed(step, size, seconds, device))
         tell("training", batch_size=size, **training(plan, seconds))
     tell("accuracy", **accuracy(plan_of(corpus, 256, device, arguments.epochs)))
     tell("prediction", **prediction(corpus, arguments.device, seconds))
@@ -65,15 +69,17 @@ def tell(what: str, **values: Any) -> None:
     print(json.dumps({"what": what, **values}), flush=True)
 
 
-def settings_of(batch_size: int, epochs: int = 40) -> TrainSettings:
+def settings_of(batch_size: int, epochs: int = TrainConfig.epochs) -> TrainSettings:
     """Return the recipe of the default network, with the learning rate of larger batches."""
-    lr = 0.002 * (batch_size / 64) ** 0.5
+    lr = TrainConfig.lr * (batch_size / TrainConfig.batch_size) ** 0.5
     training = {"batch_size": batch_size, "epochs": epochs, "lr": lr, "from_model": NOTHING}
     features = {"kind": "log-mel"}
     return TrainSettings.from_sections({"training": training, "features": features})
 
 
-def plan_of(corpus: Corpus, size: int, device: torch.device, epochs: int = 40) -> TrainPlan:
+def plan_of(
+    corpus: Corpus, size: int, device: torch.device, epochs: int = TrainConfig.epochs
+) -> TrainPlan:
     """Return a training that is ready to start."""
     return plan_training(corpus, settings_of(size, epochs), device)
 
@@ -90,24 +96,6 @@ def features(corpus: Corpus, device: torch.device) -> dict[str, float]:
     return found
 
 
-def bare_steps(plan: TrainPlan, seconds: float) -> dict[str, float]:
-    """Return clips/s of forward, backward and step on features that are there."""
-    recogniser, device = plan.recogniser.to(plan.device).train(), plan.device
-    config, size = plan.corpus.features, plan.settings.training.batch_size
-    optimizer = torch.optim.AdamW(recogniser.parameters(), fused=True)
-    features = torch.randn(size, config.n_frames, config.n_features, device=device)
-    targets = torch.randint(len(plan.corpus.words), (size,), device=device)
-
-    def step() -> None:
-        logits = forward_mixed_precision(recogniser, features)
-        loss: Tensor = torch.nn.functional.cross_entropy(logits, targets)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-    return timed(step, size, seconds, device)
-
-
 def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
     """Return clips/s of the steps of a training, as users train, and how often a step waits."""
     config, device = plan.settings.training, plan.device
@@ -115,12 +103,12 @@ def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
     plan.recogniser.to(device)
     set_feature_statistics(plan.recogniser, batches)
     run = Training(plan.recogniser, batches, config)
-    end, n_steps, n_waits = [0.0], 0, 0
+    end_s, n_steps = 0.0, 0
 
     def after_step(done: float) -> None:
         nonlocal n_steps
         n_steps += 1
-        if time.perf_counter() > end[0]:
+        if time.perf_counter() > end_s:
             raise _Enough
 
     with warnings.catch_warnings(record=True) as caught, suppress(_Enough):
@@ -132,7 +120,7 @@ def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
         torch.cuda.set_sync_debug_mode("default")
     n_waits = sum("synchroniz" in str(warning.message) for warning in caught)
     n_steps, begun = 0, time.perf_counter()
-    end[0] = begun + seconds
+    end_s = begun + seconds
     with Utilisation(device) as utilisation, suppress(_Enough):
         while True:
             run.run_epoch(after_step, lambda: None, print)

@@ -24,6 +24,7 @@ from speechcls.labels import (
     UNKNOWN,
     choose_labels,
     choose_outputs,
+    is_reserved,
     map_label,
     mean_command_count,
 )
@@ -90,7 +91,7 @@ class Corpus:
     def training_samples(self, n_each: int) -> Iterator[Samples]:
         """Yield amplitudes (n, n_samples) of at most ``n_each`` such clips of each word."""
         for i, label in enumerate(self.labels):
-            if label not in (UNKNOWN, SILENCE) and len(clips := self.training_clips(i)):
+            if not is_reserved(label) and len(clips := self.training_clips(i)):
                 yield self.samples(clips[:n_each])
 
     def store(self, split: str) -> ClipStore:

@@ -92,8 +92,8 @@ def choose_threads(recogniser: Recogniser, batches: Batches, n_steps: int) -> No
     ``OMP_NUM_THREADS`` says it.
     """
     n_threads = torch.get_num_threads()
-    is_given = "OMP_NUM_THREADS" in os.environ
-    if batches.device.type != "cpu" or is_given or n_steps <= _SHORT:
+    has_choice = n_threads > 1 and "OMP_NUM_THREADS" not in os.environ
+    if batches.device.type != "cpu" or not has_choice or n_steps <= _SHORT:
         return
     trial, best, best_s = copy.deepcopy(recogniser).train(), n_threads, 0.0
     try:
