@@ -80,6 +80,16 @@ def test_many_clips_give_the_predictions_of_each_in_order(classifier, clips, tmp
     assert isinstance(outcomes[6], AudioError) and "shape (1, 24000)" in str(outcomes[6])
 
 
+def test_a_window_has_the_same_bits_whatever_is_beside_it(classifier):
+    noise = np.random.default_rng(0)
+    loudness = 10 ** noise.uniform(-3, -0.5, (48, 1))
+    windows = (loudness * noise.standard_normal((48, RATE))).clip(-1, 1).astype(np.float32)
+    whole = classifier.probabilities(windows)
+    for size in range(1, 8):
+        parts = [classifier.probabilities(windows[i : i + size]) for i in range(0, 48, size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 def test_a_batch_is_one_clip_a_row(classifier, clips):
     batch = np.stack([clips[1], clips[2][:RATE]])
     for given in (batch, torch.from_numpy(batch), list(batch)):
