@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,13 +11,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from speechcls.audio.samples import PCM_SCALE
+from speechcls.augmentation.draws import Generators, on_device
+from speechcls.augmentation.noise import babble, coloured_noise, cut_noise, random_gain_noise
+from speechcls.augmentation.transforms import (
+    AugmentationContext,
+    augment,
+    is_augmenting,
+    make_non_words,
+)
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
 from speechcls.features.mel import FEATURES
 from speechcls.labels import SCRAMBLED, SILENCE, UNKNOWN, mean_command_count
 from speechcls.parallel import default_jobs
-from speechcls.training.augment import AugmentationContext, augment, is_augmenting, make_non_words
-from speechcls.training.noise import babble, coloured_noise, cut_noise, random_gain_noise
 
 _CLIP, _NON_WORD, _NOISE = range(3)
 """Kinds of training clip: one of the corpus, a non-word made of one, background noise."""
@@ -36,34 +42,6 @@ class _Draw(NamedTuple):
     """(n,) indices into the corpus; unused for noise."""
     kind: Tensor
     """(n,) ``_CLIP``, ``_NON_WORD`` or ``_NOISE``."""
-
-
-def seed_of(seed: int, epoch: int) -> int:
-    """Return the seed of an epoch's random draws."""
-    return (seed * 1_000_003 + epoch) % 2**63
-
-
-class Generators:
-    """The random generators of one epoch by name, which go on where their saved states were."""
-
-    def __init__(self, seed: int, epoch: int, states: Mapping[str, Tensor] | None = None) -> None:
-        self._seed, self._states = seed_of(seed, epoch), dict(states or {})
-        self._made: dict[str, torch.Generator] = {}
-
-    def start(self, name: str) -> torch.Generator:
-        """Return a generator as it is at the begin of the epoch."""
-        self._made[name] = torch.Generator().manual_seed(self._seed)
-        return self._made[name]
-
-    def resume(self, name: str) -> torch.Generator:
-        """Return the generator, in its saved state if it has one."""
-        if name in self._states:
-            self._made[name].set_state(self._states.pop(name))
-        return self._made[name]
-
-    def states(self) -> dict[str, Tensor]:
-        """Return the state of each."""
-        return {name: generator.get_state() for name, generator in self._made.items()}
 
 
 def _fits(n_bytes: int, device: torch.device) -> bool:
@@ -143,7 +121,7 @@ class Batches:
         for n_voices in self.babble_voices if n_each else ():
             chosen = torch.randint(len(self._spoken), (n_voices * n_each,), generator=generator)
             clips = self._spoken[chosen]
-            yield babble(self._amplitudes(self._read(clips), clips).cpu(), n_voices)
+            yield babble(self._amplitudes(clips).cpu(), n_voices)
 
     def training(
         self, epoch: int, n_done: int = 0, generators: Generators | None = None
@@ -161,12 +139,12 @@ class Batches:
             return
         generator, draws = self._shuffle(epoch, n_done, generators)
         for draw in draws:
-            clip = draw.clip.to(self.device)
+            clip = on_device(draw.clip, self.device)
             features, targets = self._cached_features[clip], self.targets[clip]
             if len(made := (draw.kind != _CLIP).nonzero().squeeze(1)):
                 part = _Draw(draw.clip[made], draw.kind[made])
-                samples, words = self._make(self._read(part.clip), part, generator)
-                made = made.to(self.device)
+                samples, words = self._make(part, generator)
+                made = on_device(made, self.device)
                 features[made], targets[made] = self._features(samples), words
             yield features, targets
 
@@ -188,7 +166,7 @@ class Batches:
         """Yield the augmented samples (batch, n_samples) and targets of one epoch."""
         generator, draws = self._shuffle(epoch, n_done, generators)
         for draw in draws:
-            yield self._make(self._read(draw.clip), draw, generator)
+            yield self._make(draw, generator)
 
     def clips_of(self, epoch: int, step: int) -> list[int]:
         """Return the clips, as indices into the corpus, of a batch (from 0) of an epoch."""
@@ -221,28 +199,26 @@ class Batches:
         kinds = [torch.full_like(clip, kind) for kind, clip in clips.items()]
         return _Draw(torch.cat(list(clips.values())), torch.cat(kinds))
 
-    def _make(
-        self, windows: Tensor, draw: _Draw, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _make(self, draw: _Draw, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return augmented samples (batch, n_samples) and targets (batch,) of the drawn clips."""
-        clips = draw.clip.to(self.device)
-        samples, targets = self._amplitudes(windows, draw.clip), self.targets[clips]
+        clips = on_device(draw.clip, self.device)
+        samples, targets = self._amplitudes(draw.clip), self.targets[clips]
         if len(non_words := (draw.kind == _NON_WORD).nonzero().squeeze(1)):
             partners = torch.randint(len(self._spoken), (len(non_words),), generator=generator)
             others = self._spoken[partners]
-            non_words = non_words.to(self.device)
+            non_words = on_device(non_words, self.device)
             samples[non_words] = make_non_words(
                 samples[non_words],
                 self._words[clips[non_words]],
-                self._amplitudes(self._read(others), others),
-                self._words[others.to(self.device)],
+                self._amplitudes(others),
+                self._words[on_device(others, self.device)],
                 generator,
             )
             targets[non_words] = self._non_word
         samples = augment(samples, self._context, generator)
         if len(noise := (draw.kind == _NOISE).nonzero().squeeze(1)):
             cuts = cut_noise(self._noise, len(noise), samples.shape[1], generator)
-            noise = noise.to(self.device)
+            noise = on_device(noise, self.device)
             samples[noise] = random_gain_noise(cuts, generator)
             targets[noise] = self._silence
         return samples, targets
@@ -259,19 +235,19 @@ class Batches:
             return None
         kept = None
         for chunk in torch.split(self._spoken, _FEATURE_BATCH):
-            features = self._features(self._amplitudes(self._read(chunk), chunk))
+            features = self._features(self._amplitudes(chunk))
             if kept is None:
                 kept = features.new_zeros(len(self._windows), *features.shape[1:])
-            kept[chunk.to(self.device)] = features
+            kept[on_device(chunk, self.device)] = features
         return kept
 
     def training_features(self) -> Iterator[Tensor]:
         """Yield the features of every training clip once, without augmentation."""
         for chunk in torch.split(self._spoken, _FEATURE_BATCH):
             if self._cached_features is None:
-                yield self._features(self._amplitudes(self._read(chunk), chunk))
+                yield self._features(self._amplitudes(chunk))
             else:
-                yield self._cached_features[chunk.to(self.device)]
+                yield self._cached_features[on_device(chunk, self.device)]
 
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the validation clips, whose features are kept after the first epoch if they fit."""
@@ -286,18 +262,14 @@ class Batches:
 
     def _validate(self) -> Iterator[tuple[Tensor, Tensor]]:
         for chunk in torch.split(self._validation, self._config.batch_size):
-            features = self._features(self._amplitudes(self._read(chunk), chunk))
-            yield features, self._labels[chunk.to(self.device)]
+            features = self._features(self._amplitudes(chunk))
+            yield features, self._labels[on_device(chunk, self.device)]
 
-    def _read(self, clip: Tensor) -> Tensor:
-        """Return the int16 windows (batch, n_samples) of ``clip`` (batch,) on the device."""
+    def _amplitudes(self, clip: Tensor) -> Tensor:
+        """Return samples (batch, n_samples) of ``clip`` (batch,), which is on the host."""
+        index = on_device(clip, self.device)
         if self._is_resident:
-            return self._windows[clip.to(self.device)]
-        windows = self._windows[clip]
-        if self.device.type == "cuda":
-            windows = windows.pin_memory()  # which the copy need not wait for
-        return windows.to(self.device, non_blocking=True)
-
-    def _amplitudes(self, windows: Tensor, clip: Tensor) -> Tensor:
-        """Return the int16 ``windows`` (batch, n_samples) of ``clip`` (batch,) as amplitudes."""
-        return windows * self._units[clip.to(self.device)][:, None]
+            windows = self._windows[index]
+        else:
+            windows = on_device(self._windows[clip], self.device)
+        return windows * self._units[index][:, None]

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from speechcls.augmentation.draws import Generators
+from speechcls.augmentation.transforms import mask_features
 from speechcls.config import TrainConfig
 from speechcls.evaluation.metrics import command_recall, mean_recall
 from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 from speechcls.parallel import prefetch
-from speechcls.training.augment import mask_features
-from speechcls.training.batches import Batches, Generators
+from speechcls.training.batches import Batches
 from speechcls.training.checkpoint import State
 
 _N_CLIPS_NAMED = 3

@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from speechcls.audio.speech import find_speech
+from speechcls.augmentation.draws import Generators
+from speechcls.augmentation.transforms import add_noise
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
-from speechcls.training.augment import add_noise
-from speechcls.training.batches import Batches, Generators
+from speechcls.training.batches import Batches
 
 CLIPS_PER_ROW = 4
 """Clips that are concatenated into one row."""

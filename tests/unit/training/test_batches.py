@@ -8,12 +8,12 @@ import pytest
 import torch
 from common_training import CPU, FEATURES, PLAIN, make_corpus
 
+from speechcls.augmentation.transforms import mask_features
 from speechcls.config import NetworkConfig, TrainConfig
 from speechcls.features.mel import MFCC
 from speechcls.labels import SILENCE, UNKNOWN
 from speechcls.networks.recogniser import build_recogniser
 from speechcls.training import batches as module
-from speechcls.training.augment import mask_features
 from speechcls.training.batches import Batches
 
 LABELS = ("a", UNKNOWN, "b", SILENCE)

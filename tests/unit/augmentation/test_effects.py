@@ -10,8 +10,8 @@ import torch
 from common_training import generator
 from torch import Tensor
 
-from speechcls.training.augment import change_speed, equalise, reverberate
-from speechcls.training.noise import babble, coloured_noise
+from speechcls.augmentation.noise import babble, coloured_noise
+from speechcls.augmentation.transforms import change_speed, equalise, reverberate
 
 RATE = 16_000  # Hz
 
@@ -78,12 +78,20 @@ def test_eight_clips_share_a_speed_and_the_next_eight_have_another() -> None:
 
 
 def test_speeds_are_uniform_within_their_range() -> None:
-    clips = tones(400, 4_000, n_clips=8 * 150)
-    speeds = pitch(change_speed(clips, 0.2, generator())[::8]) / 0.1
+    clips, draws = tones(400, 4_000, n_clips=8 * 15), generator()
+    played = torch.cat([change_speed(clips, 0.2, draws)[::8] for _ in range(10)])
+    speeds = pitch(played) / 0.1
     # The length is rounded to one of a fast transform: 0.8 % either way at most.
     assert 0.79 < speeds.min() < 0.82 and 1.18 < speeds.max() < 1.21
     assert speeds.mean() == pytest.approx(1.0, abs=0.03)
     assert speeds.std() == pytest.approx(0.4 / math.sqrt(12), abs=0.015)
+
+
+def test_large_batches_have_sixteen_speeds_and_no_more() -> None:
+    played = change_speed(tones(400, 4_000, n_clips=320), 0.2, generator())
+    groups = torch.split(pitch(played), 20)
+    assert all(len(group.unique()) == 1 for group in groups)
+    assert len(torch.cat(groups).unique()) > 10
 
 
 def test_the_middle_stays_and_the_rest_moves_towards_it_or_away() -> None:

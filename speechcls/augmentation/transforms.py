@@ -1,8 +1,8 @@
 """Random changes to batches of clips, on their device, each from an explicit generator.
 
 ``augment`` applies ``TRANSFORMS`` in their order; a new one is a function and an entry there,
-with its settings in ``TrainConfig``. Generators are on the CPU whatever the device, so that one
-seed draws the same everywhere.
+with its settings in ``TrainConfig``. Generators are on the CPU whatever the device: a few numbers
+a clip, which ``on_device`` copies. Nothing here waits for a GPU.
 """
 
 import functools
@@ -13,16 +13,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from speechcls.augmentation.draws import on_device
+from speechcls.augmentation.noise import cut_noise
 from speechcls.config import FEATURE_KINDS, FeatureConfig, TrainConfig
-from speechcls.training.noise import cut_noise
 
 _SPEED_GROUP = 8
-"""Clips that share a speed, and with it a Fourier transform."""
+"""Clips that share a speed, and with it a Fourier transform, at least."""
+_N_SPEEDS_MAX = 16
+"""Speeds in a large batch, each of which a GPU is told of anew."""
 _FAST_FACTORS = (2, 3, 5, 7, 11, 13)
 """Lengths with no other prime factors have fast transforms, of up to a seventh of the time."""
 _EQUALISER_GAINS = 8
 _NEPERS = math.log(10) / 20
 """In a decibel of amplitude: the exponential is much faster than a power of ten."""
+_N_WHITE, _WHITE_SEED = 2**20, 0
 _SINGLE_WORD_PROB = 0.2
 """Probability that a non-word is made of a single word."""
 
@@ -65,18 +69,19 @@ def change_speed(samples: Tensor, speed_max: float, generator: torch.Generator) 
 
     Pitch changes with the speed, since clips are resampled. Clips stay centred: longer ones are
     cropped at both ends, shorter ones zero-padded. The factor is uniform; groups of eight
-    consecutive clips share one.
+    consecutive clips share one, of more where a batch would have more than 16 groups.
     """
     batch, n_samples = samples.shape
-    n_groups = math.ceil(batch / _SPEED_GROUP)
+    n_group = max(_SPEED_GROUP, math.ceil(batch / _N_SPEEDS_MAX))
+    n_groups = math.ceil(batch / n_group)
     speeds = 1 + speed_max * (2 * torch.rand(n_groups, generator=generator) - 1)
     lengths = _fast_lengths(n_samples, speed_max)
     # Scaled by 1 / n_samples here and not at all there, the transforms keep the amplitude.
     spectrum = torch.fft.rfft(samples, norm="forward")  # (batch, 1 + n_samples // 2)
     changed = torch.zeros_like(samples)
     groups = zip(
-        torch.split(spectrum, _SPEED_GROUP),
-        torch.split(changed, _SPEED_GROUP),
+        torch.split(spectrum, n_group),
+        torch.split(changed, n_group),
         speeds.tolist(),
         strict=True,
     )
@@ -111,7 +116,7 @@ def _fast_lengths(n_samples: int, speed_max: float) -> list[int]:
 def change_gain(samples: Tensor, gain_db: float, generator: torch.Generator) -> Tensor:
     """Return clips (batch, n_samples) with a gain uniform in +- ``gain_db`` dB, clipped at 1."""
     gains_db = gain_db * (2 * torch.rand(len(samples), 1, generator=generator) - 1)
-    return (samples * (10 ** (gains_db / 20)).to(samples.device)).clamp_(-1.0, 1.0)
+    return (samples * on_device(10 ** (gains_db / 20), samples.device)).clamp_(-1.0, 1.0)
 
 
 def equalise(samples: Tensor, prob: float, gain_db: float, generator: torch.Generator) -> Tensor:
@@ -125,18 +130,18 @@ def equalise(samples: Tensor, prob: float, gain_db: float, generator: torch.Gene
     if not len(chosen):
         return samples  # FFTs reject empty batches
     gains_db = gain_db * (2 * torch.rand(len(chosen), _EQUALISER_GAINS, generator=generator) - 1)
-    curves_db = gains_db @ _equaliser_weights(1 + n_samples // 2)
-    gain = (curves_db * _NEPERS).exp_().to(samples.device)  # (n_chosen, n_bins)
+    weights = _equaliser_weights(1 + n_samples // 2, samples.device)
+    gain = (on_device(gains_db * _NEPERS, samples.device) @ weights).exp_()  # (n_chosen, n_bins)
     changed = torch.fft.irfft(torch.fft.rfft(samples[chosen]) * gain, n=n_samples)
     return samples.index_copy(0, chosen, changed)
 
 
 @functools.cache
-def _equaliser_weights(n_bins: int) -> Tensor:
+def _equaliser_weights(n_bins: int, device: torch.device) -> Tensor:
     """Return by how much each gain counts at each frequency, (_EQUALISER_GAINS, n_bins)."""
     position = torch.linspace(0, 1, n_bins).sqrt() * (_EQUALISER_GAINS - 1)
     distance = (position - torch.arange(_EQUALISER_GAINS)[:, None]).abs()
-    return (1 - distance).clamp(min=0)
+    return (1 - distance).clamp(min=0).to(device)
 
 
 def reverberate(
@@ -157,16 +162,26 @@ def reverberate(
     n_response = sample_rate // 2
     decay_s = 0.1 + 0.4 * torch.rand(len(chosen), 1, generator=generator)
     ratio_db = 20 * torch.rand(len(chosen), 1, generator=generator)
-    time_s = torch.arange(n_response) / sample_rate
-    noise = torch.randn(len(chosen), n_response, generator=generator)
-    response = noise * (-60 * _NEPERS / decay_s * time_s).exp_()
-    response *= 10 ** (-ratio_db / 20) / response.square().sum(dim=1, keepdim=True).sqrt()
+    time_s = torch.arange(n_response, device=samples.device) / sample_rate
+    noise = cut_noise(_white_noise(samples.device), len(chosen), n_response, generator)
+    response = noise * (on_device(-60 * _NEPERS / decay_s, samples.device) * time_s).exp_()
+    gain = on_device(10 ** (-ratio_db / 20), samples.device)
+    response *= gain / torch.linalg.vector_norm(response, dim=1, keepdim=True)
     response[:, 0] += 1.0  # the direct path
     n_fft = samples.shape[1] + n_response
-    spectrum = torch.fft.rfft(samples[chosen], n=n_fft)
-    spectrum = spectrum * torch.fft.rfft(response.to(samples.device), n=n_fft)
+    spectrum = torch.fft.rfft(samples[chosen], n=n_fft) * torch.fft.rfft(response, n=n_fft)
     reverberant = torch.fft.irfft(spectrum, n=n_fft)[:, : samples.shape[1]]
     return samples.index_copy(0, chosen, reverberant)
+
+
+@functools.cache
+def _white_noise(device: torch.device) -> Tensor:
+    """Return normal white noise (n,), of which each impulse response is an excerpt.
+
+    Drawing as much for every response would take longer than everything else that is drawn.
+    """
+    generator = torch.Generator().manual_seed(_WHITE_SEED)
+    return torch.randn(_N_WHITE, generator=generator).to(device)
 
 
 def make_non_words(
@@ -189,7 +204,7 @@ def make_non_words(
     others : (batch, n_samples) float32 amplitude, any clips
     other_words : (batch,) integers, the word of each of these
     """
-    draws = torch.rand(4, len(samples), 1, generator=generator).to(samples.device)
+    draws = on_device(torch.rand(4, len(samples), 1, generator=generator), samples.device)
     quantile = 0.35 + 0.3 * draws[0]
     is_own = (draws[1] < _SINGLE_WORD_PROB) | (words == other_words).unsqueeze(1)
     own = torch.where(draws[2] < 0.5, samples.flip(1), _swap_parts(samples, quantile))
@@ -232,7 +247,7 @@ def _energy_quantile_index(samples: Tensor, *quantiles: Tensor | float) -> list[
 def _choose(samples: Tensor, prob: float, generator: torch.Generator) -> Tensor:
     """Return the indices of the clips chosen with probability ``prob``, on their device."""
     is_chosen = torch.rand(len(samples), generator=generator) < prob
-    return is_chosen.nonzero().squeeze(1).to(samples.device)
+    return on_device(is_chosen.nonzero().squeeze(1), samples.device)
 
 
 def shift(samples: Tensor, n_max: int, generator: torch.Generator) -> Tensor:
@@ -244,7 +259,7 @@ def shift(samples: Tensor, n_max: int, generator: torch.Generator) -> Tensor:
     offsets = torch.randint(-n_max, n_max + 1, (batch,), generator=generator)
     padded = nn.functional.pad(samples, (n_max, n_max))
     starts = padded.shape[1] * torch.arange(batch) + n_max - offsets  # of concatenated clips
-    return padded.flatten().unfold(0, n_samples, 1)[starts.to(samples.device)]
+    return padded.flatten().unfold(0, n_samples, 1)[on_device(starts, samples.device)]
 
 
 def add_noise(
@@ -267,11 +282,11 @@ def add_noise(
     low, high = snr_db
     ratio_db = low + (high - low) * torch.rand(len(samples), 1, generator=generator)
     is_noisy = torch.rand(len(samples), 1, generator=generator) < prob
+    ratio = on_device(torch.where(is_noisy, 10 ** (-ratio_db / 20), 0.0), samples.device)
     # One pass over memory each, unlike a mean of squares.
     norm, noise_norm = (torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (samples, cuts))
     quietest = 1e-6 * math.sqrt(samples.shape[1])
-    gain = norm / noise_norm.clamp(min=quietest) / (10 ** (ratio_db / 20)).to(norm.device)
-    return torch.addcmul(samples, cuts, torch.where(is_noisy.to(norm.device), gain, 0.0))
+    return torch.addcmul(samples, cuts, norm / noise_norm.clamp(min=quietest) * ratio)
 
 
 def mask(
@@ -297,7 +312,7 @@ def mask(
         lengths = torch.randint(min(width_max, size) + 1, (batch, 1), generator=generator)
         starts = (torch.rand(batch, 1, generator=generator) * (size - lengths + 1)).long()
         is_masked |= (positions >= starts) & (positions < starts + lengths)
-    return features.masked_fill(is_masked.unsqueeze(3 - dim).to(features.device), 0.0)
+    return features.masked_fill(on_device(is_masked, features.device).unsqueeze(3 - dim), 0.0)
 
 
 def mask_features(

@@ -4,14 +4,14 @@ import pytest
 import torch
 from common_training import generator
 
-from speechcls.training.augment import (
+from speechcls.augmentation.noise import cut_noise, random_gain_noise
+from speechcls.augmentation.transforms import (
     add_noise,
     change_gain,
     make_non_words,
     mask,
     shift,
 )
-from speechcls.training.noise import cut_noise, random_gain_noise
 
 
 def test_one_seed_one_result() -> None:

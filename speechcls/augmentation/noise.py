@@ -1,13 +1,11 @@
-"""Background noise for training: excerpts of recordings, coloured noise, babble.
-
-As in ``augment``, generators are on the CPU whatever the device.
-"""
+"""Background noise for training: excerpts of recordings, coloured noise, babble."""
 
 import math
 
 import torch
 from torch import Tensor
 
+from speechcls.augmentation.draws import on_device
 from speechcls.data.background import QUIETEST_DB, SILENT_PROB
 
 _COLOURS = (-1.0, 0.0, 1.0, 2.0)
@@ -28,7 +26,7 @@ def cut_noise(noise: Tensor, n_cuts: int, n_samples: int, generator: torch.Gener
     if len(noise) < n_samples:
         noise = noise.repeat(1 + math.ceil(n_samples / len(noise)))
     starts = torch.randint(len(noise) - n_samples + 1, (n_cuts,), generator=generator)
-    return noise.unfold(0, n_samples, 1)[starts.to(noise.device)]
+    return noise.unfold(0, n_samples, 1)[on_device(starts, noise.device)]
 
 
 def random_gain_noise(cuts: Tensor, generator: torch.Generator) -> Tensor:
@@ -38,7 +36,7 @@ def random_gain_noise(cuts: Tensor, generator: torch.Generator) -> Tensor:
     """
     gain_db = QUIETEST_DB * torch.rand(len(cuts), 1, generator=generator)
     is_silent = torch.rand(len(cuts), 1, generator=generator) < SILENT_PROB
-    return cuts * torch.where(is_silent, 0.0, 10 ** (gain_db / 20)).to(cuts.device)
+    return cuts * on_device(torch.where(is_silent, 0.0, 10 ** (gain_db / 20)), cuts.device)
 
 
 def coloured_noise(n_samples: int, generator: torch.Generator) -> Tensor:
