@@ -29,7 +29,7 @@ class FrontEnd(nn.Module):
         """
         raise NotImplementedError
 
-    def states(self, batch: int) -> States:
+    def states(self, batch: int, device: torch.device | None = None) -> States:
         """Return the states that ``step`` starts from; only of causal ones."""
         raise NotImplementedError
 
@@ -70,9 +70,9 @@ class BlockFrontEnd(FrontEnd):
         """
         return torch.relu(self.norm(self.project(features.transpose(1, 2)))).transpose(1, 2)
 
-    def states(self, batch: int) -> States:
+    def states(self, batch: int, device: torch.device | None = None) -> States:
         """Return three frames of zeros, which the first block begins with."""
-        return [torch.zeros(batch, self.n_features, 3)]
+        return [torch.zeros(batch, self.n_features, 3, device=device)]
 
     def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
         """Return the blocks (batch, n_frames / 4, size) that end in ``features``, and its end."""
@@ -125,11 +125,12 @@ class CausalConvFrontEnd(ConvFrontEnd):
 
     is_causal = True
 
-    def states(self, batch: int) -> States:
+    def states(self, batch: int, device: torch.device | None = None) -> States:
         """Return frames of zeros, those that the kernel of each convolution begins with."""
         states, bands = [], self.n_features
         for stage in self._stages():
-            states.append(torch.zeros(batch, stage.n_inputs, stage.width - 1, bands))
+            shape = batch, stage.n_inputs, stage.width - 1, bands
+            states.append(torch.zeros(shape, device=device))
             bands = math.ceil(bands / stage.stride[1])
         return states
 

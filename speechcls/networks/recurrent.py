@@ -100,15 +100,15 @@ class Recurrent(Network):
         if not self.front_end:
             return features
         if self.is_streaming:
-            states = self.front_end.states(features.shape[0])
+            states = self.front_end.states(features.shape[0], features.device)
             return self.front_end.step(features, states)[0]
         return self.front_end(features)  # type: ignore[no-any-return]
 
     def states(self, batch: int, device: torch.device | None = None) -> States:
         """Return the states that ``step`` starts from: of the front end, then of the cells."""
-        of_front = self.front_end.states(batch) if self.front_end else []
-        of_cells = [torch.zeros(self.num_layers, batch, self.hidden_size)] * self.cell.n_states
-        return [state.to(device) for state in (*of_front, *of_cells)]
+        of_front = self.front_end.states(batch, device) if self.front_end else []
+        of_cells = torch.zeros(self.num_layers, batch, self.hidden_size, device=device)
+        return [*of_front, *[of_cells] * self.cell.n_states]
 
     def step(self, features: Tensor, states: States) -> tuple[Tensor, States]:
         """Return logits of each step, and the states after it; shapes as in ``Network.step``."""

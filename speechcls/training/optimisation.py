@@ -16,10 +16,11 @@ from speechcls.augmentation.draws import Generators
 from speechcls.augmentation.transforms import mask_features
 from speechcls.config import TrainConfig
 from speechcls.evaluation.metrics import command_recall, mean_recall
-from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
+from speechcls.networks.recogniser import Recogniser
 from speechcls.parallel import prefetch
 from speechcls.training.batches import Batches
 from speechcls.training.checkpoint import State
+from speechcls.training.gradient import Failure, FiniteCheck, Gradient
 
 _N_CLIPS_NAMED = 3
 
@@ -86,6 +87,14 @@ class Diverged(Exception):
         return f"{self._what} at a learning rate of {self._lr:.3g}{clips}; choose a lower one"
 
 
+class _Step(NamedTuple):
+    """A step of an epoch."""
+
+    number: int
+    """From 0."""
+    lr: float
+
+
 @dataclass
 class _Place:
     """Where a training is within an epoch."""
@@ -122,8 +131,8 @@ class Training:
         self._ema = _WeightEma(recogniser, config.ema_decay)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._lr_factor)
         self._place = self._start_epoch(1)
-        self._n_parts = 1
-        """Parts in which the gradient of a batch is computed."""
+        self._gradient = Gradient(recogniser, batches.loss, config.batch_size)
+        self._check = FiniteCheck[_Step](batches.device)
 
     def _start_epoch(self, epoch: int) -> _Place:
         loss = torch.zeros((), device=self._batches.device)
@@ -161,7 +170,7 @@ class Training:
         Raises
         ------
         Diverged
-            When a loss is not finite; the weights are still those of the step before.
+            When a loss is not finite; on a CPU the weights are still those of the step before.
         """
         place, batches = self._place, self._batches
         self._ema.recogniser.train()
@@ -172,11 +181,13 @@ class Training:
             loss = self._step(features, targets, on_warning)
             place.states = states
             n_clips = len(targets) * batches.clips_per_row
-            place.total_loss += loss * len(targets) * batches.clips_per_row
+            place.total_loss.add_(loss, alpha=n_clips)
             place.n_clips += n_clips
             place.n_steps += 1
             place.duration_s = time.perf_counter() - begun
             after_step(place.n_steps / batches.n_steps)
+        self._refuse(self._check.find())
+        place.duration_s = time.perf_counter() - begun  # a GPU has done them now
         validation = validate(self._ema.model, batches, between)
         lr = self._optimizer.param_groups[0]["lr"]
         if not math.isfinite(validation.loss):
@@ -215,49 +226,34 @@ class Training:
 
     def _step(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
         """Return the mean loss of a batch, after a step that lowers it."""
-        recogniser, config = self._ema.recogniser, self._config
-        while (loss := self._find_gradient(features, targets)) is None:
-            self._n_parts *= 2
-            on_warning(
-                f"{features.device}: out of memory; batches of {config.batch_size} are computed in"
-                f" {self._n_parts} parts"
-            )
-        norm = nn.utils.clip_grad_norm_(recogniser.parameters(), config.max_grad_norm)
-        if not torch.isfinite(loss + norm):
-            place, lr = self._place, self._optimizer.param_groups[0]["lr"]
-            value = f"the loss is {float(loss):g}, its gradient {float(norm):g}"
-            where = f"epoch {place.epoch}, batch {place.n_steps + 1}"
-            clips = self._batches.clips_of(place.epoch, place.n_steps)
-            raise Diverged(f"{where}: {value}", lr, clips)
+        loss = self._gradient.find(features, targets, on_warning)
+        parameters = self._ema.recogniser.parameters()
+        norm = nn.utils.clip_grad_norm_(parameters, self._config.max_grad_norm)
+        where = _Step(self._place.n_steps, self._optimizer.param_groups[0]["lr"])
+        self._refuse(self._check.add(where, loss, norm))
         self._optimizer.step()
         self._schedule.step()
         self._ema.step()
         return loss
 
-    def _find_gradient(self, features: Tensor, targets: Tensor) -> Tensor | None:
-        """Return the mean loss of a batch and set its gradient; None where memory does not suffice.
-
-        In parts, the loss is that of the whole batch but for BatchNorm, and for rows of a stream
-        with more words than others.
-        """
-        self._optimizer.zero_grad()
-        total = torch.zeros((), device=features.device)
-        n = self._n_parts
-        try:
-            for part, answers in zip(features.chunk(n), targets.chunk(n), strict=True):
-                logits = forward_mixed_precision(self._ema.recogniser, part)
-                loss = self._batches.loss(logits, answers) * (len(answers) / len(targets))
-                loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.detach()
-            return total
-        except torch.OutOfMemoryError:
-            if n >= len(targets):
-                raise
-        torch.cuda.empty_cache()
-        return None
+    def _refuse(self, failure: Failure[_Step] | None) -> None:
+        """Raise ``Diverged`` of a step of this epoch that failed."""
+        if failure is None:
+            return
+        (step, lr), epoch = failure.where, self._place.epoch
+        value = f"the loss is {failure.loss:g}, its gradient {failure.norm:g}"
+        where = f"epoch {epoch}, batch {step + 1}"
+        raise Diverged(f"{where}: {value}", lr, self._batches.clips_of(epoch, step))
 
     def state(self) -> State:
-        """Return everything from which ``restore`` goes on."""
+        """Return everything from which ``restore`` goes on.
+
+        Raises
+        ------
+        Diverged
+            When the loss or gradient of a step was not finite.
+        """
+        self._refuse(self._check.find())
         place = self._place
         tensors = {"loss": place.total_loss, "random.cpu": torch.get_rng_state()}
         if self._batches.device.type == "cuda":
@@ -365,8 +361,9 @@ class _WeightEma:
         decay = min(self._decay, self._n_steps / (10 + self._n_steps))
         averages, weights = zip(*self._values, strict=True)
         torch._foreach_lerp_(averages, weights, 1 - decay)
-        for average, count in self._counts:
-            average.copy_(count)
+        if self._counts:
+            averages, counts = zip(*self._counts, strict=True)
+            torch._foreach_copy_(averages, counts)
 
 
 def validate(
@@ -387,8 +384,9 @@ def validate(
             # In float32, as the exported model runs.
             logits = recogniser.logits_of(recogniser.normalise(features))
             loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
-            n_right += targets[logits.argmax(dim=1) == targets].bincount(minlength=n_labels)
-            n_clips += targets.bincount(minlength=n_labels)
+            is_right = logits.argmax(dim=1) == targets
+            n_right.index_add_(0, targets, is_right.to(n_right.dtype))
+            n_clips.index_add_(0, targets, torch.ones_like(targets))
             between()
     right, clips = n_right.cpu().numpy(), n_clips.cpu().numpy()
     recalls = np.divide(right, clips, out=np.full(n_labels, np.nan), where=clips > 0)

@@ -57,7 +57,7 @@ class StreamBatches(Batches):
         )  # 0 where the target is IGNORE_INDEX
         is_silence = (targets == self._silence).flatten()
         is_word = ~is_silence & (targets != IGNORE_INDEX).flatten()
-        parts = [losses[kind].sum() / kind.sum().clamp(min=1) for kind in (is_word, is_silence)]
+        parts = [(losses * kind).sum() / kind.sum().clamp(min=1) for kind in (is_word, is_silence)]
         return parts[0] + parts[1]
 
     def training(

@@ -1,0 +1,193 @@
+"""The gradient of a batch: whole, as a captured CUDA graph, or in parts where memory is short."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from speechcls.errors import reason_of
+from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
+
+_N_WARM_UP = 3
+"""Steps before a capture, in which libraries choose their kernels."""
+_N_AHEAD = 32
+"""Steps by which the host may run ahead of a GPU."""
+
+
+class Gradient:
+    """Sets the gradients of a recogniser's weights to those of the mean loss of a batch.
+
+    On CUDA the steps of a whole batch are captured as one graph, which the host launches at once:
+    a recurrent network has hundreds of kernels, most of which take less time than their launch.
+
+    Parameters
+    ----------
+    loss : returns the mean loss of logits and targets
+    batch_size : clips of a whole batch, in messages
+    on_warning : called where memory makes batches be computed in parts, or nothing can be captured
+    """
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        batch_size: int,
+    ) -> None:
+        self._recogniser, self._loss, self._batch_size = recogniser, loss, batch_size
+        self._n_parts = 1
+        self._may_capture = recogniser.feature_mean.device.type == "cuda"
+        self._captured: _Captured | None = None
+
+    def find(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
+        """Return the mean loss (), after setting the gradients.
+
+        In parts, the loss is that of the whole batch but for BatchNorm, and for rows of a stream
+        with more words than others.
+
+        Parameters
+        ----------
+        features : (batch, n_frames, n_features)
+        targets : (batch, ...), what ``loss`` takes
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            When there is not even memory for a single row.
+        """
+        if self._may_capture and self._captured is None:
+            self._capture(features, targets, on_warning)
+        if self._captured and self._captured.features.shape == features.shape:
+            return self._captured.replay(features, targets)
+        while (loss := self._find_in_parts(features, targets)) is None:
+            self._n_parts *= 2
+            on_warning(
+                f"{features.device}: out of memory; batches of {self._batch_size} are computed in"
+                f" {self._n_parts} parts"
+            )
+        return loss
+
+    def _find_in_parts(self, features: Tensor, targets: Tensor) -> Tensor | None:
+        """Return the loss; None where memory does not suffice."""
+        self._recogniser.zero_grad()
+        total = torch.zeros((), device=features.device)
+        n = self._n_parts
+        try:
+            for part, answers in zip(features.chunk(n), targets.chunk(n), strict=True):
+                total += self._add(part, answers, len(answers) / len(targets))
+            return total
+        except torch.OutOfMemoryError:
+            if n >= len(targets):
+                raise
+        torch.cuda.empty_cache()
+        return None
+
+    def _add(self, features: Tensor, targets: Tensor, weight: float) -> Tensor:
+        """Add the gradient of the weighted loss, and return the latter."""
+        logits = forward_mixed_precision(self._recogniser, features)
+        loss = self._loss(logits, targets) * weight
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _capture(
+        self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]
+    ) -> None:
+        """Capture the steps of batches of this shape, or leave it where that is impossible."""
+        self._may_capture = False
+        buffers = [(buffer, buffer.clone()) for buffer in self._recogniser.buffers()]
+        state = torch.cuda.get_rng_state(features.device)
+        try:
+            self._captured = _Captured(self._recogniser, self._add, features, targets)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()  # in parts there may be enough
+        except RuntimeError as error:
+            on_warning(f"{features.device}: steps are not captured ({reason_of(error)})")
+        for buffer, before in buffers:  # as if there had been no warm-up
+            buffer.copy_(before)
+        torch.cuda.set_rng_state(state, features.device)
+
+
+class _Captured:
+    """The steps of batches of one shape as a CUDA graph, with the memory that it works on."""
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        add: Callable[[Tensor, Tensor, float], Tensor],
+        features: Tensor,
+        targets: Tensor,
+    ) -> None:
+        self.features, self._targets = features.clone(), targets.clone()
+        stream = torch.cuda.Stream(features.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(features.device))
+        with torch.cuda.stream(stream):
+            for _ in range(_N_WARM_UP):
+                recogniser.zero_grad()
+                add(self.features, self._targets, 1.0)
+            recogniser.zero_grad()  # so that the graph sets gradients, and does not add to them
+        torch.cuda.current_stream(features.device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._loss = add(self.features, self._targets, 1.0)
+        self._gradients = [(weight, weight.grad) for weight in recogniser.parameters()]
+
+    def replay(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss (), after setting the gradients."""
+        self.features.copy_(features)
+        self._targets.copy_(targets)
+        self._graph.replay()
+        for weight, gradient in self._gradients:
+            weight.grad = gradient
+        return self._loss
+
+
+Where = TypeVar("Where")
+
+
+class Failure(NamedTuple, Generic[Where]):
+    """A step whose loss or gradient was not finite."""
+
+    where: Where
+    loss: float
+    norm: float
+    """Of the gradient."""
+
+
+class FiniteCheck(Generic[Where]):
+    """Finds the first step whose loss or gradient is not finite.
+
+    A GPU is not waited for: its failure is found some steps later.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._is_cuda = device.type == "cuda"
+        self._pending: deque[tuple[Where, Tensor, torch.cuda.Event | None]] = deque()
+        self._slots = itertools.cycle(
+            torch.empty(_N_AHEAD + 1, 2, pin_memory=True) if self._is_cuda else ()
+        )
+
+    def add(self, where: Where, loss: Tensor, norm: Tensor) -> Failure[Where] | None:
+        """Return the first failure that is known, of this step or of one before."""
+        values, arrived = torch.stack([loss, norm]), None
+        if self._is_cuda:
+            values = next(self._slots).copy_(values, non_blocking=True)
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            arrived.record()
+        self._pending.append((where, values, arrived))
+        return self.find(n_left=_N_AHEAD)
+
+    def find(self, n_left: int = 0) -> Failure[Where] | None:
+        """Return the first failure, after waiting until at most ``n_left`` steps are unknown."""
+        while self._pending:
+            where, values, arrived = self._pending[0]
+            if arrived and not arrived.query():  # type: ignore[no-untyped-call]
+                if len(self._pending) <= n_left:
+                    return None
+                arrived.synchronize()
+            self._pending.popleft()
+            loss, norm = values.tolist()
+            if not torch.isfinite(values).all():
+                return Failure(where, loss, norm)
+        return None
