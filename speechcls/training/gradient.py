@@ -27,7 +27,7 @@ class Gradient:
     ----------
     loss : returns the mean loss of logits and targets
     batch_size : clips of a whole batch, in messages
-    on_warning : called where memory makes batches be computed in parts, or nothing can be captured
+    may_capture : whether CUDA graphs may be captured
     """
 
     def __init__(
@@ -35,10 +35,12 @@ class Gradient:
         recogniser: Recogniser,
         loss: Callable[[Tensor, Tensor], Tensor],
         batch_size: int,
+        may_capture: bool = True,
     ) -> None:
         self._recogniser, self._loss, self._batch_size = recogniser, loss, batch_size
         self._n_parts = 1
-        self._may_capture = recogniser.feature_mean.device.type == "cuda"
+        is_cuda = recogniser.feature_mean.device.type == "cuda"
+        self._may_capture = may_capture and is_cuda
         self._captured: _Captured | None = None
 
     def find(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
@@ -51,6 +53,8 @@ class Gradient:
         ----------
         features : (batch, n_frames, n_features)
         targets : (batch, ...), what ``loss`` takes
+        on_warning : called where memory makes batches be computed in parts, or steps cannot be
+            captured
 
         Raises
         ------
