@@ -41,6 +41,7 @@ from speechcls.training.settings import NOTHING, TrainSettings
 
 BATCH_SIZES = 64, 256, 1024
 ZOO_CLIPS, ZOO_STEPS = 256, 10
+N_WARM_UP = 5
 MODEL = Path(__file__).parent.parent / "models" / "commands"
 
 
@@ -150,9 +151,12 @@ def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
     def after_step(done: float) -> None:
         nonlocal n_steps
         n_steps += 1
-        if time.perf_counter() > end_s:
+        if time.perf_counter() > end_s and n_steps >= N_WARM_UP:
             raise _Enough
 
+    with suppress(_Enough):
+        while True:
+            run.run_epoch(after_step, lambda: None, print)
     with warnings.catch_warnings(record=True) as caught, suppress(_Enough):
         warnings.simplefilter("always")
         if device.type == "cuda":
@@ -160,7 +164,8 @@ def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
         run.run_epoch(after_step, lambda: None, print)  # one step
     if device.type == "cuda":
         torch.cuda.set_sync_debug_mode("default")
-    n_waits = sum("synchroniz" in str(warning.message) for warning in caught)
+    waits = [str(warning.filename) for warning in caught if "synchroniz" in str(warning.message)]
+    synchronise(device)
     n_steps, begun = 0, time.perf_counter()
     end_s = begun + seconds
     with Utilisation(device) as utilisation, suppress(_Enough):
@@ -169,7 +174,7 @@ def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
     synchronise(device)
     taken_s = time.perf_counter() - begun
     clips = n_steps * config.batch_size / taken_s
-    return {"clips_per_second": clips, "waits": n_waits, **utilisation.found}
+    return {"clips_per_second": clips, "waits": len(waits), **utilisation.found}
 
 
 class _Enough(Exception):
