@@ -139,7 +139,7 @@ def captured(corpus: Corpus, arch: str, device: torch.device) -> dict[str, float
     }  # fmt: skip
 
 
-def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
+def training(plan: TrainPlan, seconds: float) -> dict[str, Any]:
     """Return clips/s of the steps of a training, as users train, and how often a step waits."""
     config, device = plan.settings.training, plan.device
     batches = batches_for(plan.recogniser, plan.corpus, config, device)
@@ -164,7 +164,11 @@ def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
         run.run_epoch(after_step, lambda: None, print)  # one step
     if device.type == "cuda":
         torch.cuda.set_sync_debug_mode("default")
-    waits = [str(warning.filename) for warning in caught if "synchroniz" in str(warning.message)]
+    waits = [
+        f"{warning.filename}:{warning.lineno}"
+        for warning in caught
+        if "synchroniz" in str(warning.message)
+    ]
     synchronise(device)
     n_steps, begun = 0, time.perf_counter()
     end_s = begun + seconds
@@ -174,7 +178,7 @@ def training(plan: TrainPlan, seconds: float) -> dict[str, float]:
     synchronise(device)
     taken_s = time.perf_counter() - begun
     clips = n_steps * config.batch_size / taken_s
-    return {"clips_per_second": clips, "waits": len(waits), **utilisation.found}
+    return {"clips_per_second": clips, "waits": waits, **utilisation.found}
 
 
 class _Enough(Exception):

@@ -287,9 +287,14 @@ def _energy_quantile_index(samples: Tensor, *quantiles: Tensor | float) -> list[
 
 
 def _choose(samples: Tensor, prob: float, generator: torch.Generator) -> Tensor:
-    """Return the indices of the clips chosen with probability ``prob``, on their device."""
-    is_chosen = torch.rand(len(samples), generator=generator) < prob
-    return on_device(is_chosen.nonzero().squeeze(1), samples.device)
+    """Return the indices of clips, each chosen with probability ``prob``, on their device.
+
+    Their number is the one below or above ``prob * batch``: transforms of each other number would
+    have to be set up on a GPU.
+    """
+    n_chosen = math.floor(prob * len(samples) + float(torch.rand((), generator=generator)))
+    chosen = torch.randperm(len(samples), generator=generator)[:n_chosen]
+    return on_device(chosen, samples.device)
 
 
 def shift(samples: Tensor, n_max: int, generator: torch.Generator) -> Tensor:

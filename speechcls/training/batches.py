@@ -218,13 +218,13 @@ class Batches:
                 self._words[on_device(others, self.device)],
                 generator,
             )
-            targets[non_words] = self._non_word
+            targets.index_fill_(0, non_words, self._non_word)  # unlike [], it waits for nothing
         samples = augment(samples, self._context, generator)
         if len(noise := (draw.kind == _NOISE).nonzero().squeeze(1)):
             cuts = cut_noise(self._noise, len(noise), samples.shape[1], generator)
             noise = on_device(noise, self.device)
             samples[noise] = random_gain_noise(cuts, generator)
-            targets[noise] = self._silence
+            targets.index_fill_(0, noise, self._silence)
         return samples, targets
 
     def _may_keep(self, n_clips: int) -> bool:

@@ -13,6 +13,8 @@ from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 
 _N_WARM_UP = 3
 """Steps before a capture, in which libraries choose their kernels."""
+_N_SHAPES = 2
+"""Shapes that are captured: those of whole batches, and of the last one of an epoch."""
 _N_AHEAD = 32
 """Steps by which the host may run ahead of a GPU."""
 
@@ -20,8 +22,8 @@ _N_AHEAD = 32
 class Gradient:
     """Sets the gradients of a recogniser's weights to those of the mean loss of a batch.
 
-    On CUDA the steps of a whole batch are captured as one graph, which the host launches at once:
-    a recurrent network has hundreds of kernels, most of which take less time than their launch.
+    On CUDA the kernels of a batch are captured as one graph, which the host launches at once: a
+    recurrent network has hundreds of them, most of which take less time than their launch.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ class Gradient:
         self._n_parts = 1
         is_cuda = recogniser.feature_mean.device.type == "cuda"
         self._may_capture = may_capture and is_cuda
-        self._captured: _Captured | None = None
+        self._captured: dict[torch.Size, _Captured] = {}
 
     def find(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
         """Return the mean loss (), after setting the gradients.
@@ -61,10 +63,11 @@ class Gradient:
         torch.OutOfMemoryError
             When there is not even memory for a single row.
         """
-        if self._may_capture and self._captured is None:
+        shape = features.shape
+        if self._may_capture and shape not in self._captured and len(self._captured) < _N_SHAPES:
             self._capture(features, targets, on_warning)
-        if self._captured and self._captured.features.shape == features.shape:
-            return self._captured.replay(features, targets)
+        if shape in self._captured:
+            return self._captured[shape].replay(features, targets)
         while (loss := self._find_in_parts(features, targets)) is None:
             self._n_parts *= 2
             on_warning(
@@ -98,15 +101,17 @@ class Gradient:
     def _capture(
         self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]
     ) -> None:
-        """Capture the steps of batches of this shape, or leave it where that is impossible."""
-        self._may_capture = False
+        """Capture the step of batches of this shape, or none from now on if that is impossible."""
         buffers = [(buffer, buffer.clone()) for buffer in self._recogniser.buffers()]
         state = torch.cuda.get_rng_state(features.device)
         try:
-            self._captured = _Captured(self._recogniser, self._add, features, targets)
+            captured = _Captured(self._recogniser, self._add, features, targets)
+            self._captured[features.shape] = captured
         except torch.OutOfMemoryError:
+            self._may_capture = False
             torch.cuda.empty_cache()  # in parts there may be enough
         except RuntimeError as error:
+            self._may_capture = False
             on_warning(f"{features.device}: steps are not captured ({reason_of(error)})")
         for buffer, before in buffers:  # as if there had been no warm-up
             buffer.copy_(before)
@@ -114,7 +119,7 @@ class Gradient:
 
 
 class _Captured:
-    """The steps of batches of one shape as a CUDA graph, with the memory that it works on."""
+    """The step of batches of one shape as a CUDA graph, with the memory that it works on."""
 
     def __init__(
         self,
@@ -123,23 +128,23 @@ class _Captured:
         features: Tensor,
         targets: Tensor,
     ) -> None:
-        self.features, self._targets = features.clone(), targets.clone()
+        self._features, self._targets = features.clone(), targets.clone()
         stream = torch.cuda.Stream(features.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(features.device))
         with torch.cuda.stream(stream):
             for _ in range(_N_WARM_UP):
                 recogniser.zero_grad()
-                add(self.features, self._targets, 1.0)
+                add(self._features, self._targets, 1.0)
             recogniser.zero_grad()  # so that the graph sets gradients, and does not add to them
         torch.cuda.current_stream(features.device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._loss = add(self.features, self._targets, 1.0)
+            self._loss = add(self._features, self._targets, 1.0)
         self._gradients = [(weight, weight.grad) for weight in recogniser.parameters()]
 
     def replay(self, features: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss (), after setting the gradients."""
-        self.features.copy_(features)
+        self._features.copy_(features)
         self._targets.copy_(targets)
         self._graph.replay()
         for weight, gradient in self._gradients:
