@@ -70,7 +70,7 @@ def main() -> None:
         step = bare_step(plan.recogniser.to(device), size, len(plan.corpus.words))
         tell("bare steps", batch_size=size, **timed(step, size, seconds, device))
         tell("training", batch_size=size, **training(plan, seconds))
-    tell("accuracy", **accuracy(plan_of(corpus, 256, device, arguments.epochs)))
+    tell("accuracy", **accuracy(plan_of(corpus, 512, device, arguments.epochs)))
     tell("prediction", **prediction(corpus, arguments.device, seconds))
 
 
@@ -81,7 +81,7 @@ def tell(what: str, **values: Any) -> None:
 
 def settings_of(batch_size: int, epochs: int = TrainConfig.epochs) -> TrainSettings:
     """Return the recipe of the default network, with the learning rate of larger batches."""
-    lr = TrainConfig.lr * (batch_size / TrainConfig.batch_size) ** 0.5
+    lr = TrainConfig.lr * (batch_size / TrainConfig.batch_size) ** 0.25
     training = {"batch_size": batch_size, "epochs": epochs, "lr": lr, "from_model": NOTHING}
     features = {"kind": "log-mel"}
     return TrainSettings.from_sections({"training": training, "features": features})

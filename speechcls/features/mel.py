@@ -61,6 +61,7 @@ class LogMel(nn.Module):
         window = functional.pad(window, (before, after))  # (n_fft,)
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
         self.window = window  # no buffer: a device without float64 could not take it
+        self._windows: dict[tuple[torch.device, torch.dtype], Tensor] = {}
         self.onnx_power: PowerSpectrum | None = None
 
     def prepare_for_export(self) -> None:
@@ -148,8 +149,10 @@ class LogMel(nn.Module):
         # As librosa, in float64 where the device has it: a transform in float32 leaves rounding
         # errors of up to 0.1 dB in bands far below the loudest one.
         precision = torch.float32 if samples.device.type == "mps" else precision
-        window = self.window.to(samples.device, precision)
-        samples = samples.to(precision)
+        place = samples.device, precision
+        if place not in self._windows:
+            self._windows[place] = self.window.to(*place)
+        samples, window = samples.to(precision), self._windows[place]
         frames = samples.unfold(1, self.config.n_fft, self.config.hop_length) * window
         parts = torch.view_as_real(torch.fft.rfft(frames)).float().square()
         return parts[..., 0] + parts[..., 1]

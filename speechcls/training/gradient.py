@@ -13,8 +13,9 @@ from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 
 _N_WARM_UP = 3
 """Steps before a capture, in which libraries choose their kernels."""
-_N_SHAPES = 2
-"""Shapes that are captured: those of whole batches, and of the last one of an epoch."""
+_ROWS_OF_CUDNN = 8
+"""Batches with a multiple of these rows are captured: with other ones cuDNN's recurrences read
+memory of the host that is gone when a graph is launched."""
 _N_AHEAD = 32
 """Steps by which the host may run ahead of a GPU."""
 
@@ -43,7 +44,7 @@ class Gradient:
         self._n_parts = 1
         is_cuda = recogniser.feature_mean.device.type == "cuda"
         self._may_capture = may_capture and is_cuda
-        self._captured: dict[torch.Size, _Captured] = {}
+        self._captured: _Captured | None = None
 
     def find(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
         """Return the mean loss (), after setting the gradients.
@@ -63,11 +64,10 @@ class Gradient:
         torch.OutOfMemoryError
             When there is not even memory for a single row.
         """
-        shape = features.shape
-        if self._may_capture and shape not in self._captured and len(self._captured) < _N_SHAPES:
+        if self._may_capture and len(features) % _ROWS_OF_CUDNN == 0:
             self._capture(features, targets, on_warning)
-        if shape in self._captured:
-            return self._captured[shape].replay(features, targets)
+        if self._captured and self._captured.shape == features.shape:
+            return self._captured.replay(features, targets)
         while (loss := self._find_in_parts(features, targets)) is None:
             self._n_parts *= 2
             on_warning(
@@ -101,17 +101,15 @@ class Gradient:
     def _capture(
         self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]
     ) -> None:
-        """Capture the step of batches of this shape, or none from now on if that is impossible."""
+        """Capture the step of batches of this shape, if that is possible."""
+        self._may_capture = False
         buffers = [(buffer, buffer.clone()) for buffer in self._recogniser.buffers()]
         state = torch.cuda.get_rng_state(features.device)
         try:
-            captured = _Captured(self._recogniser, self._add, features, targets)
-            self._captured[features.shape] = captured
+            self._captured = _Captured(self._recogniser, self._add, features, targets)
         except torch.OutOfMemoryError:
-            self._may_capture = False
             torch.cuda.empty_cache()  # in parts there may be enough
         except RuntimeError as error:
-            self._may_capture = False
             on_warning(f"{features.device}: steps are not captured ({reason_of(error)})")
         for buffer, before in buffers:  # as if there had been no warm-up
             buffer.copy_(before)
@@ -128,6 +126,7 @@ class _Captured:
         features: Tensor,
         targets: Tensor,
     ) -> None:
+        self.shape = features.shape
         self._features, self._targets = features.clone(), targets.clone()
         stream = torch.cuda.Stream(features.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(features.device))
