@@ -1,4 +1,4 @@
-"""The gradient of a batch: whole, as a captured CUDA graph, or in parts where memory is short."""
+"""The gradient of a batch, in parts where memory is short, and a check that it stays finite."""
 
 import itertools
 from collections import deque
@@ -8,14 +8,8 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from speechcls.errors import reason_of
 from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 
-_N_WARM_UP = 3
-"""Steps before a capture, in which libraries choose their kernels."""
-_ROWS_OF_CUDNN = 8
-"""Batches with a multiple of these rows are captured: with other ones cuDNN's recurrences read
-memory of the host that is gone when a graph is launched."""
 _N_AHEAD = 32
 """Steps by which the host may run ahead of a GPU."""
 
@@ -23,14 +17,10 @@ _N_AHEAD = 32
 class Gradient:
     """Sets the gradients of a recogniser's weights to those of the mean loss of a batch.
 
-    On CUDA the kernels of a batch are captured as one graph, which the host launches at once: a
-    recurrent network has hundreds of them, most of which take less time than their launch.
-
     Parameters
     ----------
     loss : returns the mean loss of logits and targets
     batch_size : clips of a whole batch, in messages
-    may_capture : whether CUDA graphs may be captured
     """
 
     def __init__(
@@ -38,13 +28,9 @@ class Gradient:
         recogniser: Recogniser,
         loss: Callable[[Tensor, Tensor], Tensor],
         batch_size: int,
-        may_capture: bool = True,
     ) -> None:
         self._recogniser, self._loss, self._batch_size = recogniser, loss, batch_size
         self._n_parts = 1
-        is_cuda = recogniser.feature_mean.device.type == "cuda"
-        self._may_capture = may_capture and is_cuda
-        self._captured: _Captured | None = None
 
     def find(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
         """Return the mean loss (), after setting the gradients.
@@ -56,18 +42,13 @@ class Gradient:
         ----------
         features : (batch, n_frames, n_features)
         targets : (batch, ...), what ``loss`` takes
-        on_warning : called where memory makes batches be computed in parts, or steps cannot be
-            captured
+        on_warning : called where memory makes batches be computed in parts
 
         Raises
         ------
         torch.OutOfMemoryError
             When there is not even memory for a single row.
         """
-        if self._may_capture and len(features) % _ROWS_OF_CUDNN == 0:
-            self._capture(features, targets, on_warning)
-        if self._captured and self._captured.shape == features.shape:
-            return self._captured.replay(features, targets)
         while (loss := self._find_in_parts(features, targets)) is None:
             self._n_parts *= 2
             on_warning(
@@ -83,72 +64,16 @@ class Gradient:
         n = self._n_parts
         try:
             for part, answers in zip(features.chunk(n), targets.chunk(n), strict=True):
-                total += self._add(part, answers, len(answers) / len(targets))
+                logits = forward_mixed_precision(self._recogniser, part)
+                loss = self._loss(logits, answers) * (len(answers) / len(targets))
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.detach()
             return total
         except torch.OutOfMemoryError:
             if n >= len(targets):
                 raise
         torch.cuda.empty_cache()
         return None
-
-    def _add(self, features: Tensor, targets: Tensor, weight: float) -> Tensor:
-        """Add the gradient of the weighted loss, and return the latter."""
-        logits = forward_mixed_precision(self._recogniser, features)
-        loss = self._loss(logits, targets) * weight
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
-
-    def _capture(
-        self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]
-    ) -> None:
-        """Capture the step of batches of this shape, if that is possible."""
-        self._may_capture = False
-        buffers = [(buffer, buffer.clone()) for buffer in self._recogniser.buffers()]
-        state = torch.cuda.get_rng_state(features.device)
-        try:
-            self._captured = _Captured(self._recogniser, self._add, features, targets)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()  # in parts there may be enough
-        except RuntimeError as error:
-            on_warning(f"{features.device}: steps are not captured ({reason_of(error)})")
-        for buffer, before in buffers:  # as if there had been no warm-up
-            buffer.copy_(before)
-        torch.cuda.set_rng_state(state, features.device)
-
-
-class _Captured:
-    """The step of batches of one shape as a CUDA graph, with the memory that it works on."""
-
-    def __init__(
-        self,
-        recogniser: Recogniser,
-        add: Callable[[Tensor, Tensor, float], Tensor],
-        features: Tensor,
-        targets: Tensor,
-    ) -> None:
-        self.shape = features.shape
-        self._features, self._targets = features.clone(), targets.clone()
-        stream = torch.cuda.Stream(features.device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(features.device))
-        with torch.cuda.stream(stream):
-            for _ in range(_N_WARM_UP):
-                recogniser.zero_grad()
-                add(self._features, self._targets, 1.0)
-            recogniser.zero_grad()  # so that the graph sets gradients, and does not add to them
-        torch.cuda.current_stream(features.device).wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._loss = add(self._features, self._targets, 1.0)
-        self._gradients = [(weight, weight.grad) for weight in recogniser.parameters()]
-
-    def replay(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss (), after setting the gradients."""
-        self._features.copy_(features)
-        self._targets.copy_(targets)
-        self._graph.replay()
-        for weight, gradient in self._gradients:
-            weight.grad = gradient
-        return self._loss
 
 
 Where = TypeVar("Where")
