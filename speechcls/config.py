@@ -159,9 +159,9 @@ class TrainConfig(Config):
     epochs: int = 40
     """Largest number of epochs."""
     batch_size: int = 64
-    """Clips per step."""
+    """Clips per step; on CUDA up to 512 where there are many clips, unless it is given."""
     lr: float = 2e-3
-    """Peak learning rate of AdamW, reached after the warm-up."""
+    """Peak learning rate of AdamW, reached after the warm-up; higher for larger batches of CUDA."""
     weight_decay: float = 0.01
     """Decoupled weight decay of AdamW."""
     warmup_ratio: float = 0.05

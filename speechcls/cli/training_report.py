@@ -41,9 +41,13 @@ def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
     if asked != frames:
         has = "1 frame" if frames == 1 else f"{frames} frames"
         messages.warn(f"--step-frames {asked} has no effect: a step of {arch} has {has}")
+    training = plan.settings.training
+    size, given = training.batch_size, plan.settings.sections.get("training", {})
+    is_chosen = "batch_size" not in given and size != type(training).batch_size
     messages.note(
         f"{arch} with {plan.n_parameters:,} parameters on {plan.device},"
-        f" at most {plan.settings.training.epochs} epochs"
+        f" at most {training.epochs} epochs"
+        + (f", batches of {size} clips, learning rate {training.lr:.3g}" if is_chosen else "")
     )
 
 

@@ -280,9 +280,10 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
     if source and UNKNOWN in corpus.labels:
         known = find_other_words(source, corpus.words, corpus.training_samples(_N_COMPARED))
         corpus = dataclasses.replace(corpus, words=corpus.words + known)
-    label_of_output = label_indices(corpus.words, corpus.labels)
-    seed = settings.training.seed
-    recogniser = build_recogniser(corpus.features, network, label_of_output, seed)
+    if device.type == "cuda":
+        settings = settings.with_large_batches(int(corpus.repeats[corpus.split == "train"].sum()))
+    outputs = label_indices(corpus.words, corpus.labels)
+    recogniser = build_recogniser(corpus.features, network, outputs, settings.training.seed)
     if source:
         load_backbone(recogniser, source, corpus.words)
     check_exportable(network.arch, recogniser, corpus.labels)
@@ -317,8 +318,7 @@ def train_on_corpus(
         When it came before there was a model to save.
     """
     callbacks = callbacks or Callbacks()
-    settings, corpus = plan.settings, plan.corpus
-    is_replacing = force or checkpoint.is_replacing()
+    settings, corpus, is_replacing = plan.settings, plan.corpus, force or checkpoint.is_replacing()
     identity = identify(settings, corpus, str(plan.device))
     warnings = checkpoint.open(identity, may_replace=force and may_restart)
     callbacks.on_start(plan)

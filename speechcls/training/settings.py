@@ -55,6 +55,11 @@ FEW_CLIPS = 2_000
 """Clips up to which a training starts from a model that was trained on some that it holds out: from
 nothing so few make no recogniser. Above, the scores come first."""
 
+N_STEPS_MIN, LARGEST_BATCH = 2_000, 512
+"""Steps with which a training on a GPU is as good as one with smaller batches, and the largest ones
+that were tried: 64 clips 96.3 % (8,100 steps), 256 clips 96.6 % (2,000), 512 clips 96.1 %
+(1,000) and 96.6 % (1,800), with the learning rate by the fourth root of the batch."""
+
 _CLIP_MODELS, _STREAM_MODELS = ("commands", "commands-tiny"), ("commands-stream",)
 """Models that come with speechcls, to start from."""
 
@@ -205,6 +210,25 @@ class TrainSettings:
     def duration_s(self) -> float | None:
         """Length of the window, seconds; None where the clips decide."""
         return self.features.duration_s if "duration_s" in self.given else None
+
+    def with_large_batches(self, n_clips: int) -> Self:
+        """Return the settings with the largest batches that leave enough steps, for a GPU.
+
+        They and the learning rate, which grows with their fourth root, stay as they were given.
+
+        Parameters
+        ----------
+        n_clips : in an epoch
+        """
+        given, config = self.sections.get("training", {}), self.training
+        size = config.batch_size
+        if "batch_size" in given or size != TrainConfig.batch_size:
+            return self
+        while 2 * size <= LARGEST_BATCH and config.epochs * n_clips >= 2 * size * N_STEPS_MIN:
+            size *= 2
+        factor = 1.0 if "lr" in given else (size / config.batch_size) ** 0.25
+        grown = config.replaced({"batch_size": size, "lr": config.lr * factor})
+        return dataclasses.replace(self, training=grown)
 
     def resolved(self, features: FeatureConfig, network: NetworkConfig) -> Self:
         """Return the settings with all open choices resolved."""

@@ -11,13 +11,8 @@ from common_training import generator
 from torch import Tensor
 
 from speechcls.augmentation.noise import babble, coloured_noise
-from speechcls.augmentation.transforms import (
-    change_speed,
-    equalise,
-    play_by_cubics,
-    play_by_transforms,
-    reverberate,
-)
+from speechcls.augmentation.speed import change_speed, play_by_cubics, play_by_transforms
+from speechcls.augmentation.transforms import equalise, reverberate
 
 RATE = 16_000  # Hz
 

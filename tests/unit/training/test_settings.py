@@ -31,6 +31,23 @@ def test_what_is_given_replaces_a_recipe():
     assert settings.duration_s == 2
 
 
+@pytest.mark.parametrize(
+    ("n_clips", "size"), [(100, 64), (6_399, 64), (6_400, 128), (12_800, 256), (10**6, 512)]
+)
+def test_batches_for_a_gpu_leave_enough_steps(n_clips, size):
+    grown = settle({}).with_large_batches(n_clips).training
+    assert grown.batch_size == size and grown.lr == pytest.approx(2e-3 * (size / 64) ** 0.25)
+    assert size == 64 or 40 * n_clips / size >= 2_000
+
+
+def test_batches_and_learning_rates_that_are_given_stay():
+    for given in ({"batch_size": 64}, {"batch_size": 32, "lr": 0.01}):
+        settings = settle({"training": given})
+        assert settings.with_large_batches(10**6) == settings
+    kept = settle({"training": {"lr": 0.01}}).with_large_batches(10**6).training
+    assert (kept.batch_size, kept.lr) == (512, 0.01)
+
+
 def test_the_recipe_for_streams_brings_features_and_network_that_can_be_overridden():
     settings = settle({"training": {"recipe": "stream"}})
     assert (settings.network.arch, settings.network.readout) == ("crnn", "stream")
