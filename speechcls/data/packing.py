@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from speechcls.data.cache import (
     reporting_os_errors,
     store_path,
 )
-from speechcls.data.clips import ClipStore, read_example
+from speechcls.data.clips import Clip, ClipStore, read_example
 from speechcls.errors import AudioError, DatasetError
 from speechcls.files import cache_folder
 from speechcls.layouts.examples import Example
@@ -122,6 +123,44 @@ def open_store(
     )
 
 
+def make_reader(source: Path, sample_rate: int) -> Callable[[Example], Clip]:
+    """Return what reads a clip: from the store if it is there and has not changed, else its file.
+
+    Both give the same. The samples of the store are mapped, so that who looks at the digest alone
+    reads nothing. A store that is damaged or being packed is left alone.
+
+    Parameters
+    ----------
+    source : the data set's folder
+    """
+    store = _find_store(store_path(source, sample_rate), source, sample_rate)
+    entries = store.entries if store else {}
+    samples = store.samples() if store else np.empty(0, dtype=np.int16)
+
+    def read(example: Example) -> Clip:
+        entry = entries.get(_key_of(example))
+        if entry is None or example.gain != 1 or entry.stamp != _stamp_of(example.path):
+            return read_example(example, sample_rate)
+        pcm = samples[entry.start : entry.start + entry.length]
+        return Clip(pcm, entry.scale, entry.digest, tuple(entry.notes))
+
+    return read
+
+
+def _find_store(folder: Path, source: Path, sample_rate: int) -> "_Store | None":
+    """Return the store in a folder if it can be used as it is."""
+    import filelock
+
+    if not (folder / INDEX).is_file():  # a lock would make the folder
+        return None
+    with suppress(OSError, DatasetError, filelock.Timeout):
+        header = _header_of(source, sample_rate).encode()
+        with filelock.FileLock(folder / LOCK, timeout=0), (folder / INDEX).open("rb") as index:
+            if index.readline() == header + b"\n":
+                return _Store(folder, source, sample_rate)
+    return None
+
+
 def cut_windows(stores: Sequence[ClipStore], n_samples: int) -> PCM:
     """Return (n_clips, n_samples): each clip's loudest window, short clips padded with zeros.
 
@@ -192,6 +231,12 @@ def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list
     return np.concatenate(parts), read  # many small arrays would be slow to hand over
 
 
+def _header_of(source: Path, sample_rate: int) -> str:
+    """Return the first line of the index of a store."""
+    about = {"format_version": _FORMAT_VERSION, "source": str(source.resolve())}
+    return json.dumps(about | {"sample_rate": sample_rate})
+
+
 class _Store:
     """A store that this process has locked."""
 
@@ -201,13 +246,7 @@ class _Store:
         self._end = 0  # samples in the file
         self._lines: list[_Entry] = []
         self._sample_rate = sample_rate
-        self._header = json.dumps(
-            {
-                "format_version": _FORMAT_VERSION,
-                "source": str(source.resolve()),
-                "sample_rate": sample_rate,
-            }
-        )
+        self._header = _header_of(source, sample_rate)
         content = self._index.read_bytes() if self._index.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if whole.partition(b"\n")[0] != self._header.encode():  # none, or of another release

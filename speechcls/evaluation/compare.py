@@ -8,7 +8,8 @@ import numpy as np
 
 from speechcls.artifact.store import load_split
 from speechcls.audio.samples import Samples
-from speechcls.data.clips import describe_notes, read_example
+from speechcls.data.clips import describe_notes
+from speechcls.data.packing import make_reader
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
@@ -94,7 +95,7 @@ def predict_held_out(
     _check_same_labels(classifiers)
     check_labels(dataset, first.labels)
     silent = _common_silence(classifiers, dataset)
-    choose = _make_choose(classifiers)
+    choose = _make_choose(classifiers, dataset)
     found, bad = classify_dataset(classifiers, dataset, silent, choose, _restore, on_clip, journal)
     # Indices of the first model's labels for each label of each model.
     renumber = [np.array([first.labels.index(label) for label in c.labels]) for c in classifiers]
@@ -147,7 +148,7 @@ def _common_silence(classifiers: Sequence[Classifier], dataset: Dataset) -> Sile
 
 
 def _make_choose(
-    classifiers: Sequence[Classifier],
+    classifiers: Sequence[Classifier], dataset: Dataset
 ) -> Callable[[Example], tuple[_Known, list[Samples]] | None]:
     """Return a function that reads a clip: its split, what was mended in reading, and its windows.
 
@@ -155,9 +156,10 @@ def _make_choose(
     """
     known = [split_of_digests(load_split(classifier.artifact)) for classifier in classifiers]
     rates = {classifier.sample_rate for classifier in classifiers}
+    readers = {rate: make_reader(dataset.root, rate) for rate in rates}
 
     def choose(example: Example) -> tuple[_Known, list[Samples]] | None:
-        clips = {rate: read_example(example, rate) for rate in rates}
+        clips = {rate: read(example) for rate, read in readers.items()}
         splits = [
             split_in_training(clips[classifier.sample_rate].digest, example, each)
             for classifier, each in zip(classifiers, known, strict=True)

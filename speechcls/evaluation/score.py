@@ -13,7 +13,8 @@ import numpy.typing as npt
 from speechcls.artifact.store import load_split
 from speechcls.audio.level import level_db, snr_db
 from speechcls.audio.samples import Samples, unpad
-from speechcls.data.clips import describe_notes, read_example
+from speechcls.data.clips import Clip, describe_notes
+from speechcls.data.packing import make_reader
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import (
@@ -163,7 +164,8 @@ def evaluate(
         raise ConfigError(f"{split!r} is not one of {', '.join(SPLIT_CHOICES)}", field="split")
     classifier, dataset = as_classifier(model), as_dataset(data)
     check_labels(dataset, classifier.labels)
-    choose = _make_choose(classifier, split, measure_levels)
+    read = make_reader(dataset.root, classifier.sample_rate)
+    choose = _make_choose(classifier, read, split, measure_levels)
     silent = silent_examples(classifier, dataset)
     found, bad = classify_dataset([classifier], dataset, silent, choose, _restore, on_clip, journal)
     clips = []
@@ -180,14 +182,14 @@ def evaluate(
 
 
 def _make_choose(
-    classifier: Classifier, split: str, measure_levels: bool
+    classifier: Classifier, read: Callable[[Example], Clip], split: str, measure_levels: bool
 ) -> Callable[[Example], tuple[_Known, list[Samples]] | None]:
     """Return a function that reads a clip: its ``_Known`` and window; None if it is not wanted."""
     known = split_of_digests(load_split(classifier.artifact))
     wanted = {"auto": {NEW, "test", "validation"}, "all": None}.get(split, {split})
 
     def choose(example: Example) -> tuple[_Known, list[Samples]] | None:
-        clip = read_example(example, classifier.sample_rate)
+        clip = read(example)
         own = split_in_training(clip.digest, example, known)
         if wanted is not None and own not in wanted:
             return None

@@ -13,7 +13,7 @@ from speechcls.layouts.names import is_noise_folder
 SPLITS = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One clip: a recording or a part of one, and what is known about it before it is read."""
 

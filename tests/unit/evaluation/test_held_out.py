@@ -196,7 +196,7 @@ def test_an_evaluation_tells_what_was_mended_in_reading(tmp_path, write_wav, rng
     def read(example, sample_rate):
         return read_example(example, sample_rate)._replace(notes=("louder than full scale",))
 
-    monkeypatch.setattr("speechcls.evaluation.score.read_example", read)
+    monkeypatch.setattr("speechcls.data.packing.read_example", read)
     paths = [
         write_wav(tmp_path / label / f"{i}.wav", rng.uniform(-0.1, 0.1, 8_000))
         for label in ("no", "yes")
