@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -124,14 +125,11 @@ def open_store(
 
 
 def make_reader(source: Path, sample_rate: int) -> Callable[[Example], Clip]:
-    """Return what reads a clip: from the store if it is there and has not changed, else its file.
+    """Return what reads a clip of the data set in folder ``source``.
 
-    Both give the same. The samples of the store are mapped, so that who looks at the digest alone
-    reads nothing. A store that is damaged or being packed is left alone.
-
-    Parameters
-    ----------
-    source : the data set's folder
+    It is taken from the store if it is there and has not changed, else from its file, which gives
+    the same. Samples are mapped, so that who looks at the digest alone reads nothing. A store that
+    is damaged or being packed is left alone.
     """
     store = _find_store(store_path(source, sample_rate), source, sample_rate)
     entries = store.entries if store else {}
@@ -244,7 +242,6 @@ class _Store:
         self.entries: dict[_Key, _Entry] = {}
         self._index, self._samples = folder / INDEX, folder / SAMPLES
         self._end = 0  # samples in the file
-        self._lines: list[_Entry] = []
         self._sample_rate = sample_rate
         self._header = _header_of(source, sample_rate)
         content = self._index.read_bytes() if self._index.exists() else b""
@@ -322,26 +319,35 @@ class _Store:
         bad: dict[_Key, str] = {}
         n_processes = jobs if len(stale) >= _MIN_CLIPS_FOR_PROCESSES else 1
         # Threads would wait for each other: much of the reading of a short file is Python.
-        with joblib.Parallel(n_jobs=n_processes, return_as="generator") as pool:
+        pool = joblib.Parallel(n_jobs=n_processes, return_as="generator")
+        with pool, ThreadPoolExecutor(1) as committer:  # which waits for the disk meanwhile
+            committed = committer.submit(self._commit, [])
             for i in range(0, len(parts), n_processes * _TASKS_PER_COMMIT):
                 group = parts[i : i + n_processes * _TASKS_PER_COMMIT]
                 results = pool(
                     joblib.delayed(_read_part)([e for _, e in part], self._sample_rate)
                     for part in group
                 )
-                self._commit()  # the group before, while this one is being read
+                lines: list[_Entry] = []
                 for part, (samples, read) in zip(group, results, strict=True):
                     keys = [key for key, _ in part]
-                    bad |= self._append(keys, samples, read, verify)
+                    bad |= self._append(keys, samples, read, verify, lines)
                     for _ in read:
                         on_clip()
-        self._commit()
+                committed.result()
+                committed = committer.submit(self._commit, lines)
+            committed.result()
         return bad
 
     def _append(
-        self, keys: list[_Key], samples: PCM, read: list[_ReadResult], verify: bool
+        self,
+        keys: list[_Key],
+        samples: PCM,
+        read: list[_ReadResult],
+        verify: bool,
+        lines: list[_Entry],
     ) -> dict[_Key, str]:
-        """Write clips, and queue the lines that name them; return the error of each bad one."""
+        """Write clips, and add the lines that name them; return the error of each bad one."""
         bad, end, fresh_at = {}, 0, self._end
         fresh: list[PCM] = []
         for key, found in zip(keys, read, strict=True):
@@ -356,7 +362,7 @@ class _Store:
             else:
                 fresh.append(clip)
                 self._end += length
-            self._lines.append(
+            lines.append(
                 _Entry(*key, *found.stamp, start, length, found.scale, found.digest, [*found.notes])
             )
         # At once: memory that is free again is faster than memory that is new.
@@ -376,16 +382,15 @@ class _Store:
         stored = np.memmap(self._samples, "<i2", "r", 2 * entry.start, (entry.length,))
         return np.array_equal(stored, clip)
 
-    def _commit(self) -> None:
+    def _commit(self, lines: Sequence[_Entry]) -> None:
         """See that the samples are on disk, then write the lines that name them."""
         with self._samples.open("r+b") as file:
             os.fsync(file.fileno())
         with self._index.open("a") as index:
-            index.writelines(json.dumps(entry) + "\n" for entry in self._lines)
+            index.writelines(json.dumps(entry) + "\n" for entry in lines)
             index.flush()
             os.fsync(index.fileno())
-        self.entries |= {entry.key: entry for entry in self._lines}
-        self._lines = []
+        self.entries |= {entry.key: entry for entry in lines}
 
     def samples(self) -> PCM:
         """Return (total,) the samples that the index knows of, mapped from disk."""
