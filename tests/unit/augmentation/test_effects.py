@@ -87,7 +87,7 @@ def test_speeds_are_uniform_within_their_range() -> None:
     assert speeds.std() == pytest.approx(0.4 / math.sqrt(12), abs=0.015)
 
 
-def test_interpolation_on_a_gpu_plays_the_same() -> None:
+def test_interpolation_on_cuda_plays_the_same() -> None:
     clips = torch.cumsum(torch.randn(40, 8_000, generator=generator()), dim=1)  # as brown as speech
     clips -= clips.mean(dim=1, keepdim=True)
     clips *= torch.hann_window(8_000)
