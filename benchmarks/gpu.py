@@ -15,13 +15,13 @@ import threading
 import time
 import warnings
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from bench_training import bare_step
-from captured import CapturedGradient
 from results import COMMANDS
 from torch.nn import functional
 
@@ -118,15 +118,14 @@ def captured(corpus: Corpus, arch: str, device: torch.device) -> dict[str, float
     shape = ZOO_CLIPS, config.n_frames, config.n_features
     features = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
     targets = (torch.arange(ZOO_CLIPS) % len(corpus.words)).to(device)
-    plain = Gradient(recogniser, functional.cross_entropy, ZOO_CLIPS)
-    steps = {"plain_ms": lambda: plain.find(features, targets, print)}
-    if device.type == "cuda":
-        graph = CapturedGradient(recogniser, features, targets)
-        steps["captured_ms"] = lambda: graph.find(features, targets)
+    ways = {"plain_ms": False, "captured_ms": True}
     gradients, found = [], {}
-    for name, step in steps.items():
+    for name, may_capture in ways.items():
+        gradient = Gradient(recogniser, functional.cross_entropy, ZOO_CLIPS, may_capture)
+        step = partial(gradient.find, features, targets, print)
         found[name] = 1e3 * ZOO_CLIPS / timed(step, ZOO_CLIPS, ZOO_S, device)["clips_per_second"]
         gradients.append([w.grad.clone() for w in recogniser.parameters() if w.grad is not None])
+        gradient.close()
     largest = max(float(gradient.abs().max()) for gradient in gradients[0])
     pairs = zip(gradients[0], gradients[-1], strict=True)
     difference = max(float((one - other).abs().max()) for one, other in pairs)
@@ -171,6 +170,7 @@ def training(plan: TrainPlan, seconds: float) -> dict[str, Any]:
             run.run_epoch(after_step, lambda: None, print)
     synchronise(device)
     taken_s = time.perf_counter() - begun
+    run.gradient.close()
     clips = n_steps * config.batch_size / taken_s
     return {"clips_per_second": clips, "waits": waits, **utilisation.found}
 

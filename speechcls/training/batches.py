@@ -152,11 +152,12 @@ class Batches:
     def are_made_ahead(self) -> bool:
         """Whether a batch is made in a thread during the step before it.
 
-        On a CPU if that leaves half of the cores. A GPU is told twice as much by two threads.
+        On a CPU if that leaves half of the cores. A GPU is told and not waited for, so that a
+        thread helps only where clips have to be gathered on the host.
         """
         if self.device.type == "cpu":
             return 2 * torch.get_num_threads() <= default_jobs()
-        return self.device.type == "cuda"
+        return self.device.type == "cuda" and not self._is_resident
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of a batch of logits (batch, n_outputs)."""

@@ -1,4 +1,4 @@
-"""The gradient of a batch, in parts where memory is short, and a check that it stays finite."""
+"""The gradient of a batch: captured as a CUDA graph, or in parts where memory is short."""
 
 import itertools
 from collections import deque
@@ -8,8 +8,13 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from speechcls.errors import reason_of
 from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 
+_N_SHAPES = 2
+"""Shapes that are captured: those of whole batches, and of the last one of an epoch."""
+_N_WARM_UP = 3
+"""Steps before a capture, in which libraries choose their kernels."""
 _N_AHEAD = 32
 """Steps by which the host may run ahead of a GPU."""
 
@@ -17,10 +22,14 @@ _N_AHEAD = 32
 class Gradient:
     """Sets the gradients of a recogniser's weights to those of the mean loss of a batch.
 
+    On CUDA the kernels of a batch are captured as one graph, which the host launches at once: a
+    recurrent network has hundreds of them, most of which take less time than their launch.
+
     Parameters
     ----------
     loss : returns the mean loss of logits and targets
     batch_size : clips of a whole batch, in messages
+    may_capture : whether CUDA graphs may be captured
     """
 
     def __init__(
@@ -28,9 +37,12 @@ class Gradient:
         recogniser: Recogniser,
         loss: Callable[[Tensor, Tensor], Tensor],
         batch_size: int,
+        may_capture: bool = True,
     ) -> None:
         self._recogniser, self._loss, self._batch_size = recogniser, loss, batch_size
         self._n_parts = 1
+        self._may_capture = may_capture and recogniser.feature_mean.device.type == "cuda"
+        self._captured: dict[torch.Size, _Captured] = {}
 
     def find(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
         """Return the mean loss (), after setting the gradients.
@@ -42,13 +54,19 @@ class Gradient:
         ----------
         features : (batch, n_frames, n_features)
         targets : (batch, ...), what ``loss`` takes
-        on_warning : called where memory makes batches be computed in parts
+        on_warning : called where memory makes batches be computed in parts, or steps cannot be
+            captured
 
         Raises
         ------
         torch.OutOfMemoryError
             When there is not even memory for a single row.
         """
+        shape = features.shape
+        if self._may_capture and shape not in self._captured and len(self._captured) < _N_SHAPES:
+            self._capture(features, targets, on_warning)
+        if shape in self._captured:
+            return self._captured[shape].replay(features, targets)
         while (loss := self._find_in_parts(features, targets)) is None:
             self._n_parts *= 2
             on_warning(
@@ -57,6 +75,12 @@ class Gradient:
             )
         return loss
 
+    def close(self) -> None:
+        """Free the graphs and their memory."""
+        for captured in self._captured.values():
+            captured.graph.reset()
+        self._captured, self._may_capture = {}, False
+
     def _find_in_parts(self, features: Tensor, targets: Tensor) -> Tensor | None:
         """Return the loss; None where memory does not suffice."""
         self._recogniser.zero_grad()
@@ -64,16 +88,75 @@ class Gradient:
         n = self._n_parts
         try:
             for part, answers in zip(features.chunk(n), targets.chunk(n), strict=True):
-                logits = forward_mixed_precision(self._recogniser, part)
-                loss = self._loss(logits, answers) * (len(answers) / len(targets))
-                loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.detach()
+                total += self._add(part, answers, len(answers) / len(targets))
             return total
         except torch.OutOfMemoryError:
             if n >= len(targets):
                 raise
         torch.cuda.empty_cache()
         return None
+
+    def _add(self, features: Tensor, targets: Tensor, weight: float) -> Tensor:
+        """Add the gradient of the weighted loss, and return the latter."""
+        logits = forward_mixed_precision(self._recogniser, features)
+        loss = self._loss(logits, targets) * weight
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _capture(
+        self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]
+    ) -> None:
+        """Capture the step of batches of this shape, or none from now on if that is impossible."""
+        buffers = [(buffer, buffer.clone()) for buffer in self._recogniser.buffers()]
+        state = torch.cuda.get_rng_state(features.device)
+        try:
+            captured = _Captured(self._recogniser, self._add, features, targets)
+            self._captured[features.shape] = captured
+        except torch.OutOfMemoryError:
+            self._may_capture = False
+            torch.cuda.empty_cache()  # in parts there may be enough
+        except RuntimeError as error:
+            self._may_capture = False
+            on_warning(f"{features.device}: steps are not captured ({reason_of(error)})")
+        for buffer, before in buffers:  # as if there had been no warm-up
+            buffer.copy_(before)
+        torch.cuda.set_rng_state(state, features.device)
+
+
+class _Captured:
+    """The step of batches of one shape as a CUDA graph, with the memory that it works on."""
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        add: Callable[[Tensor, Tensor, float], Tensor],
+        features: Tensor,
+        targets: Tensor,
+    ) -> None:
+        self._features, self._targets = features.clone(), targets.clone()
+        # Of its own: graphs that share a stream share cuBLAS's workspace too, which the end of one
+        # of them frees (https://github.com/pytorch/pytorch/issues/193402).
+        stream = torch.cuda.Stream(features.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(features.device))
+        with torch.cuda.stream(stream):
+            for _ in range(_N_WARM_UP):
+                recogniser.zero_grad()
+                add(self._features, self._targets, 1.0)
+            recogniser.zero_grad()  # so that the graph sets gradients, and does not add to them
+        torch.cuda.current_stream(features.device).wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
+            self._loss = add(self._features, self._targets, 1.0)
+        self._gradients = [(weight, weight.grad) for weight in recogniser.parameters()]
+
+    def replay(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss (), after setting the gradients."""
+        self._features.copy_(features)
+        self._targets.copy_(targets)
+        self.graph.replay()
+        for weight, gradient in self._gradients:
+            weight.grad = gradient
+        return self._loss
 
 
 Where = TypeVar("Where")

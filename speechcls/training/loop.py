@@ -209,6 +209,8 @@ def _run(training: Training, pauses: "_Pauses", on_epoch: Callable[[Epoch], None
         training.result.interrupted = True
     except _Stopped:
         training.result.interrupted = True
+    finally:
+        training.gradient.close()
 
 
 class _Stopped(Exception):

@@ -119,6 +119,7 @@ class Training:
     ----------
     result : the epochs so far
     best_state : weights of the best epoch, or those of the beginning
+    gradient : holds memory of a GPU until it is closed
     """
 
     def __init__(self, recogniser: Recogniser, batches: Batches, config: TrainConfig) -> None:
@@ -131,7 +132,9 @@ class Training:
         self._ema = _WeightEma(recogniser, config.ema_decay)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._lr_factor)
         self._place = self._start_epoch(1)
-        self._gradient = Gradient(recogniser, batches.loss, config.batch_size)
+        # Captured where no other thread uses the GPU meanwhile.
+        setting = config.batch_size, not batches.are_made_ahead
+        self.gradient = Gradient(recogniser, batches.loss, *setting)
         self._check = FiniteCheck[_Step](batches.device)
 
     def _start_epoch(self, epoch: int) -> _Place:
@@ -226,11 +229,11 @@ class Training:
 
     def _step(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
         """Return the mean loss of a batch, after a step that lowers it."""
-        loss = self._gradient.find(features, targets, on_warning)
+        loss = self.gradient.find(features, targets, on_warning)
         parameters = self._ema.recogniser.parameters()
         norm = nn.utils.clip_grad_norm_(parameters, self._config.max_grad_norm)
-        where = _Step(self._place.n_steps, self._optimizer.param_groups[0]["lr"])
-        self._refuse(self._check.add(where, loss, norm))
+        step = _Step(self._place.n_steps, self._optimizer.param_groups[0]["lr"])
+        self._refuse(self._check.add(step, loss, norm))
         self._optimizer.step()
         self._schedule.step()
         self._ema.step()
@@ -241,9 +244,9 @@ class Training:
         if failure is None:
             return
         (step, lr), epoch = failure.where, self._place.epoch
-        value = f"the loss is {failure.loss:g}, its gradient {failure.norm:g}"
-        where = f"epoch {epoch}, batch {step + 1}"
-        raise Diverged(f"{where}: {value}", lr, self._batches.clips_of(epoch, step))
+        what = f"the loss is {failure.loss:g}, its gradient {failure.norm:g}"
+        clips = self._batches.clips_of(epoch, step)
+        raise Diverged(f"epoch {epoch}, batch {step + 1}: {what}", lr, clips)
 
     def state(self) -> State:
         """Return everything from which ``restore`` goes on.
@@ -361,9 +364,8 @@ class _WeightEma:
         decay = min(self._decay, self._n_steps / (10 + self._n_steps))
         averages, weights = zip(*self._values, strict=True)
         torch._foreach_lerp_(averages, weights, 1 - decay)
-        if self._counts:
-            averages, counts = zip(*self._counts, strict=True)
-            torch._foreach_copy_(averages, counts)
+        for average, count in self._counts:
+            average.copy_(count)
 
 
 def validate(
