@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-order test-min coverage install demo format lint types bench bench-check bench-gpu torture mutants results pictures dist-check clean
+.PHONY: check test test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -86,6 +86,11 @@ bench-check: $(INSTALLED)
 # Four minutes of a GPU: what it makes of training and prediction.
 bench-gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/gpu.py $(DATA)
+
+# The same sound through other tools, each in an environment of its own in build/peers; gigabytes.
+# WHEEL=FILE: livekit-wakeword, where the package index has none.
+bench-peers: $(INSTALLED)
+	$(BIN)/python benchmarks/peers.py $(if $(WHEEL),--wheel $(WHEEL))
 
 # Hours: what docs/RELIABILITY.md promises, tried at length. Each line may be run alone.
 TORN := build/torture

@@ -23,7 +23,7 @@ PROFILE = Path(__file__).parent / "profile.md"
 _HEAD = """# Benchmarks
 
 Written by `make bench`. Each ratio is that of the medians of both sides, measured alternately in
-one run, so that it is comparable between machines.
+one run, so that it is comparable between machines. [PEERS.md](PEERS.md) has other tools beside it.
 
 Machine: {machine}. Python {python}, torch {torch}, ONNX Runtime {onnxruntime}, NumPy {numpy}.
 
