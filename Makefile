@@ -100,7 +100,7 @@ torture: $(INSTALLED)
 	$(BIN)/python benchmarks/fuzz_audio.py --inputs 200000 --seed $(SEED) --save $(TORN)/audio --jobs 2
 	$(BIN)/python benchmarks/fuzz_artifact.py --inputs 100000 --seed $(SEED) --save $(TORN)/models --jobs 2
 	$(BIN)/pytest -n auto tests/cli/test_train_interrupt.py tests/cli/test_resume.py \
-	  tests/cli/test_shortages.py tests/cli/test_hostile_text.py tests/cli/test_tell_nobody.py \
+	  tests/cli/test_shortages.py tests/cli/test_hostile_*.py tests/cli/test_tell_nobody.py \
 	  tests/unit/test_scratch.py tests/unit/artifact/test_replaced.py
 	$(BIN)/python benchmarks/bench_load.py --paths 1000000 --hours 24
 

@@ -21,7 +21,7 @@ from speechcls.artifact.format import ONNX, SplitRow
 from speechcls.artifact.store import load_split
 from speechcls.audio.decode import read_clip
 from speechcls.data.background import split_range
-from speechcls.labels import NOISE_FOLDER, SILENCE, UNKNOWN, map_label
+from speechcls.labels import NOISE_FOLDER, SILENCE, UNKNOWN, is_command, map_label
 from speechcls.layouts.examples import Dataset, Example
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.detection import DEFAULT_THRESHOLD
@@ -48,7 +48,7 @@ def rejection_of(
     of the commands are lost.
     """
     labels = classifier.labels
-    commands = [i for i, label in enumerate(labels) if label not in (UNKNOWN, SILENCE)]
+    commands = [i for i, label in enumerate(labels) if is_command(label)]
     unseen = [example for example in dataset.examples if example.label in left_out]
     others = classifier.probabilities(windows_of(classifier, unseen))
     rows = [row for row in validation_rows(classifier, data) if row.label in labels]
@@ -60,10 +60,10 @@ def rejection_of(
     calibration = load_calibration(classifier.artifact)
     thresholds = calibration.thresholds if calibration else {}
     limits = np.array([thresholds.get(labels[i], DEFAULT_THRESHOLD) for i in commands])
-    is_command = np.isin(others.argmax(axis=1), commands)
+    is_accepted = np.isin(others.argmax(axis=1), commands)
     return {
         "recall": float((others.argmax(axis=1) == labels.index(UNKNOWN)).mean()),
-        "accepted": float(is_command.mean()),
+        "accepted": float(is_accepted.mean()),
         "accepted_at_threshold": float((others[:, commands] >= limits).any(axis=1).mean()),
         "auroc": float(roc_auc_score([1] * len(right) + [0] * len(wrong), [*right, *wrong])),
         "at_lost": {str(lost): float((wrong >= np.quantile(right, lost)).mean()) for lost in LOST},

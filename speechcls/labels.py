@@ -86,6 +86,14 @@ def is_reserved(word: str) -> bool:
     return word.startswith("_")
 
 
+def is_command(label: str) -> bool:
+    """Whether a label of a model is neither ``_unknown_`` nor ``_silence_``.
+
+    Data may name a label as it likes, so one that begins with ``_`` is a command as well.
+    """
+    return label not in (UNKNOWN, SILENCE)
+
+
 def map_label(word: str, labels: Collection[str]) -> str | None:
     """Return the label that ``word`` counts as: itself, else ``_unknown_``, else None."""
     if word in labels:
@@ -114,6 +122,6 @@ def label_indices(words: Sequence[str], labels: Sequence[str]) -> list[int]:
 def mean_command_count(labels: Iterable[str]) -> int:
     """Return how many of ``labels`` a command has on average; without commands ``_unknown_``."""
     found = Counter(labels)
-    counts = {label: n for label, n in found.items() if label not in (UNKNOWN, SILENCE)}
+    counts = {label: n for label, n in found.items() if is_command(label)}
     counts = counts or {label: n for label, n in found.items() if label == UNKNOWN}
     return round(sum(counts.values()) / len(counts)) if counts else 0

@@ -31,7 +31,7 @@ def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
         messages.warn(describe_long_takes(plan.corpus.long_takes))
     messages.note(plan.corpus.summary())
     if plan.reason:
-        start = plan.settings.from_model if plan.settings.is_started else "nothing"
+        start = plan.settings.from_model if plan.settings.source else "nothing"
         messages.note(f"starts from {start}: {plan.reason}")
     if plan.n_known:
         known = "1 word" if plan.n_known == 1 else f"{plan.n_known} words"

@@ -24,6 +24,7 @@ from speechcls.labels import (
     UNKNOWN,
     choose_labels,
     choose_outputs,
+    is_command,
     is_reserved,
     map_label,
     mean_command_count,
@@ -318,7 +319,7 @@ def require_clips(
         Naming the label, or the data set where it is ``_unknown_``.
     """
     for label in labels:
-        if label not in readable and label not in (UNKNOWN, SILENCE):
+        if label not in readable and is_command(label):
             raise DatasetError(
                 f"{dataset.root / label}: no readable clip of this label; add recordings or leave"
                 " the label out",

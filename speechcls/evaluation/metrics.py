@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.labels import SILENCE, UNKNOWN
+from speechcls.labels import is_command
 
 Labels = npt.NDArray[np.int64]
 Right = npt.NDArray[np.bool_]
@@ -142,9 +142,9 @@ def command_recall(labels: Sequence[str], recalls: Recalls) -> float | None:
     None where there is no such reserved label, since it is the balanced accuracy then, or no clip
     of another one.
     """
-    is_command = np.array([label not in (UNKNOWN, SILENCE) for label in labels])
-    own = recalls[is_command]
-    return None if is_command.all() or np.isnan(own).all() else mean_recall(own)
+    of_commands = np.array([is_command(label) for label in labels])
+    own = recalls[of_commands]
+    return None if of_commands.all() or np.isnan(own).all() else mean_recall(own)
 
 
 def score(

@@ -131,7 +131,7 @@ def train_sweep(
     callbacks.on_corpus(corpus)
     # The architectures alone: nothing is made to be rejected, no weights are there before.
     own = dataclasses.replace(settings.data, closed=True)
-    settings = dataclasses.replace(settings, size=size, from_model=NOTHING, data=own)
+    settings = dataclasses.replace(settings, size=size, from_model=NOTHING, source=None, data=own)
     runs = [
         _plan(corpus, arch, seed, settings, on, out)
         for arch in dict.fromkeys(archs)

@@ -7,7 +7,7 @@ import numpy as np
 
 from speechcls.audio.level import FLOOR_DB, level_db
 from speechcls.audio.samples import Samples
-from speechcls.labels import SILENCE, UNKNOWN
+from speechcls.labels import is_command
 from speechcls.live.recorder import EventRecorder
 from speechcls.live.sources import Block, at_rate
 from speechcls.runtime.detection import Event
@@ -84,7 +84,7 @@ def detect_live(
 def _likeliest_word(classifier: StreamingClassifier) -> tuple[str | None, float]:
     """Return the most probable label that is a word, and its latest probability."""
     labels, posterior = classifier.artifact.labels, classifier.posterior
-    words = [i for i, label in enumerate(labels) if label not in (SILENCE, UNKNOWN)]
+    words = [i for i, label in enumerate(labels) if is_command(label)]
     if posterior is None or not words:
         return None, 0.0
     best = max(words, key=posterior.__getitem__)

@@ -10,7 +10,7 @@ from speechcls.artifact.calibration import load_calibration
 from speechcls.artifact.format import Artifact
 from speechcls.config import EventSettings
 from speechcls.errors import ConfigError
-from speechcls.labels import SILENCE, UNKNOWN
+from speechcls.labels import is_command
 from speechcls.runtime.session import Probabilities, check_threshold
 from speechcls.runtime.stream import Posteriors, PosteriorStream
 
@@ -235,7 +235,7 @@ def choose_thresholds(
     ArtifactError
         When the model's calibration is damaged.
     """
-    chosen = labels or [label for label in artifact.labels if label not in (UNKNOWN, SILENCE)]
+    chosen = labels or [label for label in artifact.labels if is_command(label)]
     if unknown := [label for label in chosen if label not in artifact.labels]:
         raise ConfigError(
             f"the model has no label {', '.join(unknown)}; it has {', '.join(artifact.labels)}",

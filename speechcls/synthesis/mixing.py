@@ -18,7 +18,7 @@ from speechcls.data.splits import assign_splits, split_of_digests, trained_speak
 from speechcls.errors import AudioError, ConfigError, DatasetError
 from speechcls.fields import Config
 from speechcls.files import open_atomic
-from speechcls.labels import SILENCE, UNKNOWN
+from speechcls.labels import SILENCE, UNKNOWN, is_command
 from speechcls.layouts.annotations import Word, write_truth
 from speechcls.layouts.examples import Dataset
 
@@ -88,7 +88,7 @@ def choose_clips(
     DatasetError
         When no clip of a command is left.
     """
-    found = sorted({example.label for example in store.examples} - {UNKNOWN, SILENCE})
+    found = sorted(filter(is_command, {example.label for example in store.examples}))
     if unknown := sorted(set(commands) - set(found)):
         raise ConfigError(
             f"no label {', '.join(unknown)} in the data; it has {', '.join(found)}",

@@ -12,7 +12,7 @@ import torch
 
 from speechcls.artifact.calibration import Calibration
 from speechcls.artifact.format import Artifact
-from speechcls.artifact.store import check_can_save, load_artifact
+from speechcls.artifact.store import check_can_save
 from speechcls.config import MODELS, DataConfig
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.reviewed import add_reviewed
@@ -275,7 +275,7 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
         )
     if settings.size:
         network = fit_size(settings.size, corpus.features, network, len(corpus.words))
-    source = load_artifact(Path(settings.from_model)) if settings.is_started else None
+    source = settings.source
     known: tuple[str, ...] = ()
     if source and UNKNOWN in corpus.labels:
         known = find_other_words(source, corpus.words, corpus.training_samples(_N_COMPARED))
@@ -360,7 +360,7 @@ def _fit(
         plan.device,
         callbacks.on_epoch,
         callbacks.on_step,
-        freeze_feature_stats=plan.settings.is_started,
+        freeze_feature_stats=bool(plan.settings.source),
         checkpoint=checkpoint,
         on_warning=callbacks.on_warning,
     )

@@ -94,6 +94,8 @@ class TrainSettings:
     """Fields of ``features`` that were given and are not chosen."""
     sections: Sections = field(default_factory=dict, compare=False, repr=False)
     """As they were given."""
+    source: Artifact | None = field(default=None, compare=False, repr=False)
+    """The model to start from, read once; None where the weights are fresh."""
 
     @classmethod
     def from_sections(cls, sections: Sections) -> Self:
@@ -165,6 +167,7 @@ class TrainSettings:
             training=self.training.replaced(adapted),
             features=source.features.replaced({"duration_s": duration_s} if duration_s else {}),
             network=source.network,
+            source=source,
             size=None,
             given=given | {"duration_s"} if duration_s else given,
         )
@@ -196,14 +199,9 @@ class TrainSettings:
         training = {**self.sections.get("training", {}), "from_model": model}
         return self.from_sections({**self.sections, "training": training})
 
-    @property
-    def is_started(self) -> bool:
-        """Whether the weights are those of a trained model."""
-        return self.from_model not in (AUTO, NOTHING)
-
     def trained_digests(self) -> set[str]:
         """Return the digests of the clips that trained the model to start from."""
-        rows = load_split(load_artifact(Path(self.from_model))) if self.is_started else []
+        rows = load_split(self.source) if self.source else []
         return {row.digest for row in rows if row.split == "train"}
 
     @property

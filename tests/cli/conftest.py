@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hostile_names import MODEL, check_people, check_plain, write_data
 
 RATE = 16_000
 SWEEPS_HZ = {"low": (400, 400), "high": (1_600, 1_600), "rise": (300, 2_400), "fall": (2_400, 300)}
@@ -37,6 +38,11 @@ class Result:
     def rows(self):
         """Each line of stdout, cut at its tabs."""
         return [line.split("\t") for line in self.stdout.splitlines()]
+
+    @property
+    def labels(self):
+        """The likeliest label of each line of ``predict``."""
+        return [label for _, label, *_ in self.rows]
 
     @property
     def errors(self):
@@ -301,3 +307,30 @@ def unprivileged():
     except (OSError, subprocess.SubprocessError, AttributeError):
         pytest.skip("runs as root, who may read everything, and may not drop that right")
     return drop
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory, run):
+    """A folder with ``data.jsonl`` and its recordings, a model, a long recording, and noise."""
+    path = tmp_path_factory.mktemp("hostile")
+    write_data(path)
+    options = (*SMALL, "--streaming", "--epochs", "24", "--noise", "=noise", "--out", MODEL)
+    trained = run("train", "data.jsonl", *options, cwd=path)
+    assert trained.code == 0, trained.stderr
+    check_people(trained.stderr)
+    assert trained.stdout == "$'=model\\x1b[0m'\n"
+    return path
+
+
+@pytest.fixture
+def ask(hostile, run):
+    """Run a command in ``hostile``; return what it printed, once stdout and stderr are checked."""
+
+    def ask(*arguments, code=0):
+        result = run(*arguments, cwd=hostile)
+        assert result.code in ((0, 1) if arguments[0] == "check" else (code,)), result.stderr
+        check_plain(result.stdout, "\n\t")
+        check_people(result.stderr)
+        return result.stdout
+
+    return ask

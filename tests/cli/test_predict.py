@@ -6,16 +6,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 
 import numpy as np
 import pytest
 import soundfile
+from common_cli import LONG_NAME
 
 from speechcls import Classifier
-
-LONG_NAME = "low\nand 'quiet', \"é\".wav"
 
 
 @pytest.fixture
@@ -30,10 +28,6 @@ def mixed(home, tmp_path):
     (folder / "notes.txt").write_text("no recording")
     shutil.copy(home.clip("low"), folder / ".hidden.wav")
     return folder
-
-
-def labels_of(result):
-    return [label for _, label, *_ in result.rows]
 
 
 def test_answers_come_in_the_order_given(at_home, mixed, call):
@@ -59,69 +53,6 @@ def test_many_clips_keep_their_order_whatever_the_jobs(at_home, call):
     assert [row[:2] for row in one.rows] == [row[:2] for row in many.rows]
     difference = [float(a[2]) - float(b[2]) for a, b in zip(one.rows, many.rows, strict=True)]
     assert np.abs(difference).max() < 2e-4  # batches differ, and so does rounding
-
-
-def test_a_dash_is_a_recording_on_stdin(home, run):
-    result = run("predict", "-", cwd=home.path, stdin=home.clip("high").read_bytes())
-    assert result.code == 0
-    assert [row[:2] for row in result.rows] == [["-", "high"]]
-
-
-def test_a_dash_between_files(home, run):
-    clips = [home.clip("low"), "-", home.clip("high")]
-    result = run("predict", *clips, cwd=home.path, stdin=home.clip("rise").read_bytes())
-    assert labels_of(result) == ["low", "rise", "high"]
-
-
-def test_files_from_a_file_come_after_the_arguments(at_home, tmp_path, call):
-    # a byte order mark, an empty line, a Windows line end and a missing last line end
-    listed = b"\xef\xbb\xbftones/low/s00_nohash_0.wav\r\n\ntones/rise/s01_nohash_1.wav"
-    (tmp_path / "list").write_bytes(listed)
-    result = call("predict", at_home.clip("high"), "--files-from", tmp_path / "list")
-    assert result.code == 0
-    assert [row[:2] for row in result.rows] == [
-        [str(at_home.clip("high")), "high"],
-        ["tones/low/s00_nohash_0.wav", "low"],
-        ["tones/rise/s01_nohash_1.wav", "rise"],
-    ]
-
-
-def test_files_from_stdin(home, run):
-    listed = "tones/low/s00_nohash_0.wav\ntones/rise/s01_nohash_1.wav\n"
-    result = run("predict", "--files-from", "-", cwd=home.path, stdin=listed)
-    assert result.code == 0
-    assert labels_of(result) == ["low", "rise"]
-
-
-def test_a_list_without_a_path_is_told(at_home, tmp_path, call):
-    (tmp_path / "list").write_text("\n  \n")
-    result = call("predict", "--files-from", tmp_path / "list")
-    assert (result.code, result.stdout) == (0, "")
-    told = f"speechcls: warning: {tmp_path / 'list'}: names no recording"
-    assert result.stderr.splitlines()[-1] == told
-
-
-@pytest.mark.parametrize("end", ["\0", ""])
-def test_files_from_stdin_that_end_with_nul(end, home, tmp_path, run):
-    shutil.copy(home.clip("low"), tmp_path / LONG_NAME)
-    listed = f"{tmp_path / LONG_NAME}\0tones/rise/s01_nohash_1.wav{end}"
-    result = run("predict", "--files-from", "-", "-0", "--json", cwd=home.path, stdin=listed)
-    assert result.code == 0, result.stderr
-    answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [(answer["path"], answer["label"]) for answer in answers] == [
-        (str(tmp_path / LONG_NAME), "low"),
-        ("tones/rise/s01_nohash_1.wav", "rise"),
-    ]
-
-
-def test_a_list_with_nul_read_without_the_option_is_an_error(home, run):
-    """As after find -print0 with -0 forgotten; it must not pass for its first path."""
-    listed = "tones/low/s00_nohash_0.wav\0tones/rise/s01_nohash_1.wav\0"
-    result = run("predict", "--files-from", "-", cwd=home.path, stdin=listed)
-    assert (result.code, result.stdout) == (1, "")
-    assert "Traceback" not in result.stderr
-    assert len(result.errors) == 1
-    assert "s00_nohash_0.wav" in result.errors[0]
 
 
 def test_top_k_gives_the_likeliest_labels_first(at_home, call):
@@ -172,51 +103,6 @@ def test_below_the_threshold_the_answer_is_uncertain(at_home, call):
     [row] = call("predict", clip, "--threshold", above, "--top-k", "3").rows
     assert len(set(row[1::2])) == 3
     assert "low" not in row  # its probability stands beside _uncertain_
-
-
-@pytest.mark.parametrize("end", ["\n", "\0"])
-def test_an_answer_comes_while_the_list_is_still_open(end, home, start):
-    options = ("-0",) if end == "\0" else ()
-    process = start("predict", "--files-from", "-", *options, cwd=home.path)
-    assert b"model" in process.stderr.readline()
-    os.set_blocking(process.stdout.fileno(), False)
-    for label in ("low", "rise"):
-        process.stdin.write(f"tones/{label}/s00_nohash_0.wav{end}".encode())
-        process.stdin.flush()
-        line, give_up_at = b"", time.monotonic() + 10
-        while not line.endswith(b"\n") and time.monotonic() < give_up_at:
-            time.sleep(0.02)
-            line += process.stdout.read(4_096) or b""
-        assert line, f"no answer to the path of {label} while the list is open"
-        assert line.decode().split("\t")[:2] == [f"tones/{label}/s00_nohash_0.wav", label]
-        assert process.poll() is None
-    process.stdin.close()
-    assert process.wait(60) == 0
-
-
-def test_a_reader_that_goes_away_is_no_traceback(home, tmp_path, start):
-    # more than a pipe holds, as in: speechcls predict ... | head -1
-    (tmp_path / "list").write_text(f"{home.data}/./././././././././low/s00_nohash_0.wav\n" * 2_000)
-    process = start("predict", "--files-from", tmp_path / "list", "-q", cwd=home.path)
-    assert b"\tlow\t" in process.stdout.readline()
-    process.stdout.close()
-    assert process.wait(60) == 1
-    assert process.stderr.read() == b""
-
-
-@pytest.mark.parametrize("stdin", [["-"], ["--files-from", "-"], ["--files-from", "-", "-0"]])
-def test_ctrl_c_while_waiting_for_stdin_ends_at_once(stdin, home, start):
-    process = start("predict", *stdin, cwd=home.path)
-    assert b"model" in process.stderr.readline()
-    time.sleep(0.3)  # until it waits
-    process.send_signal(signal.SIGINT)
-    try:
-        code = process.wait(5)
-    except subprocess.TimeoutExpired:
-        pytest.fail("still there 5 s after Ctrl-C")
-    assert code == 130
-    assert process.stderr.read() == b"speechcls: error: interrupted\n"
-    assert process.stdout.read() == b""
 
 
 def test_out_gets_what_stdout_would(at_home, tmp_path, call):
@@ -279,19 +165,19 @@ class TestModel:
 
     def test_is_the_newest_in_models(self, place, home, call):
         result = call("predict", home.clip("low"))
-        assert labels_of(result) == ["low"]
+        assert result.labels == ["low"]
         assert result.stderr == "speechcls: model models/new (newest in ./models/)\n"
 
     def test_is_the_one_in_the_environment(self, place, home, call, monkeypatch):
         monkeypatch.setenv("SPEECHCLS_MODEL", "third")
         result = call("predict", home.clip("low"))
-        assert labels_of(result) == ["low"]
+        assert result.labels == ["low"]
         assert result.stderr == "speechcls: model third ($SPEECHCLS_MODEL)\n"
 
     def test_is_the_one_named(self, place, home, call, monkeypatch):
         monkeypatch.setenv("SPEECHCLS_MODEL", "third")
         result = call("predict", home.clip("low"), "--model", "fourth")
-        assert labels_of(result) == ["low"]
+        assert result.labels == ["low"]
         assert result.stderr == "speechcls: model fourth (named)\n"
 
     def test_in_the_environment_may_not_be_wrong(self, place, home, call, monkeypatch):
@@ -322,14 +208,14 @@ def test_quiet_silences_all_but_errors(at_home, call):
     assert result.code == 1
     assert result.stderr.startswith("speechcls: error: missing.wav: no such file")
     assert result.stderr.count("\n") == 1
-    assert labels_of(result) == ["low"]
+    assert result.labels == ["low"]
 
 
 def test_of_a_long_clip_the_loudest_window_is_heard(at_home, tmp_path, make_tone, call):
     clip = np.concatenate([0.02 * make_tone("high", duration_s=2), make_tone("low", 3)])
     soundfile.write(tmp_path / "long.wav", clip, 16_000)
     result = call("predict", tmp_path / "long.wav", at_home.clip("high"), "-v")
-    assert labels_of(result) == ["low", "high"]
+    assert result.labels == ["low", "high"]
     _, detail = result.stderr.splitlines()  # nothing of the clip that fits
     assert detail.startswith(f"speechcls: {tmp_path / 'long.wav'}: lasts 2.50 s;")
     assert "loudest part" in detail
@@ -344,7 +230,7 @@ def test_what_a_terminal_cannot_show_is_no_traceback(home, tmp_path, run):
     clips = (tmp_path / "é.wav", home.clip("rise"))
     result = run("predict", *clips, "-q", cwd=home.path, env={"PYTHONIOENCODING": "ascii"})
     assert result.stderr == ""
-    assert labels_of(result) == ["low", "rise"]
+    assert result.labels == ["low", "rise"]
 
 
 @pytest.fixture(scope="module")
@@ -438,7 +324,7 @@ def test_what_was_mended_is_told_with_the_name(at_home, tmp_path, call):
     soundfile.write(path, np.stack([samples, -samples], axis=1), rate)
     soundfile.write(other, samples * 32_768, rate, "FLOAT")
     result = call("predict", path, other)
-    assert (result.code, labels_of(result)) == (0, ["low", "low"])
+    assert (result.code, result.labels) == (0, ["low", "low"])
     assert result.stderr.splitlines()[1:] == [
         f"speechcls: warning: {path}: channels cancel out; channel 1 is used: name another if it"
         " is the wrong one",
@@ -456,7 +342,7 @@ def test_one_channel_of_a_recording(at_home, tmp_path, call):
     soundfile.write(path, np.stack([low[:n], high[:n]], axis=1), rate)
     for channel, label in (("1", "low"), ("2", "high")):
         result = call("predict", path, "--channel", channel)
-        assert (result.code, labels_of(result)) == (0, [label])
+        assert (result.code, result.labels) == (0, [label])
     result = call("predict", path, at_home.clip("low"), "--channel", "2")
     assert result.code == 1
     assert result.errors == [f"{at_home.clip('low')}: has no channel 2; name one of 1 to 1"]
@@ -478,31 +364,10 @@ def test_no_recording_ends_the_others(at_home, tmp_path, call):
     (folder / "c.wav").write_bytes(slow)
     (folder / "d.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom\0\0\0\0" + bytes(4_000))
     result = call("predict", folder)
-    assert (result.code, labels_of(result)) == (1, ["low", "high"])
+    assert (result.code, result.labels) == (1, ["low", "high"])
     assert result.errors == [
         f"{folder}/b.flac: truncated ({len(samples)} of 68719476735 frames); copy it again",
         f"{folder}/c.wav: 1 Hz is not a sample rate (1000 to 768000); mend the header",
         f"{folder}/d.m4a: an MPEG-4 file without its index: never finished, or copied in part;"
         " copy it again",
     ]
-
-
-@pytest.mark.parametrize("options", [(), ("--null",)])
-def test_what_is_no_list_ends(options, home, run):
-    result = run("predict", "--files-from", "/dev/zero", "-m", home.model, *options)
-    assert (result.code, result.stdout) == (1, "")
-    assert result.errors == [
-        "/dev/zero: more than 65536 bytes without a path; name a list of paths, one a line, or with"
-        " a NUL behind each and --null"
-    ]
-
-
-def test_a_list_from_a_pipe_is_waited_for(home, tmp_path, start):
-    os.mkfifo(tmp_path / "list")
-    process = start("predict", "--files-from", "list", "-m", home.model, cwd=tmp_path)
-    lines = [process.stderr.readline().decode() for _ in range(2)]
-    assert lines[1] == "speechcls: list: a pipe; waiting for what writes paths into it\n"
-    clip = home.clip("low")
-    (tmp_path / "list").write_text(f"\n{clip}\r\n\n  \n{clip}")
-    assert process.wait(60) == 0
-    assert [line.split(b"\t")[0] for line in process.stdout] == [os.fsencode(clip)] * 2

@@ -213,6 +213,7 @@ def test_the_label_of_every_word_by_hand(words, labels, index):
     [
         ({"yes": 4, "no": 2, "_unknown_": 90, "_silence_": 50}, 3),
         ({"yes": 3, "no": 4, "go": 4}, 4),  # 11 / 3, rounded
+        ({"yes": 4, "_other": 2}, 3),  # which begins like a reserved label, and is none
         ({"_unknown_": 7, "_silence_": 50}, 7),  # no command
         ({"_silence_": 5}, 0),
         ({}, 0),
