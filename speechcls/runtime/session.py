@@ -175,7 +175,7 @@ def run_windows(
         n = len(batch)
         batch = np.concatenate([batch, batch[-1:]]) if n % 2 else batch
         rows: Probabilities = session.run(None, {"samples": batch})[0]
-        return rows[:n]
+        return rows[:n] if len(rows) == len(batch) else rows
 
     if len(windows) <= batch_size:
         return run(0)

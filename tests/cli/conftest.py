@@ -233,7 +233,7 @@ def home(tmp_path_factory):
     """Where a model was trained by a real command; nobody writes here."""
     path = tmp_path_factory.mktemp("home")
     _make_tones(path / "tones")
-    trained = _run("train", "tones", "--arch", "gru", *SMALL, "--epochs", "6", cwd=path)
+    trained = _run("train", "tones", "--arch", "gru", *SMALL, "--epochs", "8", cwd=path)
     assert trained.code == 0, trained.stderr
     return Home(path, path / "tones", path / "models" / "tones-gru", trained)
 

@@ -31,7 +31,7 @@ def test_training_prints_the_place_on_stdout_and_the_rest_on_stderr(home):
     lines = home.trained.stderr.splitlines()
     assert [line for line in lines if not line.startswith("speechcls: ")] == []
     assert [line.split()[2] for line in lines if "  loss " in line] == [
-        f"{n}/6" for n in range(1, 7)
+        f"{n}/8" for n in range(1, 9)
     ]
     assert "speechcls: saved models/tones-gru: " in home.trained.stderr
     assert "\x1b" not in home.trained.stderr
@@ -79,7 +79,7 @@ def test_the_artifact_holds_what_the_style_guide_says(home):
     metrics = json.loads((home.model / "metrics.json").read_text())
     assert metrics["validation"]["accuracy"] > 0.9
     assert metrics["training"]["seed"] == 0
-    assert len(metrics["history"]) == 6
+    assert len(metrics["history"]) == 8
     assert not metrics["interrupted"]
     assert metrics["data"]["n_clips"] == {"train": 96, "validation": 12, "test": 36}
     assert len(metrics["data"]["sha256"]) == 64

@@ -23,7 +23,8 @@ AGAIN = ["low", "fall", "high", "rise", "fall", "low", "rise", "high"]
 """In the one that shows what was learnt."""
 HISS = 0.01
 # A tone that is scrambled is the tone again, and no non-word.
-EPOCHS = ("--arch", "gru", "--epochs", "12", "--scramble-ratio", "0")
+EPOCHS = ("--arch", "gru", "--epochs", "24", "--scramble-ratio", "0", "--unknown-ratio", "6")
+EPOCHS += ("--speed-max", "0", "--reverb-prob", "0")
 OPTIONS = ("--threshold", "0.6", "--labels", "low,high")
 
 

@@ -185,13 +185,13 @@ def test_a_pipe_a_folder_or_too_much_is_not_read(name, model, monkeypatch):
 
 
 def test_a_graph_that_answers_for_no_clip(model):
-    """Its batch of one is broadcast to none; ``fuzz_artifact`` found it."""
+    """As one whose batch is broadcast to none, which ``fuzz_artifact`` found."""
     graph = onnx.load(model / "model.onnx")
     last = graph.graph.output[0].name
     for node in graph.graph.node:
         node.output[:] = ["before" if name == last else name for name in node.output]
-    graph.graph.initializer.append(numpy_helper.from_array(np.ones((0, 4), np.float32), "none"))
-    graph.graph.node.append(helper.make_node("Mul", ["before", "none"], [last]))
+    graph.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "none"))
+    graph.graph.node.append(helper.make_node("Slice", ["before", "none", "none", "none"], [last]))
     (model / "model.onnx").write_bytes(graph.SerializeToString())
     message = refusal(ArtifactError, Classifier.load(model, jobs=1).predict, np.zeros(3_200))
     assert message.startswith(f"{model / 'model.onnx'}: does not fit config.json")
