@@ -97,6 +97,11 @@ class TrainSettings:
     source: Artifact | None = field(default=None, compare=False, repr=False)
     """The model to start from, read once; None where the weights are fresh."""
 
+    def __post_init__(self) -> None:
+        """Refuse a model to start from that is only named: ``from_sections`` reads it."""
+        if self.source is None and self.from_model not in (AUTO, NOTHING):
+            raise ConfigError("is not read; use from_sections", field="from_model")
+
     @classmethod
     def from_sections(cls, sections: Sections) -> Self:
         """Return the given settings, and the defaults for all others.
@@ -131,10 +136,11 @@ class TrainSettings:
             data=DataConfig().replaced(data),
             size=size,
             from_model=from_model or AUTO,
+            source=(source := load_artifact(Path(from_model)) if is_started else None),
             sections=sections,
         )
-        if is_started:
-            return settings._started_from(features, network)
+        if source:
+            return settings._started_from(source, features, network)
         if recipe == STREAM:
             features, network = STREAM_FEATURES | features, STREAM_NETWORK | network
         return dataclasses.replace(
@@ -144,9 +150,10 @@ class TrainSettings:
             given=frozenset(features),
         )
 
-    def _started_from(self, features: Mapping[str, Any], network: Mapping[str, Any]) -> Self:
+    def _started_from(
+        self, source: Artifact, features: Mapping[str, Any], network: Mapping[str, Any]
+    ) -> Self:
         """Return the settings with features and network of the model to start from."""
-        source = load_artifact(Path(self.from_model))
         there = source.features.to_dict() | source.network.to_dict()
         wanted = {**features, **network}
         duration_s = wanted.pop("duration_s", None)  # a network takes clips of any length
@@ -167,7 +174,6 @@ class TrainSettings:
             training=self.training.replaced(adapted),
             features=source.features.replaced({"duration_s": duration_s} if duration_s else {}),
             network=source.network,
-            source=source,
             size=None,
             given=given | {"duration_s"} if duration_s else given,
         )
@@ -219,8 +225,7 @@ class TrainSettings:
         n_clips : in an epoch
         """
         given, config = self.sections.get("training", {}), self.training
-        size = config.batch_size
-        if "batch_size" in given or size != TrainConfig.batch_size:
+        if "batch_size" in given or (size := config.batch_size) != TrainConfig.batch_size:
             return self
         while 2 * size <= LARGEST_BATCH and config.epochs * n_clips >= 2 * size * N_STEPS_MIN:
             size *= 2

@@ -25,6 +25,11 @@ def test_without_sections_everything_is_as_by_default():
     assert settle({}).duration_s is None
 
 
+def test_a_model_to_start_from_is_read_and_not_only_named():
+    assert settle({"training": {"from_model": "commands-tiny"}}).source.labels[0] == "yes"
+    assert "use from_sections" in message_of(partial(TrainSettings, from_model="commands-tiny"))
+
+
 def test_what_is_given_replaces_a_recipe():
     settings = settle({"training": {"recipe": "fast", "lr": 1}, "features": {"duration_s": 2}})
     assert settings.training == dataclasses.replace(RECIPES["fast"], lr=1)
