@@ -161,9 +161,8 @@ def run_windows(
 ) -> Probabilities:
     """Return probabilities (n, n_labels) of ``windows`` (n, n_samples), on ``jobs`` threads.
 
-    On a CPU those of a window are the same whatever the windows beside it, so that a job that is
-    stopped and goes on ends with the same bytes: ONNX Runtime rounds the last row of an odd number
-    of rows otherwise, so one more is added there.
+    On a CPU those of a window are the same whatever the windows beside it: ONNX Runtime rounds the
+    last row of an odd number of rows otherwise, so one more is added there.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ def model(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("mean-pool") / "model"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "mean-pool", MeanPool)
-        call("train", data, "--arch", "mean-pool", *SMALL, "--epochs", "8", "--out", path)
+        call("train", data, "--arch", "mean-pool", *SMALL, "--epochs", "16", "--out", path)
     return path
 
 

@@ -39,7 +39,7 @@ def data(tmp_path_factory):
 
 def test_a_new_cell_trains_predicts_and_is_explained_gate_by_gate(data, tmp_path):
     model, clip = tmp_path / "model", data / "low" / "s00_nohash_0.wav"
-    run("train", data, "--arch", "ligru", *SMALL, "--epochs", "8", "--out", model)
+    run("train", data, "--arch", "ligru", *SMALL, "--epochs", "12", "--out", model)
     metrics = json.loads((model / "metrics.json").read_text())
     assert metrics["validation"]["accuracy"] > 0.9
     rows = run("predict", *sorted((data / "low").iterdir())[:8], "--model", model).splitlines()
