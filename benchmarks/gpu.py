@@ -133,7 +133,7 @@ def captured(corpus: Corpus, arch: str, device: torch.device) -> dict[str, float
 
 
 def training(plan: TrainPlan, seconds: float) -> dict[str, Any]:
-    """Return clips/s of the steps of a training, as users train, and how often a step waits."""
+    """Return clips/s of the steps of a training, as users train, and where a step waits."""
     config, device = plan.settings.training, plan.device
     batches = batches_for(plan.recogniser, plan.corpus, config, device)
     plan.recogniser.to(device)

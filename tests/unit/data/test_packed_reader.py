@@ -7,7 +7,6 @@ import filelock
 import numpy as np
 import pytest
 
-from speechcls.data import packing
 from speechcls.data.cache import INDEX, LOCK, SAMPLES, store_path
 from speechcls.data.clips import read_example
 from speechcls.data.packing import make_reader, open_store
@@ -30,19 +29,6 @@ def examples(tmp_path, write_wav, rng):
         name = tmp_path / "data" / f"word{i % 2}" / f"{i}.wav"
         write_wav(name, rng.uniform(-1.5, 1.5, 900 + 40 * i), rate=8_000, subtype="FLOAT")
     return load_dataset(tmp_path / "data").examples
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """The names of the files that are decoded."""
-    names = []
-
-    def read(example, sample_rate):
-        names.append(example.path.name)
-        return read_example(example, sample_rate)
-
-    monkeypatch.setattr(packing, "read_example", read)
-    return names
 
 
 def assert_read(root, examples):

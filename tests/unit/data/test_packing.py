@@ -68,19 +68,6 @@ def assert_is_what_reading_gives(store):
         assert digest == expected.digest
 
 
-@pytest.fixture
-def decoded(monkeypatch):
-    """The names of the files that are decoded, as they are."""
-    names = []
-
-    def read(example, sample_rate):
-        names.append(example.path.name)
-        return read_example(example, sample_rate)
-
-    monkeypatch.setattr(packing, "read_example", read)
-    return names
-
-
 def test_the_store_holds_what_reading_gives(root, decoded):
     store = pack(root)
     assert store.examples == load_dataset(root).examples
