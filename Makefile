@@ -1,4 +1,5 @@
 # make demo: from nothing to a working recogniser.  make test: every test.  make: all checks.
+# make test-scale: those on several processes, a cluster and object stores.
 # make test-order SEED=1: every test in random order.  make test-min: with the lowest versions.
 # make coverage: of lines and branches.
 PYTHON ?= python3
@@ -12,7 +13,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures dist-check clean
+.PHONY: check test test-scale test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -32,6 +33,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: $(INSTALLED)
 	$(BIN)/pytest -n auto
+
+# Several processes, a cluster and object stores, with the extras that these need: minutes.
+test-scale: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scale]'
+	$(BIN)/pytest tests/scale
 
 test-order: $(INSTALLED)
 	$(BIN)/pytest -n auto --random-order --random-order-seed=$(SEED)
