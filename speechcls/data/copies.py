@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.audio.samples import PCM, to_float
-from speechcls.data.cache import FINGERPRINTS, LOCK, reporting_os_errors, store_path
+from speechcls.data.cache import FINGERPRINTS, LOCK, reporting_disk_errors, store_path
 from speechcls.data.clips import ClipStore
 from speechcls.data.fingerprint import (
     N_VALUES,
@@ -107,7 +107,7 @@ def read_fingerprints(source: Path, store: ClipStore, jobs: int) -> Fingerprint:
     import filelock
 
     folder = store_path(source, store.sample_rate)
-    with reporting_os_errors(folder), filelock.FileLock(folder / LOCK):
+    with reporting_disk_errors(folder), filelock.FileLock(folder / LOCK):
         path = folder / FINGERPRINTS
         with path.open("ab") as file:  # a record that was broken off is written over
             file.truncate(file.tell() // _RECORD.itemsize * _RECORD.itemsize)

@@ -58,9 +58,8 @@ def test_clearing_without_a_name_removes_all(packed, call, tmp_path, train):
 
 
 def test_a_damaged_store_ends_training_with_advice(packed, train, tmp_path):
-    [index] = (tmp_path / "cache").glob("*/index.jsonl")
-    lines = index.read_text().splitlines()
-    index.write_text("\n".join([lines[0], "nonsense"]) + "\n")
+    [index] = (tmp_path / "cache").glob("*/index.sqlite")
+    index.write_bytes(b"nonsense" * 1_000)
     result = train(packed, tmp_path / "again", "--epochs", "1")
     assert result.code == 1
     [error] = result.errors

@@ -1,16 +1,18 @@
 """Caches that an earlier speechcls packed: read as they are or packed anew, never misread."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from speechcls.data.cache import store_path
+from speechcls.data.cache import find_stores, store_path
 from speechcls.data.copies import read_fingerprints
 from speechcls.data.packing import open_store
 from speechcls.layouts.examples import Example
@@ -43,9 +45,15 @@ def put_cache(name, data):
     """Put a cache where that of ``data`` is looked for; return its folder."""
     place = store_path(data, signals.RATE)
     shutil.copytree(HERE / name, place)
-    index = place / "index.jsonl"
-    lines = index.read_text().replace('"/data/tones', json.dumps(str(data))[:-1])
-    index.write_text(lines)
+    if (index := place / "index.jsonl").exists():
+        lines = index.read_text().replace('"/data/tones', json.dumps(str(data))[:-1])
+        index.write_text(lines)
+    else:
+        with contextlib.closing(sqlite3.connect(place / "index.sqlite")) as database, database:
+            replaced = "cast(replace(cast({} as text), '/data/tones', ?) as blob)"
+            for column, table in (("path", "clips"), ("source", "store")):
+                statement = f"update {table} set {column} = {replaced.format(column)}"
+                database.execute(statement, (str(data),))
     return place
 
 
@@ -65,7 +73,7 @@ def check_sound(store):
 
 
 def test_a_cache_of_this_format_is_read_without_the_recordings(data):
-    place = put_cache("cache-2", data)
+    place = put_cache("cache-3", data)
     before = {path.name: path.read_bytes() for path in place.iterdir()}
     store = open_all(data)
     assert store.bad == []
@@ -78,13 +86,15 @@ def test_a_cache_of_this_format_is_read_without_the_recordings(data):
     assert np.abs(read_fingerprints(data, store, jobs=1) - prints).max() <= 1
 
 
-def test_a_cache_of_an_older_format_is_packed_anew(data):
-    place = put_cache("cache-1", data)
+@pytest.mark.parametrize("name", ["cache-1", "cache-2"])
+def test_a_cache_of_an_older_format_is_packed_anew(data, name):
+    place = put_cache(name, data)
+    assert [store.source for store in find_stores()] == ["packed by an earlier release"]
     old = open_all(data)
     assert len(old.bad) == len(EXPECTED)  # nothing of it is taken, and these are not readable
-    assert len((place / "index.jsonl").read_text().splitlines()) == 1
-    for name, samples in EXPECTED.items():
-        kind = "FLOAT" if name == "loud" else "PCM_16"
-        soundfile.write(data / "tone" / f"{name}.wav", samples, signals.RATE, kind)
+    assert not (place / "index.jsonl").exists()
+    for stem, samples in EXPECTED.items():
+        kind = "FLOAT" if stem == "loud" else "PCM_16"
+        soundfile.write(data / "tone" / f"{stem}.wav", samples, signals.RATE, kind)
     check_sound(open_all(data))
-    assert json.loads((place / "index.jsonl").read_text().splitlines()[0])["format_version"] == 2
+    assert [store.n_clips for store in find_stores()] == [len(EXPECTED)]

@@ -69,8 +69,15 @@ def test_a_store_that_is_being_packed_or_damaged_is_left_alone(tmp_path, example
         assert_read(root, examples)
     assert len(decoded) == 6
 
-    index = before[INDEX].replace(b'"format_version": 2', b'"format_version": 1')
-    for name, content in ((SAMPLES, before[SAMPLES][:-2]), (INDEX, index)):
+    other = bytearray(before[INDEX])
+    other[63] = 2  # the last byte of user_version
+    damaged = (
+        (SAMPLES, before[SAMPLES][:-2]),
+        (INDEX, bytes(other)),
+        (INDEX, before[INDEX][:-1]),
+        (INDEX, b"nonsense" * 100),
+    )
+    for name, content in damaged:
         decoded.clear()
         (folder / name).write_bytes(content)
         assert_read(root, examples)
@@ -80,3 +87,14 @@ def test_a_store_that_is_being_packed_or_damaged_is_left_alone(tmp_path, example
     decoded.clear()
     assert_read(root, examples)
     assert decoded == []
+
+
+def test_what_is_packed_after_the_reader_began_is_read_from_its_file(tmp_path, examples, decoded):
+    root = tmp_path / "data"
+    open_store(root, examples[:3], RATE, 1)
+    read = make_reader(root, RATE)
+    open_store(root, examples, RATE, 1)
+    decoded.clear()
+    for example in examples:
+        np.testing.assert_array_equal(read(example).pcm, read_example(example, RATE).pcm)
+    assert decoded == [example.path.name for example in examples[3:]]
