@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +97,23 @@ def split_by_sound(
     return splits
 
 
-def read_fingerprints(source: Path, store: ClipStore, jobs: int) -> Fingerprint:
-    """Return the fingerprint (n_clips, 352) of each clip; those not yet stored are computed.
+@dataclass(frozen=True)
+class Fingerprints:
+    """The fingerprints of clips, on disk."""
+
+    stored: npt.NDArray[np.void]
+    """(n_stored,) of ``_RECORD``, mapped."""
+    rows: npt.NDArray[np.int64]
+    """(n_clips,) the one of each clip."""
+
+    def of(self, clips: Sequence[int]) -> Fingerprint:
+        """Return the fingerprints (n, 352) of some clips, by index."""
+        prints: Fingerprint = self.stored["fingerprint"][self.rows[clips]]
+        return prints
+
+
+def read_fingerprints(source: Path, store: ClipStore, jobs: int) -> Fingerprints:
+    """Return the fingerprint of each clip; those not yet stored are computed.
 
     Raises
     ------
@@ -111,32 +127,36 @@ def read_fingerprints(source: Path, store: ClipStore, jobs: int) -> Fingerprint:
         path = folder / FINGERPRINTS
         with path.open("ab") as file:  # a record that was broken off is written over
             file.truncate(file.tell() // _RECORD.itemsize * _RECORD.itemsize)
-        known = np.fromfile(path, _RECORD)
-        place = {digest: i for i, digest in enumerate(known["digest"].tolist())}
-        missing = {
-            digest.encode(): i
-            for i, digest in enumerate(store.digests)
-            if digest.encode() not in place
-        }
-        if missing:
-            computed = np.empty(len(missing), _RECORD)
-            computed["digest"] = list(missing)
-            computed["fingerprint"] = _compute(store, list(missing.values()), jobs)
-            with path.open("ab") as file:
+            wanted = np.array(store.digests, dtype=_RECORD["digest"])
+            digests, first = np.unique(wanted, return_index=True)
+            is_stored = np.isin(digests, _map_records(path)["digest"])
+            missing = first[~is_stored].tolist()
+            for clips, prints in _compute(store, missing, jobs):
+                computed = np.empty(len(clips), _RECORD)
+                computed["digest"], computed["fingerprint"] = wanted[clips], prints
                 file.write(computed.tobytes())
-            place |= {digest: len(known) + i for i, digest in enumerate(missing)}
-            known = np.concatenate([known, computed])
-    prints: Fingerprint = known["fingerprint"][[place[digest.encode()] for digest in store.digests]]
-    return prints
+        stored = _map_records(path)
+    order = np.argsort(stored["digest"])
+    places = np.searchsorted(stored["digest"], wanted, sorter=order)
+    return Fingerprints(stored, order[places])
 
 
-def _compute(store: ClipStore, clips: Sequence[int], jobs: int) -> Fingerprint:
-    """Return the fingerprints (n_clips, 352) of some clips, by index."""
+def _map_records(path: Path) -> npt.NDArray[np.void]:
+    """Return (n_stored,) of ``_RECORD``, mapped from disk."""
+    if not path.stat().st_size:
+        return np.empty(0, _RECORD)
+    return np.memmap(path, _RECORD, "r")
+
+
+def _compute(
+    store: ClipStore, clips: Sequence[int], jobs: int
+) -> Iterator[tuple[Sequence[int], Fingerprint]]:
+    """Yield some clips, by index, with their fingerprints (n, 352), until all are done."""
     import joblib
 
     parts = [clips[i : i + _CLIPS_PER_TASK] for i in range(0, len(clips), _CLIPS_PER_TASK)]
     n_processes = jobs if len(clips) >= _MIN_CLIPS_FOR_PROCESSES else 1
-    rows = joblib.Parallel(n_jobs=n_processes)(
+    computed = joblib.Parallel(n_jobs=n_processes, return_as="generator")(
         joblib.delayed(_compute_part)(
             # Copied, since a process would open the file anew for each part of it.
             np.concatenate([store.clip(i) for i in part]),
@@ -145,8 +165,7 @@ def _compute(store: ClipStore, clips: Sequence[int], jobs: int) -> Fingerprint:
         )
         for part in parts
     )
-    prints: Fingerprint = np.concatenate(rows)
-    return prints
+    return zip(parts, computed, strict=True)
 
 
 def _compute_part(samples: PCM, lengths: npt.NDArray[np.int64], sample_rate: int) -> Fingerprint:
@@ -156,7 +175,7 @@ def _compute_part(samples: PCM, lengths: npt.NDArray[np.int64], sample_rate: int
 
 
 def _find_pairs(
-    store: ClipStore, prints: Fingerprint, splits: Sequence[str], rows: Sequence[int]
+    store: ClipStore, prints: Fingerprints, splits: Sequence[str], rows: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
     """Yield pairs of a clip among ``rows`` and one of the same word and sound in another split."""
     chosen = set(rows)
@@ -174,7 +193,7 @@ def _find_pairs(
         for split, clips in of_label.items():
             own = [i for i in clips if i in chosen]
             others = [i for name, there in of_label.items() if name != split for i in there]
-            for pair in similar_pairs(prints[own], prints[others]):
+            for pair in similar_pairs(prints.of(own), prints.of(others)):
                 a, b = own[pair.first], others[pair.second]
                 if is_one_sound(store.read(a), store.read(b), store.sample_rate, same_label=True):
                     yield a, b

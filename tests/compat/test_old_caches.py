@@ -78,12 +78,13 @@ def test_a_cache_of_this_format_is_read_without_the_recordings(data):
     store = open_all(data)
     assert store.bad == []
     check_sound(store)
-    prints = read_fingerprints(data, store, jobs=1)
+    every = range(len(EXPECTED))
+    prints = read_fingerprints(data, store, jobs=1).of(every)
     after = {path.name: path.read_bytes() for path in place.iterdir()}
     assert {name: after[name] for name in before} == before
     # What is kept is what is computed today; else clips would be compared by two measures.
     (place / "fingerprints.bin").unlink()
-    assert np.abs(read_fingerprints(data, store, jobs=1) - prints).max() <= 1
+    assert np.abs(read_fingerprints(data, store, jobs=1).of(every) - prints).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["cache-1", "cache-2"])

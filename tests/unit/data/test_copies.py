@@ -118,30 +118,32 @@ def test_without_speakers_copies_go_the_same_way(tmp_path):
 
 def test_fingerprints_are_computed_once(tmp_path, monkeypatch):
     store = store_of(takes(["s00", "s02"]))
-    prints = read_fingerprints(tmp_path, store, 1)
+    prints = read_fingerprints(tmp_path, store, 1).of(range(4))
     expected = [fingerprint(store.read(i), RATE) for i in range(4)]
     assert np.abs(prints.astype(float) - expected).max() < 1e-3
     monkeypatch.setattr(copies, "fingerprint", None)
-    assert np.array_equal(read_fingerprints(tmp_path, store.choose([2, 0]), 1), prints[[2, 0]])
+    assert np.array_equal(
+        read_fingerprints(tmp_path, store.choose([2, 0]), 1).of([0, 1]), prints[[2, 0]]
+    )
 
 
 def test_fingerprints_that_were_broken_off_are_computed_again(tmp_path):
     store = store_of(takes(["s00", "s02"]))
-    whole = read_fingerprints(tmp_path, store, 1)
+    whole = read_fingerprints(tmp_path, store, 1).of(range(4))
     path = store_path(tmp_path, RATE) / FINGERPRINTS
     for length in (0, 10, path.stat().st_size - 1):
         path.write_bytes(path.read_bytes()[:length])
-        assert np.array_equal(read_fingerprints(tmp_path, store, 1), whole)
+        assert np.array_equal(read_fingerprints(tmp_path, store, 1).of(range(4)), whole)
         assert path.stat().st_size == 4 * 724
 
 
 def test_processes_compute_the_same_fingerprints(tmp_path, monkeypatch):
     store = store_of(takes(["s00", "s02"]))
-    one = read_fingerprints(tmp_path, store, 1)
+    one = read_fingerprints(tmp_path, store, 1).of(range(4))
     monkeypatch.setattr(copies, "_MIN_CLIPS_FOR_PROCESSES", 0)
     monkeypatch.setattr(copies, "_CLIPS_PER_TASK", 3)
     (store_path(tmp_path, RATE) / FINGERPRINTS).unlink()
-    assert np.array_equal(read_fingerprints(tmp_path, store, 2), one)
+    assert np.array_equal(read_fingerprints(tmp_path, store, 2).of(range(4)), one)
 
 
 def test_sounds_are_joined_through_others():
