@@ -1,9 +1,10 @@
 """How time and memory grow from 1,000 to 100,000 clips: packing, prediction, and an epoch.
 
 Run it with ``make bench`` on an idle machine with Linux; it takes minutes, and 3.3 GB of
-disk for a while. Clips are a few hundred WAVs of one second under many names (hard links), all of
-which are opened and decoded. They are in the system's cache, so that no disk is measured but the
-one that is written to.
+disk for a while. ``python benchmarks/bench_growth.py 1000000`` does one size alone, which takes
+half an hour and 33 GB. Clips are a few hundred WAVs of one second under many names (hard links),
+all of which are opened and decoded. They are in the system's cache, so that no disk is measured
+but the one that is written to.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,31 +45,33 @@ def main() -> None:
     for heading in ("what", "clips", "seconds", "ms a clip", "peak MB"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     with tempfile.TemporaryDirectory() as scratch:
-        for what, n_clips, seconds, peak_mb in growth(Path(scratch)):
+        sizes = [int(size) for size in sys.argv[1:]] or SIZES
+        for what, n_clips, seconds, peak_mb in growth(Path(scratch), sizes):
             figures = f"{seconds:.2f}", f"{1e3 * seconds / n_clips:.3f}", f"{peak_mb:.0f}"
             table.add_row(what, f"{n_clips:,}", *figures)
+            print(what, n_clips, *figures, file=sys.stderr)
     Console(width=120).print(table)
 
 
-def growth(scratch: Path) -> Iterator[Row]:
+def growth(scratch: Path, sizes: Sequence[int] = SIZES) -> Iterator[Row]:
     """Yield what packing, prediction and an epoch take for each size; ``scratch`` is a folder."""
-    yield from packing(scratch)
-    yield from prediction(scratch)
-    yield from epochs(scratch)
+    yield from packing(scratch, sizes)
+    yield from prediction(scratch, sizes)
+    yield from epochs(scratch, sizes)
 
 
-def packing(scratch: Path) -> Iterator[Row]:
+def packing(scratch: Path, sizes: Sequence[int]) -> Iterator[Row]:
     """Yield what it takes to decode every clip into a store."""
-    for n_clips in SIZES:
+    for n_clips in sizes:
         folder = link_clips(scratch, n_clips)
         output, peak_mb = run_apart([sys.executable, __file__, "packing", str(folder)], scratch)
         yield "packing", n_clips, float(output.read_text()), peak_mb
         shutil.rmtree(folder)
 
 
-def prediction(scratch: Path) -> Iterator[Row]:
+def prediction(scratch: Path, sizes: Sequence[int]) -> Iterator[Row]:
     """Yield what ``speechcls predict FOLDER > FILE`` takes, its start among it."""
-    for n_clips in SIZES:
+    for n_clips in sizes:
         folder = link_clips(scratch, n_clips)
         command = [SPEECHCLS, "predict", str(folder), "--quiet", "--model", str(MODEL)]
         started = time.perf_counter()
@@ -82,9 +85,9 @@ def prediction(scratch: Path) -> Iterator[Row]:
         shutil.rmtree(folder)
 
 
-def epochs(scratch: Path) -> Iterator[Row]:
+def epochs(scratch: Path, sizes: Sequence[int]) -> Iterator[Row]:
     """Yield what an epoch of a small network on unchanged clips takes, without validation."""
-    for n_clips in SIZES:
+    for n_clips in sizes:
         output, peak_mb = run_apart([sys.executable, __file__, "epoch", str(n_clips)], scratch)
         yield "epoch, GRU(16)", n_clips, float(output.read_text()), peak_mb
 
