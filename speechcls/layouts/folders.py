@@ -6,6 +6,7 @@ clear is asked back, with the readings and the pattern that chooses each.
 """
 
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -92,6 +93,7 @@ def describe_folders(root: Path, clips: list[Clip]) -> Described:
             result.problems += [f"{clip.path}: {NOT_IN_A_FOLDER}" for clip in flat]
     else:
         result.problems += [f"{c.path}: {NOT_IN_A_FOLDER}" for c in clips if not c.folders]
+    n_named = len(result.examples)
     label_level, speaker_level = _find_levels(root, labelled, result.notes)
     for clip in labelled:
         speaker = speaker_of(clip.path.name)
@@ -101,10 +103,12 @@ def describe_folders(root: Path, clips: list[Clip]) -> Described:
         if speaker is None and speaker_level is not None and speaker_level < len(clip.folders):
             speaker = clean_label(clip.folders[speaker_level])
         label = clean_label(clip.folders[label_level])
+        speaker = speaker and sys.intern(speaker)  # kept once, not with each clip
         result.examples.append(Example(clip.path, label, speaker, clip.split))
     result.notes += _note_twins(clip.folders[label_level] for clip in labelled)
-    order = {clip.path: place for place, clip in enumerate(clips)}
-    result.examples.sort(key=lambda example: order[example.path])
+    if n_named:  # those by their names stand before those by their folders
+        order = {clip.path: place for place, clip in enumerate(clips)}
+        result.examples.sort(key=lambda example: order[example.path])
     return result
 
 
