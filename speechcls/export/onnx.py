@@ -53,11 +53,12 @@ def export_onnx(recogniser: Recogniser, labels: list[str]) -> bytes:
 def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
     """Return the ONNX graph that takes a stream block by block, compared with torch.
 
-    Inputs are ``samples`` (1, n_samples), a multiple of ``step`` in the metadata, and states, all
-    zeros at the start of the stream; outputs are ``probabilities`` and, with ``_next`` appended to
-    their names, the states to pass with the next block. A streaming network gives probabilities of
-    each step (n_steps, n_labels), any other one of the window that ends with the block
-    (1, n_labels).
+    Inputs are ``samples``, and states, all zeros at the start of the stream; outputs are
+    ``probabilities`` and, with ``_next`` appended to their names, the states to pass with the next
+    samples. A streaming network takes a block (1, n_samples), a multiple of ``step`` in the
+    metadata, and gives probabilities of each step (n_steps, n_labels). Any other one takes
+    successive blocks of such a length (n_blocks, n_samples), and gives those of the window that
+    ends with each (n_blocks, n_labels).
 
     Raises
     ------
@@ -69,13 +70,15 @@ def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
     model = kind(exportable(recogniser)).eval()
     states = model.states()
     generator = torch.Generator().manual_seed(0)
-    blocks = 0.1 * torch.randn(4, 1, 3 * model.n_samples, generator=generator)
+    n_blocks = 1 if is_streaming else 2
+    blocks = 0.1 * torch.randn(4, n_blocks, 3 * model.n_samples, generator=generator)
     blocks[2] = 0.0
     names = ["probabilities", *(f"{name}_next" for name in states)]
     with torch.no_grad():
         expected = run_blocks(kind(recogniser.to("cpu").eval()), blocks)
+        axes = {1: "n"} if is_streaming else {0: "n_blocks", 1: "n"}
         content = _trace(
-            model, (blocks[0], *states.values()), ["samples", *states], names, {"samples": {1: "n"}}
+            model, (blocks[0], *states.values()), ["samples", *states], names, {"samples": axes}
         )
     about = describe_graph(labels, recogniser.features.config.sample_rate)
     content = _finish(content, about | {"step": str(model.n_samples)})
@@ -90,11 +93,11 @@ def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
 
 
 def run_blocks(model: CausalStreamingModule | SlidingWindowModule, blocks: Tensor) -> Tensor:
-    """Return the probabilities (n_rows, n_labels) of consecutive blocks.
+    """Return the probabilities (n_rows, n_labels) of what a model takes one after the other.
 
     Parameters
     ----------
-    blocks : (n_blocks, 1, n_samples)
+    blocks : (n_runs, n_blocks, n_samples)
     """
     states: Sequence[Tensor] = list(model.states().values())
     rows = []

@@ -48,10 +48,10 @@ class CausalStreamingModule(nn.Module):
 
 
 class SlidingWindowModule(nn.Module):
-    """Probabilities of any other network on the window that ends with the block.
+    """Probabilities of any other network on the window that ends with each block.
 
-    Each frame is computed once, except for the few at both ends of the window, which reach beyond
-    it and are padded with zeros there, as in a clip. States: the last window of samples; the mel
+    Each frame is computed once, except for the few at both ends of a window, which reach beyond it
+    and are padded with zeros there, as in a clip. States: the last window of samples; the mel
     energies of its inner frames.
     """
 
@@ -60,7 +60,7 @@ class SlidingWindowModule(nn.Module):
         self.recogniser = recogniser
         self.config = config = recogniser.features.config
         self.n_samples = config.hop_length
-        """A block holds a multiple of so many samples, and gives one row."""
+        """A block holds a multiple of so many samples."""
         self.margin = config.n_fft // 2
         self.n_first = -(-self.margin // config.hop_length)  # frames that begin before the window
         last_inner = (config.n_samples - self.margin) // config.hop_length
@@ -76,19 +76,37 @@ class SlidingWindowModule(nn.Module):
         }
 
     def forward(self, samples: Tensor, window: Tensor, energies: Tensor) -> StepOutputs:
-        """Return probabilities (1, n_labels) after a block (1, n_samples), and new states."""
+        """Return probabilities (n_blocks, n_labels), and new states.
+
+        Parameters
+        ----------
+        samples : (n_blocks, n_samples) successive blocks
+        window : (1, config.n_samples) those before
+        energies : (1, n_inner, n_mels) of its inner frames
+        """
         config, features = self.config, self.recogniser.features
-        extended = torch.cat([window, samples], dim=1)
+        extended = torch.cat([window, samples.reshape(1, -1)], dim=1)
         n_end = config.n_samples - self.after_inner - config.n_fft + config.hop_length
         new = features.energies(extended[:, self.after_inner : extended.shape[1] - n_end])
-        inner = torch.cat([energies, new], dim=1)[:, -self.n_inner :]
-        inner = inner.clamp(min=config.power_floor)  # at the start of the stream
-        window = extended[:, -config.n_samples :]
+        frames = torch.cat([energies, new], dim=1)
+        frames = frames.clamp(min=config.power_floor)  # at the start of the stream
+        # (n_blocks, 1) where the window of each block begins, in blocks after the first window
+        places = 1 + torch.arange(samples.shape[0])[:, None]
         n_head = (self.n_first - 1) * config.hop_length + config.n_fft - self.margin
-        head = functional.pad(window[:, :n_head], (self.margin, 0))
         n_tail = (self.n_last - 1) * config.hop_length + config.n_fft
         missing = self.after_inner + n_tail - config.n_samples
-        tail = functional.pad(window[:, self.after_inner :], (0, missing))
-        parts = [features.energies(head), inner, features.energies(tail)]
-        normalised = self.recogniser.normalise(features.from_energies(torch.cat(parts, dim=1)))
-        return self.recogniser.logits_of(normalised).softmax(dim=1), window, inner
+        begins = samples.shape[1] * places
+        head = extended[0, begins + torch.arange(n_head)]
+        inner = frames[0, begins // config.hop_length + torch.arange(self.n_inner)]
+        tail = extended[0, begins + torch.arange(self.after_inner, config.n_samples)]
+        energy = torch.cat(
+            [
+                features.energies(functional.pad(head, (self.margin, 0))),
+                inner,
+                features.energies(functional.pad(tail, (0, missing))),
+            ],
+            dim=1,
+        )  # (n_blocks, n_frames, n_mels)
+        normalised = self.recogniser.normalise(features.from_energies(energy))
+        probabilities = self.recogniser.logits_of(normalised).softmax(dim=1)
+        return probabilities, extended[:, -config.n_samples :], frames[:, -self.n_inner :]

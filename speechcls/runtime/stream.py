@@ -21,6 +21,8 @@ from speechcls.runtime.session import (
 
 _LONGEST_S = 1.0
 """Longest piece of sound in one run of a causal network."""
+_N_WINDOWS = 8
+"""Windows in one run of any other network; more of them exceed a core's cache."""
 
 
 class Posteriors(NamedTuple):
@@ -69,9 +71,11 @@ class PosteriorStream:
             )
         n_steps = max(1, round(every_s * self.sample_rate / step))
         self._block = step if self.is_causal else n_steps * step
-        n_blocks = round(_LONGEST_S * self.sample_rate / self._block) if self.is_causal else 1
-        self._longest = max(1, n_blocks) * self._block
-        self._check_outputs(self._longest)
+        n_blocks = max(1, round(_LONGEST_S * self.sample_rate / self._block))
+        if not self.is_causal:
+            n_blocks = _N_WINDOWS if self._session.graph.samples_shape[0] != 1 else 1
+        self._longest = n_blocks * self._block
+        self._check_outputs(self._blocks_of(np.zeros(self._longest, np.float32)).shape)
         self.every_s = self._block / self.sample_rate
         """Seconds from one posterior to the next."""
         self._states = {
@@ -89,11 +93,15 @@ class PosteriorStream:
             raise does_not_fit(self.artifact, STREAM)
         return step
 
-    def _check_outputs(self, n_samples: int) -> None:
-        """Refuse a graph whose outputs are not a row of each step, or of the block, and states."""
+    def _blocks_of(self, samples: Samples) -> Samples:
+        """Return the samples (n,) of a run as the graph takes them (n_blocks, n_samples)."""
+        return samples.reshape(1 if self.is_causal else -1, -1 if self.is_causal else self._block)
+
+    def _check_outputs(self, shape: tuple[int, int]) -> None:
+        """Refuse a graph whose outputs are not a row of each step, or of each block, and states."""
         graph = self._session.graph
-        rows, *states = graph.output_shapes((1, n_samples))
-        n_rows = n_samples // self._step if self.is_causal else 1
+        rows, *states = graph.output_shapes(shape)
+        n_rows = shape[1] // self._step if self.is_causal else shape[0]
         expected = (n_rows, len(self.labels))
         if rows != expected or states != list(graph.states.values()):
             raise does_not_fit(self.artifact, STREAM)
@@ -107,11 +115,11 @@ class PosteriorStream:
         n_whole = len(waiting) // self._block * self._block
         rows = [np.empty((0, len(self.labels)), dtype=np.float32)]
         for start in range(0, n_whole, self._longest):
-            block = waiting[start : min(start + self._longest, n_whole)][None]
-            self._check_outputs(block.shape[1])
-            row, *after = self._session.run(None, {"samples": block} | self._states)
+            blocks = self._blocks_of(waiting[start : min(start + self._longest, n_whole)])
+            self._check_outputs(blocks.shape)
+            new, *after = self._session.run(None, {"samples": blocks} | self._states)
             self._states = dict(zip(self._states, after, strict=True))
-            rows.append(row)
+            rows.append(new)
         self._rest = waiting[n_whole:]
         probabilities = apply_temperature(np.concatenate(rows), self.temperature)
         ends = self.n_processed + self._block * np.arange(1, 1 + len(probabilities))
