@@ -5,6 +5,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# The tests of a file in one process: what they share, often a trained model, is made once.
+WORKERS := -n auto --dist loadfile
 DEMO := demo
 LIGHT := build/light
 
@@ -20,7 +22,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest $(WORKERS)
 
 install: $(INSTALLED)
 
@@ -32,7 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest $(WORKERS)
 
 # Several processes, a cluster and object stores, with the extras that these need: minutes.
 test-scale: $(INSTALLED)
@@ -40,11 +42,11 @@ test-scale: $(INSTALLED)
 	$(BIN)/pytest tests/scale
 
 test-order: $(INSTALLED)
-	$(BIN)/pytest -n auto --random-order --random-order-seed=$(SEED)
+	$(BIN)/pytest $(WORKERS) --random-order --random-order-seed=$(SEED)
 
 coverage: $(INSTALLED)
 	rm -rf build/coverage && mkdir -p build/coverage
-	$(BIN)/coverage run -m pytest -n auto
+	$(BIN)/coverage run -m pytest $(WORKERS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
@@ -55,7 +57,7 @@ test-min:
 	test -x $(MIN)/bin/uv || ($(PYTHON) -m venv $(MIN) && $(MIN)/bin/pip install --quiet uv)
 	$(MIN)/bin/uv pip install --quiet --python $(MIN)/bin/python --resolution lowest-direct \
 	  -e '.[dev,synth,parquet]' 'pyparsing>=3.2,<3.3'
-	$(MIN)/bin/python -m pytest -n auto
+	$(MIN)/bin/python -m pytest $(WORKERS)
 
 demo: $(INSTALLED)
 	rm -rf $(DEMO) && mkdir $(DEMO)
@@ -105,7 +107,7 @@ torture: $(INSTALLED)
 	$(BIN)/python benchmarks/kill_training.py --kills 30 --seed $(SEED)
 	$(BIN)/python benchmarks/fuzz_audio.py --inputs 200000 --seed $(SEED) --save $(TORN)/audio --jobs 2
 	$(BIN)/python benchmarks/fuzz_artifact.py --inputs 100000 --seed $(SEED) --save $(TORN)/models --jobs 2
-	$(BIN)/pytest -n auto tests/cli/test_train_interrupt.py tests/cli/test_resume.py \
+	$(BIN)/pytest $(WORKERS) tests/cli/test_train_interrupt.py tests/cli/test_resume.py \
 	  tests/cli/test_shortages.py tests/cli/test_hostile_*.py tests/cli/test_tell_nobody.py \
 	  tests/unit/test_scratch.py tests/unit/artifact/test_replaced.py
 	$(BIN)/python benchmarks/bench_load.py --paths 1000000 --hours 24

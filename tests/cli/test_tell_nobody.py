@@ -73,7 +73,7 @@ def tracing(log):
 
     Where it can, it also takes the network away.
     """
-    trace = ["strace", "-f", "-yy", "-qq", "-A", "-o", str(log)]
+    trace = ["strace", "-f", "--seccomp-bpf", "-yy", "-qq", "-A", "-o", str(log)]
     trace += ["-e", "trace=socket,connect,sendto,sendmsg,bind,openat,open,creat,mkdir,mkdirat"]
     for start in (["unshare", "-rn", *trace], trace):
         if shutil.which(start[0]) and shutil.which("strace"):
