@@ -26,7 +26,7 @@ _LETTERS = {"\t": "t", "\n": "n", "\r": "r", "\\": "\\", "'": "'"}
 _CHARACTERS = {letter: character for character, letter in _LETTERS.items()}
 _USER = re.compile(r"(?<=://)[^/?#\s'\"@]*@")
 _QUERY = re.compile(r"(?<=\w)(://[^\s'\"?]*)\?([^\s'\"]*)")
-_SIGNED = re.compile(r"sign|token|secret|passw|cred|auth|polic|key|sig=", re.I)
+SIGNED = re.compile(r"sign|token|secret|passw|cred|auth|polic|key|sig=", re.I)
 """What the names of parameters have in common that let whoever knows an address in."""
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|([tnr\\']))")
 _ESCAPED = re.compile(rf"\$'(?:[^\\']|{_ESCAPE.pattern})*'")
@@ -48,7 +48,7 @@ def without_credentials(text: str) -> str:
         return text
 
     def hide(match: re.Match[str]) -> str:
-        return f"{match[1]}?..." if _SIGNED.search(match[2]) else match[0]
+        return f"{match[1]}?..." if SIGNED.search(match[2]) else match[0]
 
     return _QUERY.sub(hide, _USER.sub("", text))
 

@@ -11,13 +11,16 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.options import AsJsonLines, Quiet, Verbose
 from speechcls.cli.tables import print_json, print_table
 from speechcls.errors import ConfigError
+from speechcls.storage.places import local_path
 
 if TYPE_CHECKING:
     from speechcls.data.cache import StoreInfo
 
 _ACTIONS = ("list", "clear")
 _DAY_S = 86_400
-_DATA = typer.Argument(help="Data sets to list or clear. [default: all]", metavar="[DATA...]")
+_DATA = typer.Argument(
+    help="Data sets to list or clear. [default: all]", metavar="[DATA...]", parser=local_path
+)
 
 
 @reports_errors

@@ -23,6 +23,7 @@ from speechcls.cli.options import (
 from speechcls.cli.outputs import check_file_place, files_first
 from speechcls.cli.progress import item_bar
 from speechcls.cli.tables import print_json, print_table
+from speechcls.storage.places import local_path
 
 if TYPE_CHECKING:
     from speechcls.data_quality.findings import CheckResult
@@ -41,6 +42,7 @@ _MODEL = option(
     panel=MODEL,
     metavar="MODEL",
     show_default=False,
+    parser=local_path,
 )
 _MAX_BAD = option(
     "--max-bad", min=0.0, max=1.0, help="End with exit code 1 above this ratio of bad clips."

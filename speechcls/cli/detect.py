@@ -34,8 +34,9 @@ from speechcls.cli.progress import recording_bar
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.saved_events import SaveEvents, saving_events
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
-from speechcls.errors import AudioError, ConfigError
+from speechcls.errors import AudioError, ConfigError, SpeechclsError, StorageError
 from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opener
+from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
@@ -45,8 +46,11 @@ if TYPE_CHECKING:
     from speechcls.runtime.detection import Event
     from speechcls.runtime.streaming import StreamingClassifier
     from speechcls.runtime.writers import WriteEvent
+    from speechcls.storage.ahead import Ahead
 
 DEFAULTS = EventSettings()
+_N_AHEAD = 2
+"""Recordings elsewhere that are fetched at once: they may be long."""
 
 _RECORDINGS = typer.Argument(help="Recordings, or - for one on stdin.", metavar="RECORDING...")
 _EVERY = option(
@@ -182,6 +186,7 @@ def _detect(
     """Write the words of each recording; return how many recordings failed."""
     from speechcls.journal import key_of_file
     from speechcls.runtime.detection import Event
+    from speechcls.storage.ahead import fetch_ahead
 
     n_failed, names = 0, iter(recordings)
     with open_output(out) as (stream, keep):
@@ -200,18 +205,23 @@ def _detect(
             n_failed += found.error is not None
             if found.is_readable:
                 keep()
-        for name in names:
-            key, found = key_of_file(name), _Found()
-            if recorder is not None:
-                recorder.start("stdin" if name == "-" else name, is_file=name != "-")
-            _detect_in(name, reading, detection, found, write, keep, recorder, bool(out), messages)
-            n_failed += found.error is not None
-            journal.add(key, vars(found))
+        with fetch_ahead(names, _N_AHEAD) as fetched:
+            for each in fetched:
+                key, found = key_of_file(each.source), _Found()
+                if recorder is not None:
+                    name = without_credentials(each.source)
+                    recorder.start("stdin" if name == "-" else name, is_file=name != "-")
+                _detect_in(
+                    each, reading, detection, found, write, keep, recorder, bool(out), messages
+                )
+                each.drop()
+                n_failed += found.error is not None
+                journal.add(key, vars(found))
     return n_failed
 
 
 def _detect_in(
-    name: str,
+    each: "Ahead[str]",
     reading: _ReadOptions,
     detection: _DetectOptions,
     found: _Found,
@@ -229,20 +239,23 @@ def _detect_in(
         found.events += map(vars, events)
         write(name, events)
 
+    name = without_credentials(each.source)
     classifier = StreamingClassifier(*detection)
     is_wanted |= not sys.stdout.isatty()  # in a terminal the printed words show the progress
     recording = None
     try:
+        if isinstance(each.local, SpeechclsError):
+            raise each.local
         with (
-            open_stdin() if name == "-" else nullcontext(name) as source,
+            open_stdin() if name == "-" else nullcontext(each.local) as source,
             open_recording(source, classifier.sample_rate, *reading, name) as recording,
             recording_bar(messages, name, recording.duration_s, is_wanted) as advance,
         ):
             keep()
             found.is_readable = True
             _run(recording, classifier, on_events, recorder, advance)
-    except AudioError as error:
-        found.error = str(error)
+    except (AudioError, StorageError) as error:
+        found.error = each.named(str(error))
     finally:
         found.notes = recording.notes if recording else []
         _report(name, found, messages)

@@ -22,6 +22,7 @@ import typer
 
 from speechcls.config import DEFAULT_MODEL, LIVE_MODEL
 from speechcls.errors import ConfigError
+from speechcls.storage.places import local_path
 
 if TYPE_CHECKING:
     from speechcls.runtime.writers import Format
@@ -53,13 +54,18 @@ Jobs = Annotated[
 
 DataSource = Annotated[
     Path,
-    typer.Argument(help="Folder of recordings, or a manifest (see help data).", metavar="DATA"),
+    typer.Argument(
+        help="Folder of recordings, or a manifest (see help data).",
+        metavar="DATA",
+        parser=local_path,
+    ),
 ]
 DataSources = Annotated[
     list[Path],
     typer.Argument(
         help="Folder of recordings, or manifests of one data set (see help data).",
         metavar="DATA...",
+        parser=local_path,
     ),
 ]
 ClipArgument = Annotated[
@@ -82,10 +88,14 @@ Noise = Annotated[
         help="Folder of background noise, besides DATA/_background_noise_.",
         panel=DATA,
         metavar="DIR",
+        parser=local_path,
     ),
 ]
 NoiseFolder = Annotated[
-    Path, option(*_NOISE, help="Folder of background noise.", panel=DATA, metavar="DIR")
+    Path,
+    option(
+        *_NOISE, help="Folder of background noise.", panel=DATA, metavar="DIR", parser=local_path
+    ),
 ]
 NoiseFolders = Annotated[
     list[Path],
@@ -94,6 +104,7 @@ NoiseFolders = Annotated[
         help="Folder of sound without commands; may be repeated.",
         panel=DATA,
         metavar="DIR",
+        parser=local_path,
     ),
 ]
 Commands = Annotated[
@@ -132,6 +143,7 @@ def _model(default: str) -> Any:
         panel=MODEL,
         metavar="MODEL",
         show_default=False,
+        parser=local_path,
     )
 
 

@@ -41,6 +41,7 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
+from speechcls.storage.places import local_path
 
 if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
@@ -82,6 +83,7 @@ Data = Annotated[
         help="Folder with a sub-folder of recordings per word, or manifests (see help data).",
         metavar="DATA...",
         show_default=False,
+        parser=local_path,
     ),
 ]
 MaxBad = Annotated[

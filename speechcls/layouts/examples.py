@@ -2,13 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from speechcls.audio.sniff import HEAD_BYTES, SUFFIXES, is_audio
-from speechcls.errors import DatasetError, reason_of
+from speechcls.errors import DatasetError, StorageError, reason_of
 from speechcls.layouts.names import is_noise_folder
+from speechcls.storage.addresses import is_address
+from speechcls.storage.mirror import Brought, Watch, bring_files, bring_folder
+from speechcls.storage.places import is_mirrored, name_of, place_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -104,6 +108,8 @@ _UNFINISHED = (".part", ".crdownload", ".download", ".tmp", ".temp", ".bak", ".o
 """Endings of downloads that go on, and of what was kept from before a change."""
 _TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
 """Endings of what lies beside recordings to tell of them."""
+_TABLES = (".parquet", ".ndjson", ".tar", ".scp", ".segments", ".textgrid")
+"""Endings of what else has recordings or tells of them."""
 
 
 def _ignore(path: Path) -> None:
@@ -179,6 +185,48 @@ class _LinkedFolders:
         return is_searched
 
 
+def is_recording_or_text(name: str) -> bool:
+    """Whether a file of this name in a data set that lies elsewhere is fetched."""
+    path = PurePosixPath(name)
+    is_known = path.suffix.lower() in (*SUFFIXES, *_TEXTS, *_TABLES, "")
+    return is_known and not any(is_hidden(part) for part in path.parts)
+
+
+def bring_sources(sources: Sequence[Path], root: Path | None, watch: Watch) -> Brought:
+    """Fetch what of a data set lies elsewhere."""
+    brought = Brought()
+    if root is not None and is_mirrored(root):
+        root.mkdir(parents=True, exist_ok=True)  # what a manifest names below it comes later
+    for source in filter(is_mirrored, sources):
+        each = bring_folder(source, is_recording_or_text, watch)
+        brought.problems += each.problems
+        brought.left_out += each.left_out
+    return brought
+
+
+def local_names(
+    names: Sequence[str], folder: Path, is_look: bool = False
+) -> tuple[list[str], list[str]]:
+    """Return the names of recordings on this machine, and why some could not be fetched.
+
+    Addresses become paths in the cache folder, and so do names relative to ``folder`` where that
+    lies elsewhere and was not fetched with them. For a look nothing is fetched.
+    """
+    local, places, problems = list(names), list[Path](), list[str]()
+    for i, name in enumerate(names):
+        try:
+            if name.startswith("file://"):
+                local[i] = unquote(name.removeprefix("file://"))
+            elif is_address(name):
+                places.append(place_of(name))
+                local[i] = str(places[-1])
+            elif is_mirrored(folder) and not (folder / name).exists():
+                places.append(place_of(f"{name_of(folder)}/{name}"))
+        except StorageError as error:
+            problems.append(str(error))
+    return local, problems + ([] if is_look or not places else bring_files(places).problems)
+
+
 def describe_others(folder: Path, others: Iterable[Path]) -> str | None:
     """Return how many files in a folder are no recordings, by ending; None where all are.
 
@@ -202,6 +250,8 @@ def find_noise(folder: Path) -> list[Path]:
     DatasetError
         When there are none.
     """
+    if is_mirrored(folder):
+        bring_folder(folder, is_recording_or_text)
     if not folder.is_dir():
         raise DatasetError(
             f"{folder}: no such folder of background noise; check the path", field="noise"
@@ -218,7 +268,12 @@ def may_hold_clips(name: str) -> bool:
 
     They are if neither hidden nor background noise.
     """
-    return not (name.startswith(".") or is_noise_folder(name) or name in _OF_SYSTEMS)
+    return not (is_hidden(name) or is_noise_folder(name))
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether files and folders of this name are none of the user's data."""
+    return name.startswith(".") or name in _OF_SYSTEMS
 
 
 _OF_SYSTEMS = ("__MACOSX", "desktop.ini", "Thumbs.db")

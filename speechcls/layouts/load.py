@@ -18,6 +18,7 @@ from speechcls.layouts.annotations import examples_of_track, find_track
 from speechcls.layouts.examples import (
     Dataset,
     Example,
+    bring_sources,
     describe_others,
     find_noise,
     find_recordings,
@@ -44,6 +45,8 @@ from speechcls.layouts.manifest import (
     read_manifests,
 )
 from speechcls.layouts.names import NameMatcher, clean_label, parse_columns, split_of_name
+from speechcls.storage.mirror import Watch, unwatched
+from speechcls.storage.places import local_path
 
 _LAYOUT_HELP = NOT_IN_A_FOLDER.partition(";")[2]
 
@@ -94,8 +97,11 @@ def load_dataset(
     columns: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
     channel: int | None = None,
+    watch: Watch = unwatched,
 ) -> Dataset:
     """Return every clip of a data set, in a stable order, without opening the recordings.
+
+    What lies elsewhere, as at ``s3://bucket/clips``, is fetched into the cache folder first.
 
     Parameters
     ----------
@@ -107,11 +113,12 @@ def load_dataset(
     columns : what a manifest calls its columns, as ``path=file``
     root : folder that the paths in a manifest are relative to (default: where they are found)
     channel : the one to read of each recording, from 1 on (default: the mean of all)
+    watch : follows what is fetched
 
     Raises
     ------
     DatasetError
-        When nothing is found, or a manifest cannot be understood.
+        When nothing is found, or a manifest cannot be understood, or fetched.
 
     Examples
     --------
@@ -126,8 +133,10 @@ def load_dataset(
     yes ann
     >>> folder.cleanup()
     """
-    source, *more = map(Path, [path] if isinstance(path, str | os.PathLike) else path)
-    base = None if root is None else Path(root)
+    sources = [*map(local_path, [path] if isinstance(path, str | os.PathLike) else path)]
+    base = None if root is None else local_path(root)
+    brought = bring_sources(sources, base, watch)
+    source, *more = sources
     request = DatasetRequest(source, pattern, tuple(more), parse_columns(columns), base)
     layout = _choose_layout(request)
     dataset = layout.read(request)
@@ -135,7 +144,10 @@ def load_dataset(
     dataset.warnings += _warn_of_twins(dataset)
     dataset.examples = [_completed(example, channel) for example in dataset.examples]
     if noise is not None:
-        dataset.noise += find_noise(Path(noise))
+        dataset.noise += find_noise(local_path(noise))
+    dataset.problems += brought.problems
+    if counts := ", ".join(f"{n} {ending}" for ending, n in brought.left_out.items()):
+        dataset.notes.append(f"{source}: files that are no recordings are not fetched: {counts}")
     return dataset
 
 

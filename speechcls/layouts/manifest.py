@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
 
 from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import ConfigError, DatasetError
@@ -28,7 +27,7 @@ from speechcls.layouts.columns import (
     text_of,
     times_of,
 )
-from speechcls.layouts.examples import Dataset, Example
+from speechcls.layouts.examples import Dataset, Example, local_names
 from speechcls.layouts.names import split_of_name
 from speechcls.layouts.places import (
     Located,
@@ -38,8 +37,10 @@ from speechcls.layouts.places import (
     split_folders,
     split_in_name,
     splits_of_names,
+    with_parents,
 )
 from speechcls.layouts.tables import Table, read_first_rows, read_table
+from speechcls.storage.places import is_mirrored, name_of
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest that is written; a seventh, ``channel``, where a clip has one."""
@@ -74,7 +75,7 @@ def read_manifests(
         raise DatasetError(f"{root}: no such folder; check the path", field="root")
     dataset = Dataset(root or _common_folder(paths), manifest=paths[0] if len(paths) == 1 else None)
     for path, split in zip(paths, _splits_by_name(paths), strict=True):
-        anchors = [root] if root else _with_parents(path.parent, 1)
+        anchors = [root] if root else with_parents(path.parent, 1)
         _add(dataset, read_table(path), anchors, split, chosen)
     return dataset
 
@@ -98,15 +99,6 @@ def _splits_by_name(paths: Sequence[Path]) -> list[str | None]:
         stems[path.stem] or (folders[path.parent.name] if are_apart else None) for path in paths
     ]
     return splits if len({*splits}) > 1 else [None] * len(paths)
-
-
-def _with_parents(folder: Path, n_parents: int) -> list[Path]:
-    """Return a folder and those above it."""
-    folders = [folder]
-    for _ in range(n_parents):
-        last = folders[-1]
-        folders.append(last / ".." if last.name in ("", "..") else last.parent)
-    return folders
 
 
 def _add(
@@ -194,14 +186,19 @@ def _splits_of_folders(table: Table, columns: Columns) -> tuple[list[str | None]
     return splits, f"{table.path}: the folders in its paths name the splits: {told}"
 
 
-def _locate(table: Table, columns: Columns, anchors: Sequence[Path], split: str | None) -> Located:
-    """Return the recordings that the rows name."""
-    names = []
-    for i, row in enumerate(table.rows):
-        name = text_of(row, columns["path"])
-        names.append(unquote(name.removeprefix("file://")) if name.startswith("file://") else name)
-        if not names[-1].strip():
-            raise DatasetError(f"{table.where(i)}: no {columns['path'].name}")
+def _locate(
+    table: Table,
+    columns: Columns,
+    anchors: Sequence[Path],
+    split: str | None,
+    is_look: bool = False,
+) -> Located:
+    """Return the recordings that the rows name; those elsewhere are fetched, but for a look."""
+    names = [text_of(row, columns["path"]) for row in table.rows]
+    if (i := next((i for i, name in enumerate(names) if not name.strip()), None)) is not None:
+        raise DatasetError(f"{table.where(i)}: no {columns['path'].name}")
+    names, problems = local_names(names, anchors[0], is_look)
+    table.problems += problems
     folds = [fold_of(row, columns.get("split")) for row in table.rows]
     is_common_voice = {"client_id", "sentence"} <= {name.casefold() for name in table.columns}
     prefer = "clips" if is_common_voice else ""
@@ -270,7 +267,7 @@ def _describe_unread(path: Path, folder: Path) -> str | None:
     for i in range(len(table.columns)):
         texts = (str(row[i] or "").strip() for row in rows)
         names = [text for text in texts if text and as_number(text) is None]
-        anchors = _with_parents(path.parent, 1)
+        anchors = with_parents(path.parent, 1)
         if _is_any_in(locate(names, anchors, split=split_in_name(path.stem)), folder):
             return f"{table.header}: names recordings but is not read: {fault}"
     return None
@@ -288,7 +285,8 @@ def _names_recordings(path: Path, folder: Path, chosen: Mapping[str, str]) -> bo
         columns = match_columns(table, chosen)
         if table.embedded:
             return True
-        located = _locate(table, columns, _with_parents(path.parent, 1), split_in_name(path.stem))
+        anchors, split = with_parents(path.parent, 1), split_in_name(path.stem)
+        located = _locate(table, columns, anchors, split, is_look=True)
     except DatasetError:  # a file of another kind
         return False
     return _is_any_in(located, folder)
@@ -327,7 +325,7 @@ def read_kaldi(folder: Path) -> Dataset:
     for each, split in zip(folders, splits, strict=True):
         # Paths may be relative to the folder of the recipe, three levels up.
         is_known = len({*splits}) > 1
-        _add(dataset, read_kaldi_table(each), _with_parents(each, 3), split if is_known else None)
+        _add(dataset, read_kaldi_table(each), with_parents(each, 3), split if is_known else None)
     return dataset
 
 
@@ -384,7 +382,9 @@ def write_manifest(
     folder = path.parent.resolve()  # a way up from a linked folder leads elsewhere
 
     def row_of(example: Example) -> Row:
-        place = Path(os.path.relpath(example.path.absolute(), folder)).as_posix()
+        place = name_of(example.path)
+        if not is_mirrored(example.path):
+            place = Path(os.path.relpath(example.path.absolute(), folder)).as_posix()
         times = (example.start_s or None, example.end_s)
         values = (place, example.label, example.speaker, example.split, *times)
         return dict(zip(COLUMNS, values, strict=True)) | {"channel": example.channel}

@@ -96,6 +96,15 @@ def split_folders(names: Sequence[str]) -> list[str]:
     return found[0] if len(found) == 1 else []
 
 
+def with_parents(folder: Path, n_parents: int) -> list[Path]:
+    """Return a folder and those above it."""
+    folders = [folder]
+    for _ in range(n_parents):
+        last = folders[-1]
+        folders.append(last / ".." if last.name in ("", "..") else last.parent)
+    return folders
+
+
 def locate(
     names: Sequence[str],
     anchors: Sequence[Path],

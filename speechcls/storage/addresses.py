@@ -1,7 +1,5 @@
 """Files at addresses, read and listed: with time-outs, in several attempts, whole or not at all."""
 
-import importlib
-import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from speechcls.errors import StorageError
-from speechcls.storage.faults import CutOffError, explain, library_errors
+from speechcls.storage.faults import AbsentError, CutOffError, explain, library_errors
 from speechcls.storage.settings import StorageSettings, storage_settings
 from speechcls.text import without_credentials
 
@@ -40,7 +38,8 @@ class Entry(NamedTuple):
     size: int | None
     """Bytes; None where the store does not say."""
     stamp: str
-    """ETag, size and time in one text, which another content has differently."""
+    """ETag, size and time in one text, which another content has differently; empty where the store
+    says neither ETag nor time."""
     time_s: float | None
     """When it was changed, seconds since 1970; None where the store does not say."""
 
@@ -101,6 +100,21 @@ def fetch_file(address: str, path: Path, size: int | None = None) -> None:
     _retry(address, store.settings, fetch)
 
 
+def find_address(address: str) -> Entry:
+    """Return what a store says about the one file at an address.
+
+    Raises
+    ------
+    StorageError
+        When it does not say it, or there is none.
+    """
+    store = _open(address)
+    about = _retry(address, store.settings, lambda: dict(store.files.info(store.path)))
+    if about.get("type") == "directory":
+        raise AbsentError(f"{without_credentials(address)}: a folder, not a file; name a file")
+    return _entry(address, about)
+
+
 def list_address(address: str) -> Iterator[Entry]:
     """Yield the file at an address, or all files below it, in the order of their names.
 
@@ -125,7 +139,7 @@ def list_address(address: str) -> Iterator[Entry]:
 
     found = _retry(address, store.settings, find)
     if not found:
-        raise StorageError(
+        raise AbsentError(
             f"{without_credentials(address)}: no such file or folder there; check the address"
         )
     for name, about in sorted(found.items()):
@@ -156,6 +170,8 @@ def _open(address: str) -> _Store:
             f" {', '.join(f'{name}://' for name in STORES)}"
         )
     package, named = STORES[scheme]
+    import importlib
+
     try:
         importlib.import_module(package)
         import fsspec
@@ -194,6 +210,8 @@ def _options(scheme: str, settings: StorageSettings) -> dict[str, Any]:
 
 def _retry(address: str, settings: StorageSettings, work: Callable[[], T]) -> T:
     """Return the result of ``work``, tried again with growing waits while that may help."""
+    import random
+
     scheme = address.partition(":")[0].lower()
     for attempt in range(1, settings.attempts + 1):
         try:
@@ -204,7 +222,8 @@ def _retry(address: str, settings: StorageSettings, work: Callable[[], T]) -> T:
                 tried = f" in {attempt} attempts" if attempt > 1 else ""
                 fact, _, advice = without_credentials(fault.text).partition(";")
                 shown = without_credentials(address)
-                raise StorageError(f"{shown}: {fact}{tried};{advice}") from error
+                kind = AbsentError if fault.is_absent else StorageError
+                raise kind(f"{shown}: {fact}{tried};{advice}") from error
             backoff_s = settings.first_wait_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
             time.sleep(min(max(backoff_s, fault.wait_s), settings.longest_wait_s))
     raise AssertionError("at least one attempt is made")
@@ -220,7 +239,8 @@ def _entry(address: str, about: Mapping[str, Any]) -> Entry:
     changed = next((about[name] for name in _TIMES if about.get(name)), None)
     size = about.get("size")
     time_s = _seconds(changed)
-    stamp = f"{etag} {'' if size is None else size} {'' if time_s is None else time_s}"
+    facts = (etag, "" if size is None else size, "" if time_s is None else time_s)
+    stamp = " ".join(map(str, facts)) if etag or time_s is not None else ""
     return Entry(address, size, stamp, time_s)
 
 

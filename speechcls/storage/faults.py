@@ -1,11 +1,12 @@
 """What an error of a store means: what to tell a user, and whether trying again may help."""
 
-import email.utils
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from speechcls.errors import StorageError
 
 _LIBRARY_ERRORS = (
     ("aiohttp", "ClientError"),
@@ -41,6 +42,10 @@ _CREDENTIALS = {
 _SAME_STORE = {"s3a": "s3", "gcs": "gs", "abfs": "az", "https": "http"}
 
 
+class AbsentError(StorageError):
+    """Nothing is at an address."""
+
+
 class CutOffError(OSError):
     """Fewer or more bytes came than the store said."""
 
@@ -55,6 +60,8 @@ class Fault:
     """Whether the next attempt may succeed."""
     wait_s: float = 0.0
     """Time that the store asks to wait before it, seconds."""
+    is_absent: bool = False
+    """Whether nothing is there."""
 
 
 def library_errors() -> tuple[type[Exception], ...]:
@@ -88,9 +95,9 @@ def explain(error: Exception, scheme: str) -> Fault:
         why = _REFUSED_CODES.get(code, f"HTTP {status}" if status else str(error))
         return Fault(f"credentials are refused ({why}); check {_credentials(scheme)}")
     if code == "NoSuchBucket":
-        return Fault("no such bucket; check the address")
+        return Fault("no such bucket; check the address", is_absent=True)
     if status in _ABSENT or (isinstance(error, FileNotFoundError) and not _is_disguise(causes)):
-        return Fault("no such file or folder there; check the address")
+        return Fault("no such file or folder there; check the address", is_absent=True)
     if status is not None:
         return Fault(f"the store refuses it (HTTP {status}, {code or error}); check the address")
     if cut := next((each for each in causes if isinstance(each, CutOffError)), None):
@@ -143,6 +150,8 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     text = next((v for name, v in headers.items() if name.lower() == "retry-after"), "").strip()
     if text.isdecimal():
         return float(text)
+    import email.utils
+
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError):
