@@ -282,7 +282,7 @@ def _in_folder(folder: str, messages: Messages) -> Iterator[str | SpeechclsError
 def _at_address(folder: str, messages: Messages) -> Iterator[str]:
     """Yield the recording at an address, or each one below it, by the endings of their names."""
     from speechcls.audio.sniff import SUFFIXES
-    from speechcls.layouts.examples import is_hidden
+    from speechcls.layouts.examples import may_hold_clips
     from speechcls.storage.addresses import list_address
     from speechcls.storage.ahead import Address
 
@@ -293,7 +293,7 @@ def _at_address(folder: str, messages: Messages) -> Iterator[str]:
     n_found = 0
     for entry in list_address(folder):
         path = PurePosixPath(entry.address.removeprefix(folder))
-        if any(map(is_hidden, path.parts)):
+        if not all(map(may_hold_clips, path.parts)):
             continue
         if PurePosixPath(entry.address).suffix.lower() in SUFFIXES:
             n_found += 1

@@ -81,10 +81,13 @@ class Dataset:
         return self.manifest.stem if self.manifest else self.root.resolve().name
 
     def relative_name(self, path: Path) -> str:
-        """Return ``path`` relative to the root with forward slashes, in full if it is elsewhere."""
+        """Return ``path`` relative to the root with forward slashes, in full if it is elsewhere.
+
+        In full it is an address where the recording was fetched from one.
+        """
         if path.is_relative_to(self.root):
             path = path.relative_to(self.root)
-        return path.as_posix()
+        return name_of(path) if is_mirrored(path) else path.as_posix()
 
 
 def _refuse(problem: DatasetError) -> None:

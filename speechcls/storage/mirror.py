@@ -148,16 +148,18 @@ def bring_file(place: Path) -> Path:
     return place
 
 
-def mirrors() -> list[MirrorInfo]:
-    """Return each bucket or server of which files are in the mirror, last used first."""
+def find_mirrors(sources: Sequence[Path] | None = None) -> list[MirrorInfo]:
+    """Return what is in the mirror: of each of ``sources``, else of each bucket or server."""
     if not mirror_folder().is_dir():
         return []
     with open_stamps() as stamps:
-        return stamps.sources()
+        if not sources:
+            return stamps.sources()
+        return [info for each in filter(is_mirrored, sources) if (info := stamps.describe(each))]
 
 
-def remove_mirror(place: Path | None = None) -> int:
-    """Remove what was fetched, all or from a place on; return how many bytes that frees.
+def remove_mirror(place: Path) -> int:
+    """Remove what was fetched of a place; return how many bytes that frees.
 
     Raises
     ------
@@ -167,17 +169,12 @@ def remove_mirror(place: Path | None = None) -> int:
     if not mirror_folder().is_dir():
         return 0
     with reporting_disk_errors(), open_stamps() as stamps:
-        if place is None:
-            n_bytes = stamps.n_bytes()
-        else:
-            known = stamps.below(place)
-            n_bytes = sum(size for _, size in known.values())
-            for key in known:
-                stamps.remove(key)
-    with reporting_disk_errors():
-        if (folder := place or mirror_folder()).is_dir():
-            shutil.rmtree(folder)
-    return n_bytes
+        known = stamps.below(place)
+        for key in known:
+            stamps.remove(key)
+        if place.is_dir():
+            shutil.rmtree(place)
+    return sum(size for _, size in known.values())
 
 
 def _is_fresh(entry: Entry, place: Path, known: tuple[str, int] | None) -> bool:

@@ -13,15 +13,17 @@ from speechcls.storage.places import mirror_folder
 _FILE = ".stamps.sqlite"
 _PATIENCE_S = 60.0
 """How long another process may write to it."""
+_BELOW = "WHERE name = ? OR (name >= ? AND name < ?)"
 _EVERY_S = 1.0
 """Time between two commits: so much is fetched again after a power cut."""
 
 
 @dataclass(frozen=True)
 class MirrorInfo:
-    """The files of one bucket or server in the mirror."""
+    """The files in the mirror of one bucket or server, or of a part of it."""
 
-    address: str
+    place: Path
+    """The folder in the mirror."""
     n_files: int
     n_bytes: int
     last_used: float
@@ -37,9 +39,8 @@ class Stamps:
 
     def below(self, place: Path) -> dict[str, tuple[str, int]]:
         """Return stamp and size of the file at ``place`` and of all below it."""
-        name = self.key(place)
-        query = "SELECT name, stamp, size FROM files WHERE name = ? OR (name >= ? AND name < ?)"
-        rows = self._database.execute(query, (name, f"{name}/", f"{name}0"))  # 0 follows /
+        query = f"SELECT name, stamp, size FROM files {_BELOW}"
+        rows = self._database.execute(query, self._below(place))
         return {key: (stamp, size) for key, stamp, size in rows}
 
     def known(self, place: Path) -> tuple[str, int] | None:
@@ -68,15 +69,23 @@ class Stamps:
 
     def sources(self) -> list[MirrorInfo]:
         """Return each bucket or server, last used first."""
-        found: dict[str, list[tuple[int, float]]] = {}
+        found: dict[str, tuple[int, int, float]] = {}
         for name, size, used in self._database.execute("SELECT name, size, used FROM files"):
-            scheme, host, *_ = name.split("/")
-            found.setdefault(f"{scheme}://{host}", []).append((size, used))
-        infos = [
-            MirrorInfo(address, len(each), sum(size for size, _ in each), max(u for _, u in each))
-            for address, each in found.items()
-        ]
+            host = "/".join(name.split("/")[:2])
+            n_files, n_bytes, last = found.get(host, (0, 0, 0.0))
+            found[host] = n_files + 1, n_bytes + size, max(last, used)
+        infos = [MirrorInfo(self._folder / host, *about) for host, about in found.items()]
         return sorted(infos, key=lambda info: -info.last_used)
+
+    def describe(self, place: Path) -> MirrorInfo | None:
+        """Return how many files a place has; None where it has none."""
+        query = "SELECT COUNT(*), SUM(size), MAX(used) FROM files"
+        about = self._database.execute(f"{query} {_BELOW}", self._below(place)).fetchone()
+        return MirrorInfo(place, *about) if about[0] else None
+
+    def _below(self, place: Path) -> tuple[str, str, str]:
+        name = self.key(place)
+        return name, f"{name}/", f"{name}0"  # 0 follows / in ASCII
 
     def key(self, place: Path) -> str:
         """Return what the record calls a place."""

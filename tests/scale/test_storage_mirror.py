@@ -1,0 +1,143 @@
+"""The mirror of what lies elsewhere: what is fetched, kept, fetched again, removed and refused."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from common_stores import FAST, BadServer, bad_server
+
+from speechcls.errors import StorageError
+from speechcls.storage.mirror import N_FAILED_FIRST, bring_file, bring_files, bring_folder
+from speechcls.storage.places import place_of
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SPEECHCLS_CACHE", str(tmp_path / "cache"))
+    for name, value in FAST.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    import fsspec
+
+    files = fsspec.filesystem("memory")
+    files.pipe({"/data/yes/a.wav": b"one", "/data/no/b.wav": b"three", "/data/x.zip": b"zip"})
+    yield files
+    files.rm("/data", recursive=True)
+
+
+@pytest.fixture
+def web() -> Iterator[BadServer]:
+    with bad_server() as server:
+        yield server
+
+
+def wanted(name: str) -> bool:
+    return name.endswith(".wav")
+
+
+def test_what_is_new_or_changed_is_fetched_and_what_is_gone_removed(memory: Any) -> None:
+    place = place_of("memory://data")
+    first = bring_folder(place, wanted)
+    assert (first.n_fetched, first.n_removed, dict(first.left_out)) == (2, 0, {".zip": 1})
+    assert (place / "yes/a.wav").read_bytes() == b"one"
+    assert bring_folder(place, wanted).n_fetched == 0
+    memory.pipe({"/data/yes/a.wav": b"two", "/data/yes/c.wav": b""})
+    memory.rm("/data/no/b.wav")
+    again = bring_folder(place, wanted)
+    assert (again.n_fetched, again.n_removed) == (2, 1)
+    assert (place / "yes/a.wav").read_bytes() == b"two"
+    assert sorted(path.name for path in place.rglob("*.wav")) == ["a.wav", "c.wav"]
+
+
+def test_a_file_that_is_damaged_here_is_fetched_again(memory: Any) -> None:
+    place = place_of("memory://data")
+    bring_folder(place, wanted)
+    (place / "yes/a.wav").write_bytes(b"o")
+    assert bring_folder(place, wanted).n_fetched == 1
+    assert (place / "yes/a.wav").read_bytes() == b"one"
+
+
+def test_the_time_is_that_of_the_store(web: BadServer) -> None:
+    web.files["/a.wav"] = b"sound"
+    assert bring_file(place_of(f"{web.url}/a.wav")).stat().st_mtime == 1_700_000_000
+
+
+def test_a_file_comes_whole_or_not_at_all(web: BadServer) -> None:
+    web.files = {"/a.wav": b"sound of a", "/b.wav": b"sound of b"}
+    web.faults["/a.wav"] = ["cut"] * 3
+    places = [place_of(f"{web.url}/{name}") for name in ("a.wav", "b.wav", "c.wav")]
+    brought = bring_files(places)
+    assert brought.n_fetched == 1 and not places[0].exists()
+    absent, cut = brought.problems
+    assert cut.startswith(f"{web.url}/a.wav: cut off") and f"{web.url}/c.wav: no such" in absent
+    assert not list((places[0].parents[2] / ".parts").iterdir())
+    before = web.requests["/b.wav"]
+    assert bring_files(places).n_fetched == 1  # the first, whose faults have passed
+    assert places[0].read_bytes() == b"sound of a" and web.requests["/b.wav"] == before
+
+
+def test_a_query_tells_files_apart_and_a_signature_does_not(web: BadServer) -> None:
+    web.files["/a.wav"] = b"sound"
+    one, two = (f"{web.url}/a.wav?id={number}" for number in (1, 2))
+    assert place_of(one) != place_of(two)
+    signed = [f"{web.url}/a.wav?id=1&X-Amz-Signature={text}" for text in ("old", "new")]
+    assert place_of(signed[0]) == place_of(signed[1]) == place_of(one)
+    assert bring_file(place_of(signed[1])).read_bytes() == b"sound"
+    assert bring_file(place_of(two)).name == "a.wav"
+
+
+def test_more_than_the_budget_is_refused_before_anything_is_fetched(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe("/data/yes/a.wav", bytes(2_000_000))
+    monkeypatch.setenv("SPEECHCLS_REMOTE_BUDGET_GB", "0.001")
+    place = place_of("memory://data")
+    fact = "memory://data: 0.002 GB to fetch, and 0.001 of 0.001 GB are left for fetched files;"
+    with pytest.raises(StorageError, match=fact):
+        bring_folder(place, wanted)
+    assert not list(place.rglob("*.wav"))
+    monkeypatch.setenv("SPEECHCLS_REMOTE_BUDGET_GB", "0.003")
+    assert bring_folder(place, wanted).n_fetched == 2
+    memory.pipe("/data/yes/a.wav", bytes(2_500_000))  # in place of the two million
+    assert bring_folder(place, wanted).n_fetched == 1
+
+
+def test_more_than_the_disk_has_is_refused(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHCLS_REMOTE_KEEP_FREE_GB", "1e9")
+    with pytest.raises(StorageError, match="0.000 GB are free on the disk of"):
+        bring_folder(place_of("memory://data"), wanted)
+
+
+def test_a_store_that_refuses_every_file_ends_the_work(web: BadServer) -> None:
+    names = [f"/{i}.wav" for i in range(3 * N_FAILED_FIRST)]
+    web.faults = {name: ["403"] * 9 for name in names}
+    with pytest.raises(StorageError, match=f"so did the first {N_FAILED_FIRST} files"):
+        bring_files([place_of(web.url + name) for name in names])
+
+
+def test_missing_files_alone_do_not_end_it(web: BadServer) -> None:
+    names = [f"/{i}.wav" for i in range(N_FAILED_FIRST + 10)]
+    web.files[names[-1]] = b"sound"
+    brought = bring_files([place_of(web.url + name) for name in names])
+    assert brought.n_fetched == 1 and len(brought.problems) == len(names) - 1
+
+
+def test_a_name_that_no_file_can_have_is_a_problem(memory: Any) -> None:
+    memory.pipe("/data/yes/" + "a" * 300 + ".wav", b"long")
+    try:
+        brought = bring_folder(place_of("memory://data"), wanted)
+    finally:
+        memory.rm("/data/yes/" + "a" * 300 + ".wav")
+    assert brought.n_fetched == 2
+    assert len(brought.problems) == 1 and "no name that a file can have" in brought.problems[0]
+
+
+def test_places_never_leave_the_mirror() -> None:
+    with pytest.raises(StorageError, match=r"'..' in it is no name"):
+        place_of("s3://bucket/../../../etc/passwd")
+    assert os.fspath(place_of("s3://bucket/a%2F..%2Fb")).endswith("mirror/s3/bucket/a%2F..%2Fb")
