@@ -47,6 +47,7 @@ from speechcls.layouts.manifest import (
 from speechcls.layouts.names import NameMatcher, clean_label, parse_columns, split_of_name
 from speechcls.storage.mirror import Watch, unwatched
 from speechcls.storage.places import local_path
+from speechcls.storage.unpacked import expand_braces
 
 _LAYOUT_HELP = NOT_IN_A_FOLDER.partition(";")[2]
 
@@ -133,7 +134,8 @@ def load_dataset(
     yes ann
     >>> folder.cleanup()
     """
-    sources = [*map(local_path, [path] if isinstance(path, str | os.PathLike) else path)]
+    names = [path] if isinstance(path, str | os.PathLike) else path
+    sources = [each for name in names for each in expand_braces(local_path(name))]
     base = None if root is None else local_path(root)
     brought = bring_sources(sources, base, watch)
     source, *more = sources
@@ -169,7 +171,7 @@ def _choose_layout(request: DatasetRequest) -> "Layout":
 
 _NAME_A_MANIFEST = "name one that ends in .csv, .tsv, .jsonl, .json or .parquet"
 _ADVICE = dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as CSV") | dict.fromkeys(
-    (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "unpack it"
+    (".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "unpack it"
 )
 """What helps with a file that is not read, by its ending."""
 

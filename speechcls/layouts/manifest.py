@@ -44,7 +44,7 @@ from speechcls.storage.places import is_mirrored, name_of
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest that is written; a seventh, ``channel``, where a clip has one."""
-MANIFEST_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".tar")
 """Endings of the names of manifests that are read."""
 
 Row = dict[str, Any]

@@ -20,7 +20,7 @@ _WORDS = frozenset({"audio", "audios", "clip", "clips", "wav", "wavs", "wave", "
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg")
 """What a name without ending may stand for, by preference."""
 _N_SAMPLE = 5000
-_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".tar")
 """Endings of tables that are searched for, by preference; a text file is mostly none."""
 _LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
     *("splits", "labels", "default")

@@ -109,7 +109,7 @@ def test_more_than_the_budget_is_refused_before_anything_is_fetched(
 
 def test_more_than_the_disk_has_is_refused(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPEECHCLS_REMOTE_KEEP_FREE_GB", "1e9")
-    with pytest.raises(StorageError, match="0.000 GB are free on the disk of"):
+    with pytest.raises(StorageError, match=r"0\.000 GB are free on the disk of"):
         bring_folder(place_of("memory://data"), wanted)
 
 
