@@ -8,10 +8,9 @@ import typer
 
 from speechcls.cli.common import refuse, reports_errors
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import AsJsonLines, Quiet, Verbose
+from speechcls.cli.options import AsJsonLines, Quiet, Verbose, as_path
 from speechcls.cli.tables import print_json, print_table
 from speechcls.errors import ConfigError
-from speechcls.storage.places import local_path
 
 if TYPE_CHECKING:
     from speechcls.data.cache import StoreInfo
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _ACTIONS = ("list", "clear")
 _DAY_S = 86_400
 _DATA = typer.Argument(
-    help="Data sets to list or clear. [default: all]", metavar="[DATA...]", parser=local_path
+    help="Data sets to list or clear. [default: all]", metavar="[DATA...]", parser=as_path
 )
 
 

@@ -18,12 +18,13 @@ from speechcls.cli.options import (
     Quiet,
     Raw,
     Verbose,
+    as_path,
     option,
 )
 from speechcls.cli.outputs import check_file_place, files_first
 from speechcls.cli.progress import item_bar
 from speechcls.cli.tables import print_json, print_table
-from speechcls.storage.places import local_path, name_of
+from speechcls.storage.places import name_of
 
 if TYPE_CHECKING:
     from speechcls.data_quality.findings import CheckResult
@@ -42,7 +43,7 @@ _MODEL = option(
     panel=MODEL,
     metavar="MODEL",
     show_default=False,
-    parser=local_path,
+    parser=as_path,
 )
 _MAX_BAD = option(
     "--max-bad", min=0.0, max=1.0, help="End with exit code 1 above this ratio of bad clips."

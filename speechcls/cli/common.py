@@ -86,10 +86,14 @@ def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any
         raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
 
 
+_SCHEMES = frozenset(f"{scheme}:" for scheme in STORES)
+"""What a path begins with that an address was taken for."""
+
+
 def _refuse_addresses(options: dict[str, Any]) -> None:
     """Refuse an address where a local path is meant: what is written, for one."""
     for field, value in options.items():
-        if isinstance(value, Path) and value.parts[:1] and value.parts[0][:-1] in STORES:
+        if isinstance(value, Path) and value.parts[:1] and value.parts[0] in _SCHEMES:
             raise ConfigError(
                 f"{value}: an address, where only a local path can be; name one", field=field
             )

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import DATA, Channel, Noise, Pattern, option, split_names
+from speechcls.cli.options import DATA, Channel, Noise, Pattern, as_path, option, split_names
 from speechcls.cli.progress import fetching, item_bar
 from speechcls.labels import list_names
-from speechcls.storage.places import local_path, name_of
+from speechcls.storage.places import name_of
 
 if TYPE_CHECKING:
     from speechcls.config import DataConfig
@@ -38,7 +38,7 @@ Root = Annotated[
         panel=DATA,
         metavar="DIR",
         show_default=False,
-        parser=local_path,
+        parser=as_path,
     ),
 ]
 Segment = Annotated[

@@ -20,6 +20,7 @@ from speechcls.cli.options import (
     Quiet,
     Threshold,
     Verbose,
+    as_path,
     option,
 )
 from speechcls.cli.outputs import files_first
@@ -29,7 +30,6 @@ from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.scores import MinRecall, reach_recall
 from speechcls.cli.tables import print_json, print_line, print_table
 from speechcls.labels import UNKNOWN, list_names
-from speechcls.storage.places import local_path
 
 if TYPE_CHECKING:
     from speechcls.evaluation.score import Evaluation
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _DATA = typer.Argument(
     help="Folder of recordings, or manifests of one data set (see help data); not with --stream.",
     metavar="[DATA]...",
-    parser=local_path,
+    parser=as_path,
 )
 _SPLIT = option(
     "--split",
@@ -54,14 +54,14 @@ _STREAM = option(
     help="Score the words detected in this recording instead.",
     panel=DETECTION,
     metavar="RECORDING",
-    parser=local_path,
+    parser=as_path,
 )
 _TRUTH = option(
     "--truth",
     help="Its annotations: labels of Audacity, or a CSV with start_s,end_s,label.",
     panel=DETECTION,
     metavar="FILE",
-    parser=local_path,
+    parser=as_path,
 )
 _REPORT = option(
     "--report",

@@ -25,6 +25,7 @@ from speechcls.cli.options import (
     Quiet,
     TrainDevice,
     Verbose,
+    as_path,
     option,
     out_option,
     split_names,
@@ -41,7 +42,6 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
-from speechcls.storage.places import local_path
 
 if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
@@ -83,7 +83,7 @@ Data = Annotated[
         help="Folder with a sub-folder of recordings per word, or manifests (see help data).",
         metavar="DATA...",
         show_default=False,
-        parser=local_path,
+        parser=as_path,
     ),
 ]
 MaxBad = Annotated[

@@ -9,7 +9,7 @@ from speechcls.files import cache_folder
 from speechcls.storage.addresses import STORES, is_address
 from speechcls.text import SIGNED, without_credentials
 
-MIRROR = "mirror"
+MIRROR = "elsewhere"
 """Folder in the cache folder of the files that lie elsewhere."""
 _QUERY_FOLDER = re.compile(r"\?[0-9a-f]{12}/")
 _WEB = ("http", "https")
@@ -81,7 +81,7 @@ def _is_name(part: str) -> bool:
 
 def is_mirrored(path: Path) -> bool:
     """Whether a path is a place in the mirror."""
-    return path.is_relative_to(mirror_folder())
+    return MIRROR in path.parts and path.is_relative_to(mirror_folder())
 
 
 def full_address(place: Path) -> str:
@@ -96,12 +96,11 @@ def name_of(path: Path) -> str:
 
 def shown(text: str) -> str:
     """Return text with addresses in place of paths in the mirror, and without credentials."""
-    folder = mirror_folder()
-    for root in {str(folder), os.path.realpath(folder)}:
-        if root in text:
+    if MIRROR in text:
+        folder = mirror_folder()
+        for root in {str(folder), os.path.realpath(folder)}:
             pattern = rf"{re.escape(root)}/({'|'.join(STORES)})(?=/)"
-            text = re.sub(pattern, r"\1:/", text)
-            text = _QUERY_FOLDER.sub("", text)
+            text = _QUERY_FOLDER.sub("", re.sub(pattern, r"\1:/", text))
     return without_credentials(text)
 
 

@@ -73,7 +73,7 @@ def trained(
 
 def fetched(work: Path) -> dict[str, int]:
     """When each file in the mirror came."""
-    files = (work / "cache/mirror/s3" / BUCKET / "data").rglob("*.wav")
+    files = (work / "cache/elsewhere/s3" / BUCKET / "data").rglob("*.wav")
     return {str(path): path.stat().st_ctime_ns for path in files}
 
 
@@ -82,7 +82,7 @@ def test_train_as_on_local_files(
 ) -> None:
     assert trained.returncode == 0, trained.stderr
     assert f"next: speechcls evaluate {DATA} --model model" in trained.stderr
-    assert "mirror" not in trained.stderr
+    assert "elsewhere" not in trained.stderr
     local = run("train", "local", *TRAIN, "--out", "of-local")
     assert local.returncode == 0, local.stderr
     weights = [(work / name / "weights.safetensors").read_bytes() for name in ("model", "of-local")]

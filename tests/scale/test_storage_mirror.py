@@ -9,8 +9,9 @@ import pytest
 from common_stores import FAST, BadServer, bad_server
 
 from speechcls.errors import StorageError
+from speechcls.layouts.load import load_dataset
 from speechcls.storage.mirror import N_FAILED_FIRST, bring_file, bring_files, bring_folder
-from speechcls.storage.places import place_of
+from speechcls.storage.places import place_of, shown
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +138,46 @@ def test_a_name_that_no_file_can_have_is_a_problem(memory: Any) -> None:
     assert len(brought.problems) == 1 and "no name that a file can have" in brought.problems[0]
 
 
+ROWS = ["path,label", "yes/a.wav,yes", "memory://data/no/b.wav,no", "no/none.wav,no"]
+
+
+def test_a_manifest_elsewhere_names_recordings_beside_it(memory: Any) -> None:
+    memory.pipe("/data/list/clips.csv", "\n".join(["path,label", "a.wav,yes"]).encode())
+    memory.pipe("/data/list/a.wav", b"of the list")
+    [example] = load_dataset("memory://data/list/clips.csv").examples
+    assert example.path.read_bytes() == b"of the list"
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_manifest_names_recordings_below_another_root_and_anywhere(
+    memory: Any, tmp_path: Path, is_local: bool
+) -> None:
+    text = "\n".join(ROWS).encode()
+    memory.pipe("/data/clips.csv", text)
+    (tmp_path / "clips.csv").write_bytes(text)
+    manifest = str(tmp_path / "clips.csv") if is_local else "memory://data/clips.csv"
+    dataset = load_dataset(manifest, root="memory://data")
+    assert [(e.label, e.path.read_bytes()) for e in dataset.examples] == [
+        ("yes", b"one"),
+        ("no", b"three"),
+    ]
+    reason, row = map(shown, dataset.problems)
+    assert reason.startswith("memory://data/no/none.wav: no such file or folder there;")
+    assert row.endswith(":4: no such file: memory://data/no/none.wav")
+
+
+def test_a_list_in_a_local_folder_is_looked_at_without_the_network(
+    web: BadServer, tmp_path: Path, write_wav: Any, tone: Any
+) -> None:
+    write_wav(tmp_path / "data/yes/a.wav", tone(440))
+    write_wav(tmp_path / "data/no/a.wav", tone(880))
+    web.files["/x.wav"] = b"sound"
+    (tmp_path / "data/others.csv").write_text(f"path,label\n{web.url}/x.wav,yes\n")
+    assert len(load_dataset(tmp_path / "data").examples) == 2
+    assert not web.requests
+
+
 def test_places_never_leave_the_mirror() -> None:
     with pytest.raises(StorageError, match=r"'..' in it is no name"):
         place_of("s3://bucket/../../../etc/passwd")
-    assert os.fspath(place_of("s3://bucket/a%2F..%2Fb")).endswith("mirror/s3/bucket/a%2F..%2Fb")
+    assert os.fspath(place_of("s3://bucket/a%2F..%2Fb")).endswith("elsewhere/s3/bucket/a%2F..%2Fb")
