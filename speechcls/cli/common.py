@@ -93,10 +93,11 @@ _SCHEMES = frozenset(f"{scheme}:" for scheme in STORES)
 def _refuse_addresses(options: dict[str, Any]) -> None:
     """Refuse an address where a local path is meant: what is written, for one."""
     for field, value in options.items():
-        if isinstance(value, Path) and value.parts[:1] and value.parts[0] in _SCHEMES:
-            raise ConfigError(
-                f"{value}: an address, where only a local path can be; name one", field=field
-            )
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and path.parts and path.parts[0] in _SCHEMES:
+                raise ConfigError(
+                    f"{path}: an address, where only a local path can be; name one", field=field
+                )
 
 
 def _describe(error: Exception, command: Callable[..., Any]) -> str | None:

@@ -8,6 +8,7 @@ from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
 from speechcls.config import DEFAULT_MODEL
+from speechcls.storage.addresses import is_address, read_address
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
@@ -21,7 +22,9 @@ def open_stdin() -> BufferedReader:
 
 
 def open_clip(name: str) -> str | BytesIO:
-    """Return the path of a recording, or all of stdin for ``-``."""
+    """Return the path of a recording, or all of stdin for ``-``, or of what is at an address."""
+    if is_address(name):
+        return BytesIO(read_address(name))
     if name != "-":
         return name
     with open_stdin() as stdin:

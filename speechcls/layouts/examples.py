@@ -207,13 +207,12 @@ def bring_sources(sources: Sequence[Path], root: Path | None, watch: Watch) -> B
     return brought
 
 
-def local_names(
-    names: Sequence[str], folder: Path, is_look: bool = False
-) -> tuple[list[str], list[str]]:
+def local_names(names: Sequence[str], folder: Path, may_fetch: bool) -> tuple[list[str], list[str]]:
     """Return the names of recordings on this machine, and why some could not be fetched.
 
     Addresses become paths in the cache folder, and so do names relative to ``folder`` where that
-    lies elsewhere and was not fetched with them. For a look nothing is fetched.
+    lies elsewhere and was not fetched with them. What was not fetched before is only fetched if it
+    may: a list that came with a folder tells no server who reads it.
     """
     local, places, problems = list(names), list[Path](), list[str]()
     for i, name in enumerate(names):
@@ -227,7 +226,14 @@ def local_names(
                 places.append(place_of(f"{name_of(folder)}/{name}"))
         except StorageError as error:
             problems.append(str(error))
-    return local, problems + ([] if is_look or not places else bring_files(places).problems)
+    if may_fetch and places:
+        problems += bring_files(places).problems
+    elif n_missing := sum(not place.exists() for place in places):
+        problems.append(
+            f"{folder}: a list in it names {n_missing} recordings elsewhere, as"
+            f" {name_of(places[0])}; name the list itself, and they are fetched"
+        )
+    return local, problems
 
 
 def describe_others(folder: Path, others: Iterable[Path]) -> str | None:

@@ -34,12 +34,12 @@ from speechcls.layouts.lists import (
     complete_by_list,
     describe_unlisted,
     find_split_lists,
+    find_unread_lists,
     prefers_folders,
 )
 from speechcls.layouts.manifest import (
     MANIFEST_SUFFIXES,
     find_manifests,
-    find_unread_lists,
     is_kaldi,
     read_kaldi,
     read_manifests,
@@ -282,7 +282,7 @@ def _read_folder(request: DatasetRequest) -> Dataset:
         _refuse_unused(request, "a folder that no manifest describes", "columns", "root")
         dataset = _read_label_folders(request.path)
         return replace(dataset, warnings=dataset.warnings + find_unread_lists(request.path))
-    listed = read_manifests(manifests, request.columns, request.root)
+    listed = read_manifests(manifests, request.columns, request.root, is_named=False)
     names = ", ".join(str(path.relative_to(request.path)) for path in manifests[:3])
     by_folders = None if request.columns or request.root else _try_label_folders(request.path)
     if by_folders and prefers_folders(request.path, by_folders, listed, names):

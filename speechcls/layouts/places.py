@@ -50,6 +50,11 @@ class Located:
         """How many rows have a recording."""
         return sum(path is not None for path in self.paths)
 
+    def is_any_in(self, folder: Path) -> bool:
+        """Whether a recording is in a folder, or in one below it."""
+        inside = folder.resolve()
+        return any(path and path.resolve().is_relative_to(inside) for path in self.paths)
+
 
 def words_of(name: str) -> list[str]:
     """Return the runs of letters in a file's or folder's name, in lower case."""
@@ -242,8 +247,6 @@ def _existing(base: Path, name: str) -> Path | None:
 
 def describe_missing(name: str, places: Sequence[Path]) -> str:
     """Return what to do about the name of a recording that is in none of ``places``."""
-    if re.match(r"(?!file:)[a-z][a-z0-9+]+://", name, re.I):
-        return "it is a URL; download the recordings, and name the files"
     plain = name.strip().replace("\\", "/")
     if folder := next((place / plain for place in places if (place / plain).is_dir()), None):
         return f"{folder} is a folder; name each recording in it"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from common_stores import FAST, BadServer, bad_server
 
-from speechcls.errors import StorageError
+from speechcls.errors import DatasetError, StorageError
 from speechcls.layouts.load import load_dataset
 from speechcls.storage.mirror import N_FAILED_FIRST, bring_file, bring_files, bring_folder
 from speechcls.storage.places import place_of, shown
@@ -166,15 +166,28 @@ def test_a_manifest_names_recordings_below_another_root_and_anywhere(
     assert row.endswith(":4: no such file: memory://data/no/none.wav")
 
 
-def test_a_list_in_a_local_folder_is_looked_at_without_the_network(
+def test_a_list_of_which_nothing_comes_says_why(web: BadServer, tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text(f"path,label\n{web.url}/x.wav,yes\n")
+    with pytest.raises(DatasetError, match="none of its 1 recordings could be fetched") as caught:
+        load_dataset(tmp_path / "clips.csv")
+    fact = f"{web.url}/x.wav: no such file or folder there; check the address"
+    assert caught.value.details == (fact,)
+
+
+def test_a_list_that_came_with_a_folder_tells_no_server_who_reads_it(
     web: BadServer, tmp_path: Path, write_wav: Any, tone: Any
 ) -> None:
-    write_wav(tmp_path / "data/yes/a.wav", tone(440))
-    write_wav(tmp_path / "data/no/a.wav", tone(880))
+    write_wav(tmp_path / "data/a.wav", tone(440))
     web.files["/x.wav"] = b"sound"
-    (tmp_path / "data/others.csv").write_text(f"path,label\n{web.url}/x.wav,yes\n")
-    assert len(load_dataset(tmp_path / "data").examples) == 2
+    rows = ["path,label", "a.wav,no", f"{web.url}/x.wav,yes"]
+    (tmp_path / "data/metadata.csv").write_text("\n".join(rows))
+    found = load_dataset(tmp_path / "data")
+    assert [e.label for e in found.examples] == ["no"]
     assert not web.requests
+    assert "names 1 recordings elsewhere" in found.problems[0]
+    assert "name the list itself, and they are fetched" in found.problems[0]
+    named = load_dataset(tmp_path / "data/metadata.csv")
+    assert [e.label for e in named.examples] == ["no", "yes"]
 
 
 def test_places_never_leave_the_mirror() -> None:
