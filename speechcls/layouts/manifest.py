@@ -158,19 +158,21 @@ def _add(
                 Example(path, label, speaker, splits[i] or split, start_s, end_s, channel=channel)
             )
     if table.rows and not located.n_found:
-        places = ", ".join(map(str, located.looked_in[:6]))
-        first = text_of(table.rows[0], columns["path"])
-        if is_address(first):
-            raise DatasetError(
-                f"{table.path}: none of its {len(table.rows)} recordings could be fetched, as"
-                f" {first}",
-                table.problems[:_N_DETAILS],
-            )
-        raise DatasetError(
-            f"{table.path}: none of its {len(table.rows)} recordings is there, as"
-            f" {first!r} (looked for below {places}); {describe_missing(first, located.looked_in)}",
-            field="root",
-        )
+        raise _nothing_found(table, text_of(table.rows[0], columns["path"]), located)
+
+
+def _nothing_found(table: Table, first: str, located: Located) -> DatasetError:
+    """Return what to say where none of the rows has a recording, of which ``first`` is one."""
+    n_rows = len(table.rows)
+    if is_address(first):
+        fact = f"{table.path}: none of its {n_rows} recordings could be fetched, as {first}"
+        return DatasetError(fact, table.problems[:_N_DETAILS])
+    places = ", ".join(map(str, located.looked_in[:6]))
+    return DatasetError(
+        f"{table.path}: none of its {n_rows} recordings is there, as {first!r} (looked for below"
+        f" {places}); {describe_missing(first, located.looked_in)}",
+        field="root",
+    )
 
 
 def _warn_of(table: Table, label: Column) -> list[str]:
