@@ -1,7 +1,7 @@
 """``speechcls detect``."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 import typer
 
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import describe_rejection, find_model, open_stdin
+from speechcls.cli.inputs import SHARDS, describe_rejection, find_model, open_stdin, read_shard
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DETECTION,
@@ -34,7 +34,7 @@ from speechcls.cli.progress import recording_bar
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.saved_events import SaveEvents, saving_events
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
-from speechcls.errors import AudioError, ConfigError, SpeechclsError, StorageError
+from speechcls.errors import AudioError, ConfigError, DatasetError, SpeechclsError, StorageError
 from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opener
 from speechcls.text import without_credentials
 
@@ -162,6 +162,19 @@ def detect(
         raise typer.Exit(FAILED)
 
 
+def _names(recordings: list[str], on_problem: Callable[[str], None]) -> Iterator[str]:
+    """Yield each recording, also those in shards, of which some may be missing."""
+    for name in recordings:
+        if not name.lower().endswith(SHARDS):
+            yield name
+            continue
+        for each in read_shard(name):
+            if isinstance(each, DatasetError):
+                on_problem(str(each))
+            else:
+                yield each
+
+
 @dataclass
 class _Found:
     """What a recording came to, in the journal as in memory."""
@@ -188,7 +201,8 @@ def _detect(
     from speechcls.runtime.detection import Event
     from speechcls.storage.ahead import fetch_ahead
 
-    n_failed, names = 0, iter(recordings)
+    n_failed, problems = 0, list[str]()
+    names = _names(recordings, problems.append)
     with open_output(out) as (stream, keep):
         write_event = open_writer(stream)
 
@@ -217,7 +231,8 @@ def _detect(
                 each.drop()
                 n_failed += found.error is not None
                 journal.add(key, vars(found))
-    return n_failed
+    messages.errors(problems)
+    return n_failed + len(problems)
 
 
 def _detect_in(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 import typer
 
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import find_model, open_stdin
+from speechcls.cli.inputs import SHARDS, find_model, open_stdin, read_shard
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     MODEL,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from speechcls.storage.ahead import Ahead
 
 _CLIPS = typer.Argument(
-    help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."
+    help="Recordings, folders or shards of them, or - for one on stdin.", metavar="CLIP..."
 )
 _FILES_FROM = option(
     "--files-from", help="File with one path per line (- for stdin).", panel=SOURCE, metavar="FILE"
@@ -236,6 +236,8 @@ def _key_of(source: _Source) -> "Key":
 
     if not isinstance(source, str):
         return [str(source)]
+    if local := getattr(source, "local", None):  # of one in a shard
+        return [source, *key_of_file(local)[1:]]
     if not is_address(source):
         return key_of_file(source)
     entry = getattr(source, "entry", None)  # of one that was listed
@@ -250,6 +252,8 @@ def _sources(
         if clip == "-":
             with open_stdin() as stdin:
                 yield _Stdin(stdin.read())
+        elif clip.lower().endswith(SHARDS) and not os.path.isdir(clip):  # noqa: PTH112 - as below
+            yield from read_shard(clip)
         elif is_address(clip):
             yield from _at_address(clip, messages)
         elif os.path.isdir(clip):  # noqa: PTH112 - pathlib's raises for some names

@@ -33,12 +33,26 @@ class Address(str):
         return self
 
 
+class Member(str):
+    """The name of a recording that lies in another file, and where it is unpacked."""
+
+    local: str
+
+    def __new__(cls, name: str, local: str) -> "Member":
+        """Return the name of an unpacked recording."""
+        self = super().__new__(cls, name)
+        self.local = local
+        return self
+
+
 class Ahead(NamedTuple, Generic[S]):
     """A source, and the local file that holds it for now."""
 
     source: S
     local: "S | str | SpeechclsError"
     """The source itself where it is no address; an error where it could not be fetched."""
+    is_fetched: bool = False
+    """Whether the local file is there for this source alone."""
 
     def named(self, text: str) -> str:
         """Return text with the address in place of the local file."""
@@ -48,7 +62,7 @@ class Ahead(NamedTuple, Generic[S]):
 
     def drop(self) -> None:
         """Remove the local file of an address."""
-        if self.local is not self.source and isinstance(self.local, str):
+        if self.is_fetched and isinstance(self.local, str):
             Path(self.local).unlink(missing_ok=True)
 
 
@@ -76,7 +90,7 @@ def _ahead(sources: Iterator[S], n_ahead: int, stack: ExitStack) -> Iterator[Ahe
     for first in sources:
         if _is_address(first):
             break
-        yield Ahead(first, first)  # without a thread in between, as long as none is needed
+        yield _here(first)  # without a thread in between, as long as none is needed
     else:
         return
     with reporting_disk_errors():
@@ -88,20 +102,24 @@ def _ahead(sources: Iterator[S], n_ahead: int, stack: ExitStack) -> Iterator[Ahe
     def work(batch: list[S]) -> Ahead[S]:
         [source] = batch
         if not _is_address(source):
-            return Ahead(source, source)
+            return _here(source)
         try:
-            return Ahead(source, _fetch(str(source), source, folder))
+            return Ahead(source, _fetch(str(source), source, folder), is_fetched=True)
         except StorageError as error:
-            return Ahead(source, error)
+            return Ahead(source, error, is_fetched=True)
 
     for each in map_batches(itertools.chain([first], sources), work, n_ahead, 1):
-        if each.local is not each.source:
+        if each.is_fetched:
             patience.note(each.local if isinstance(each.local, StorageError) else None)
         yield each
 
 
 def _is_address(source: object) -> bool:
-    return isinstance(source, str) and is_address(source)
+    return isinstance(source, str) and not isinstance(source, Member) and is_address(source)
+
+
+def _here(source: S) -> Ahead[S]:
+    return Ahead(source, source.local if isinstance(source, Member) else source)
 
 
 def _fetch(address: str, source: object, folder: Path) -> str:

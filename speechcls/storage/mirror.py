@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ from speechcls.storage.stamps import MirrorInfo, Stamps, open_stamps
 
 PARTS = ".parts"
 """Folder in the mirror of the files that are being fetched."""
+_LEFT_S = 86_400.0
+"""Time after which such a file is that of a process which was killed."""
 N_FAILED_FIRST = 100
 """So many files that fail before one comes end the work: the store is at fault, not they."""
 
@@ -197,6 +200,7 @@ def _bring(
     parts, patience = mirror_folder() / PARTS, Patience()
     with reporting_disk_errors():
         parts.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(parts)
 
     def work(batch: list[_Task]) -> tuple[_Task, StorageError | None]:
         [(entry, place)] = batch
@@ -215,6 +219,14 @@ def _bring(
                 stamps.set(place, entry.stamp, place.stat().st_size)
             else:
                 brought.problems.append(str(error))
+
+
+def _remove_leftovers(parts: Path) -> None:
+    """Remove what killed processes have not fetched whole."""
+    for path in parts.iterdir():
+        with suppress(FileNotFoundError):  # of a process that is running
+            if path.stat().st_mtime < time.time() - _LEFT_S:
+                path.unlink()
 
 
 def _fetch(entry: Entry, place: Path, part: Path) -> None:

@@ -50,7 +50,7 @@ def place_of(address: str) -> Path:
     rest, _, query = rest.partition("?") if scheme.lower() in _WEB else (rest, "", "")
     user, at, _ = rest.partition("/")[0].rpartition("@")
     parts = rest.removeprefix(f"{user}{at}").strip("/").split("/")  # of memory:///data as well
-    if fault := next((part for part in parts if not _is_name(part)), None):
+    if (fault := next((part for part in parts if not _is_name(part)), None)) is not None:
         raise StorageError(
             f"{without_credentials(address)}: {fault!r} in it is no name that a file can have;"
             " name it otherwise in the store"

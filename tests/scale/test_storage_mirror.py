@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,29 @@ def test_a_file_that_is_damaged_here_is_fetched_again(memory: Any) -> None:
     (place / "yes/a.wav").write_bytes(b"o")
     assert bring_folder(place, wanted).n_fetched == 1
     assert (place / "yes/a.wav").read_bytes() == b"one"
+
+
+def test_what_was_broken_off_goes_on_where_it_stopped(web: BadServer) -> None:
+    names = [f"/{i}.wav" for i in range(40)]
+    web.files = {name: name.encode() for name in names}
+    places = [place_of(web.url + name) for name in names]
+
+    @contextmanager
+    def break_off(n_files: int) -> Iterator[Any]:
+        assert n_files == 40
+        left = iter(range(5))
+
+        def on_file() -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+
+        yield on_file
+
+    with pytest.raises(KeyboardInterrupt):
+        bring_files(places, break_off)
+    again = bring_files(places)
+    assert again.n_fetched == 35 and not again.problems
+    assert [place.read_bytes() for place in places] == [name.encode() for name in names]
 
 
 def test_the_time_is_that_of_the_store(web: BadServer) -> None:

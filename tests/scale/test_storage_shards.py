@@ -56,6 +56,30 @@ def test_packed_shards_are_the_same_data(
     assert facts[0]["n_clips"] == 12
 
 
+def test_predict_and_detect_read_the_recordings_of_shards(
+    tmp_path: Path, make_data: Callable[..., Path]
+) -> None:
+    data = make_data(tmp_path / "data", ["no", "yes"], 1)
+    call("pack", str(data), "--shards", "tar", "--out", str(tmp_path / "out"))
+    [shard] = (tmp_path / "out").iterdir()
+    files = sorted(data.rglob("*.wav"))
+    expected = call("predict", *map(str, files)).stdout
+    for place, path in enumerate(files):
+        expected = expected.replace(str(path), f"{shard}/00000{place}-0000000{place}.wav")
+    done = call("predict", str(shard))
+    assert (done.returncode, done.stdout) == (0, expected), done.stderr
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) - 12_000])
+    cut = call("predict", str(shard))
+    assert (cut.returncode, cut.stdout) == (1, expected.splitlines(keepends=True)[0])
+    assert f"{shard}: cut off, and only the 2 files before the cut are used" in cut.stderr
+    events = call("detect", str(shard), "--threshold", "0")
+    assert events.stdout and all(
+        line.startswith(f"{shard}/000000-00000000.wav") for line in events.stdout.splitlines()
+    )
+    assert events.returncode == 1
+
+
 def test_webdataset_reads_what_is_packed(tmp_path: Path, make_data: Callable[..., Path]) -> None:
     webdataset = pytest.importorskip("webdataset")
     data = make_data(tmp_path / "data", ["no", "yes"], 1)
