@@ -80,6 +80,8 @@ def test_predict_and_detect_read_the_recordings_of_shards(
     assert events.returncode == 1
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # it leaves files open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_reads_what_is_packed(tmp_path: Path, make_data: Callable[..., Path]) -> None:
     webdataset = pytest.importorskip("webdataset")
     data = make_data(tmp_path / "data", ["no", "yes"], 1)

@@ -2,7 +2,7 @@
 
 import email.utils
 import threading
-import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +29,12 @@ def s3_server() -> Iterator[dict[str, str]]:
     server.start()
     try:
         host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        # All servers of a process have the same buckets.
+        with urllib.request.urlopen(f"{url}/moto-api/reset", data=b""):
+            pass
         yield FAST | {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ENDPOINT_URL": url,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing-secret",
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -127,8 +131,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait() -> None:
-    """Let a second pass, so that a changed object has another time."""
-    time.sleep(1.0)
