@@ -302,3 +302,21 @@ class EventSettings(Config):
         """Refuse impossible values."""
         for name in ("smoothing_s", "min_s", "refractory_s"):
             self._require(name, 0 <= getattr(self, name) <= 60, "0 to 60 seconds")
+
+
+SHARD_FORMS = ("parquet", "tar")
+
+
+@dataclass(frozen=True)
+class ShardSettings(Config):
+    """How a data set is written as shards."""
+
+    form: str = "parquet"
+    """``parquet``, as the Hugging Face Hub has it, or ``tar``, of WebDataset."""
+    shard_mb: float = 500.0
+    """A shard ends with the clip that makes it this large, 10^6 bytes of recordings."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        self._require("form", self.form in SHARD_FORMS, " or ".join(SHARD_FORMS))
+        self._require("shard_mb", 0 < self.shard_mb < math.inf, "more than 0")

@@ -36,6 +36,10 @@ class DatasetError(SpeechclsError):
     """A folder, list or manifest of recordings cannot be used."""
 
 
+class StorageError(DatasetError):
+    """What an address names cannot be read."""
+
+
 class ConfigError(SpeechclsError):
     """A setting has an impossible value or an unknown name."""
 

@@ -24,6 +24,10 @@ _RAW_IN_JSON = re.compile(f"[{_UNSEEN}\ud800-\udfff]")
 _SPECIAL = re.compile(rf"[\\'\0-\x1f{_UNSEEN}]")
 _LETTERS = {"\t": "t", "\n": "n", "\r": "r", "\\": "\\", "'": "'"}
 _CHARACTERS = {letter: character for character, letter in _LETTERS.items()}
+_USER = re.compile(r"(?<=://)[^/?#\s'\"@]*@")
+_QUERY = re.compile(r"(?<=\w)(://[^\s'\"?]*)\?([^\s'\"]*)")
+SIGNED = re.compile(r"sign|token|secret|passw|cred|auth|polic|key|sig=", re.I)
+"""What the names of parameters have in common that let whoever knows an address in."""
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|([tnr\\']))")
 _ESCAPED = re.compile(rf"\$'(?:[^\\']|{_ESCAPE.pattern})*'")
 _FORMULA = re.compile(r"'*(?:[\t\n\r]|\s*[=+\-@＝＋－＠])(?=.)", re.DOTALL)
@@ -36,6 +40,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in _HARMLESS else ascii(c)[1:-1] for c in text)
+
+
+def without_credentials(text: str) -> str:
+    """Return text whose addresses have no user, password or signed query any more."""
+    if "://" not in text:
+        return text
+
+    def hide(match: re.Match[str]) -> str:
+        return f"{match[1]}?..." if SIGNED.search(match[2]) else match[0]
+
+    return _QUERY.sub(hide, _USER.sub("", text))
 
 
 def shorten(text: str, longest: int) -> str:

@@ -60,7 +60,13 @@ def make_data():
     (``speakers=0``: named ``<take>.wav``, by nobody). No two clips are alike. ``noise_s`` adds
     that many seconds of background noise.
     """
-    return make_data_set
+    return make_samples_of_labels
+
+
+@pytest.fixture(scope="session")
+def make_data_set():
+    """What ``make_data`` is, for fixtures of a whole module."""
+    return make_samples_of_labels
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +104,7 @@ def write_samples(path, samples, rate=RATE, subtype="PCM_16", format=None):
     return path
 
 
-def make_data_set(root, labels, n, speakers=8, noise_s=0.0):
+def make_samples_of_labels(root, labels, n, speakers=8, noise_s=0.0):
     """Write ``n`` different tones a label below ``root``; return it."""
     for index, label in enumerate(labels):
         for take in range(n):

@@ -7,6 +7,8 @@ from speechcls.artifact.format import CARD, CONFIG, ONNX
 from speechcls.config import DEFAULT_MODEL, MODELS
 from speechcls.errors import ArtifactError, reason_of
 from speechcls.scratch import restore
+from speechcls.storage.mirror import bring_folder
+from speechcls.storage.places import is_mirrored, local_path
 
 MODEL_VARIABLE = "SPEECHCLS_MODEL"
 
@@ -25,7 +27,7 @@ def find_artifact(named: Path | None, default: str = DEFAULT_MODEL) -> tuple[Pat
     if named is not None:
         return locate(named), "named"
     if from_environment := os.environ.get(MODEL_VARIABLE):
-        return locate(Path(from_environment)), f"${MODEL_VARIABLE}"
+        return locate(local_path(from_environment)), f"${MODEL_VARIABLE}"
     found = [path.parent for path in MODELS.glob(f"*/{CONFIG}") if (path.parent / ONNX).is_file()]
     # In a source tree those with a model card came with speechcls and are not the user's.
     found = [path for path in found if not (path / CARD).is_file()]
@@ -72,8 +74,11 @@ def find_artifacts(folder: Path) -> list[Path]:
 def locate(path: Path) -> Path:
     """Return ``path``, or for the name of a model that comes with speechcls its folder.
 
-    A model of the user's of that name takes precedence, a damaged one too.
+    A model of the user's of that name takes precedence, a damaged one too. One that lies elsewhere
+    is fetched.
     """
+    if is_mirrored(path):
+        bring_folder(path, lambda name: "/" not in name)
     bundled = find_bundled(str(path))
     if bundled is None:
         return path

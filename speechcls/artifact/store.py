@@ -49,6 +49,7 @@ from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError, reason_of
 from speechcls.files import csv_bytes, json_bytes, write_folder_atomic
 from speechcls.scratch import restore
+from speechcls.storage.places import local_path
 from speechcls.text import from_csv_cell
 
 _TRIES = 1_000
@@ -142,7 +143,7 @@ def check_can_save(path: Path, force: bool) -> None:
         raise ArtifactError(f"{path}: exists; use force to replace it, or choose another place")
 
 
-def load_artifact(path: Path) -> Artifact:
+def load_artifact(path: str | os.PathLike[str]) -> Artifact:
     """Return a model: its configuration, and in memory what it answers by.
 
     All is of one model: if it is replaced while it is read, it is read again; one whose replacement
@@ -158,7 +159,7 @@ def load_artifact(path: Path) -> Artifact:
     ArtifactError
         When it is missing, damaged, not of speechcls, or written by a newer speechcls.
     """
-    path = locate(path)
+    path = locate(local_path(path))
     for _ in range(_TRIES):
         if not restore(path):
             raise _no_model(path, "no such model")

@@ -15,6 +15,7 @@ GROUPS = {
         "record": "Record a data set of your own, one word at a time.",
         "synth": "Synthesise words in many voices, as a first data set.",
         "check": "Report what is wrong with recordings before training on them.",
+        "pack": "Write a data set as a few large files, for clusters, object stores and the Hub.",
         "cache": "List the decoded recordings that training keeps, or remove them.",
     },
     "Training": {

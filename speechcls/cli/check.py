@@ -18,11 +18,13 @@ from speechcls.cli.options import (
     Quiet,
     Raw,
     Verbose,
+    as_path,
     option,
 )
 from speechcls.cli.outputs import check_file_place, files_first
 from speechcls.cli.progress import item_bar
 from speechcls.cli.tables import print_json, print_table
+from speechcls.storage.places import name_of
 
 if TYPE_CHECKING:
     from speechcls.data_quality.findings import CheckResult
@@ -41,6 +43,7 @@ _MODEL = option(
     panel=MODEL,
     metavar="MODEL",
     show_default=False,
+    parser=as_path,
 )
 _MAX_BAD = option(
     "--max-bad", min=0.0, max=1.0, help="End with exit code 1 above this ratio of bad clips."
@@ -121,7 +124,7 @@ def check(
     with item_bar(messages, "checking", len(dataset.examples)) as on_clip:
         result = check_data(dataset, classifier, jobs, on_clip)
     messages.errors(dataset.problems + result.bad_noise)
-    source = " ".join(map(str, data))
+    source = " ".join(map(name_of, data))
     with files_first(lambda: _show(result, source, max_bad, as_json, messages)):
         _write_files(result, source, max_bad, files, messages)
     if reasons := result.blocking_issues(max_bad):

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 import typer
@@ -16,6 +17,8 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.signals import Terminated, TerminationHandler
 from speechcls.cli.usage import argument_name
 from speechcls.errors import ConfigError, SpeechclsError
+from speechcls.storage.addresses import STORES
+from speechcls.storage.places import shown
 from speechcls.text import printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -57,6 +60,7 @@ def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any
     try:
         check_address_space(command.__name__)
         check_packages(command.__name__)
+        _refuse_addresses(options)
         result = command(*args, **options)
         sys.stdout.flush()
         return result
@@ -77,9 +81,23 @@ def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any
             raise
         if options.get("verbose"):
             for line in traceback.format_exc().splitlines():
-                typer.echo(printable(line), err=True)
+                typer.echo(printable(shown(line)), err=True)
         Messages().error(text, getattr(error, "details", ()))
         raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
+
+
+_SCHEMES = frozenset(f"{scheme}:" for scheme in STORES)
+"""What a path begins with that an address was taken for."""
+
+
+def _refuse_addresses(options: dict[str, Any]) -> None:
+    """Refuse an address where a local path is meant: what is written, for one."""
+    for field, value in options.items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and path.parts and path.parts[0] in _SCHEMES:
+                raise ConfigError(
+                    f"{path}: an address, where only a local path can be; name one", field=field
+                )
 
 
 def _describe(error: Exception, command: Callable[..., Any]) -> str | None:

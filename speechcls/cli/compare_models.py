@@ -16,6 +16,7 @@ from speechcls.cli.progress import item_bar
 from speechcls.cli.resume import open_resumable
 from speechcls.cli.tables import or_dash, print_json, print_table
 from speechcls.files import write_csv
+from speechcls.storage.places import name_of
 
 if TYPE_CHECKING:
     from speechcls.evaluation.benchmark import BenchmarkResult
@@ -159,7 +160,7 @@ def _as_object(
 ) -> dict[str, Any]:
     rows = zip(comparison.contenders, comparison.intervals, groups.values(), speeds, strict=True)
     return {
-        "data": str(dataset.source),
+        "data": name_of(dataset.source),
         "scored": predictions.scored,
         "caveat": predictions.caveat,
         "n_clips": len(predictions.truth),

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import DATA, Channel, Noise, Pattern, option, split_names
-from speechcls.cli.progress import item_bar
+from speechcls.cli.options import DATA, Channel, Noise, Pattern, as_path, option, split_names
+from speechcls.cli.progress import fetching, item_bar
 from speechcls.labels import list_names
+from speechcls.storage.places import name_of
 
 if TYPE_CHECKING:
     from speechcls.config import DataConfig
@@ -37,6 +38,7 @@ Root = Annotated[
         panel=DATA,
         metavar="DIR",
         show_default=False,
+        parser=as_path,
     ),
 ]
 Segment = Annotated[
@@ -62,9 +64,9 @@ class DataOptions(NamedTuple):
         columns = tuple(split_names("columns", self.columns))
         values = {
             "pattern": self.pattern,
-            "noise": self.noise and str(self.noise),
+            "noise": self.noise and name_of(self.noise),
             "columns": columns or None,
-            "root": self.root and str(self.root),
+            "root": self.root and name_of(self.root),
             "channel": self.channel,
             "segment": self.segment or None,
         }
@@ -75,7 +77,9 @@ class DataOptions(NamedTuple):
         from speechcls.layouts.load import load_dataset
 
         columns = split_names("columns", self.columns)
-        dataset = load_dataset(data, self.pattern, self.noise, columns, self.root, self.channel)
+        dataset = load_dataset(
+            data, self.pattern, self.noise, columns, self.root, self.channel, fetching(messages)
+        )
         if self.segment:
             from speechcls.data.segments import segment
             from speechcls.parallel import default_jobs

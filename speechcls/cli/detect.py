@@ -1,7 +1,7 @@
 """``speechcls detect``."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 import typer
 
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import describe_rejection, find_model, open_stdin
+from speechcls.cli.inputs import SHARDS, describe_rejection, find_model, open_stdin, read_shard
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DETECTION,
@@ -34,8 +34,9 @@ from speechcls.cli.progress import recording_bar
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.saved_events import SaveEvents, saving_events
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
-from speechcls.errors import AudioError, ConfigError
+from speechcls.errors import AudioError, ConfigError, DatasetError, SpeechclsError, StorageError
 from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opener
+from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
@@ -45,8 +46,11 @@ if TYPE_CHECKING:
     from speechcls.runtime.detection import Event
     from speechcls.runtime.streaming import StreamingClassifier
     from speechcls.runtime.writers import WriteEvent
+    from speechcls.storage.ahead import Ahead
 
 DEFAULTS = EventSettings()
+_N_AHEAD = 2
+"""Recordings elsewhere that are fetched at once: they may be long."""
 
 _RECORDINGS = typer.Argument(help="Recordings, or - for one on stdin.", metavar="RECORDING...")
 _EVERY = option(
@@ -158,6 +162,19 @@ def detect(
         raise typer.Exit(FAILED)
 
 
+def _names(recordings: list[str], on_problem: Callable[[str], None]) -> Iterator[str]:
+    """Yield each recording, also those in shards, of which some may be missing."""
+    for name in recordings:
+        if not name.lower().endswith(SHARDS):
+            yield name
+            continue
+        for each in read_shard(name):
+            if isinstance(each, DatasetError):
+                on_problem(str(each))
+            else:
+                yield each
+
+
 @dataclass
 class _Found:
     """What a recording came to, in the journal as in memory."""
@@ -182,8 +199,10 @@ def _detect(
     """Write the words of each recording; return how many recordings failed."""
     from speechcls.journal import key_of_file
     from speechcls.runtime.detection import Event
+    from speechcls.storage.ahead import fetch_ahead
 
-    n_failed, names = 0, iter(recordings)
+    n_failed, problems = 0, list[str]()
+    names = _names(recordings, problems.append)
     with open_output(out) as (stream, keep):
         write_event = open_writer(stream)
 
@@ -200,18 +219,24 @@ def _detect(
             n_failed += found.error is not None
             if found.is_readable:
                 keep()
-        for name in names:
-            key, found = key_of_file(name), _Found()
-            if recorder is not None:
-                recorder.start("stdin" if name == "-" else name, is_file=name != "-")
-            _detect_in(name, reading, detection, found, write, keep, recorder, bool(out), messages)
-            n_failed += found.error is not None
-            journal.add(key, vars(found))
-    return n_failed
+        with fetch_ahead(names, _N_AHEAD) as fetched:
+            for each in fetched:
+                key, found = key_of_file(each.source), _Found()
+                if recorder is not None:
+                    name = without_credentials(each.source)
+                    recorder.start("stdin" if name == "-" else name, is_file=name != "-")
+                _detect_in(
+                    each, reading, detection, found, write, keep, recorder, bool(out), messages
+                )
+                each.drop()
+                n_failed += found.error is not None
+                journal.add(key, vars(found))
+    messages.errors(problems)
+    return n_failed + len(problems)
 
 
 def _detect_in(
-    name: str,
+    each: "Ahead[str]",
     reading: _ReadOptions,
     detection: _DetectOptions,
     found: _Found,
@@ -229,20 +254,23 @@ def _detect_in(
         found.events += map(vars, events)
         write(name, events)
 
+    name = without_credentials(each.source)
     classifier = StreamingClassifier(*detection)
     is_wanted |= not sys.stdout.isatty()  # in a terminal the printed words show the progress
     recording = None
     try:
+        if isinstance(each.local, SpeechclsError):
+            raise each.local
         with (
-            open_stdin() if name == "-" else nullcontext(name) as source,
+            open_stdin() if name == "-" else nullcontext(each.local) as source,
             open_recording(source, classifier.sample_rate, *reading, name) as recording,
             recording_bar(messages, name, recording.duration_s, is_wanted) as advance,
         ):
             keep()
             found.is_readable = True
             _run(recording, classifier, on_events, recorder, advance)
-    except AudioError as error:
-        found.error = str(error)
+    except (AudioError, StorageError) as error:
+        found.error = each.named(str(error))
     finally:
         found.notes = recording.notes if recording else []
         _report(name, found, messages)

@@ -20,6 +20,7 @@ from speechcls.cli.options import (
     Quiet,
     Threshold,
     Verbose,
+    as_path,
     option,
 )
 from speechcls.cli.outputs import files_first
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _DATA = typer.Argument(
     help="Folder of recordings, or manifests of one data set (see help data); not with --stream.",
     metavar="[DATA]...",
+    parser=as_path,
 )
 _SPLIT = option(
     "--split",
@@ -52,12 +54,14 @@ _STREAM = option(
     help="Score the words detected in this recording instead.",
     panel=DETECTION,
     metavar="RECORDING",
+    parser=as_path,
 )
 _TRUTH = option(
     "--truth",
     help="Its annotations: labels of Audacity, or a CSV with start_s,end_s,label.",
     panel=DETECTION,
     metavar="FILE",
+    parser=as_path,
 )
 _REPORT = option(
     "--report",

@@ -10,6 +10,7 @@ from speechcls.cli.inputs import find_model
 from speechcls.cli.messages import Messages
 from speechcls.cli.progress import recording_bar
 from speechcls.cli.tables import print_json, print_table
+from speechcls.storage.places import name_of
 
 if TYPE_CHECKING:
     from speechcls.audio.samples import Samples
@@ -32,14 +33,16 @@ def evaluate_stream(
     from speechcls.layouts.annotations import read_truth
     from speechcls.runtime.detection import choose_thresholds
     from speechcls.runtime.stream import PosteriorStream
+    from speechcls.storage.mirror import bring_file
 
     stream = PosteriorStream(load_artifact(find_model(model, messages)))
     artifact = stream.artifact
+    recording, truth = bring_file(recording), bring_file(truth)
     words = read_truth(truth, on_skip=messages.warn)
     thresholds = choose_thresholds(artifact, threshold)
     with (
         open_recording(recording, stream.sample_rate) as reader,
-        recording_bar(messages, str(recording), reader.duration_s) as advance,
+        recording_bar(messages, name_of(recording), reader.duration_s) as advance,
     ):
 
         def blocks() -> Iterator["Samples"]:

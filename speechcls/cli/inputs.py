@@ -1,5 +1,6 @@
 """Inputs of commands: stdin, the model, a data set."""
 
+from collections.abc import Iterator
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +9,15 @@ from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
 from speechcls.config import DEFAULT_MODEL
+from speechcls.errors import DatasetError
+from speechcls.storage.addresses import is_address, read_address
+from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
     from speechcls.data.clips import ClipStore
     from speechcls.layouts.examples import Dataset
+    from speechcls.storage.ahead import Member
 
 
 def open_stdin() -> BufferedReader:
@@ -21,11 +26,40 @@ def open_stdin() -> BufferedReader:
 
 
 def open_clip(name: str) -> str | BytesIO:
-    """Return the path of a recording, or all of stdin for ``-``."""
+    """Return the path of a recording, or all of stdin for ``-``, or of what is at an address."""
+    if is_address(name):
+        return BytesIO(read_address(name))
     if name != "-":
         return name
     with open_stdin() as stdin:
         return BytesIO(stdin.read())
+
+
+SHARDS = (".parquet", ".tar")
+"""Endings of files that hold recordings."""
+
+
+def read_shard(name: str) -> "Iterator[Member | DatasetError]":
+    """Yield each recording in a shard, here or at an address, and an error for what is missing.
+
+    Raises
+    ------
+    DatasetError
+        When it cannot be read, or holds no recordings.
+    """
+    from speechcls.layouts.tables import read_table
+    from speechcls.storage.ahead import Member
+    from speechcls.storage.mirror import bring_file
+    from speechcls.storage.places import local_path
+
+    table = read_table(bring_file(local_path(name)))
+    if table.embedded is None:
+        raise DatasetError(f"{name}: holds no recordings; name them, or a list of their paths")
+    column = table.columns.index(table.embedded)
+    for row in table.rows:
+        local = Path(row[column] or "")
+        yield Member(f"{without_credentials(name)}/{local.name}", str(local))
+    yield from map(DatasetError, table.problems)
 
 
 def find_model(named: Path | None, messages: Messages, default: str = DEFAULT_MODEL) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
+from speechcls.storage.places import shown
 from speechcls.text import printable, shorten
 
 LONGEST = 2_000
@@ -53,5 +54,5 @@ class Messages:
 
 
 def _print(text: str, details: Sequence[str] = ()) -> None:
-    lines = (shorten(printable(line), LONGEST) for line in (text, *details))
+    lines = (shorten(printable(shown(line)), LONGEST) for line in (text, *details))
     typer.echo("speechcls: " + "\n  ".join(lines), err=True)

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from speechcls.config import DEFAULT_MODEL, LIVE_MODEL
-from speechcls.errors import ConfigError
+from speechcls.errors import ConfigError, StorageError
+from speechcls.storage.places import local_path
 
 if TYPE_CHECKING:
     from speechcls.runtime.writers import Format
@@ -30,6 +31,14 @@ DATA, MODEL, DETECTION = "Data", "Model", "Detection"
 TRAINING, MEMORY = "Training", "Memory"
 SOURCE, OUTPUT = "Source", "Output"
 """Panels of the help. An option in no panel is among ``Options``, at the end."""
+
+
+def as_path(name: str) -> Path:
+    """Return the path that is named, of an address that of its files once they are fetched."""
+    try:
+        return local_path(name)
+    except StorageError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def option(*names: str, help: str, panel: str | None = None, **settings: Any) -> Any:
@@ -53,13 +62,18 @@ Jobs = Annotated[
 
 DataSource = Annotated[
     Path,
-    typer.Argument(help="Folder of recordings, or a manifest (see help data).", metavar="DATA"),
+    typer.Argument(
+        help="Folder of recordings, or a manifest (see help data).",
+        metavar="DATA",
+        parser=as_path,
+    ),
 ]
 DataSources = Annotated[
     list[Path],
     typer.Argument(
         help="Folder of recordings, or manifests of one data set (see help data).",
         metavar="DATA...",
+        parser=as_path,
     ),
 ]
 ClipArgument = Annotated[
@@ -82,10 +96,12 @@ Noise = Annotated[
         help="Folder of background noise, besides DATA/_background_noise_.",
         panel=DATA,
         metavar="DIR",
+        parser=as_path,
     ),
 ]
 NoiseFolder = Annotated[
-    Path, option(*_NOISE, help="Folder of background noise.", panel=DATA, metavar="DIR")
+    Path,
+    option(*_NOISE, help="Folder of background noise.", panel=DATA, metavar="DIR", parser=as_path),
 ]
 NoiseFolders = Annotated[
     list[Path],
@@ -94,6 +110,7 @@ NoiseFolders = Annotated[
         help="Folder of sound without commands; may be repeated.",
         panel=DATA,
         metavar="DIR",
+        parser=as_path,
     ),
 ]
 Commands = Annotated[
@@ -132,6 +149,7 @@ def _model(default: str) -> Any:
         panel=MODEL,
         metavar="MODEL",
         show_default=False,
+        parser=as_path,
     )
 
 

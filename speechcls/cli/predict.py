@@ -4,14 +4,15 @@ import codecs
 import io
 import os
 import sys
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 
 import typer
 
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import find_model, open_stdin
+from speechcls.cli.inputs import SHARDS, find_model, open_stdin, read_shard
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     MODEL,
@@ -33,21 +34,24 @@ from speechcls.cli.options import (
 from speechcls.cli.outputs import check_output, format_name, open_output
 from speechcls.cli.progress import item_bar
 from speechcls.cli.resume import Resume, open_resumable
-from speechcls.errors import DatasetError, SpeechclsError
+from speechcls.errors import AudioError, DatasetError, SpeechclsError
 from speechcls.runtime.writers import (
     PREDICTION_FORMATS,
     choose_opener,
     pack_outcome,
     unpack_outcome,
 )
+from speechcls.storage.addresses import is_address, read_address
+from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.journal import Journal, Key
     from speechcls.runtime.classifier import Classifier, Prediction
     from speechcls.runtime.writers import WritePrediction
+    from speechcls.storage.ahead import Ahead
 
 _CLIPS = typer.Argument(
-    help="Recordings, folders of them, or - for one on stdin.", metavar="CLIP..."
+    help="Recordings, folders or shards of them, or - for one on stdin.", metavar="CLIP..."
 )
 _FILES_FROM = option(
     "--files-from", help="File with one path per line (- for stdin).", panel=SOURCE, metavar="FILE"
@@ -163,9 +167,24 @@ def _classify(
     journal: "Journal",
 ) -> "Iterator[tuple[_Source, Prediction | SpeechclsError]]":
     """Yield every recording with its prediction or error, those in the journal from there."""
+    from speechcls.storage.ahead import fetch_ahead
+    from speechcls.storage.settings import storage_settings
 
     def compute(rest: Iterator[_Source]) -> "Iterator[Prediction | SpeechclsError]":
-        return (outcome for _, outcome in classifier.predict_many(rest, None, threshold, channel))
+        taken = deque["Ahead[_Source]"]()
+
+        def take(fetched: "Iterator[Ahead[_Source]]") -> Iterator[_Source]:
+            for each in fetched:
+                taken.append(each)
+                yield each.local
+
+        with fetch_ahead(rest, storage_settings().parallel) as fetched:
+            clips = take(fetched)
+            for _, outcome in classifier.predict_many(clips, None, threshold, channel):
+                each = taken.popleft()
+                each.drop()
+                is_error = isinstance(outcome, AudioError)
+                yield AudioError(each.named(str(outcome))) if is_error else outcome
 
     return journal.run(sources, _key_of, compute, pack_outcome, unpack_outcome)
 
@@ -198,7 +217,7 @@ def _write(
                 messages.error(str(outcome))
                 continue
             keep()
-            name = clip if isinstance(clip, str) else "-"
+            name = without_credentials(clip) if isinstance(clip, str) else "-"
             write(name, outcome)
             stream.flush()
             for note in outcome.notes:
@@ -215,7 +234,14 @@ def _key_of(source: _Source) -> "Key":
     """Return what tells a recording from the other ones, and from what it was before."""
     from speechcls.journal import key_of_file
 
-    return key_of_file(source) if isinstance(source, str) else [str(source)]
+    if not isinstance(source, str):
+        return [str(source)]
+    if local := getattr(source, "local", None):  # of one in a shard
+        return [source, *key_of_file(local)[1:]]
+    if not is_address(source):
+        return key_of_file(source)
+    entry = getattr(source, "entry", None)  # of one that was listed
+    return [without_credentials(source), *([entry.size, entry.stamp] if entry else [])]
 
 
 def _sources(
@@ -226,6 +252,10 @@ def _sources(
         if clip == "-":
             with open_stdin() as stdin:
                 yield _Stdin(stdin.read())
+        elif clip.lower().endswith(SHARDS) and not os.path.isdir(clip):  # noqa: PTH112 - as below
+            yield from read_shard(clip)
+        elif is_address(clip):
+            yield from _at_address(clip, messages)
         elif os.path.isdir(clip):  # noqa: PTH112 - pathlib's raises for some names
             yield from _in_folder(clip, messages)
         else:
@@ -253,17 +283,53 @@ def _in_folder(folder: str, messages: Messages) -> Iterator[str | SpeechclsError
         messages.note(text)
 
 
+def _at_address(folder: str, messages: Messages) -> Iterator[str]:
+    """Yield the recording at an address, or each one below it, by the endings of their names."""
+    from speechcls.audio.sniff import SUFFIXES
+    from speechcls.layouts.examples import may_hold_clips
+    from speechcls.storage.addresses import list_address
+    from speechcls.storage.ahead import Address
+
+    if PurePosixPath(folder.partition("?")[0]).suffix.lower() in SUFFIXES:
+        yield folder
+        return
+    left_out = Counter[str]()
+    n_found = 0
+    for entry in list_address(folder):
+        path = PurePosixPath(entry.address.removeprefix(folder))
+        if not all(map(may_hold_clips, path.parts)):
+            continue
+        if PurePosixPath(entry.address).suffix.lower() in SUFFIXES:
+            n_found += 1
+            yield Address(entry)
+        else:
+            left_out[path.suffix.lower() or "without ending"] += 1
+    shown = without_credentials(folder)
+    if not n_found:
+        raise DatasetError(f"{shown}: no recording in this folder; name another")
+    if counts := ", ".join(f"{n} {ending}" for ending, n in left_out.items()):
+        messages.note(f"{shown}: files that are no recordings are left out: {counts}")
+
+
 def _listed(files_from: str, end: str, messages: Messages) -> Iterator[str]:
     """Yield the paths in a list as they come in."""
     if os.path.exists(files_from) and Path(files_from).is_fifo():  # noqa: PTH110 - see above
         messages.note(f"{files_from}: a pipe; waiting for what writes paths into it")
-    with open_stdin() if files_from == "-" else Path(files_from).open("rb") as file:
+    with _open_list(files_from) as file:
         for number, entry in enumerate(_entries(file, end.encode(), files_from)):
             if end == "\n":
                 entry = entry.removeprefix(codecs.BOM_UTF8) if number == 0 else entry
                 entry = entry.rstrip(b"\r")
             if entry:
                 yield os.fsdecode(entry)
+
+
+def _open_list(files_from: str) -> io.BufferedReader:
+    if files_from == "-":
+        return open_stdin()
+    if is_address(files_from):
+        return io.BufferedReader(io.BytesIO(read_address(files_from)))
+    return Path(files_from).open("rb")
 
 
 def _entries(file: io.BufferedReader, end: bytes, name: str) -> Iterator[bytes]:

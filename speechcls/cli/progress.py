@@ -11,6 +11,7 @@ from speechcls.text import printable, shorten
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
+    from speechcls.storage.mirror import Watch
     from speechcls.training.optimisation import Epoch
 
 _LONGEST = 60
@@ -58,6 +59,11 @@ def work_bar(messages: Messages, text: str, total: float) -> Iterator[Callable[[
     with _bar() as progress:
         task = progress.add_task(text, total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+def fetching(messages: Messages) -> "Watch":
+    """Return what shows how many files that lie elsewhere were fetched."""
+    return lambda n_files: item_bar(messages, "fetching", n_files)
 
 
 @contextmanager

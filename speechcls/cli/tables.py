@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import typer
 
+from speechcls.storage.places import shown
 from speechcls.text import escape, json_text, printable, shorten
 
 _LONGEST = 500
@@ -27,7 +28,7 @@ def print_table(
     for heading in headings:
         table.add_column(heading, justify="left" if heading in text else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(shorten(printable(cell), _LONGEST) for cell in row))
+        table.add_row(*(shorten(printable(shown(cell)), _LONGEST) for cell in row))
     if not table.row_count:
         return
     console = Console(file=sys.stdout, width=10_000, markup=False, highlight=False, emoji=False)
@@ -37,12 +38,12 @@ def print_table(
 
 def print_line(*cells: object) -> None:
     """Print cells as one line with tabs between them, whatever they hold."""
-    typer.echo("\t".join(escape(str(cell)) for cell in cells))
+    typer.echo("\t".join(escape(shown(str(cell))) for cell in cells))
 
 
 def print_json(content: object) -> None:
     """Print content as one line of JSON."""
-    typer.echo(json_text(content))
+    typer.echo(shown(json_text(content)))
 
 
 def or_dash(value: float | None, form: str) -> str:

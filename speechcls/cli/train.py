@@ -25,6 +25,7 @@ from speechcls.cli.options import (
     Quiet,
     TrainDevice,
     Verbose,
+    as_path,
     option,
     out_option,
     split_names,
@@ -82,6 +83,7 @@ Data = Annotated[
         help="Folder with a sub-folder of recordings per word, or manifests (see help data).",
         metavar="DATA...",
         show_default=False,
+        parser=as_path,
     ),
 ]
 MaxBad = Annotated[

@@ -13,6 +13,7 @@ from speechcls.data_quality.findings import KINDS, LEFT_OUT, CheckResult, Findin
 from speechcls.errors import AudioError, DatasetError
 from speechcls.layouts.manifest import manifest_suffix, write_manifest
 from speechcls.render.html import data_uri, render
+from speechcls.storage.places import shown
 
 N_PLAYED = 10
 """Clips of each kind that the page plays."""
@@ -79,7 +80,7 @@ def row_of(result: CheckResult, finding: Finding) -> dict[str, Any]:
         "start_s": example.start_s,
         "end_s": example.end_s,
         "value": round(finding.value, 6),
-        "detail": finding.detail,
+        "detail": shown(finding.detail),
         "copy_of": None if other is None else dataset.relative_name(other.path),
         "likely_label": finding.likely,
         "is_left_out": finding.kind in LEFT_OUT,
@@ -96,7 +97,7 @@ def to_dict(result: CheckResult, max_bad: float) -> dict[str, Any]:
         "speakers": {name: asdict(one) for name, one in tally(result, "speaker").items()},
         "counts": {kind: len(result.of_kind(kind)) for kind in KINDS},
         "findings": [row_of(result, finding) for finding in result.findings],
-        "problems": result.dataset.problems + result.bad_noise,
+        "problems": [*map(shown, result.dataset.problems + result.bad_noise)],
         "notes": result.notes,
         "long_takes": None if result.long_takes is None else result.long_takes.to_dict(),
         "spoiled_by": result.blocking_issues(max_bad),

@@ -2,13 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from speechcls.audio.sniff import HEAD_BYTES, SUFFIXES, is_audio
-from speechcls.errors import DatasetError, reason_of
+from speechcls.errors import DatasetError, StorageError, reason_of
 from speechcls.layouts.names import is_noise_folder
+from speechcls.storage.addresses import is_address
+from speechcls.storage.mirror import Brought, Watch, bring_files, bring_folder
+from speechcls.storage.places import is_mirrored, name_of, place_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -77,10 +81,13 @@ class Dataset:
         return self.manifest.stem if self.manifest else self.root.resolve().name
 
     def relative_name(self, path: Path) -> str:
-        """Return ``path`` relative to the root with forward slashes, in full if it is elsewhere."""
+        """Return ``path`` relative to the root with forward slashes, in full if it is elsewhere.
+
+        In full it is an address where the recording was fetched from one.
+        """
         if path.is_relative_to(self.root):
             path = path.relative_to(self.root)
-        return path.as_posix()
+        return name_of(path) if is_mirrored(path) else path.as_posix()
 
 
 def _refuse(problem: DatasetError) -> None:
@@ -104,6 +111,8 @@ _UNFINISHED = (".part", ".crdownload", ".download", ".tmp", ".temp", ".bak", ".o
 """Endings of downloads that go on, and of what was kept from before a change."""
 _TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".html")
 """Endings of what lies beside recordings to tell of them."""
+_TABLES = (".parquet", ".ndjson", ".tar", ".scp", ".segments", ".textgrid")
+"""Endings of what else has recordings or tells of them."""
 
 
 def _ignore(path: Path) -> None:
@@ -179,6 +188,54 @@ class _LinkedFolders:
         return is_searched
 
 
+def is_recording_or_text(name: str) -> bool:
+    """Whether a file of this name in a data set that lies elsewhere is fetched."""
+    path = PurePosixPath(name)
+    is_known = path.suffix.lower() in (*SUFFIXES, *_TEXTS, *_TABLES, "")
+    return is_known and not any(is_hidden(part) for part in path.parts)
+
+
+def bring_sources(sources: Sequence[Path], root: Path | None, watch: Watch) -> Brought:
+    """Fetch what of a data set lies elsewhere."""
+    brought = Brought()
+    if root is not None and is_mirrored(root):
+        root.mkdir(parents=True, exist_ok=True)  # what a manifest names below it comes later
+    for source in filter(is_mirrored, sources):
+        each = bring_folder(source, is_recording_or_text, watch)
+        brought.problems += each.problems
+        brought.left_out += each.left_out
+    return brought
+
+
+def local_names(names: Sequence[str], folder: Path, may_fetch: bool) -> tuple[list[str], list[str]]:
+    """Return the names of recordings on this machine, and why some could not be fetched.
+
+    Addresses become paths in the cache folder, and so do names relative to ``folder`` where that
+    lies elsewhere and was not fetched with them. What was not fetched before is only fetched if it
+    may: a list that came with a folder tells no server who reads it.
+    """
+    local, places, problems = list(names), list[Path](), list[str]()
+    for i, name in enumerate(names):
+        try:
+            if name.startswith("file://"):
+                local[i] = unquote(name.removeprefix("file://"))
+            elif is_address(name):
+                places.append(place_of(name))
+                local[i] = str(places[-1])
+            elif is_mirrored(folder) and not (folder / name).exists():
+                places.append(place_of(f"{name_of(folder)}/{name}"))
+        except StorageError as error:
+            problems.append(str(error))
+    if may_fetch and places:
+        problems += bring_files(places).problems
+    elif n_missing := sum(not place.exists() for place in places):
+        problems.append(
+            f"{folder}: a list in it names {n_missing} recordings elsewhere, as"
+            f" {name_of(places[0])}; name the list itself, and they are fetched"
+        )
+    return local, problems
+
+
 def describe_others(folder: Path, others: Iterable[Path]) -> str | None:
     """Return how many files in a folder are no recordings, by ending; None where all are.
 
@@ -202,6 +259,8 @@ def find_noise(folder: Path) -> list[Path]:
     DatasetError
         When there are none.
     """
+    if is_mirrored(folder):
+        bring_folder(folder, is_recording_or_text)
     if not folder.is_dir():
         raise DatasetError(
             f"{folder}: no such folder of background noise; check the path", field="noise"
@@ -218,7 +277,12 @@ def may_hold_clips(name: str) -> bool:
 
     They are if neither hidden nor background noise.
     """
-    return not (name.startswith(".") or is_noise_folder(name) or name in _OF_SYSTEMS)
+    return not (is_hidden(name) or is_noise_folder(name))
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether files and folders of this name are none of the user's data."""
+    return name.startswith(".") or name in _OF_SYSTEMS
 
 
 _OF_SYSTEMS = ("__MACOSX", "desktop.ini", "Thumbs.db")

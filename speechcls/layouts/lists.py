@@ -10,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechcls.errors import DatasetError
+from speechcls.layouts.columns import as_number, match_columns
 from speechcls.layouts.examples import SPLITS, Dataset, find_recordings
 from speechcls.layouts.folders import looks_like_identifier
 from speechcls.layouts.names import split_of_name
+from speechcls.layouts.places import find_tables, locate, split_in_name, with_parents
+from speechcls.layouts.tables import read_first_rows
 
 _Parts = tuple[str, ...]
 _CELL_END = re.compile(r"[,;\t]")
@@ -192,3 +195,33 @@ def prefers_folders(root: Path, by_folders: Dataset, listed: Dataset, names: str
         " for the folders",
         field="pattern",
     )
+
+
+def find_unread_lists(folder: Path) -> list[str]:
+    """Return a line for each table in a folder that names its recordings, but not as columns read.
+
+    It says which columns the table has, and how to name them.
+    """
+    return [told for path in find_tables(folder) if (told := _describe_unread(path, folder))]
+
+
+def _describe_unread(path: Path, folder: Path) -> str | None:
+    """Return why a table that names recordings in ``folder`` is not read; None where it is."""
+    try:
+        table = read_first_rows(path)
+    except DatasetError:  # of another kind
+        return None
+    try:
+        match_columns(table, {})
+    except DatasetError as error:
+        fault = str(error).removeprefix("columns: ").removeprefix(f"{table.header}: ")
+    else:
+        return None
+    rows = [table.columns, *table.rows[:100]]  # the first where nothing stands above the rows
+    for i in range(len(table.columns)):
+        texts = (str(row[i] or "").strip() for row in rows)
+        names = [text for text in texts if text and as_number(text) is None]
+        anchors = with_parents(path.parent, 1)
+        if locate(names, anchors, split=split_in_name(path.stem)).is_any_in(folder):
+            return f"{table.header}: names recordings but is not read: {fault}"
+    return None

@@ -18,6 +18,7 @@ from speechcls.layouts.annotations import examples_of_track, find_track
 from speechcls.layouts.examples import (
     Dataset,
     Example,
+    bring_sources,
     describe_others,
     find_noise,
     find_recordings,
@@ -33,17 +34,20 @@ from speechcls.layouts.lists import (
     complete_by_list,
     describe_unlisted,
     find_split_lists,
+    find_unread_lists,
     prefers_folders,
 )
 from speechcls.layouts.manifest import (
     MANIFEST_SUFFIXES,
     find_manifests,
-    find_unread_lists,
     is_kaldi,
     read_kaldi,
     read_manifests,
 )
 from speechcls.layouts.names import NameMatcher, clean_label, parse_columns, split_of_name
+from speechcls.storage.mirror import Watch, unwatched
+from speechcls.storage.places import local_path
+from speechcls.storage.unpacked import expand_braces
 
 _LAYOUT_HELP = NOT_IN_A_FOLDER.partition(";")[2]
 
@@ -94,8 +98,11 @@ def load_dataset(
     columns: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
     channel: int | None = None,
+    watch: Watch = unwatched,
 ) -> Dataset:
     """Return every clip of a data set, in a stable order, without opening the recordings.
+
+    What lies elsewhere, as at ``s3://bucket/clips``, is fetched into the cache folder first.
 
     Parameters
     ----------
@@ -107,11 +114,12 @@ def load_dataset(
     columns : what a manifest calls its columns, as ``path=file``
     root : folder that the paths in a manifest are relative to (default: where they are found)
     channel : the one to read of each recording, from 1 on (default: the mean of all)
+    watch : follows what is fetched
 
     Raises
     ------
     DatasetError
-        When nothing is found, or a manifest cannot be understood.
+        When nothing is found, or a manifest cannot be understood, or fetched.
 
     Examples
     --------
@@ -126,8 +134,11 @@ def load_dataset(
     yes ann
     >>> folder.cleanup()
     """
-    source, *more = map(Path, [path] if isinstance(path, str | os.PathLike) else path)
-    base = None if root is None else Path(root)
+    names = [path] if isinstance(path, str | os.PathLike) else path
+    sources = [each for name in names for each in expand_braces(local_path(name))]
+    base = None if root is None else local_path(root)
+    brought = bring_sources(sources, base, watch)
+    source, *more = sources
     request = DatasetRequest(source, pattern, tuple(more), parse_columns(columns), base)
     layout = _choose_layout(request)
     dataset = layout.read(request)
@@ -135,7 +146,10 @@ def load_dataset(
     dataset.warnings += _warn_of_twins(dataset)
     dataset.examples = [_completed(example, channel) for example in dataset.examples]
     if noise is not None:
-        dataset.noise += find_noise(Path(noise))
+        dataset.noise += find_noise(local_path(noise))
+    dataset.problems += brought.problems
+    if counts := ", ".join(f"{n} {ending}" for ending, n in brought.left_out.items()):
+        dataset.notes.append(f"{source}: files that are no recordings are not fetched: {counts}")
     return dataset
 
 
@@ -157,7 +171,7 @@ def _choose_layout(request: DatasetRequest) -> "Layout":
 
 _NAME_A_MANIFEST = "name one that ends in .csv, .tsv, .jsonl, .json or .parquet"
 _ADVICE = dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as CSV") | dict.fromkeys(
-    (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "unpack it"
+    (".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "unpack it"
 )
 """What helps with a file that is not read, by its ending."""
 
@@ -268,7 +282,7 @@ def _read_folder(request: DatasetRequest) -> Dataset:
         _refuse_unused(request, "a folder that no manifest describes", "columns", "root")
         dataset = _read_label_folders(request.path)
         return replace(dataset, warnings=dataset.warnings + find_unread_lists(request.path))
-    listed = read_manifests(manifests, request.columns, request.root)
+    listed = read_manifests(manifests, request.columns, request.root, is_named=False)
     names = ", ".join(str(path.relative_to(request.path)) for path in manifests[:3])
     by_folders = None if request.columns or request.root else _try_label_folders(request.path)
     if by_folders and prefers_folders(request.path, by_folders, listed, names):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
 
 from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import ConfigError, DatasetError
@@ -16,7 +15,6 @@ from speechcls.layouts.annotations import check_unit, read_kaldi_table
 from speechcls.layouts.columns import (
     Column,
     Columns,
-    as_number,
     channel_of,
     check_fields,
     describe_columns,
@@ -28,7 +26,7 @@ from speechcls.layouts.columns import (
     text_of,
     times_of,
 )
-from speechcls.layouts.examples import Dataset, Example
+from speechcls.layouts.examples import Dataset, Example, local_names
 from speechcls.layouts.names import split_of_name
 from speechcls.layouts.places import (
     Located,
@@ -38,19 +36,28 @@ from speechcls.layouts.places import (
     split_folders,
     split_in_name,
     splits_of_names,
+    with_parents,
 )
 from speechcls.layouts.tables import Table, read_first_rows, read_table
+from speechcls.storage.addresses import is_address
+from speechcls.storage.places import is_mirrored, name_of
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest that is written; a seventh, ``channel``, where a clip has one."""
-MANIFEST_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".tar")
 """Endings of the names of manifests that are read."""
+
+_N_DETAILS = 5
+"""Reasons that are told why none of the recordings of a list could be fetched."""
 
 Row = dict[str, Any]
 
 
 def read_manifests(
-    paths: Sequence[Path], columns: Mapping[str, str] | None = None, root: Path | None = None
+    paths: Sequence[Path],
+    columns: Mapping[str, str] | None = None,
+    root: Path | None = None,
+    is_named: bool = True,
 ) -> Dataset:
     """Return the clips and the background noise that manifests name.
 
@@ -61,6 +68,7 @@ def read_manifests(
     columns : what the manifests call ``path``, ``label``, ``speaker``, ``split``, ``start``,
         ``end``, ``duration`` and ``channel``, where they do not have common names
     root : the folder that names of recordings are relative to (default: found by looking)
+    is_named : whether a user named them; of lists that were found no address is fetched
 
     Raises
     ------
@@ -74,8 +82,8 @@ def read_manifests(
         raise DatasetError(f"{root}: no such folder; check the path", field="root")
     dataset = Dataset(root or _common_folder(paths), manifest=paths[0] if len(paths) == 1 else None)
     for path, split in zip(paths, _splits_by_name(paths), strict=True):
-        anchors = [root] if root else _with_parents(path.parent, 1)
-        _add(dataset, read_table(path), anchors, split, chosen)
+        anchors = [root] if root else with_parents(path.parent, 1)
+        _add(dataset, read_table(path), anchors, split, chosen, is_named)
     return dataset
 
 
@@ -100,28 +108,20 @@ def _splits_by_name(paths: Sequence[Path]) -> list[str | None]:
     return splits if len({*splits}) > 1 else [None] * len(paths)
 
 
-def _with_parents(folder: Path, n_parents: int) -> list[Path]:
-    """Return a folder and those above it."""
-    folders = [folder]
-    for _ in range(n_parents):
-        last = folders[-1]
-        folders.append(last / ".." if last.name in ("", "..") else last.parent)
-    return folders
-
-
 def _add(
     dataset: Dataset,
     table: Table,
     anchors: Sequence[Path],
     split: str | None = None,
     chosen: Mapping[str, str] | None = None,
+    is_named: bool = False,
 ) -> None:
     """Add the clips of a table to a data set; ``split`` is that of rows which name none."""
     columns = match_columns(table, chosen or {})
     splits, split_note = splits_of(table, columns.get("split"))
     if not (split or "split" in columns or "split" in (chosen or {})):
         splits, split_note = _splits_of_folders(table, columns)
-    located = _locate(table, columns, anchors, split)
+    located = _locate(table, columns, anchors, split, is_named)
     check_unit(table, columns, located.paths)
     notes = (
         describe_columns(table, columns),
@@ -138,7 +138,8 @@ def _add(
         label = label_of(row, columns["label"], where)
         start_s, end_s = times_of(row, columns, where)
         if path is None:
-            name = Path(located.base, text_of(row, columns["path"]))
+            name = text_of(row, columns["path"])
+            name = name if is_address(name) else str(Path(located.base, name))
             dataset.problems.append(f"{where}: no such file: {name}")
         elif is_missing(label):
             fault = f"{columns['label'].name} is {label}, which stands for no value"
@@ -157,13 +158,21 @@ def _add(
                 Example(path, label, speaker, splits[i] or split, start_s, end_s, channel=channel)
             )
     if table.rows and not located.n_found:
-        places = ", ".join(map(str, located.looked_in[:6]))
-        first = text_of(table.rows[0], columns["path"])
-        raise DatasetError(
-            f"{table.path}: none of its {len(table.rows)} recordings is there, as"
-            f" {first!r} (looked for below {places}); {describe_missing(first, located.looked_in)}",
-            field="root",
-        )
+        raise _nothing_found(table, text_of(table.rows[0], columns["path"]), located)
+
+
+def _nothing_found(table: Table, first: str, located: Located) -> DatasetError:
+    """Return what to say where none of the rows has a recording, of which ``first`` is one."""
+    n_rows = len(table.rows)
+    if is_address(first):
+        fact = f"{table.path}: none of its {n_rows} recordings could be fetched, as {first}"
+        return DatasetError(fact, table.problems[:_N_DETAILS])
+    places = ", ".join(map(str, located.looked_in[:6]))
+    return DatasetError(
+        f"{table.path}: none of its {n_rows} recordings is there, as {first!r} (looked for below"
+        f" {places}); {describe_missing(first, located.looked_in)}",
+        field="root",
+    )
 
 
 def _warn_of(table: Table, label: Column) -> list[str]:
@@ -194,14 +203,19 @@ def _splits_of_folders(table: Table, columns: Columns) -> tuple[list[str | None]
     return splits, f"{table.path}: the folders in its paths name the splits: {told}"
 
 
-def _locate(table: Table, columns: Columns, anchors: Sequence[Path], split: str | None) -> Located:
+def _locate(
+    table: Table,
+    columns: Columns,
+    anchors: Sequence[Path],
+    split: str | None,
+    may_fetch: bool = False,
+) -> Located:
     """Return the recordings that the rows name."""
-    names = []
-    for i, row in enumerate(table.rows):
-        name = text_of(row, columns["path"])
-        names.append(unquote(name.removeprefix("file://")) if name.startswith("file://") else name)
-        if not names[-1].strip():
-            raise DatasetError(f"{table.where(i)}: no {columns['path'].name}")
+    names = [text_of(row, columns["path"]) for row in table.rows]
+    if (i := next((i for i, name in enumerate(names) if not name.strip()), None)) is not None:
+        raise DatasetError(f"{table.where(i)}: no {columns['path'].name}")
+    names, problems = local_names(names, anchors[0], may_fetch)
+    table.problems += problems
     folds = [fold_of(row, columns.get("split")) for row in table.rows]
     is_common_voice = {"client_id", "sentence"} <= {name.casefold() for name in table.columns}
     prefer = "clips" if is_common_voice else ""
@@ -246,36 +260,6 @@ def find_manifests(folder: Path, columns: Mapping[str, str] | None = None) -> li
     return of_splits or accepted or paths
 
 
-def find_unread_lists(folder: Path) -> list[str]:
-    """Return a line for each table in a folder that names its recordings, but not as columns read.
-
-    It says which columns the table has, and how to name them.
-    """
-    return [told for path in find_tables(folder) if (told := _describe_unread(path, folder))]
-
-
-def _describe_unread(path: Path, folder: Path) -> str | None:
-    """Return why a table that names recordings in ``folder`` is not read; None where it is."""
-    try:
-        table = read_first_rows(path)
-    except DatasetError:  # of another kind
-        return None
-    try:
-        match_columns(table, {})
-    except DatasetError as error:
-        fault = str(error).removeprefix("columns: ").removeprefix(f"{table.header}: ")
-    else:
-        return None
-    rows = [table.columns, *table.rows[:100]]  # the first where nothing stands above the rows
-    for i in range(len(table.columns)):
-        texts = (str(row[i] or "").strip() for row in rows)
-        names = [text for text in texts if text and as_number(text) is None]
-        anchors = _with_parents(path.parent, 1)
-        if _is_any_in(locate(names, anchors, split=split_in_name(path.stem)), folder):
-            return f"{table.header}: names recordings but is not read: {fault}"
-    return None
-
-
 def _parent(path: Path, folder: Path) -> str:
     """Return the name of the folder of ``path``; empty where that is ``folder`` itself."""
     return "" if path.parent == folder else path.parent.name
@@ -288,15 +272,11 @@ def _names_recordings(path: Path, folder: Path, chosen: Mapping[str, str]) -> bo
         columns = match_columns(table, chosen)
         if table.embedded:
             return True
-        located = _locate(table, columns, _with_parents(path.parent, 1), split_in_name(path.stem))
+        anchors, split = with_parents(path.parent, 1), split_in_name(path.stem)
+        located = _locate(table, columns, anchors, split)
     except DatasetError:  # a file of another kind
         return False
-    return _is_any_in(located, folder)
-
-
-def _is_any_in(located: Located, folder: Path) -> bool:
-    inside = folder.resolve()
-    return any(each and each.resolve().is_relative_to(inside) for each in located.paths)
+    return located.is_any_in(folder)
 
 
 # Kaldi
@@ -327,7 +307,7 @@ def read_kaldi(folder: Path) -> Dataset:
     for each, split in zip(folders, splits, strict=True):
         # Paths may be relative to the folder of the recipe, three levels up.
         is_known = len({*splits}) > 1
-        _add(dataset, read_kaldi_table(each), _with_parents(each, 3), split if is_known else None)
+        _add(dataset, read_kaldi_table(each), with_parents(each, 3), split if is_known else None)
     return dataset
 
 
@@ -384,7 +364,9 @@ def write_manifest(
     folder = path.parent.resolve()  # a way up from a linked folder leads elsewhere
 
     def row_of(example: Example) -> Row:
-        place = Path(os.path.relpath(example.path.absolute(), folder)).as_posix()
+        place = name_of(example.path)
+        if not is_mirrored(example.path):
+            place = Path(os.path.relpath(example.path.absolute(), folder)).as_posix()
         times = (example.start_s or None, example.end_s)
         values = (place, example.label, example.speaker, example.split, *times)
         return dict(zip(COLUMNS, values, strict=True)) | {"channel": example.channel}

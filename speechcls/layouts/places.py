@@ -20,7 +20,7 @@ _WORDS = frozenset({"audio", "audios", "clip", "clips", "wav", "wavs", "wave", "
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg")
 """What a name without ending may stand for, by preference."""
 _N_SAMPLE = 5000
-_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+_FOUND_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".tar")
 """Endings of tables that are searched for, by preference; a text file is mostly none."""
 _LIST_FOLDERS = frozenset({"meta", "metadata", "data", "lists", "manifests", "annotations"}) | {
     *("splits", "labels", "default")
@@ -49,6 +49,11 @@ class Located:
     def n_found(self) -> int:
         """How many rows have a recording."""
         return sum(path is not None for path in self.paths)
+
+    def is_any_in(self, folder: Path) -> bool:
+        """Whether a recording is in a folder, or in one below it."""
+        inside = folder.resolve()
+        return any(path and path.resolve().is_relative_to(inside) for path in self.paths)
 
 
 def words_of(name: str) -> list[str]:
@@ -94,6 +99,15 @@ def split_folders(names: Sequence[str]) -> list[str]:
         if None not in each and len({*splits_of_names(level, split_of_name).values()}) > 1
     ]
     return found[0] if len(found) == 1 else []
+
+
+def with_parents(folder: Path, n_parents: int) -> list[Path]:
+    """Return a folder and those above it."""
+    folders = [folder]
+    for _ in range(n_parents):
+        last = folders[-1]
+        folders.append(last / ".." if last.name in ("", "..") else last.parent)
+    return folders
 
 
 def locate(
@@ -233,8 +247,6 @@ def _existing(base: Path, name: str) -> Path | None:
 
 def describe_missing(name: str, places: Sequence[Path]) -> str:
     """Return what to do about the name of a recording that is in none of ``places``."""
-    if re.match(r"(?!file:)[a-z][a-z0-9+]+://", name, re.I):
-        return "it is a URL; download the recordings, and name the files"
     plain = name.strip().replace("\\", "/")
     if folder := next((place / plain for place in places if (place / plain).is_dir()), None):
         return f"{folder} is a folder; name each recording in it"

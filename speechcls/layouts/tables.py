@@ -1,7 +1,6 @@
 """The rows of a manifest as they are in the file: CSV and its kin, JSON, Parquet."""
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from speechcls.audio.sniff import SUFFIXES
 from speechcls.errors import DatasetError, reason_of
-from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name, read_text
-from speechcls.scratch import WHOLE, open_scratch
+from speechcls.files import read_text
+from speechcls.storage.unpacked import read_tar, unpack
 from speechcls.text import from_csv_cell
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.I)
 """What Excel writes above the names of the columns."""
 _FIRST_LOOK = 2**16  # bytes
+_N_FIRST = 100  # rows of a shard
 _WHOLE_JSON = 2**25  # bytes; one array cannot be read in part
 
 
@@ -68,6 +68,8 @@ def read_table(path: Path, n_bytes: int | None = None) -> Table:
     """
     if path.suffix.lower() == ".parquet":
         return _read_parquet(path, is_first_look=n_bytes is not None)
+    if path.suffix.lower() == ".tar":
+        return _read_tar(path, is_first_look=n_bytes is not None)
     try:
         text = read_text(path, n_bytes)
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
@@ -229,6 +231,24 @@ def _plain(value: Any) -> Any:
     return value["path"] if isinstance(value, dict) and "path" in value else value
 
 
+def _read_tar(path: Path, is_first_look: bool) -> Table:
+    """Return the samples of a shard of WebDataset."""
+
+    def is_recording(name: str) -> bool:
+        return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+    shard = read_tar(path, is_recording, _N_FIRST if is_first_look else None)
+    table = _as_table(path, shard.rows, ": sample ")
+    if "audio" not in table.columns:
+        raise DatasetError(f"{path}: no recording in it; name another", shard.problems)
+    table.embedded = "audio"
+    table.problems += shard.problems
+    if shard.folder is not None:
+        n_clips = len(table.rows)
+        table.notes.append(f"{path}: {n_clips} recordings in it, unpacked to {shard.folder}")
+    return table
+
+
 # Parquet
 
 
@@ -272,7 +292,7 @@ def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
     ]
     with_path = [name for name, fields in structs.items() if "path" in fields]
     data = file.read(columns=[*names, *(f"{name}.path" for name in with_path)]).slice(
-        0, 100 if is_first_look else None
+        0, _N_FIRST if is_first_look else None
     )
     classes = _class_names(schema)
     columns: dict[str, list[Any]] = {}
@@ -288,7 +308,7 @@ def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
     table = Table(path, [], [], range(1, data.num_rows + 1), ": row ", embedded)
     if embedded and not is_first_look:
         paths = columns.get(embedded) or [None] * data.num_rows
-        folder, unpacked = _unpack(path, file, embedded, paths)
+        folder, unpacked = unpack(path, embedded, lambda: _embedded(path, file, embedded, paths))
         columns[embedded] = [unpacked.get(i, each) for i, each in enumerate(paths)]
         if unpacked:
             table.notes.append(f"{path}: {len(unpacked)} recordings in it, unpacked to {folder}")
@@ -309,42 +329,11 @@ def _class_names(schema: "pyarrow.Schema") -> dict[str, list[str]]:
         return {}
 
 
-def _unpack(
+def _embedded(
     path: Path, file: Any, column: str, names: Sequence[str | None]
-) -> tuple[Path, dict[int, str]]:
-    """Return a folder in the cache with the recordings of a column, and the path of each by row.
-
-    They are unpacked once; another size or time of the file makes another folder.
-    """
-    about = path.stat()
-    key = f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\0{column}"
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
-    folder = cache_folder() / UNPACKED / f"{path.stem}-{digest}"
-    try:
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with open_scratch(folder.parent) as scratch:
-                whole = scratch / WHOLE
-                whole.mkdir()
-                for row, content in _embedded_bytes(path, file, column):
-                    (whole / _unpacked_name(row, names[row], content)).write_bytes(content)
-                try:
-                    whole.rename(folder)
-                except OSError:
-                    if not folder.is_dir():  # else another process has just unpacked it
-                        raise
-        unpacked = {int(each.name.split("-")[0]): str(each) for each in folder.iterdir()}
-    except OSError as error:
-        raise DatasetError(
-            f"{folder}: {reason_of(error)}; free disk space, or set ${CACHE_VARIABLE} to another"
-            " folder"
-        ) from error
-    return folder, unpacked
-
-
-def _embedded_bytes(path: Path, file: Any, column: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the row and the content of each recording in a column."""
-    batches, row = file.iter_batches(batch_size=64, columns=[column]), 0
+) -> Iterator[tuple[str | None, bytes]]:
+    """Yield the name and the content of each recording in a column; empty where a row has none."""
+    batches, rest = file.iter_batches(batch_size=64, columns=[column]), iter(names)
     while True:
         try:
             batch = next(batches, None)
@@ -354,16 +343,4 @@ def _embedded_bytes(path: Path, file: Any, column: str) -> Iterator[tuple[int, b
             return
         for value in batch.column(0).to_pylist():
             content = value.get("bytes") if isinstance(value, dict) else value
-            if content is not None:
-                yield row, content
-            row += 1
-
-
-def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
-    """Return a file name that begins with the row, with the ending that the recording had."""
-    base = PurePosixPath((name or "").replace("\\", "/")).name
-    if base and is_file_name(base):
-        return f"{row:06d}-{base}"
-    endings = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff", b"ID3": ".mp3"}
-    ending = next((e for mark, e in endings.items() if content.startswith(mark)), "")
-    return f"{row:06d}-clip{ending}"
+            yield next(rest), content or b""

@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -157,7 +156,7 @@ class Classifier:
         ConfigError
             When the device is not available.
         """
-        return cls(load_artifact(Path(path)), jobs, device)
+        return cls(load_artifact(path), jobs, device)
 
     @property
     def sample_rate(self) -> int:

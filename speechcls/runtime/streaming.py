@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,7 +111,7 @@ class StreamingClassifier:
         ConfigError
             When the model has no such label, or a setting is impossible.
         """
-        artifact = load_artifact(Path(path))
+        artifact = load_artifact(path)
         return cls(artifact, threshold, labels, settings, every_s, eager, sample_rate)
 
     def __repr__(self) -> str:

@@ -136,7 +136,7 @@ class TrainSettings:
             data=DataConfig().replaced(data),
             size=size,
             from_model=from_model or AUTO,
-            source=(source := load_artifact(Path(from_model)) if is_started else None),
+            source=(source := load_artifact(from_model) if is_started else None),
             sections=sections,
         )
         if source:

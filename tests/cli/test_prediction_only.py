@@ -29,6 +29,7 @@ WORKING = {
     "review": ["kept", "--missed", "yes", "clip.wav", "0.1"],
     "bench": ["MODEL"],
     "check": ["DATA"],
+    "pack": ["DATA", "--shards", "tar", "--out", "shards"],
     "synth": ["yes", "no", "--out", "spoken", "--per-word", "2"],
     "help": [],
 }

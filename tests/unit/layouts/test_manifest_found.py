@@ -5,9 +5,9 @@ import json
 import pytest
 from common import touch
 
+from speechcls.layouts.lists import find_unread_lists
 from speechcls.layouts.manifest import (
     find_manifests,
-    find_unread_lists,
     is_kaldi,
     read_kaldi,
     read_manifests,

@@ -219,7 +219,6 @@ def test_a_file_url_is_a_path(root):
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("https://x.org/a.wav", "it is a URL; download the recordings, and name the files"),
         ("yes", "{root}/yes is a folder; name each recording in it"),
         (
             "YES/A.WAV",

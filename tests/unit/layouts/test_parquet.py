@@ -84,7 +84,7 @@ def test_recordings_are_unpacked_once_and_again_when_they_change(root, cache):
 def test_nothing_is_left_of_recordings_that_could_not_all_be_unpacked(root, cache, monkeypatch):
     path = write(root / "data.parquet", clips(7, 8), ["no", "yes"])
     monkeypatch.setattr(
-        "speechcls.layouts.tables.is_file_name", lambda name: Path("/gone").stat() and name
+        "speechcls.storage.unpacked.is_file_name", lambda name: Path("/gone").stat() and name
     )
     message = message_of([path])
     assert "no such file or directory; free disk space, or set $SPEECHCLS_CACHE" in message
