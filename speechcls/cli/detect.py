@@ -4,26 +4,33 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 
 import typer
 
+from speechcls.cli.cluster import LOCAL, score_on_cluster, uses_cluster
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import describe_rejection, find_model, open_stdin
+from speechcls.cli.inputs import describe_rejection, find_model, listed_paths, open_stdin
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DETECTION,
+    Address,
     AsCsv,
     AsJsonLines,
     Channel,
+    Engine,
+    FilesFrom,
     Labels,
     Model,
+    Null,
     Quiet,
     Rate,
     Raw,
     Threshold,
     Verbose,
+    Workers,
     format_option,
     option,
     out_option,
@@ -40,6 +47,7 @@ from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opene
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
     from speechcls.audio.blocks import BlockReader
+    from speechcls.cluster.tasks import DetectTask
     from speechcls.journal import Journal
     from speechcls.live.recorder import EventRecorder
     from speechcls.runtime.detection import Event
@@ -74,7 +82,8 @@ _REFRACTORY = option(
     panel=DETECTION,
     metavar="SECONDS",
 )
-_OUT = out_option("File to write instead of stdout.")
+_OUT = out_option("File to write instead of stdout; with --engine ray the folder of the results.")
+_NOT_ON_CLUSTER = "format", "as_json", "as_csv", "raw", "resume", "save_events"
 
 
 class _ReadOptions(NamedTuple):
@@ -98,7 +107,9 @@ class _DetectOptions(NamedTuple):
 @reports_errors
 def detect(
     ctx: typer.Context,
-    recordings: Annotated[list[str], _RECORDINGS],
+    recordings: Annotated[list[str] | None, _RECORDINGS] = None,
+    files_from: FilesFrom = None,
+    null: Null = False,
     channel: Channel = None,
     rate: Rate = None,
     model: Model = None,
@@ -112,9 +123,12 @@ def detect(
     as_json: AsJsonLines = False,
     as_csv: AsCsv = False,
     raw: Raw = False,
-    out: Annotated[Path | None, _OUT] = None,
+    out: Annotated[str | None, _OUT] = None,
     resume: Resume = False,
     save_events: SaveEvents = None,
+    engine: Engine = LOCAL,
+    address: Address = None,
+    workers: Workers = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -128,32 +142,87 @@ def detect(
 
     Example: speechcls detect recording.wav
     """
-    from speechcls.artifact.store import load_artifact
+    if uses_cluster(ctx, engine):
+        score_on_cluster(ctx, model, recordings, _NOT_ON_CLUSTER, partial(_cluster_task, ctx))
+        return
+    if not recordings and files_from is None:
+        raise typer.BadParameter("name a recording, - for stdin, or use --files-from")
+    file = None if out is None else Path(out)
+    format = format_name(ctx, format, as_json, as_csv)
+    messages = Messages(quiet, verbose)
+    names = _named(ctx, recordings or [], files_from, messages)
+    _check_usage(ctx, names, format, file)
+    sink = choose_opener(EVENT_FORMATS, format, raw), file, resume, save_events
+    _detect_here(ctx, model, names, sink, messages)
+
+
+def _named(
+    ctx: typer.Context, recordings: list[str], files_from: str | None, messages: Messages
+) -> list[str]:
+    """Return the names of all recordings, also of those in a list."""
+    if files_from is None:
+        refuse(ctx, ["null"], "without --files-from")
+        return recordings
+    if files_from == "-" and "-" in recordings:
+        raise typer.BadParameter("stdin cannot be both a recording and the list of files")
+    listed = list(listed_paths(files_from, ctx.params["null"], messages))
+    if not listed:
+        messages.warn(f"{files_from}: names no recording")
+    return [*recordings, *listed]
+
+
+def _detection(ctx: typer.Context, artifact: "Artifact", messages: Messages) -> _DetectOptions:
+    """Return how a model detects, as the command line says; what it cannot is refused."""
     from speechcls.runtime.detection import choose_thresholds
 
-    format = format_name(ctx, format, as_json, as_csv)
-    _check_usage(ctx, recordings, format, out)
-    open_writer = choose_opener(EVENT_FORMATS, format, raw)
-    messages = Messages(quiet, verbose)
-    settings = EventSettings(smoothing_s, min_s, refractory_s)
-    artifact = load_artifact(find_model(model, messages))
+    params = ctx.params
     if artifact.network.is_streaming:
         refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
-    names = split_names("labels", labels) or None
-    choose_thresholds(artifact, threshold, names)  # refused before anything is read
+    threshold, names = params["threshold"], split_names("labels", params["labels"]) or None
+    settings = EventSettings(params["smoothing_s"], params["min_s"], params["refractory_s"])
+    choose_thresholds(artifact, threshold, names)
     messages.note(describe_rejection(artifact, threshold))
-    reading = _ReadOptions(channel, rate)
-    detection = _DetectOptions(artifact, threshold, names, settings, every_s)
+    return _DetectOptions(artifact, threshold, names, settings, params["every_s"])
+
+
+def _cluster_task(ctx: typer.Context, artifact: "Artifact", messages: Messages) -> "DetectTask":
+    from speechcls.cluster.tasks import DetectTask
+
+    reading = ctx.params["channel"], ctx.params["rate"]
+    _check_reading(ctx)
+    return DetectTask(*_detection(ctx, artifact, messages), *reading)
+
+
+def _detect_here(
+    ctx: typer.Context,
+    model: Path | None,
+    recordings: list[str],
+    sink: "tuple[Callable[[TextIO], WriteEvent], Path | None, bool, Path | None]",
+    messages: Messages,
+) -> None:
+    """Detect the words in each recording in this process.
+
+    Parameters
+    ----------
+    sink : what opens a writer, the file to write, whether to go on with it, where events are kept
+    """
+    from speechcls.artifact.store import load_artifact
+
+    open_writer, out, resume, save_events = sink
+    artifact = load_artifact(find_model(model, messages))
+    detection = _detection(ctx, artifact, messages)
+    reading = _ReadOptions(ctx.params["channel"], ctx.params["rate"])
     kept = None if "-" in recordings else out  # stdin cannot be read again
-    own: dict[str, Any] = {"threshold": threshold, "labels": names, "every_s": every_s}
+    own: dict[str, Any] = {"threshold": detection.threshold, "labels": detection.labels}
+    own["every_s"] = detection.every_s
     own["save_events"] = save_events and str(save_events)
-    decisive = own | reading._asdict() | settings.to_dict()
+    decisive = own | reading._asdict() | detection.settings.to_dict()
     with (
         open_resumable(kept, resume, [artifact.path], messages, decisive) as journal,
-        saving_events(save_events, artifact, settings, messages) as recorder,
+        saving_events(save_events, artifact, detection.settings, messages) as recorder,
     ):
-        sink = open_writer, out, journal, recorder, messages
-        n_failed = _detect(recordings, reading, detection, *sink)
+        outputs = open_writer, out, journal, recorder, messages
+        n_failed = _detect(recordings, reading, detection, *outputs)
     if n_failed or (recorder is not None and recorder.n_failed):
         raise typer.Exit(FAILED)
 
@@ -260,9 +329,13 @@ def _check_usage(ctx: typer.Context, recordings: list[str], format: str, out: Pa
         raise ConfigError(f"{format} describes one recording; name only one", field="format")
     if recordings.count("-") > 1:
         raise typer.BadParameter("stdin is one recording; name - once")
+    _check_reading(ctx)
+    check_output(out, recordings)
+
+
+def _check_reading(ctx: typer.Context) -> None:
     if ctx.params["rate"] is not None:
         refuse(ctx, ["channel"], "with --rate, whose sound has one channel")
-    check_output(out, recordings)
 
 
 def _run(

@@ -1,5 +1,7 @@
 """Inputs of commands: stdin, the model, a data set."""
 
+import os
+from collections.abc import Iterator
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,16 @@ def open_clip(name: str) -> str | BytesIO:
         return name
     with open_stdin() as stdin:
         return BytesIO(stdin.read())
+
+
+def listed_paths(files_from: str, is_null: bool, messages: Messages) -> Iterator[str]:
+    """Yield the paths in a list of text as they come in, from stdin for ``-``."""
+    from speechcls.cluster.clip_list import text_paths
+
+    if os.path.exists(files_from) and Path(files_from).is_fifo():  # noqa: PTH110 - pathlib's raises
+        messages.note(f"{files_from}: a pipe; waiting for what writes paths into it")
+    with open_stdin() if files_from == "-" else Path(files_from).open("rb") as file:
+        yield from text_paths(file, "\0" if is_null else "\n", files_from, "--null")
 
 
 def find_model(named: Path | None, messages: Messages, default: str = DEFAULT_MODEL) -> Path:
