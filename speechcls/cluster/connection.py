@@ -2,8 +2,11 @@
 
 import logging
 import os
+import secrets
 import signal
 import socket
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from speechcls.parallel import default_jobs
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 """Ray's own, which is set in the jobs of a cluster."""
 _LOCAL = "local"
+_TOKEN_MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 _STORE_BYTES = 200_000_000
 """Of the memory that processes on this machine share: parts of the list and results on the way."""
 _PATIENCE_S = 5.0
@@ -48,8 +52,13 @@ class Cluster:
         return f"{where}, {machines} with {cpus}" if self.address else f"{where}, {cpus}"
 
 
-def load_ray() -> Any:
+def load_ray(address: str | None = None) -> Any:
     """Return Ray with Ray Data, quiet.
+
+    Parameters
+    ----------
+    address : see ``open_cluster``; processes on this machine obey nobody who does not know a token
+        that is made here, if Ray was not loaded before
 
     Raises
     ------
@@ -58,6 +67,8 @@ def load_ray() -> Any:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if _full(address) == _LOCAL and "ray" not in sys.modules and _TOKEN_MODE not in os.environ:
+        os.environ |= {_TOKEN_MODE: "token", _TOKEN: secrets.token_hex(32)}
     try:
         import ray
         import ray.data
@@ -89,10 +100,14 @@ def open_cluster(address: str | None = None, workers: int | None = None) -> Iter
     ClusterError
         When the cluster cannot be reached, or its machines have not this speechcls.
     """
-    ray = load_ray()
+    ray = load_ray(address)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"ray\.")  # how else to use it
-        yield from _connected(ray, address or os.environ.get(ADDRESS_VARIABLE) or _LOCAL, workers)
+        yield from _connected(ray, _full(address), workers)
+
+
+def _full(address: str | None) -> str:
+    return address or os.environ.get(ADDRESS_VARIABLE) or _LOCAL
 
 
 def _connected(ray: Any, address: str, workers: int | None) -> Iterator[Cluster]:
@@ -100,15 +115,17 @@ def _connected(ray: Any, address: str, workers: int | None) -> Iterator[Cluster]
     try:
         _connect(ray, address, workers)
         # Ray takes the signal for itself, and would end this process without a word.
-        signal.signal(signal.SIGTERM, handler)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
         _check_machines(ray)
         resources = ray.cluster_resources()
-        machine = ray.util.get_node_ip_address()
+        nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        here = nodes[ray.get_runtime_context().get_node_id()]
         yield Cluster(
             None if address == _LOCAL else address,
-            len([node for node in ray.nodes() if node["Alive"]]),
+            len(nodes),
             max(1, int(resources.get("CPU", 1))),
-            f"node:{machine}",
+            f"node:{here['NodeManagerAddress']}",
         )
     finally:
         ray.shutdown()
@@ -122,7 +139,6 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
             num_cpus=workers or default_jobs(),
             include_dashboard=False,
             object_store_memory=_STORE_BYTES,
-            _node_ip_address="127.0.0.1",  # nobody else can reach it
             **quiet,
         )
         return

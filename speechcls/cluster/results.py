@@ -92,7 +92,8 @@ class Results:
             )
         self.finished: dict[int, Part] = self._find_parts(names)
         """The parts that are done, by their numbers."""
-        self._write_manifest(None)
+        if not self.is_concluded:
+            self._write_manifest(None)
 
     def __str__(self) -> str:
         return str(self._folder)
