@@ -101,7 +101,7 @@ def _score(params: dict[str, Any], task: "Task", messages: Messages) -> None:
     from speechcls.cluster.results import Results
     from speechcls.cluster.scoring import is_complete
 
-    load_ray(params["address"])  # refused before anything is read or written
+    load_ray()  # refused before anything is read or written
     clips = ClipList.at(params["files_from"], params["null"])
     n_clips = clips.check()
     if not is_address(params["out"]):

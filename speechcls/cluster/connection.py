@@ -2,9 +2,9 @@
 
 import logging
 import os
-import secrets
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import warnings
@@ -20,11 +20,12 @@ from speechcls.parallel import default_jobs
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 """Ray's own, which is set in the jobs of a cluster."""
 _LOCAL = "local"
-_TOKEN_MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 _STORE_BYTES = 200_000_000
 """Of the memory that processes on this machine share: parts of the list and results on the way."""
 _PATIENCE_S = 5.0
 """How long a cluster may take to accept a connection."""
+_HEALTH_PATIENCE_S = 20.0
+"""How long it may take to answer."""
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # reports nothing to its makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -52,13 +53,8 @@ class Cluster:
         return f"{where}, {machines} with {cpus}" if self.address else f"{where}, {cpus}"
 
 
-def load_ray(address: str | None = None) -> Any:
+def load_ray() -> Any:
     """Return Ray with Ray Data, quiet.
-
-    Parameters
-    ----------
-    address : see ``open_cluster``; processes on this machine obey nobody who does not know a token
-        that is made here, if Ray was not loaded before
 
     Raises
     ------
@@ -67,8 +63,6 @@ def load_ray(address: str | None = None) -> Any:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    if _full(address) == _LOCAL and "ray" not in sys.modules and _TOKEN_MODE not in os.environ:
-        os.environ |= {_TOKEN_MODE: "token", _TOKEN: secrets.token_hex(32)}
     try:
         import ray
         import ray.data
@@ -100,14 +94,10 @@ def open_cluster(address: str | None = None, workers: int | None = None) -> Iter
     ClusterError
         When the cluster cannot be reached, or its machines have not this speechcls.
     """
-    ray = load_ray(address)
+    ray = load_ray()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"ray\.")  # how else to use it
-        yield from _connected(ray, _full(address), workers)
-
-
-def _full(address: str | None) -> str:
-    return address or os.environ.get(ADDRESS_VARIABLE) or _LOCAL
+        yield from _connected(ray, address or os.environ.get(ADDRESS_VARIABLE) or _LOCAL, workers)
 
 
 def _connected(ray: Any, address: str, workers: int | None) -> Iterator[Cluster]:
@@ -152,8 +142,9 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
 
 
 _ADVICE = (
-    "check that ray status names it on this machine, that both run the same Ray and Python, or"
-    " leave the address out to use processes on this machine"
+    "check that ray status names it on this machine, that both have the same Ray and Python, and"
+    " set RAY_AUTH_MODE=token if it asks for a token; or leave the address out to use processes on"
+    " this machine"
 )
 
 
@@ -170,10 +161,18 @@ def _check_address(address: str) -> None:
         raise ConfigError(
             f"{address}: no address of a cluster; give auto or HOST:PORT", field="address"
         )
+    check = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    there = os.environ | {ADDRESS_VARIABLE: address}
     try:
         socket.create_connection((host, int(port)), timeout=_PATIENCE_S).close()
+        # Ray waits for ever for an answer of what is no cluster.
+        subprocess.run(
+            check, env=there, check=True, capture_output=True, timeout=_HEALTH_PATIENCE_S
+        )
     except (OSError, OverflowError) as error:
         raise ClusterError(f"{address}: no cluster answers there ({error}); {_ADVICE}") from error
+    except subprocess.SubprocessError as error:
+        raise ClusterError(f"{address}: no cluster of this Ray answers there; {_ADVICE}") from error
 
 
 def _check_machines(ray: Any) -> None:
