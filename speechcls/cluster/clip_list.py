@@ -154,24 +154,24 @@ def _entries(file: BinaryIO, end: bytes, name: str, null_name: str) -> Iterator[
 
 def _csv_paths(file: BinaryIO, name: str) -> Iterator[str]:
     """Yield the cells of the column of paths; what separates the columns is found."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    header = text.readline()
-    if "\0" in header:
-        raise DatasetError(f"{name}:1: a NUL byte, which no text has; save it as CSV in UTF-8")
-    delimiter = delimiter_of(header.rstrip("\r\n"))
-    lines = itertools.chain([header], text)
-    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    try:
-        names = [from_csv_cell(cell).strip() for cell in next(rows, [])]
-        column = names.index(_path_column(names, f"{name}:1"))
-        for row in rows:
-            if any(row):
+    utf8: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    with io.TextIOWrapper(file, **utf8) as text:
+        header = text.readline()
+        if "\0" in header:
+            raise DatasetError(f"{name}:1: a NUL byte, which no text has; save it as CSV in UTF-8")
+        lines = itertools.chain([header], text)
+        delimiter = delimiter_of(header.rstrip("\r\n"))
+        rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        try:
+            names = [from_csv_cell(cell).strip() for cell in next(rows, [])]
+            column = names.index(_path_column(names, f"{name}:1"))
+            for row in filter(any, rows):
                 cell = row[column] if column < len(row) else ""
                 if len(cell) > _LONGEST_CELL or cell.count("\n") > 1:
                     raise DatasetError(f"{name}:{rows.line_num}: a quote is not closed; close it")
                 yield from_csv_cell(cell)
-    except csv.Error as error:
-        raise DatasetError(f"{name}:{rows.line_num}: not CSV ({error}); correct it") from error
+        except csv.Error as error:
+            raise DatasetError(f"{name}:{rows.line_num}: not CSV ({error}); correct it") from error
 
 
 def _json_paths(file: BinaryIO, name: str) -> Iterator[str]:

@@ -117,10 +117,12 @@ def bare_cluster(tmp_path):
     for line in process.stdout:
         if b"Ray runtime started" in line:
             break
-    threading.Thread(target=process.stdout.read, daemon=True).start()
-    yield f"127.0.0.1:{port}"
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
+    reader = threading.Thread(target=process.stdout.read)  # else it would wait for a reader
+    reader.start()
+    with process:
+        yield f"127.0.0.1:{port}"
+        os.killpg(process.pid, signal.SIGKILL)
+        reader.join()
 
 
 def test_a_cluster_without_the_package_is_told(bare_cluster, tmp_path):
