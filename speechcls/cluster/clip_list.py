@@ -66,7 +66,7 @@ class ClipList:
 
     def resolve(self, path: str) -> str:
         """Return the path or address of a recording in the list, wherever it is read."""
-        if is_address(path) or os.path.isabs(path):  # noqa: PTH117 - on text, millions of times
+        if not path or is_address(path) or os.path.isabs(path):  # noqa: PTH117 - on text, millions of times
             return path
         return f"{self.folder}/{path}"
 

@@ -257,14 +257,17 @@ def _as_text(text: str) -> str:
 def fetched(places: Iterable[str], n_ahead: int) -> Iterator[Source]:
     """Yield each recording in order; those at addresses are fetched ahead, ``n_ahead`` at once."""
     with ThreadPoolExecutor(n_ahead) as pool:
-        pending: deque[str | Future[NamedBytes | SpeechclsError]] = deque()
+        pending: deque[Source | Future[NamedBytes | SpeechclsError]] = deque()
         for place in places:
-            pending.append(pool.submit(read_recording, place) if is_address(place) else place)
+            if not place:
+                pending.append(AudioError("a row without a path; write it, or leave the row out"))
+            else:
+                pending.append(pool.submit(read_recording, place) if is_address(place) else place)
             if len(pending) > n_ahead:
                 yield _content(pending.popleft())
         while pending:
             yield _content(pending.popleft())
 
 
-def _content(waiting: "str | Future[NamedBytes | SpeechclsError]") -> Source:
-    return waiting if isinstance(waiting, str) else waiting.result()
+def _content(waiting: "Source | Future[NamedBytes | SpeechclsError]") -> Source:
+    return waiting.result() if isinstance(waiting, Future) else waiting

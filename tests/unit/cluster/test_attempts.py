@@ -3,7 +3,7 @@
 import itertools
 
 from speechcls.cluster.attempts import Attempts
-from speechcls.cluster.tasks import PartSizes
+from speechcls.cluster.tasks import PartSizes, fetched
 
 
 def test_only_what_was_read_at_two_deaths_is_skipped():
@@ -21,6 +21,12 @@ def test_only_what_was_read_at_two_deaths_is_skipped():
     attempts.end(7)
     assert attempts.begin(7) is None
     assert attempts.begin(8) is None
+
+
+def test_what_is_here_and_a_row_without_a_path_pass_in_order():
+    first, none, last = fetched(["a.wav", "", "b.wav"], n_ahead=1)
+    assert (first, last) == ("a.wav", "b.wav")
+    assert str(none) == "a row without a path; write it, or leave the row out"
 
 
 def test_parts_double_up_to_the_largest():
