@@ -103,7 +103,7 @@ class PredictTask:
     channel: int | None = None
     name: ClassVar[str] = "predict"
     sizes: ClassVar[PartSizes] = PartSizes(first=256, largest=16_384)
-    n_ahead: ClassVar[int] = 16
+    n_ahead: ClassVar[int] = 32
 
     def about(self) -> dict[str, Any]:
         """Return everything that the results depend on, JSON-ready values by name."""
