@@ -52,6 +52,10 @@ class TrainingError(SpeechclsError):
     """A training came to no model."""
 
 
+class ClusterError(SpeechclsError):
+    """A cluster cannot be reached or used, or what it works on cannot."""
+
+
 def reason_of(error: Exception) -> str:
     """Return what the system says went wrong, in lower case and without its number."""
     return (getattr(error, "strerror", None) or str(error)).lower()

@@ -1,29 +1,42 @@
 """``speechcls detect``."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 
 import typer
 
+from speechcls.cli.cluster import LOCAL, score_on_cluster, uses_cluster
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import SHARDS, describe_rejection, find_model, open_stdin, read_shard
+from speechcls.cli.inputs import (
+    describe_rejection,
+    expand_shards,
+    find_model,
+    listed_paths,
+    open_stdin,
+)
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DETECTION,
+    Address,
     AsCsv,
     AsJsonLines,
     Channel,
+    Engine,
+    FilesFrom,
     Labels,
     Model,
+    Null,
     Quiet,
     Rate,
     Raw,
     Threshold,
     Verbose,
+    Workers,
     format_option,
     option,
     out_option,
@@ -34,13 +47,14 @@ from speechcls.cli.progress import recording_bar
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.saved_events import SaveEvents, saving_events
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
-from speechcls.errors import AudioError, ConfigError, DatasetError, SpeechclsError, StorageError
+from speechcls.errors import AudioError, ConfigError, SpeechclsError, StorageError
 from speechcls.runtime.writers import EVENT_FORMATS, choose_format, choose_opener
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
     from speechcls.audio.blocks import BlockReader
+    from speechcls.cluster.tasks import DetectTask
     from speechcls.journal import Journal
     from speechcls.live.recorder import EventRecorder
     from speechcls.runtime.detection import Event
@@ -78,7 +92,8 @@ _REFRACTORY = option(
     panel=DETECTION,
     metavar="SECONDS",
 )
-_OUT = out_option("File to write instead of stdout.")
+_OUT = out_option("File to write instead of stdout; with --engine ray the folder of the results.")
+_NOT_ON_CLUSTER = "format", "as_json", "as_csv", "raw", "resume", "save_events"
 
 
 class _ReadOptions(NamedTuple):
@@ -102,7 +117,9 @@ class _DetectOptions(NamedTuple):
 @reports_errors
 def detect(
     ctx: typer.Context,
-    recordings: Annotated[list[str], _RECORDINGS],
+    recordings: Annotated[list[str] | None, _RECORDINGS] = None,
+    files_from: FilesFrom = None,
+    null: Null = False,
     channel: Channel = None,
     rate: Rate = None,
     model: Model = None,
@@ -116,9 +133,12 @@ def detect(
     as_json: AsJsonLines = False,
     as_csv: AsCsv = False,
     raw: Raw = False,
-    out: Annotated[Path | None, _OUT] = None,
+    out: Annotated[str | None, _OUT] = None,
     resume: Resume = False,
     save_events: SaveEvents = None,
+    engine: Engine = LOCAL,
+    address: Address = None,
+    workers: Workers = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -132,47 +152,89 @@ def detect(
 
     Example: speechcls detect recording.wav
     """
-    from speechcls.artifact.store import load_artifact
+    if uses_cluster(ctx, engine):
+        score_on_cluster(ctx, model, recordings, _NOT_ON_CLUSTER, partial(_cluster_task, ctx))
+        return
+    if not recordings and files_from is None:
+        raise typer.BadParameter("name a recording, - for stdin, or use --files-from")
+    file = None if out is None else Path(out)
+    format = format_name(ctx, format, as_json, as_csv)
+    messages = Messages(quiet, verbose)
+    names = _named(ctx, recordings or [], files_from, messages)
+    _check_usage(ctx, names, format, file)
+    sink = choose_opener(EVENT_FORMATS, format, raw), file, resume, save_events
+    _detect_here(ctx, model, names, sink, messages)
+
+
+def _named(
+    ctx: typer.Context, recordings: list[str], files_from: str | None, messages: Messages
+) -> list[str]:
+    """Return the names of all recordings, also of those in a list."""
+    if files_from is None:
+        refuse(ctx, ["null"], "without --files-from")
+        return recordings
+    if files_from == "-" and "-" in recordings:
+        raise typer.BadParameter("stdin cannot be both a recording and the list of files")
+    listed = list(listed_paths(files_from, ctx.params["null"], messages))
+    if not listed:
+        messages.warn(f"{files_from}: names no recording")
+    return [*recordings, *listed]
+
+
+def _detection(ctx: typer.Context, artifact: "Artifact", messages: Messages) -> _DetectOptions:
+    """Return how a model detects, as the command line says; what it cannot is refused."""
     from speechcls.runtime.detection import choose_thresholds
 
-    format = format_name(ctx, format, as_json, as_csv)
-    _check_usage(ctx, recordings, format, out)
-    open_writer = choose_opener(EVENT_FORMATS, format, raw)
-    messages = Messages(quiet, verbose)
-    settings = EventSettings(smoothing_s, min_s, refractory_s)
-    artifact = load_artifact(find_model(model, messages))
+    params = ctx.params
     if artifact.network.is_streaming:
         refuse(ctx, ["every_s"], "with a model that was trained with --streaming")
-    names = split_names("labels", labels) or None
-    choose_thresholds(artifact, threshold, names)  # refused before anything is read
+    threshold, names = params["threshold"], split_names("labels", params["labels"]) or None
+    settings = EventSettings(params["smoothing_s"], params["min_s"], params["refractory_s"])
+    choose_thresholds(artifact, threshold, names)
     messages.note(describe_rejection(artifact, threshold))
-    reading = _ReadOptions(channel, rate)
-    detection = _DetectOptions(artifact, threshold, names, settings, every_s)
+    return _DetectOptions(artifact, threshold, names, settings, params["every_s"])
+
+
+def _cluster_task(ctx: typer.Context, artifact: "Artifact", messages: Messages) -> "DetectTask":
+    from speechcls.cluster.tasks import DetectTask
+
+    reading = ctx.params["channel"], ctx.params["rate"]
+    _check_reading(ctx)
+    return DetectTask(*_detection(ctx, artifact, messages), *reading)
+
+
+def _detect_here(
+    ctx: typer.Context,
+    model: Path | None,
+    recordings: list[str],
+    sink: "tuple[Callable[[TextIO], WriteEvent], Path | None, bool, Path | None]",
+    messages: Messages,
+) -> None:
+    """Detect the words in each recording in this process.
+
+    Parameters
+    ----------
+    sink : what opens a writer, the file to write, whether to go on with it, where events are kept
+    """
+    from speechcls.artifact.store import load_artifact
+
+    open_writer, out, resume, save_events = sink
+    artifact = load_artifact(find_model(model, messages))
+    detection = _detection(ctx, artifact, messages)
+    reading = _ReadOptions(ctx.params["channel"], ctx.params["rate"])
     kept = None if "-" in recordings else out  # stdin cannot be read again
-    own: dict[str, Any] = {"threshold": threshold, "labels": names, "every_s": every_s}
+    own: dict[str, Any] = {"threshold": detection.threshold, "labels": detection.labels}
+    own["every_s"] = detection.every_s
     own["save_events"] = save_events and str(save_events)
-    decisive = own | reading._asdict() | settings.to_dict()
+    decisive = own | reading._asdict() | detection.settings.to_dict()
     with (
         open_resumable(kept, resume, [artifact.path], messages, decisive) as journal,
-        saving_events(save_events, artifact, settings, messages) as recorder,
+        saving_events(save_events, artifact, detection.settings, messages) as recorder,
     ):
-        sink = open_writer, out, journal, recorder, messages
-        n_failed = _detect(recordings, reading, detection, *sink)
+        outputs = open_writer, out, journal, recorder, messages
+        n_failed = _detect(recordings, reading, detection, *outputs)
     if n_failed or (recorder is not None and recorder.n_failed):
         raise typer.Exit(FAILED)
-
-
-def _names(recordings: list[str], on_problem: Callable[[str], None]) -> Iterator[str]:
-    """Yield each recording, also those in shards, of which some may be missing."""
-    for name in recordings:
-        if not name.lower().endswith(SHARDS):
-            yield name
-            continue
-        for each in read_shard(name):
-            if isinstance(each, DatasetError):
-                on_problem(str(each))
-            else:
-                yield each
 
 
 @dataclass
@@ -202,7 +264,7 @@ def _detect(
     from speechcls.storage.ahead import fetch_ahead
 
     n_failed, problems = 0, list[str]()
-    names = _names(recordings, problems.append)
+    names = expand_shards(recordings, problems.append)
     with open_output(out) as (stream, keep):
         write_event = open_writer(stream)
 
@@ -288,9 +350,13 @@ def _check_usage(ctx: typer.Context, recordings: list[str], format: str, out: Pa
         raise ConfigError(f"{format} describes one recording; name only one", field="format")
     if recordings.count("-") > 1:
         raise typer.BadParameter("stdin is one recording; name - once")
+    _check_reading(ctx)
+    check_output(out, recordings)
+
+
+def _check_reading(ctx: typer.Context) -> None:
     if ctx.params["rate"] is not None:
         refuse(ctx, ["channel"], "with --rate, whose sound has one channel")
-    check_output(out, recordings)
 
 
 def _run(

@@ -1,9 +1,10 @@
 """Inputs of commands: stdin, the model, a data set."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
@@ -60,6 +61,38 @@ def read_shard(name: str) -> "Iterator[Member | DatasetError]":
         local = Path(row[column] or "")
         yield Member(f"{without_credentials(name)}/{local.name}", str(local))
     yield from map(DatasetError, table.problems)
+
+
+def expand_shards(recordings: list[str], on_problem: Callable[[str], None]) -> Iterator[str]:
+    """Yield each recording, also those in shards, of which some may be missing."""
+    for name in recordings:
+        if not name.lower().endswith(SHARDS):
+            yield name
+            continue
+        for each in read_shard(name):
+            if isinstance(each, DatasetError):
+                on_problem(str(each))
+            else:
+                yield each
+
+
+def listed_paths(files_from: str, is_null: bool, messages: Messages) -> Iterator[str]:
+    """Yield the paths in a list of text as they come in, from stdin for ``-``."""
+    from speechcls.cluster.clip_list import text_paths
+
+    if os.path.exists(files_from) and Path(files_from).is_fifo():  # noqa: PTH110 - pathlib's raises
+        messages.note(f"{files_from}: a pipe; waiting for what writes paths into it")
+    with _open_list(files_from) as file:
+        yield from text_paths(file, "\0" if is_null else "\n", files_from, "--null")
+
+
+def _open_list(files_from: str) -> IO[bytes]:
+    """Open a list of paths: stdin for ``-``, a file, or what is at an address."""
+    if files_from == "-":
+        return open_stdin()
+    if is_address(files_from):
+        return BytesIO(read_address(files_from))
+    return Path(files_from).open("rb")
 
 
 def find_model(named: Path | None, messages: Messages, default: str = DEFAULT_MODEL) -> Path:

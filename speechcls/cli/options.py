@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DATA, MODEL, DETECTION = "Data", "Model", "Detection"
 TRAINING, MEMORY = "Training", "Memory"
 SOURCE, OUTPUT = "Source", "Output"
+CLUSTER = "Cluster"
 """Panels of the help. An option in no panel is among ``Options``, at the end."""
 
 
@@ -58,6 +59,50 @@ Verbose = Annotated[
 Jobs = Annotated[
     int | None,
     option("--jobs", min=1, help="Threads that read and compute. [default: all cores]"),
+]
+
+FilesFrom = Annotated[
+    str | None,
+    option(
+        "--files-from",
+        help="File with one path per line (- for stdin); with --engine ray also CSV, JSON lines or"
+        " Parquet with a column of paths, and an address.",
+        panel=SOURCE,
+        metavar="FILE",
+    ),
+]
+Null = Annotated[
+    bool,
+    option("--null", "-0", help="Paths of --files-from end with NUL, not newline.", panel=SOURCE),
+]
+Engine = Annotated[
+    str,
+    option(
+        "--engine",
+        help="local, or ray: many processes, here or on a cluster, write --files-from as Parquet"
+        " into the folder --out (pip install 'speechcls[ray]').",
+        panel=CLUSTER,
+        metavar="ENGINE",
+    ),
+]
+Address = Annotated[
+    str | None,
+    option(
+        "--address",
+        help="Ray cluster, as auto or HOST:PORT. [default: $RAY_ADDRESS, else this machine]",
+        panel=CLUSTER,
+        metavar="ADDRESS",
+    ),
+]
+
+Workers = Annotated[
+    int | None,
+    option(
+        "--workers",
+        min=1,
+        help="Processes of --engine ray. [default: one for each CPU of the cluster]",
+        panel=CLUSTER,
+    ),
 ]
 
 DataSource = Annotated[

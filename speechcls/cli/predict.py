@@ -1,6 +1,5 @@
 """``speechcls predict``."""
 
-import codecs
 import io
 import os
 import sys
@@ -11,22 +10,27 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 
 import typer
 
+from speechcls.cli.cluster import LOCAL, score_on_cluster, uses_cluster
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import SHARDS, find_model, open_stdin, read_shard
+from speechcls.cli.inputs import SHARDS, find_model, listed_paths, open_stdin, read_shard
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     MODEL,
     OUTPUT,
-    SOURCE,
+    Address,
     AsCsv,
     AsJsonLines,
     Channel,
     Device,
+    Engine,
+    FilesFrom,
     Jobs,
     Model,
+    Null,
     Quiet,
     Raw,
     Verbose,
+    Workers,
     format_option,
     option,
     out_option,
@@ -41,10 +45,12 @@ from speechcls.runtime.writers import (
     pack_outcome,
     unpack_outcome,
 )
-from speechcls.storage.addresses import is_address, read_address
+from speechcls.storage.addresses import is_address
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
+    from speechcls.artifact.format import Artifact
+    from speechcls.cluster.tasks import PredictTask
     from speechcls.journal import Journal, Key
     from speechcls.runtime.classifier import Classifier, Prediction
     from speechcls.runtime.writers import WritePrediction
@@ -52,12 +58,6 @@ if TYPE_CHECKING:
 
 _CLIPS = typer.Argument(
     help="Recordings, folders or shards of them, or - for one on stdin.", metavar="CLIP..."
-)
-_FILES_FROM = option(
-    "--files-from", help="File with one path per line (- for stdin).", panel=SOURCE, metavar="FILE"
-)
-_NULL = option(
-    *("--null", "-0"), help="Paths of --files-from end with NUL, not newline.", panel=SOURCE
 )
 _THRESHOLD = option(
     "--threshold",
@@ -73,9 +73,10 @@ _TOP_K = option(
     help="Labels to print, likeliest first. [default: 1, in JSON all]",
     panel=OUTPUT,
 )
-_OUT = out_option("File to write instead of stdout.")
-_LIST_BYTES = 65_536
-"""Of a list that are read at once; so much without a path is no list."""
+_OUT = out_option("File to write instead of stdout; with --engine ray the folder of the results.")
+
+
+_NOT_ON_CLUSTER = "device", "top_k", "format", "as_json", "as_csv", "raw", "resume", "jobs"
 
 
 class _OutputOptions(NamedTuple):
@@ -100,8 +101,8 @@ _Source = str | _Stdin | SpeechclsError
 def predict(
     ctx: typer.Context,
     clips: Annotated[list[str] | None, _CLIPS] = None,
-    files_from: Annotated[str | None, _FILES_FROM] = None,
-    null: Annotated[bool, _NULL] = False,
+    files_from: FilesFrom = None,
+    null: Null = False,
     channel: Channel = None,
     model: Model = None,
     threshold: Annotated[float | None, _THRESHOLD] = None,
@@ -111,9 +112,12 @@ def predict(
     as_json: AsJsonLines = False,
     as_csv: AsCsv = False,
     raw: Raw = False,
-    out: Annotated[Path | None, _OUT] = None,
+    out: Annotated[str | None, _OUT] = None,
     resume: Resume = False,
     jobs: Jobs = None,
+    engine: Engine = LOCAL,
+    address: Address = None,
+    workers: Workers = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -125,30 +129,27 @@ def predict(
 
     Example: speechcls predict clip.wav
     """
-    if not clips and files_from is None:
-        raise typer.BadParameter("name a recording, a folder, - for stdin, or use --files-from")
+    if uses_cluster(ctx, engine):
+        return _predict_on_cluster(ctx, model, clips, threshold, channel)
+    file = None if out is None else Path(out)
     format = format_name(ctx, format, as_json, as_csv)
     open_writer = choose_opener(PREDICTION_FORMATS, format, raw)  # refused before anything is read
-    if files_from == "-" and "-" in (clips or []):
-        raise typer.BadParameter("stdin cannot be both a recording and the list of files")
-    if files_from is None:
-        refuse(ctx, ["null"], "without --files-from")
-    check_output(out, [*(clips or []), *([files_from] if files_from else [])])
+    _check_usage(ctx, clips or [], files_from, file)
 
     from speechcls.runtime.classifier import Classifier
 
     messages = Messages(quiet, verbose)
     path = find_model(model, messages)
     classifier = Classifier.load(path, jobs, device)
-    sources: Iterable[_Source] = _sources(clips or [], files_from, "\0" if null else "\n", messages)
+    sources: Iterable[_Source] = _sources(clips or [], files_from, null, messages)
     # In a terminal the printed predictions show the progress.
-    is_wanted = bool(out) or not sys.stdout.isatty()
+    is_wanted = bool(file) or not sys.stdout.isatty()
     is_list = files_from is None or Path(files_from).is_file()
     if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
         sources = list(sources)
     n_clips = len(sources) if isinstance(sources, list) else None
-    output = _OutputOptions(open_writer, top_k, out)
-    kept = None if "-" in (clips or []) else out  # stdin cannot be read again
+    output = _OutputOptions(open_writer, top_k, file)
+    kept = None if "-" in (clips or []) else file  # stdin cannot be read again
     settings = {"device": device, "threshold": threshold, "channel": channel}
     with open_resumable(kept, resume, [path], messages, settings) as journal:
         outcomes = _classify(classifier, sources, threshold, channel, journal)
@@ -157,6 +158,33 @@ def predict(
         messages.warn(f"{files_from}: names no recording")
     if n_failed:
         raise typer.Exit(FAILED)
+
+
+def _check_usage(
+    ctx: typer.Context, clips: list[str], files_from: str | None, out: Path | None
+) -> None:
+    if not clips and files_from is None:
+        raise typer.BadParameter("name a recording, a folder, - for stdin, or use --files-from")
+    if files_from == "-" and "-" in clips:
+        raise typer.BadParameter("stdin cannot be both a recording and the list of files")
+    if files_from is None:
+        refuse(ctx, ["null"], "without --files-from")
+    check_output(out, [*clips, *([files_from] if files_from else [])])
+
+
+def _predict_on_cluster(
+    ctx: typer.Context,
+    model: Path | None,
+    clips: list[str] | None,
+    threshold: float | None,
+    channel: int | None,
+) -> None:
+    def make_task(artifact: "Artifact", messages: Messages) -> "PredictTask":
+        from speechcls.cluster.tasks import PredictTask
+
+        return PredictTask(artifact, threshold, channel)
+
+    score_on_cluster(ctx, model, clips, _NOT_ON_CLUSTER, make_task)
 
 
 def _classify(
@@ -245,7 +273,7 @@ def _key_of(source: _Source) -> "Key":
 
 
 def _sources(
-    clips: list[str], files_from: str | None, end: str, messages: Messages
+    clips: list[str], files_from: str | None, is_null: bool, messages: Messages
 ) -> Iterator[_Source]:
     """Yield every recording that is named."""
     for clip in clips:
@@ -261,7 +289,7 @@ def _sources(
         else:
             yield clip
     if files_from is not None:
-        yield from _listed(files_from, end, messages)
+        yield from listed_paths(files_from, is_null, messages)
 
 
 def _in_folder(folder: str, messages: Messages) -> Iterator[str | SpeechclsError]:
@@ -309,41 +337,3 @@ def _at_address(folder: str, messages: Messages) -> Iterator[str]:
         raise DatasetError(f"{shown}: no recording in this folder; name another")
     if counts := ", ".join(f"{n} {ending}" for ending, n in left_out.items()):
         messages.note(f"{shown}: files that are no recordings are left out: {counts}")
-
-
-def _listed(files_from: str, end: str, messages: Messages) -> Iterator[str]:
-    """Yield the paths in a list as they come in."""
-    if os.path.exists(files_from) and Path(files_from).is_fifo():  # noqa: PTH110 - see above
-        messages.note(f"{files_from}: a pipe; waiting for what writes paths into it")
-    with _open_list(files_from) as file:
-        for number, entry in enumerate(_entries(file, end.encode(), files_from)):
-            if end == "\n":
-                entry = entry.removeprefix(codecs.BOM_UTF8) if number == 0 else entry
-                entry = entry.rstrip(b"\r")
-            if entry:
-                yield os.fsdecode(entry)
-
-
-def _open_list(files_from: str) -> io.BufferedReader:
-    if files_from == "-":
-        return open_stdin()
-    if is_address(files_from):
-        return io.BufferedReader(io.BytesIO(read_address(files_from)))
-    return Path(files_from).open("rb")
-
-
-def _entries(file: io.BufferedReader, end: bytes, name: str) -> Iterator[bytes]:
-    """Yield what a list holds between its ends, but blank lines; refuse what is no list."""
-    rest, n_without = b"", 0
-    while piece := file.read1(_LIST_BYTES):
-        *whole, rest = (rest + piece).split(end)
-        for entry in whole:
-            n_without = 0 if entry.strip() else n_without + 1
-            yield entry if entry.strip() or end == b"\0" else b""
-        if max(n_without, len(rest)) > _LIST_BYTES:
-            raise DatasetError(
-                f"{name}: more than {_LIST_BYTES} bytes without a path; name a list of paths, one"
-                " a line, or with a NUL behind each and --null"
-            )
-    if rest.strip() or end == b"\0":
-        yield rest

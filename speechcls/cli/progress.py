@@ -38,16 +38,16 @@ def _bar(*columns: "ProgressColumn") -> "Progress":
 @contextmanager
 def item_bar(
     messages: Messages, text: str, n_items: int | None, is_wanted: bool = True
-) -> Iterator[Callable[[], None]]:
-    """Yield a function to call after each of ``n_items`` (None: not known)."""
+) -> Iterator[Callable[..., None]]:
+    """Yield a function to call after each of ``n_items`` (None: not known), or so many of them."""
     if not (messages.shows_progress and is_wanted):
-        yield lambda: None
+        yield lambda n=1: None
         return
     from rich.progress import MofNCompleteColumn
 
     with _bar(MofNCompleteColumn()) as progress:
         task = progress.add_task(text, total=n_items)
-        yield lambda: progress.advance(task)
+        yield lambda n=1: progress.advance(task, n)
 
 
 @contextmanager

@@ -120,6 +120,12 @@ def match_columns(
     return found
 
 
+def path_column(names: Sequence[str]) -> str | None:
+    """Return which of the names of columns is that of the recordings; None where none is."""
+    keys = {_key(name): name for name in reversed(names)}
+    return next((keys[name] for name in NAMES["path"] if name in keys), None)
+
+
 def _key(name: str) -> str:
     """Return a column's name in letters and digits alone, the same for file_name and File Name."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())

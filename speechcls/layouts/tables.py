@@ -109,12 +109,12 @@ def _read_separated(path: Path, text: str) -> Table:
     if lines and (match := _SEPARATOR_LINE.fullmatch(lines[first].strip(" \r\n"))):
         delimiter, first = match[1], first + 1
     else:
-        delimiter = _delimiter_of(lines[first] if lines else "")
+        delimiter = delimiter_of(lines[first] if lines else "")
     while first + 1 < len(lines) and lines[first].startswith("#"):  # notes, unless it is the names
         if len(next(csv.reader([lines[first]], delimiter=delimiter))) > 1:
             break
         first += 1
-        delimiter = _delimiter_of(lines[first])
+        delimiter = delimiter_of(lines[first])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     cells = [(reader.line_num, row) for row in reader]
     if delimiter == "\t" and '"' in text:
@@ -155,7 +155,7 @@ def _is_swallowed(cell: str, delimiter: str, n_columns: int) -> bool:
     return n_columns > 1 and any(line.count(delimiter) == n_columns - 1 for line in lines)
 
 
-def _delimiter_of(header: str) -> str:
+def delimiter_of(header: str) -> str:
     """Return what separates the names of columns: what makes most of them, quotes respected."""
 
     def n_cells(delimiter: str) -> int:

@@ -1,0 +1,259 @@
+"""Lists of recordings, read as a stream: text, CSV, JSON lines or Parquet, here or elsewhere."""
+
+import csv
+import io
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from speechcls.cluster.places import is_address, open_file, shown
+from speechcls.errors import DatasetError
+from speechcls.layouts.columns import list_names, path_column
+from speechcls.layouts.tables import delimiter_of
+from speechcls.text import from_csv_cell
+
+_TABLES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+_PIECE_BYTES = 65_536
+"""Of a list of text that are read at once; so much without a path is no list."""
+_PIECE_ROWS = 65_536
+_LONGEST_CELL = 1 << 20  # characters
+
+
+@dataclass(frozen=True)
+class ClipList:
+    """A list of recordings, in the form that the ending of its name stands for.
+
+    CSV, TSV, JSON lines and Parquet have a column of paths; anything else is text with a path a
+    line. Relative paths are relative to the folder of work, and in a list at an address to where
+    the list is.
+    """
+
+    place: str
+    """Path or address."""
+    folder: str
+    """What relative paths are relative to."""
+    is_null: bool = False
+    """Whether each path in a text ends with NUL, not newline."""
+
+    @classmethod
+    def at(cls, place: str, is_null: bool = False) -> "ClipList":
+        """Return the list at a path or an address."""
+        if is_address(place):
+            return cls(place, shown(place).rpartition("/")[0], is_null)
+        return cls(os.path.abspath(place), str(os.getcwd()), is_null)  # noqa: PTH100, PTH109
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return shown(self.place)
+
+    @property
+    def form(self) -> str:
+        """One of ``text``, ``csv``, ``json`` and ``parquet``."""
+        name = self.place.partition("?")[0] if is_address(self.place) else self.place
+        return _TABLES.get(PurePosixPath(name).suffix.lower(), "text")
+
+    def resolve(self, path: str) -> str:
+        """Return the path or address of a recording in the list, wherever it is read."""
+        if not path or is_address(path) or os.path.isabs(path):  # noqa: PTH117 - on text, millions of times
+            return path
+        return f"{self.folder}/{path}"
+
+    def check(self) -> int | None:
+        """Return how many recordings it names, if that is known without reading it.
+
+        Raises
+        ------
+        ClusterError
+            When it cannot be read.
+        DatasetError
+            When it is no list of recordings.
+        """
+        with open_file(self.place) as file:
+            if self.form == "parquet":
+                parquet = _open_parquet(file, self.name)
+                _parquet_column(parquet, self.name)
+                n_rows: int = parquet.metadata.num_rows
+                return n_rows
+            next(self._paths(file), None)
+            return None
+
+    def paths(self) -> Iterator[str]:
+        """Yield the paths in their order, as they are written.
+
+        Raises
+        ------
+        ClusterError
+            When it cannot be read.
+        DatasetError
+            When it is no list of recordings, naming the line.
+        """
+        with open_file(self.place) as file:
+            yield from self._paths(file)
+
+    def _paths(self, file: BinaryIO) -> Iterator[str]:
+        if self.form == "parquet":
+            return _parquet_paths(file, self.name)
+        if self.form == "csv":
+            return _csv_paths(file, self.name)
+        if self.form == "json":
+            return _json_paths(file, self.name)
+        return text_paths(file, "\0" if self.is_null else "\n", self.name)
+
+
+def text_paths(file: BinaryIO, end: str, name: str, null_name: str = "is_null") -> Iterator[str]:
+    """Yield the paths in a text as they come in, but for blank lines.
+
+    Parameters
+    ----------
+    end : of each path, a newline or NUL
+    name : of the list, in messages
+    null_name : what messages call the setting that says that they end with NUL
+
+    Raises
+    ------
+    DatasetError
+        When it is no list of paths.
+    """
+    for number, entry in enumerate(_entries(file, end.encode(), name, null_name)):
+        if end == "\n":
+            entry = entry.removeprefix(b"\xef\xbb\xbf") if number == 0 else entry
+            entry = entry.rstrip(b"\r")
+        if entry:
+            yield os.fsdecode(entry)
+
+
+def _entries(file: BinaryIO, end: bytes, name: str, null_name: str) -> Iterator[bytes]:
+    """Yield what a list holds between its ends, but blank lines; refuse what is no list."""
+    rest, n_without = b"", 0
+    read = getattr(file, "read1", file.read)  # of a pipe: what is there
+    while piece := read(_PIECE_BYTES):
+        *whole, rest = (rest + piece).split(end)
+        for entry in whole:
+            n_without = 0 if entry.strip() else n_without + 1
+            yield entry if entry.strip() or end == b"\0" else b""
+        if max(n_without, len(rest)) > _PIECE_BYTES:
+            raise DatasetError(
+                f"{name}: more than {_PIECE_BYTES} bytes without a path; name a list of paths, one"
+                f" a line, or with a NUL behind each and {null_name}"
+            )
+    if rest.strip() or end == b"\0":
+        yield rest
+
+
+def _csv_paths(file: BinaryIO, name: str) -> Iterator[str]:
+    """Yield the cells of the column of paths; what separates the columns is found."""
+    utf8: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    with io.TextIOWrapper(file, **utf8) as text:
+        header = text.readline()
+        if "\0" in header:
+            raise DatasetError(f"{name}:1: a NUL byte, which no text has; save it as CSV in UTF-8")
+        lines = itertools.chain([header], text)
+        delimiter = delimiter_of(header.rstrip("\r\n"))
+        rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        try:
+            names = [from_csv_cell(cell).strip() for cell in next(rows, [])]
+            column = names.index(_path_column(names, f"{name}:1"))
+            for row in filter(any, rows):
+                cell = row[column] if column < len(row) else ""
+                if len(cell) > _LONGEST_CELL or cell.count("\n") > 1:
+                    raise DatasetError(f"{name}:{rows.line_num}: a quote is not closed; close it")
+                yield from_csv_cell(cell)
+        except csv.Error as error:
+            raise DatasetError(f"{name}:{rows.line_num}: not CSV ({error}); correct it") from error
+
+
+def _json_paths(file: BinaryIO, name: str) -> Iterator[str]:
+    """Yield the paths in objects, one a line."""
+    column: str | None = None
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DatasetError(
+                f"{name}:{number}: not JSON ({getattr(error, 'msg', error)}); write one object a"
+                " line, each with a path"
+            ) from error
+        if not isinstance(row, dict):
+            raise DatasetError(f"{name}:{number}: not a JSON object; write one a line")
+        if column is None:
+            column = _path_column([*row], f"{name}:{number}")
+        yield _as_path(row.get(column), f"{name}:{number}")
+
+
+def _as_path(value: Any, where: str) -> str:
+    """Return a cell as a path; a struct, as ``{"path": ...}``, counts as its path."""
+    value = value.get("path") if isinstance(value, dict) else value
+    if value is not None and not isinstance(value, str):
+        raise DatasetError(f"{where}: {value!r} is no path; write it as text")
+    return value or ""
+
+
+def _parquet_paths(file: BinaryIO, name: str) -> Iterator[str]:
+    """Yield the values of the column of paths."""
+    import pyarrow
+
+    parquet = _open_parquet(file, name)
+    column = _parquet_column(parquet, name)
+    try:
+        for batch in parquet.iter_batches(batch_size=_PIECE_ROWS, columns=[column]):
+            for value in batch.column(0).to_pylist():
+                yield _as_path(value, name)
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise _not_parquet(name, error) from error
+
+
+def _open_parquet(file: BinaryIO, name: str) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DatasetError(
+            f"{name}: Parquet is read by pyarrow, which is not installed; install it:"
+            " pip install 'speechcls[parquet]'"
+        ) from error
+    try:
+        return pq.ParquetFile(file)
+    except pyarrow.ArrowException as error:
+        raise _not_parquet(name, error) from error
+
+
+def _not_parquet(name: str, error: Exception) -> DatasetError:
+    reason = (str(error).splitlines() or ["damaged"])[0]
+    return DatasetError(f"{name}: not readable Parquet ({reason}); copy it again")
+
+
+def _parquet_column(parquet: Any, name: str) -> str:
+    """Return the column of paths; of a struct with a path, as the Hub's recordings, that alone."""
+    from pyarrow import types
+
+    schema = parquet.schema_arrow
+    structs = [each.name for each in schema if types.is_struct(each.type)]
+    texts = [each.name for each in schema if types.is_string(each.type)]
+    texts += [each.name for each in schema if types.is_large_string(each.type)]
+    if (found := path_column(texts)) is not None:
+        return found
+    with_path = [each for each in structs if schema.field(each).type.get_field_index("path") >= 0]
+    column = _path_column(with_path or texts, name)
+    return f"{column}.path" if column in with_path else column
+
+
+def _path_column(names: list[str], where: str) -> str:
+    if (column := path_column(names)) is None:
+        raise DatasetError(
+            f"{where}: no column of file names; it has {list_names(names)}; name one of them path"
+        )
+    return column
