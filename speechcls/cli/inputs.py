@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
@@ -86,7 +86,7 @@ def listed_paths(files_from: str, is_null: bool, messages: Messages) -> Iterator
         yield from text_paths(file, "\0" if is_null else "\n", files_from, "--null")
 
 
-def _open_list(files_from: str) -> IO[bytes]:
+def _open_list(files_from: str) -> BinaryIO:
     """Open a list of paths: stdin for ``-``, a file, or what is at an address."""
     if files_from == "-":
         return open_stdin()
