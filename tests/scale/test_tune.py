@@ -1,5 +1,6 @@
 """``speechcls tune``: what it finds, and that it goes on, is shared and ends as it should."""
 
+import itertools
 import json
 import os
 import shlex
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,6 +78,22 @@ def wait_for(process, text):
     raise AssertionError(f"it ended without {text!r}")
 
 
+@pytest.fixture
+def here(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return place
+
+
+def call(*arguments):
+    from typer.testing import CliRunner
+
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
 def trials_of(stdout):
     """What does not depend on the time that it took."""
     rows = json.loads(stdout)["trials"]
@@ -108,29 +126,28 @@ def test_the_best_model_and_its_settings_are_those_of_the_best_trial(place, unki
     assert model["training"]["lr"] == best["choice"]["lr"]
 
 
-def test_train_makes_the_same_model_of_the_settings(place, unkilled):
-    command = ("train", "data", "--config", unkilled["config"], "--out", "again")
-    code, stdout, stderr = run(place, *command)
+def test_train_makes_the_same_model_of_the_settings(here, unkilled):
+    code, stdout, stderr = call("train", "data", "--config", unkilled["config"], "--out", "again")
     assert (code, stdout) == (0, "again\n"), stderr
-    again, found = (read_metrics(place / name) for name in ("again", unkilled["model"]))
+    again, found = (read_metrics(here / name) for name in ("again", unkilled["model"]))
     assert again["validation"] == found["validation"]
-    weights = [place / name / "weights.safetensors" for name in ("again", unkilled["model"])]
+    weights = [here / name / "weights.safetensors" for name in ("again", unkilled["model"])]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_a_search_that_was_killed_goes_on_to_the_same_end(place, unkilled):
-    process = begin(place, *arguments("killed", "--json"))
-    wait_for(process, f"trial 1 of {TRIALS}")
+def test_a_search_that_was_killed_goes_on_to_the_same_end(here, unkilled):
+    process = begin(here, *arguments("killed", "--verbose"))
+    wait_for(process, "trial 2: from_model=")
     process.kill()
     end_of(process)
-    code, stdout, stderr = run(place, *arguments("killed", "--json"))
+    code, stdout, stderr = call(*arguments("killed", "--json"))
     assert code == 0, stderr
     assert "goes on with a search, of which 2 trials are done" in stderr
     assert "trial 2: its process was ended; it is tried again" in stderr
     assert trials_of(stdout) == unkilled["rows"]
-    assert not list((place / "killed" / "trials").glob("*.unfinished"))
+    assert not list((here / "killed" / "trials").glob("*.unfinished"))
     # Now that all is done, it is told again, and nothing is trained.
-    code, stdout, stderr = run(place, *arguments("killed", "--json"))
+    code, stdout, stderr = call(*arguments("killed", "--json"))
     assert (code, trials_of(stdout)) == (0, unkilled["rows"])
     assert f" of {TRIALS}" not in stderr
 
@@ -154,7 +171,6 @@ def test_two_processes_share_the_trials(place):
 
 def test_ctrl_c_ends_it_with_what_is_done(place):
     process = begin(place, *arguments("stopped", config="endless.toml"))
-    shutil.copytree(place / "unkilled", place / "stopped-with-some")
     wait_for(process, "at most 100000 epochs")
     process.send_signal(signal.SIGINT)
     code, stdout, stderr = end_of(process)
@@ -162,41 +178,30 @@ def test_ctrl_c_ends_it_with_what_is_done(place):
     assert stderr.splitlines()[-1] == "speechcls: error: interrupted"
 
 
-def test_the_time_limit_ends_the_trial_that_runs(place):
-    options = ("--minutes", "0.05")
-    code, stdout, stderr = run(place, *arguments("late", *options, config="endless.toml"))
+def test_the_time_limit_ends_the_trial_that_runs_which_goes_on_later(here, unkilled, monkeypatch):
+    """By a clock that is past the limit when it has been looked at a few times: in epoch 2."""
+    looks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: 0.0 if next(looks) < 7 else 1e9)
+    with monkeypatch.context() as changed:
+        changed.setattr(searching, "time", clock)
+        code, stdout, stderr = call(*arguments("late"))
     assert (code, stdout) == (1, "")
     assert "late: no trial has come to a model; allow more time" in stderr
     assert stderr.splitlines()[-1] == "  trial 0: out of time"
-    # Its training is kept, and goes on when there is time again.
-    assert (place / "late" / "trials" / "000.unfinished" / "state.safetensors").is_file()
+    assert (here / "late" / "trials" / "000.unfinished" / "state.safetensors").is_file()
+    code, stdout, stderr = call(*arguments("late", "--json", trials=1))
+    assert code == 0, stderr
+    assert trials_of(stdout) == unkilled["rows"][:1]
 
 
-def test_after_the_time_limit_the_finished_trials_stay(place, unkilled):
-    shutil.copytree(place / "unkilled", place / "limited")
+def test_after_the_time_limit_the_finished_trials_stay(here, unkilled):
+    shutil.copytree(here / "unkilled", here / "limited")
     options = ("--minutes", "0.0001", "--json")
-    code, stdout, stderr = run(place, *arguments("limited", *options, trials=9))
+    code, stdout, stderr = call(*arguments("limited", *options, trials=9))
     assert code == 0, stderr
     assert trials_of(stdout) == unkilled["rows"]
-    assert stderr.splitlines()[-1] == (
-        "speechcls: ended after 0.0001 minutes; the same command goes on"
-    )
-
-
-@pytest.fixture
-def here(place, monkeypatch):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return place
-
-
-def call(*arguments):
-    from typer.testing import CliRunner
-
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+    last = "speechcls: ended after 0.0001 minutes; the same command goes on"
+    assert stderr.splitlines()[-1] == last
 
 
 def test_a_trial_that_promises_little_is_pruned(here, unkilled):
