@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from speechcls.experiments.search_space import Choice
     from speechcls.layouts.examples import Dataset
     from speechcls.training.run import TrainPlan
+    from speechcls.training.settings import Sections
 
 _PANEL = "Search"
 _LIMITS = OptionGroup(SearchConfig, _PANEL, ("trials", "minutes"), ("trials", "minutes"))
@@ -107,13 +108,8 @@ def tune(
 
     Example: speechcls tune data/ --commands yes,no --trials 40 --minutes 60
     """
-    from speechcls.experiments.search import INTERRUPTED, OUT_OF_TIME, search
-    from speechcls.experiments.search_result import conclude
-    from speechcls.parallel import default_jobs
-    from speechcls.training.run import find_clips
-    from speechcls.training.settings import TrainSettings, merge_sections, naming_file, read_config
+    from speechcls.training.settings import merge_sections, naming_file, read_config
 
-    messages, limits = Messages(quiet, verbose), SearchConfig(**given_fields(_LIMITS, fields))
     in_data = {
         "commands": split_names("commands", commands) or None,
         "test_speakers": split_names("test_speakers", test_speakers) or None,
@@ -125,30 +121,62 @@ def tune(
         "training": training,
         "data": {name: value for name, value in in_data.items() if value is not None},
     }
-    in_file, jobs = read_config(config) if config else {}, jobs or default_jobs()
-    names = split_names("archs", archs)
+    in_file = read_config(config) if config else {}
+    asked = _Search(
+        data,
+        merge_sections(in_file, options),
+        split_names("archs", archs),
+        out,
+        SearchConfig(**given_fields(_LIMITS, fields)),
+        device,
+        jobs,
+        force,
+    )
     with naming_file(config, in_file, options):
-        given = merge_sections(in_file, options)
-        reading_as = TrainSettings.from_sections(given).data
-        dataset = find_clips(data, reading_as, jobs)
-        out = out or Path("tuning", dataset.title)
-        with _showing(messages, limits.trials) as callbacks:
-            ended = search(
-                *(dataset, given, out, names, limits),
-                device=device,
-                jobs=jobs,
-                force=force,
-                callbacks=callbacks,
-            )
+        _run(asked, as_json, Messages(quiet, verbose))
+
+
+class _Search(NamedTuple):
+    """What is asked for."""
+
+    data: list[Path]
+    given: "Sections"
+    archs: list[str]
+    out: Path | None
+    limits: SearchConfig
+    device: str
+    jobs: int | None
+    force: bool
+
+
+def _run(asked: _Search, as_json: bool, messages: Messages) -> None:
+    """Search, and print what it came to; exit with a code other than 0 after Ctrl-C."""
+    from speechcls.experiments.search import INTERRUPTED, OUT_OF_TIME, search
+    from speechcls.experiments.search_result import conclude
+    from speechcls.parallel import default_jobs
+    from speechcls.training.run import find_clips
+    from speechcls.training.settings import TrainSettings
+
+    own, jobs = TrainSettings.from_sections(asked.given).data, asked.jobs or default_jobs()
+    dataset = find_clips(asked.data, own, jobs)
+    out = asked.out or Path("tuning", dataset.title)
+    with _showing(messages, asked.limits.trials) as callbacks:
+        ended = search(
+            *(dataset, asked.given, out, asked.archs, asked.limits),
+            device=asked.device,
+            jobs=jobs,
+            force=asked.force,
+            callbacks=callbacks,
+        )
     try:
         result = conclude(out)
     except TrainingError:
         if ended != INTERRUPTED:
             raise
         raise KeyboardInterrupt from None
-    report_search(result, data, reading_as, as_json, messages)
+    report_search(result, asked.data, own, as_json, messages)
     if ended == OUT_OF_TIME:
-        messages.note(f"ended after {limits.minutes:g} minutes; the same command goes on")
+        messages.note(f"ended after {asked.limits.minutes:g} minutes; the same command goes on")
     if ended == INTERRUPTED:
         messages.note("interrupted; the same command goes on")
         raise typer.Exit(STOPPED)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -168,34 +168,28 @@ def search(
     base = {name: dict(fields) for name, fields in given.items()}
     if archs:
         base["network"] = base.get("network", {}) | {"arch": archs[0]}
-    settings = TrainSettings.from_sections(base)
+    settings, corpora = TrainSettings.from_sections(base), _Corpora()
     check_search_place(out)
-    corpora = _Corpora()
     reading = Callbacks(
         on_dataset=callbacks.on_dataset, on_clip=callbacks.on_clip, on_warning=callbacks.on_warning
     )
     plan = prepare(dataset, settings, device, jobs, callbacks=reading, read=corpora)
     space = space_around(plan, base if len(archs) == 1 else given, archs)
-    about = {
-        "settings": json.loads(json.dumps(given)),
-        "architectures": list(archs),
-        "data": identify(plan.settings, plan.corpus, device).data["sha256"],
-    }
-    journal = open_search(out, about, space.default(plan.settings), force)
+    journal = open_search(out, _about(plan, given, archs), space.default(plan.settings), force)
     callbacks.on_start(plan, journal.n_ended())
     with SearchWorker(journal, settings.training.seed, callbacks.on_warning) as worker:
-        runner = _Runner(
-            journal, worker, space, dataset, corpora, device, jobs, deadline, callbacks
-        )
-        try:
-            while time.monotonic() < deadline:
-                trial = worker.claim(config.trials, lambda trial: choose(trial, space))
-                if trial is None:
-                    return ""
-                runner.run(trial)
-        except KeyboardInterrupt:
-            return INTERRUPTED
-    return OUT_OF_TIME
+        machine = device, jobs, deadline
+        runner = _Runner(journal, worker, space, dataset, corpora, *machine, callbacks)
+        return runner.run_all(config.trials)
+
+
+def _about(plan: TrainPlan, given: Sections, archs: Sequence[str]) -> dict[str, Any]:
+    """Return what all trials of a search have in common, JSON-ready."""
+    return {
+        "settings": json.loads(json.dumps(given)),
+        "architectures": list(archs),
+        "data": identify(plan.settings, plan.corpus, str(plan.device)).data["sha256"],
+    }
 
 
 @dataclass(frozen=True)
@@ -212,6 +206,18 @@ class _Runner:
     deadline: float
     """As of ``time.monotonic``."""
     callbacks: SearchCallbacks
+
+    def run_all(self, n_trials: int) -> str:
+        """Run trials until there are so many, of all processes; return what ended it earlier."""
+        try:
+            while time.monotonic() < self.deadline:
+                trial = self.worker.claim(n_trials, lambda trial: choose(trial, self.space))
+                if trial is None:
+                    return ""
+                self.run(trial)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        return OUT_OF_TIME
 
     def run(self, trial: "Trial") -> None:
         """Train with the settings of a trial, and keep what it came to.

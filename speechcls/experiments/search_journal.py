@@ -17,6 +17,7 @@ import numpy as np
 from speechcls.errors import ArtifactError, ConfigError, reason_of
 
 if TYPE_CHECKING:
+    from optuna import Study
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial, Trial
 
@@ -67,22 +68,30 @@ class SearchJournal:
     def __init__(self, folder: Path) -> None:
         import filelock
 
-        optuna = import_optuna()
         self.folder = folder
         # The system releases it when a process ends, however it ends; Optuna's own lock stays.
         self.lock = filelock.FileLock(folder / _LOCK)
         with self.lock:
             _cut_torn_line(folder / JOURNAL)
-            backend = optuna.storages.journal.JournalFileBackend(
-                str(folder / JOURNAL), lock_obj=self.lock
-            )
-            self.study = optuna.create_study(
-                storage=optuna.storages.JournalStorage(backend),
-                study_name=_NAME,
-                direction="maximize",
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=_N_STARTUP),
-                load_if_exists=True,
-            )
+            try:
+                self.study = self._open()
+            except (AssertionError, LookupError, TypeError, ValueError) as error:
+                raise ArtifactError(
+                    f"{folder / JOURNAL}: damaged, or not of a search ({reason_of(error)}); move"
+                    f" {folder} away to begin anew"
+                ) from error
+
+    def _open(self) -> "Study":
+        optuna, path = import_optuna(), str(self.folder / JOURNAL)
+        backend = optuna.storages.journal.JournalFileBackend(path, lock_obj=self.lock)
+        study: Study = optuna.create_study(
+            storage=optuna.storages.JournalStorage(backend),
+            study_name=_NAME,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_N_STARTUP),
+            load_if_exists=True,
+        )
+        return study
 
     def changed(self, about: Mapping[str, Any]) -> list[str]:
         """Return in what a search differs from the one that is there; nothing if there is none."""

@@ -272,6 +272,18 @@ def test_what_is_not_a_search_is_left_alone(here):
     assert [path.name for path in (here / "mine").iterdir()] == ["notes.txt"]
 
 
+def test_a_journal_with_a_torn_line_is_read_and_a_damaged_one_refused(here, unkilled):
+    shutil.copytree(here / "unkilled", here / "torn")
+    journal = here / "torn" / "journal.log"
+    with journal.open("a") as file:
+        file.write('{"op_code":4,"worker')
+    assert SearchJournal(here / "torn").n_ended() == TRIALS
+    journal.write_text("not a journal\n")
+    code, _, stderr = call(*arguments("torn"))
+    assert code == 1
+    assert "journal.log: damaged, or not of a search" in stderr
+
+
 def test_the_example_of_its_help_runs(here):
     _, text, _ = call("tune", "--help")
     [example] = [part for part in text.split("\n\n") if "Example: " in part]
