@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import shlex
 import shutil
@@ -124,6 +125,19 @@ def test_the_best_model_and_its_settings_are_those_of_the_best_trial(place, unki
     model = read_metrics(place / unkilled["model"])
     assert model["validation"]["balanced_accuracy"] == best["balanced_accuracy"]
     assert model["training"]["lr"] == best["choice"]["lr"]
+
+
+def test_the_gain_is_corrected_for_the_trials_that_were_chosen_from(unkilled):
+    scored = [row for row in unkilled["rows"][1:] if row["state"] in ("finished", "pruned")]
+    gain = unkilled["gain"]
+    assert unkilled["best"] > 0
+    assert gain["n_compared"] == len(scored) == 3
+    assert gain["p_adjusted"] == min(1.0, 3 * gain["p"])
+    # Nine clips of one speaker: McNemar's test says the same of the counts that it is given.
+    n = gain["only_first"] + gain["only_second"]
+    tail = sum(math.comb(n, k) for k in range(min(gain["only_first"], gain["only_second"]) + 1))
+    assert gain["p"] == min(1.0, 2 * tail / 2**n)
+    assert round(9 * gain["difference"]) == gain["only_second"] - gain["only_first"]
 
 
 def test_train_makes_the_same_model_of_the_settings(here, unkilled):

@@ -74,6 +74,10 @@ def test_what_is_given_stays_as_it_is():
     }
 
 
+def test_one_architecture_is_not_chosen():
+    assert "arch" not in space(archs=("gru",)).open_settings(NOTHING)
+
+
 def test_the_window_is_chosen_around_the_usual_length_of_the_clips():
     # 0.75, 1, 1.25 and 1.5 times 0.7 s
     assert space().open_settings(NOTHING)["duration_s"] == Span(0.525, 1.05, step=0.175)
