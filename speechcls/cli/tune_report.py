@@ -44,14 +44,15 @@ def report_search(
     messages: Messages,
 ) -> None:
     """Print the trials, the importance of each setting and the gain, and the next commands."""
+    from speechcls.experiments.search_result import UNFINISHED
+
     if as_json:
         print_json(_as_object(result))
     else:
         _print(result)
     if warning := describe_luck(result):
         messages.warn(warning)
-    n_open = sum(row.state == "unfinished" for row in result.rows)
-    if n_open:
+    if n_open := sum(row.state == UNFINISHED for row in result.rows):
         open_ones = "1 trial is" if n_open == 1 else f"{n_open} trials are"
         messages.note(f"{open_ones} unfinished, or run by another process")
     options = data_arguments(reading)
@@ -68,7 +69,8 @@ def describe_luck(result: "SearchResult") -> str:
     if result.best.trial == 0:
         return "no trial did better than the default settings; the model is theirs"
     if pair is None:
-        return "the default settings came to no model, so that it is not known what was gained"
+        state = result.default.state
+        return f"the trial with the default settings is {state}: it is not known what was gained"
     if pair.is_significant:
         return ""
     return f"the gain over the default settings may be luck: {_describe_gain(result)}"

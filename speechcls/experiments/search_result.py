@@ -111,7 +111,7 @@ def conclude(folder: Path) -> SearchResult:
                 f"{folder}: no trial has come to a model; allow more time, or see what ended them",
                 lines,
             )
-        best = max(finished, key=lambda row: (row.balanced_accuracy or 0.0, -row.trial))
+        best = choose_best(finished)
         artifact = load_artifact(journal.place(best.trial))
         _write_best(artifact, folder)
     scored = [row for row in rows.values() if row.state in (FINISHED, PRUNED) and row.trial]
@@ -131,6 +131,11 @@ def conclude(folder: Path) -> SearchResult:
         model=folder / MODEL,
         config=folder / CONFIG_FILE,
     )
+
+
+def choose_best(finished: Sequence[TrialRow]) -> TrialRow:
+    """Return the trial of the highest balanced accuracy; the default settings win a tie."""
+    return max(finished, key=lambda row: (row.balanced_accuracy or 0.0, -row.trial))
 
 
 def _row(index: int, trials: "Sequence[FrozenTrial]") -> TrialRow:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from speechcls.experiments.search_result import compare_chosen
+from speechcls.experiments.search_result import TrialRow, choose_best, compare_chosen
 
 CLIPS = [f"clip{i}" for i in range(20)]
 NOBODY = dict.fromkeys(CLIPS, "")
@@ -40,3 +40,9 @@ def test_clips_that_one_of_them_did_not_have_are_left_out():
     pair = compare_chosen(DEFAULT, second, NOBODY, 1)
     assert pair.only_second == 6
     assert pair.difference == pytest.approx(6 / 18)
+
+
+def test_the_first_of_equal_trials_is_the_best():
+    rows = [TrialRow(i, "finished", score, 1, 1.0, {}) for i, score in enumerate((0.5, 0.9, 0.9))]
+    assert choose_best(rows).trial == 1
+    assert choose_best(rows[::-1]).trial == 1
