@@ -291,6 +291,7 @@ def test_a_journal_with_a_torn_line_is_read_and_a_damaged_one_refused(here, unki
     journal = here / "torn" / "journal.log"
     with journal.open("a") as file:
         file.write('{"op_code":4,"worker')
+    SearchJournal(here / "torn").study.set_user_attr("written", "behind it")
     assert SearchJournal(here / "torn").n_ended() == TRIALS
     journal.write_text("not a journal\n")
     code, _, stderr = call(*arguments("torn"))
