@@ -97,10 +97,9 @@ def _print(result: "SearchResult") -> None:
         f"best     trial {best.trial}: balanced accuracy {own} % on the validation clips;"
         f" {default} % with the default settings"
     )
-    typer.echo(
-        f"caveat   optimistically biased: the best of {result.n_compared + 1} trials was chosen by"
-        " the clips that score it"
-    )
+    n_others = result.n_compared
+    chosen = f"the best of {n_others + 1} trials" if n_others else "the best epoch"
+    typer.echo(f"caveat   optimistically biased: {chosen} was chosen by the clips that score it")
     if pair := result.gain:
         verdict = "is significant" if pair.is_significant else "may be luck"
         typer.echo(f"gain     {verdict}: {_describe_gain(result)}")
