@@ -278,6 +278,54 @@ RECIPES = {
 }
 """Training settings by name: for a first look, every day, a night; streams; a trained network."""
 
+
+@dataclass(frozen=True)
+class Span:
+    """The numbers that a search may try as a setting."""
+
+    low: float
+    high: float
+    is_log: bool = False
+    """Whether they are drawn evenly in the logarithm."""
+    step: float | None = None
+    """Distance of two numbers; None: any number."""
+
+
+SEARCHED = {
+    "duration_s": Span(0.75, 1.5, step=0.25),  # times the usual length of the clips
+    "hidden_size": Span(16, 192, step=16),
+    "num_layers": Span(1, 3, step=1),
+    "dropout": Span(0.0, 0.5),
+    "lr": Span(1e-4, 1e-2, is_log=True),
+    "weight_decay": Span(1e-3, 0.1, is_log=True),
+    "label_smoothing": Span(0.0, 0.2),
+    "speed_max": Span(0.0, 0.3),
+    "shift_max": Span(0.0, 0.25),
+    "equaliser_prob": Span(0.0, 0.8),
+    "reverb_prob": Span(0.0, 0.6),
+    "noise_prob": Span(0.0, 1.0),
+    "time_mask_max": Span(0.0, 0.3),
+    "frequency_mask_max": Span(0.0, 0.3),
+}
+"""Fields of the configurations above that a search chooses beside the architecture and the model to
+start from: what decides most of a training, and may be chosen by its validation clips. Every recipe
+lies within."""
+
+
+@dataclass(frozen=True)
+class SearchConfig(Config):
+    """How long settings are searched for."""
+
+    trials: int = 40
+    """Settings that are tried, the default ones first."""
+    minutes: float = 60.0
+    """Time after which the search ends, minutes."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        self._require_positive("trials", "minutes")
+
+
 ADAPTED: dict[str, Any] = {"scramble_ratio": 0.0, "n_spoken": 0}
 """Defaults of a training that starts from a model with other words, which are rejected instead."""
 

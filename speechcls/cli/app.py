@@ -20,6 +20,7 @@ GROUPS = {
     },
     "Training": {
         "train": "Train a recogniser on a folder of recordings.",
+        "tune": "Search for the settings of train that suit the data best.",
         "archs": "List the network architectures with their size and cost.",
     },
     "Recognition": {

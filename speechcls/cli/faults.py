@@ -32,7 +32,7 @@ _LEAST_MB = {
     "check": 350,
     **dict.fromkeys(("evaluate", "calibrate", "compare"), 650),
     **dict.fromkeys(("archs", "features"), 1_100),
-    **dict.fromkeys(("explain", "train"), 1_600),
+    **dict.fromkeys(("explain", "train", "tune"), 1_600),
 }
 """Address space below which the libraries of a command abort the process, or never return."""
 _PER_THREAD_MB = 25

@@ -7,9 +7,9 @@ import math
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ from speechcls.training.optimisation import FitResult
 from speechcls.training.settings import TrainSettings
 
 Indices = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 _UNKNOWN_MAX = 0.005
 """Largest ratio of validation words that may be lost to ``_unknown_``."""
@@ -112,6 +113,27 @@ def save_trained(
         settings={name: sections[name] for name in ("training", "data")},
     )
     return scores
+
+
+def save_with_fallback(save: Callable[[Path], T], place: Path) -> tuple[T, ArtifactError | None]:
+    """Save to ``place``, else to the temporary folder: hours of training must not be lost.
+
+    Returns
+    -------
+    what ``save`` returned, and why ``place`` was not written; None if it was
+    """
+    try:
+        return save(place), None
+    except ArtifactError as error:
+        try:
+            fallback = Path(tempfile.mkdtemp(prefix="speechcls-"))
+        except OSError:
+            raise error from None
+        try:
+            return save(fallback / place.name), error
+        except ArtifactError:
+            fallback.rmdir()
+            raise error from None
 
 
 def favour_words(recogniser: Recogniser, corpus: Corpus) -> float:
@@ -237,14 +259,20 @@ def hash_data(corpus: Corpus) -> str:
     return data_hash.hexdigest()
 
 
-def _score_validation(graph: bytes, corpus: Corpus) -> Scores:
+def predict_validation(graph: bytes, corpus: Corpus) -> Indices:
+    """Return the index (n_validation,) of the label that a graph predicts for validation clips."""
     chosen = np.flatnonzero(corpus.split == "validation")
     session, jobs = open_session(graph), default_jobs()
     rows = [run_windows(session, corpus.samples(part), jobs) for part in _parts_of(chosen)]
-    probabilities = np.concatenate(rows)
+    predicted: Indices = np.concatenate(rows).argmax(axis=1)
+    return predicted
+
+
+def _score_validation(graph: bytes, corpus: Corpus) -> Scores:
+    chosen = np.flatnonzero(corpus.split == "validation")
     return score(
         corpus.label_index[chosen],
-        probabilities.argmax(axis=1),
+        predict_validation(graph, corpus),
         corpus.labels,
         [corpus.rows[i].speaker for i in chosen],
     )

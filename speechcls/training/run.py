@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,11 +41,15 @@ from speechcls.training.publish import (
     check_exportable,
     favour_words,
     save_trained,
+    save_with_fallback,
 )
 from speechcls.training.settings import FEW_CLIPS, Sections, TrainSettings
 
 _N_COMPARED = 100
 """Clips of a label that are compared with the words that a model knows."""
+
+ReadCorpus = Callable[[Dataset, TrainSettings, int, bool, "Callbacks"], Corpus]
+"""Returns the clips of a data set; its parameters are those of ``read_corpus``."""
 
 
 def ignore(*_: object) -> None:
@@ -163,34 +166,41 @@ def train(
     if not isinstance(settings, TrainSettings):
         settings = TrainSettings.from_sections(settings or {})
     callbacks, jobs = callbacks or Callbacks(), jobs or default_jobs()
-    data = _find_clips(data, settings.data, jobs)
+    data = find_clips(data, settings.data, jobs)
     place = Path(out) if out else MODELS / f"{data.title}-{settings.network.arch}"
     checkpoint = _check_place(place, force, resume)
     with checkpoint.locked():
-        plan = _prepare(data, settings, device, jobs, verify, callbacks)
+        plan = prepare(data, settings, device, jobs, verify, callbacks)
         return train_on_corpus(plan, checkpoint, force, callbacks, may_restart=not resume)
 
 
-def _prepare(
+def prepare(
     dataset: Dataset,
     settings: TrainSettings,
-    device: str,
-    jobs: int,
-    verify: bool,
-    callbacks: Callbacks,
+    device: str = "auto",
+    jobs: int = 1,
+    verify: bool = False,
+    callbacks: Callbacks | None = None,
+    read: ReadCorpus | None = None,
 ) -> TrainPlan:
-    """Return the training of a data set, with what was left open decided."""
+    """Return the training of a data set, with what was left open decided; as ``train`` does.
+
+    Parameters
+    ----------
+    read : returns the clips, ready for training; None: ``read_corpus``
+    """
+    callbacks, read = callbacks or Callbacks(), read or read_corpus
     on = choose_device(device)
     settings, reason = settings.started(len(dataset.examples))
     settings = _choose_kind(settings)
-    corpus = _read_corpus(dataset, settings, jobs, verify, callbacks)
+    corpus = read(dataset, settings, jobs, verify, callbacks)
     trained, held_out = settings.trained_digests(), ("validation", "test")
     if n_known := sum(row.digest in trained for row in corpus.rows if row.split in held_out):
         known = f"{settings.from_model} was trained on {n_known} of the held-out clips"
         if reason and corpus.n_own > FEW_CLIPS:
             settings, reason = _choose_kind(settings.from_nothing()), known
             # Anew, from the cache: from nothing other sounds are made to be rejected.
-            corpus = _read_corpus(dataset, settings, jobs, verify=False, callbacks=Callbacks())
+            corpus = read(dataset, settings, jobs, False, Callbacks())
         else:
             corpus.warnings.append(f"{known}: scores on them are optimistically biased")
     return dataclasses.replace(plan_training(corpus, settings, on), reason=reason)
@@ -205,7 +215,7 @@ def _check_place(place: Path, force: bool, resume: bool) -> Checkpoint:
     return checkpoint
 
 
-def _find_clips(
+def find_clips(
     data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset,
     named: DataConfig,
     jobs: int,
@@ -220,7 +230,7 @@ def _find_clips(
     return found if named.mistakes is None else add_reviewed(found, Path(named.mistakes))
 
 
-def _read_corpus(
+def read_corpus(
     dataset: Dataset, settings: TrainSettings, jobs: int, verify: bool, callbacks: Callbacks
 ) -> Corpus:
     """Return the clips of a data set, ready for training."""
@@ -333,7 +343,9 @@ def train_on_corpus(
             callbacks.on_kept(checkpoint.folder)
         raise
     callbacks.on_save()
-    saved = _save_with_fallback(partial(_save, plan, result, is_replacing), checkpoint.place)
+    save = partial(_save, plan, result, is_replacing)
+    saved, error = save_with_fallback(save, checkpoint.place)
+    saved = dataclasses.replace(saved, save_error=error)
     if not result.interrupted and not saved.save_error:
         checkpoint.remove()
     return saved if settings.data.closed else _calibrate(saved, corpus, callbacks)
@@ -382,19 +394,3 @@ def _save(plan: TrainPlan, result: FitResult, force: bool, folder: Path) -> Trai
     device = str(plan.device)
     scores = save_trained(artifact, plan.recogniser, corpus, result, settings, device, force)
     return TrainResult(artifact, scores, result)
-
-
-def _save_with_fallback(save: Callable[[Path], TrainResult], place: Path) -> TrainResult:
-    """Save to ``place``, else to the temporary folder: hours of training must not be lost."""
-    try:
-        return save(place)
-    except ArtifactError as error:
-        try:
-            fallback = Path(tempfile.mkdtemp(prefix="speechcls-"))
-        except OSError:
-            raise error from None
-        try:
-            return dataclasses.replace(save(fallback / place.name), save_error=error)
-        except ArtifactError:
-            fallback.rmdir()
-            raise error from None

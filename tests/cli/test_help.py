@@ -147,8 +147,8 @@ def workplace(home, tmp_path_factory, make_tones):
 def test_the_examples_run(workplace, call, monkeypatch):
     """In the order in which a person needs them: first a model, then what uses it."""
     monkeypatch.chdir(workplace)
-    # synth and compare, which needs two models, have a test of their own.
-    commands = [command for command in COMMANDS if command not in ("synth", "compare")]
+    # synth, tune, and compare, which needs two models, have a test of their own.
+    commands = [command for command in COMMANDS if command not in ("synth", "compare", "tune")]
     examples = {command: example_of(command, call) for command in commands}
     assert "data/" in examples["train"]
     trained = call(*examples.pop("train"))
@@ -215,6 +215,8 @@ WRONG = {
     "nothing to review": ["review"],
     "a missed word without its place": ["review", "kept", "--missed", "yes", "clip.wav"],
     "0 takes": ["record", "yes", "--takes", "0"],
+    "nothing to tune on": ["tune"],
+    "text for a number of trials": ["tune", "data/", "--trials", "many"],
     "layers of 0": ["archs", "--num-layers", "0"],
 }
 
@@ -339,6 +341,9 @@ IMPOSSIBLE = {
         ["train", "data/", "--features", "mfcc", "--n-mfcc", "81"],
         ["n-mfcc", "81", "at most n_mels (40)"],
     ),
+    "trials": (["tune", "data/", "--trials", "0"], ["trials", "0", "positive"]),
+    "minutes": (["tune", "data/", "--minutes", "-1"], ["minutes", "-1", "positive"]),
+    "archs": (["tune", "data/", "--archs", "gru,transformer"], ["archs", "transformer", "rnn"]),
     "fmax": (["train", "data/", "--sample-rate", "8000"], ["fmax", "7600", "4000 Hz"]),
 }
 

@@ -35,6 +35,7 @@ WORKING = {
 }
 LACKING = {
     "train": (["DATA"], "torch"),
+    "tune": (["DATA"], "torch"),
     "archs": ([], "torch"),
     "explain": (["clip.wav", "-m", "MODEL"], "torch"),
     "features": (["clip.wav"], "librosa"),
