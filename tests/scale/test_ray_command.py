@@ -32,6 +32,16 @@ def run(*arguments, cwd=None, env=None):
     return done.returncode, done.stdout, lines
 
 
+def workers_of(driver):
+    """Yield the numbers of the processes in which the cluster of a driver reads recordings."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
+    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    parents = {pid: parent for pid, parent, *_ in rows}
+    for pid, parent, args in rows:
+        if "MapWorker" in args and parents.get(parent) == str(driver):
+            yield int(pid)
+
+
 def write_clips(folder, write_wav, n):
     for i in range(n):
         times = np.arange(2_000 + 40 * (i % 400)) / 8_000
@@ -56,8 +66,18 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path, write_wav):
     assert 0 < len(before) < 5
     assert json.loads((out / "_manifest.json").read_text())["done"] is None
 
-    code, stdout, lines = run(*ray, cwd=tmp_path)
-    assert (code, stdout) == (1, "")
+    # Now one of its workers is killed, of which nothing is printed.
+    with subprocess.Popen(
+        command(*ray), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while len([*out.glob("part-*")]) == len(before):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(next(workers_of(process.pid)), signal.SIGKILL)
+        stdout, stderr = process.communicate()
+    lines = stderr.splitlines()
+    assert (process.returncode, stdout) == (1, "")
+    assert all(line.startswith("speechcls: ") for line in lines), stderr
     n_before = sum(pq.read_metadata(file).num_rows for file in before)
     assert f"speechcls: {n_before} recordings were done before" in lines
     assert lines[-1] == "speechcls: out: 1200 recordings, 1 of them with an error"
