@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,26 +73,33 @@ def score_on_cluster(
 
 
 @contextmanager
-def _stderr_to_itself(is_wanted: bool) -> Iterator[None]:
-    """Keep stderr for messages: what libraries in C++ write there goes nowhere.
+def _without_chatter(is_wanted: bool) -> Iterator[None]:
+    """Keep stdout and stderr for what this program prints.
 
-    They tell of connections and processes that are lost, which Ray replaces.
+    Ray prints on stdout, and its libraries in C++ on stderr, of each process that is lost, which it
+    replaces.
+
+    Parameters
+    ----------
+    is_wanted : print it all on stderr
     """
-    before = sys.stderr
-    if not is_wanted or before is not sys.__stderr__ or before is None:
-        yield
+    before = sys.__stderr__
+    if is_wanted or before is None or sys.stderr is not before:
+        with redirect_stdout(sys.stderr):
+            yield
         return
     kept = os.dup(_STDERR)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with os.fdopen(kept, "w", buffering=1, encoding=before.encoding, errors=before.errors) as own:
-        os.dup2(nowhere, _STDERR)
-        sys.stderr = own
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),
+        os.fdopen(kept, "w", buffering=1, encoding=before.encoding, errors=before.errors) as own,
+        redirect_stderr(own),
+    ):
+        os.dup2(nowhere.fileno(), _STDERR)
         try:
             yield
         finally:
-            sys.stderr = before
             os.dup2(kept, _STDERR)
-            os.close(nowhere)
 
 
 def _score(params: dict[str, Any], task: "Task", messages: Messages) -> None:
@@ -135,7 +142,7 @@ def _run(
 
     workers, n_before = params["workers"], results.n_clips
     with (
-        _stderr_to_itself(not params["verbose"]),
+        _without_chatter(params["verbose"]),
         open_cluster(params["address"], workers) as cluster,
     ):
         messages.note(f"Ray: {cluster.describe()}")

@@ -220,8 +220,8 @@ def test_a_second_start_makes_what_is_missing(cluster, artifact, clips, tmp_path
         Results(str(out), SmallParts(artifact, threshold=0.5).about(), "")
 
 
-@pytest.mark.parametrize("place", ["s3://clips/lists/all.parquet", "s3://clips/lists/all.txt"])
-def test_lists_recordings_and_results_at_addresses(place, cluster, artifact, clips, tmp_path):
+def test_lists_recordings_and_results_at_addresses(cluster, artifact, clips, tmp_path):
+    place, out = "s3://clips/lists/all.parquet", "s3://clips/results"
     files = s3fs.S3FileSystem(use_listings_cache=False)
     for path in clips[40:55]:
         if Path(path).exists():
@@ -230,7 +230,6 @@ def test_lists_recordings_and_results_at_addresses(place, cluster, artifact, cli
     names = [f"waves/{Path(path).name}" for path in clips[40:47]]
     names += [f"s3://clips/lists/waves/{Path(path).name}" for path in clips[47:55]]
     files.put_file(write_list(tmp_path / Path(place).name, names), place)
-    out = f"s3://clips/results-{Path(place).suffix[1:]}"
     results, _ = score(place, SmallParts(artifact), out, cluster)
     assert (results.n_clips, results.n_failed) == (15, 3)
     rows = rows_of_store(out, files)
@@ -252,15 +251,15 @@ def results_at(out, artifact):
     return Results(out, SmallParts(artifact).about(), "")
 
 
-def test_each_line_of_a_hundred_thousand_has_its_row(cluster, artifact, clips, tmp_path):
-    listed = [clips[i % 7] for i in range(100_000)]
+def test_each_line_of_many_thousand_has_its_row(cluster, artifact, clips, tmp_path):
+    listed = [clips[i % 7] for i in range(30_000)]
     place = write_list(tmp_path / "clips.jsonl", listed)
     results, parts = score(place, PredictTask(artifact), tmp_path / "out", cluster)
     table = pq.read_table(tmp_path / "out").sort_by("row")
-    assert table["row"].to_pylist() == [*range(100_000)]
+    assert table["row"].to_pylist() == [*range(30_000)]
     assert table["path"].to_pylist() == listed
     assert set(table["label"].to_pylist()[::7]) == {Classifier(artifact).predict(clips[0]).label}
-    assert sum(p.n_again for p in parts) == 100_000 - 7 * len(results.finished)
+    assert sum(p.n_again for p in parts) == 30_000 - 7 * len(results.finished)
 
 
 def test_words_are_detected_as_in_one_process(cluster, artifact, tmp_path, rng, write_wav):

@@ -32,6 +32,16 @@ def run(*arguments, cwd=None, env=None):
     return done.returncode, done.stdout, lines
 
 
+def workers_of(driver):
+    """Yield the numbers of the processes in which the cluster of a driver reads recordings."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
+    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    parents = {pid: parent for pid, parent, *_ in rows}
+    for pid, parent, args in rows:
+        if "MapWorker" in args and parents.get(parent) == str(driver):
+            yield int(pid)
+
+
 def write_clips(folder, write_wav, n):
     for i in range(n):
         times = np.arange(2_000 + 40 * (i % 400)) / 8_000
@@ -40,28 +50,38 @@ def write_clips(folder, write_wav, n):
 
 
 def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path, write_wav):
-    write_clips(tmp_path / "clips", write_wav, 3_000)
-    names = [f"clips/{i:04d}.wav" for i in range(3_000)]
-    names[700] = "clips/absent.wav"
+    write_clips(tmp_path / "clips", write_wav, 1_200)
+    names = [f"clips/{i:04d}.wav" for i in range(1_200)]
+    names[1_100] = "clips/absent.wav"
     (tmp_path / "list.txt").write_text("\n".join(names))
     out = tmp_path / "out"
     ray = ("predict", "--engine", "ray", "--files-from", "list.txt", "--out", "out", "-m", MODEL)
     process = subprocess.Popen(command(*ray, "-q"), cwd=tmp_path, stderr=subprocess.DEVNULL)
-    while len([*out.glob("part-*")]) < 2:
+    while not [*out.glob("part-*")]:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = {file: file.stat().st_mtime_ns for file in out.glob("part-*.parquet")}
-    assert len(before) < 12
+    assert 0 < len(before) < 5
     assert json.loads((out / "_manifest.json").read_text())["done"] is None
 
-    code, stdout, lines = run(*ray, cwd=tmp_path)
-    assert (code, stdout) == (1, "")
+    # Now one of its workers is killed, of which nothing is printed.
+    with subprocess.Popen(
+        command(*ray), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while len([*out.glob("part-*")]) == len(before):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(next(workers_of(process.pid)), signal.SIGKILL)
+        stdout, stderr = process.communicate()
+    lines = stderr.splitlines()
+    assert (process.returncode, stdout) == (1, "")
+    assert all(line.startswith("speechcls: ") for line in lines), stderr
     n_before = sum(pq.read_metadata(file).num_rows for file in before)
     assert f"speechcls: {n_before} recordings were done before" in lines
-    assert lines[-1] == "speechcls: out: 3000 recordings, 1 of them with an error"
-    if not any("part-000002" in file.name for file in before):
+    assert lines[-1] == "speechcls: out: 1200 recordings, 1 of them with an error"
+    if not any("part-000004" in file.name for file in before):
         assert "speechcls: error: clips/absent.wav: no such file; check the path" in lines
     assert all(file.stat().st_mtime_ns == changed for file, changed in before.items())
 
@@ -84,7 +104,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path, write_wav):
 
 
 def test_a_run_that_is_terminated_says_how_to_go_on(tmp_path, write_wav, rng):
-    write_wav(tmp_path / "long.wav", rng.standard_normal(16_000 * 1_200).astype(np.float32) / 9)
+    write_wav(tmp_path / "long.wav", rng.standard_normal(16_000 * 300).astype(np.float32) / 9)
     (tmp_path / "list.txt").write_text("absent.wav\n" + "long.wav\n" * 300)
     ray = ("detect", "--engine", "ray", "--files-from", "list.txt", "--out", "out", "-m", MODEL)
     process = subprocess.Popen(command(*ray), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
