@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from speechcls.cluster.places import is_address, open_file, shown
+from speechcls.cluster.places import open_file
 from speechcls.errors import DatasetError
 from speechcls.layouts.columns import list_names, path_column
 from speechcls.layouts.tables import delimiter_of
-from speechcls.text import from_csv_cell
+from speechcls.storage.addresses import is_address
+from speechcls.text import from_csv_cell, without_credentials
 
 _TABLES = {
     ".csv": "csv",
@@ -50,13 +51,13 @@ class ClipList:
     def at(cls, place: str, is_null: bool = False) -> "ClipList":
         """Return the list at a path or an address."""
         if is_address(place):
-            return cls(place, shown(place).rpartition("/")[0], is_null)
+            return cls(place, place.partition("?")[0].rpartition("/")[0], is_null)
         return cls(os.path.abspath(place), str(os.getcwd()), is_null)  # noqa: PTH100, PTH109
 
     @property
     def name(self) -> str:
         """What messages call it."""
-        return shown(self.place)
+        return without_credentials(self.place)
 
     @property
     def form(self) -> str:

@@ -2,31 +2,16 @@
 
 import io
 import os
-import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-from urllib.parse import urlsplit
+from typing import BinaryIO, cast
 
-from speechcls.errors import AudioError, ClusterError, SpeechclsError, reason_of
+from speechcls.errors import ClusterError, SpeechclsError, reason_of
 from speechcls.files import write_atomic
-
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an address, not the path of a file."""
-    return bool(_ADDRESS.match(text)) and not text.lower().startswith("file://")
-
-
-def shown(text: str) -> str:
-    """Return a path, or an address without what may be a secret in it."""
-    if not is_address(text):
-        return text
-    parts = urlsplit(text)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+from speechcls.storage.addresses import Store, is_address, read_address, try_on_store
+from speechcls.storage.faults import AbsentError, library_errors
+from speechcls.text import without_credentials
 
 
 class NamedBytes(io.BytesIO):
@@ -40,10 +25,8 @@ class NamedBytes(io.BytesIO):
 def read_recording(address: str) -> "NamedBytes | SpeechclsError":
     """Return the recording at an address, or why it cannot be read."""
     try:
-        with _naming(address, AudioError):
-            files, path = _open_store(address)
-            return NamedBytes(files.cat_file(path), shown(address))
-    except AudioError as error:
+        return NamedBytes(read_address(address), without_credentials(address))
+    except SpeechclsError as error:
         return error
 
 
@@ -53,17 +36,19 @@ def open_file(place: str) -> Iterator[BinaryIO]:
 
     Raises
     ------
-    ClusterError
+    ClusterError, StorageError
         When it cannot be read.
     """
-    with _naming(place):
-        if not is_address(place):
-            with Path(place.removeprefix("file://")).open("rb") as file:
-                yield file
-            return
-        files, path = _open_store(place)
-        with files.open(path, "rb") as file:
-            yield cast(BinaryIO, file)
+
+    def open_remote(store: Store) -> BinaryIO:
+        return cast(BinaryIO, store.files.open(store.path, "rb"))
+
+    path = Path(place.removeprefix("file://"))
+    with (
+        _naming(place),
+        try_on_store(place, open_remote) if is_address(place) else path.open("rb") as file,
+    ):
+        yield file
 
 
 class Folder:
@@ -71,8 +56,8 @@ class Folder:
 
     Raises
     ------
-    ClusterError
-        By all methods, when the store cannot be used or refuses it.
+    ClusterError, StorageError
+        By all methods, when it cannot be used.
     """
 
     def __init__(self, place: str) -> None:
@@ -80,7 +65,7 @@ class Folder:
         self._is_address = is_address(place)
 
     def __str__(self) -> str:
-        return shown(self.place)
+        return without_credentials(self.place)
 
     def path_of(self, name: str) -> str:
         """Return the path or address of a file in it."""
@@ -90,10 +75,9 @@ class Folder:
         """Return the names of what is in it, but those that begin with a point."""
         with _naming(self.place):
             if self._is_address:
-                files, path = _open_store(self.place)
                 try:
-                    found = [each.rsplit("/", 1)[-1] for each in files.ls(path, detail=False)]
-                except FileNotFoundError:
+                    found = try_on_store(self.place, _list_names)
+                except AbsentError:
                     found = []
             else:
                 here = Path(self.place)
@@ -104,39 +88,28 @@ class Folder:
         """Write a file; readers find all of it or none."""
         with _naming(self.path_of(name)):
             if self._is_address:
-                files, path = _open_store(self.path_of(name))
-                files.pipe_file(path, content)  # one request, which stores make whole
+                # One request, which stores make whole.
+                try_on_store(
+                    self.path_of(name), lambda store: store.files.pipe_file(store.path, content)
+                )
             else:
                 write_atomic(Path(self.place) / name, content)
 
 
-def _open_store(address: str) -> tuple[Any, str]:
-    """Return the file system of an address, and the path in it."""
-    import fsspec
-
-    files, path = fsspec.core.url_to_fs(address, use_listings_cache=False)
-    return files, path
+def _list_names(store: Store) -> list[str]:
+    """Return the names in a folder of a store."""
+    return [each.rsplit("/", 1)[-1] for each in store.files.ls(store.path, detail=False)]
 
 
 @contextmanager
-def _naming(place: str, kind: type[SpeechclsError] = ClusterError) -> Iterator[None]:
-    """Turn errors of the system and of stores into a ``kind`` that names the place."""
+def _naming(place: str) -> Iterator[None]:
+    """Turn errors of the system, and of a store while it is being read, into one with the place."""
     try:
         yield
     except FileNotFoundError as error:
-        raise kind(f"{shown(place)}: no such file; check the path") from error
-    except ImportError as error:
-        raise kind(
-            f"{shown(place)}: is read by the package {error.name or 'fsspec'}, which is not"
-            " installed; install it: pip install 'speechcls[remote]'"
-        ) from error
-    except _store_errors() as error:
-        raise kind(f"{shown(place)}: {reason_of(error)}; check the address and the rights") from (
+        raise ClusterError(f"{place}: no such file; check the path") from error
+    except library_errors() as error:
+        shown = without_credentials(place)
+        raise ClusterError(f"{shown}: {reason_of(error)}; check the address and the rights") from (
             error
         )
-
-
-def _store_errors() -> tuple[type[Exception], ...]:
-    """Return what a store raises: errors of the system, and of the client of web servers."""
-    client = sys.modules.get("aiohttp")
-    return (OSError,) if client is None else (OSError, client.ClientError)

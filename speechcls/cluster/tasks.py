@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Protocol
 from speechcls.artifact.fingerprint import fingerprint_of
 from speechcls.artifact.format import Artifact
 from speechcls.audio.blocks import open_recording
-from speechcls.cluster.places import NamedBytes, is_address, read_recording
+from speechcls.cluster.places import NamedBytes, read_recording
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, SpeechclsError
 from speechcls.runtime.classifier import Classifier, Prediction
 from speechcls.runtime.detection import Event
 from speechcls.runtime.streaming import StreamingClassifier
+from speechcls.storage.addresses import is_address
 
 Source = str | NamedBytes | SpeechclsError
 """A recording: the path of a file, the content of one elsewhere, or why that cannot be read."""

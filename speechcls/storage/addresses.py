@@ -62,14 +62,13 @@ def read_address(address: str, size: int | None = None) -> bytes:
     StorageError
         When it cannot be read, after several attempts where another one may help.
     """
-    store = _open(address)
 
-    def read() -> bytes:
+    def read(store: Store) -> bytes:
         content: bytes = store.files.cat_file(store.path, **store.in_one)
         _check_size(len(content), size)
         return content
 
-    return _retry(address, store.settings, read)
+    return try_on_store(address, read)
 
 
 def fetch_file(address: str, path: Path, size: int | None = None) -> None:
@@ -88,16 +87,15 @@ def fetch_file(address: str, path: Path, size: int | None = None) -> None:
     """
     from fsspec.callbacks import Callback
 
-    store = _open(address)
     path.write_bytes(b"")  # an error of the disk is none of the store
 
-    def fetch() -> None:
+    def fetch(store: Store) -> None:
         told = Callback()
         store.files.get_file(store.path, str(path), callback=told)
         for expected in (told.size, size):
             _check_size(path.stat().st_size, expected)
 
-    _retry(address, store.settings, fetch)
+    try_on_store(address, fetch)
 
 
 def find_address(address: str) -> Entry:
@@ -108,8 +106,7 @@ def find_address(address: str) -> Entry:
     StorageError
         When it does not say it, or there is none.
     """
-    store = _open(address)
-    about = _retry(address, store.settings, lambda: dict(store.files.info(store.path)))
+    about = try_on_store(address, lambda store: dict(store.files.info(store.path)))
     if about.get("type") == "directory":
         raise AbsentError(f"{without_credentials(address)}: a folder, not a file; name a file")
     return _entry(address, about)
@@ -123,32 +120,32 @@ def list_address(address: str) -> Iterator[Entry]:
     StorageError
         When it cannot be listed, or nothing is there.
     """
-    store = _open(address)
-    is_web = store.scheme in ("http", "https")
+    scheme = address.partition(":")[0].lower()
+    is_web = scheme in ("http", "https")
     if is_web and address.endswith("/"):
         raise StorageError(
             f"{without_credentials(address)}: folders of web servers cannot be listed; name files,"
             " or a manifest of their addresses"
         )
 
-    def find() -> dict[str, dict[str, Any]]:
+    def find(store: Store) -> dict[str, dict[str, Any]]:
         if is_web:
             return {address: store.files.info(store.path)}
         found: dict[str, dict[str, Any]] = store.files.find(store.path, detail=True)
         return found
 
-    found = _retry(address, store.settings, find)
+    found = try_on_store(address, find)
     if not found:
         raise AbsentError(
             f"{without_credentials(address)}: no such file or folder there; check the address"
         )
     for name, about in sorted(found.items()):
         if not name.endswith("/"):  # what stands for an empty folder
-            full = name if is_web else f"{store.scheme}://{name.lstrip('/')}"
+            full = name if is_web else f"{scheme}://{name.lstrip('/')}"
             yield _entry(full, about)
 
 
-class _Store(NamedTuple):
+class Store(NamedTuple):
     """A file system, and what it calls an address."""
 
     files: Any
@@ -159,7 +156,7 @@ class _Store(NamedTuple):
     settings: StorageSettings
 
 
-def _open(address: str) -> _Store:
+def _open(address: str) -> Store:
     """Return the file system of an address."""
     match = _ADDRESS.match(address)
     scheme = match[1].lower() if match else ""
@@ -188,7 +185,7 @@ def _open(address: str) -> _Store:
     if scheme in ("s3", "s3a"):
         files.retries = 1  # the attempts are counted here
     in_one = {"max_concurrency": 1} if scheme in ("s3", "s3a") else {}
-    return _Store(files, kind._strip_protocol(address), scheme, in_one, settings)
+    return Store(files, kind._strip_protocol(address), scheme, in_one, settings)
 
 
 def _options(scheme: str, settings: StorageSettings) -> dict[str, Any]:
@@ -208,14 +205,21 @@ def _options(scheme: str, settings: StorageSettings) -> dict[str, Any]:
     return {}
 
 
-def _retry(address: str, settings: StorageSettings, work: Callable[[], T]) -> T:
-    """Return the result of ``work``, tried again with growing waits while that may help."""
+def try_on_store(address: str, work: Callable[[Store], T]) -> T:
+    """Return what ``work`` does at an address, tried again with growing waits while that may help.
+
+    Raises
+    ------
+    StorageError
+        When it fails, after several attempts where another one may help.
+    """
     import random
 
-    scheme = address.partition(":")[0].lower()
+    store = _open(address)
+    scheme, settings = store.scheme, store.settings
     for attempt in range(1, settings.attempts + 1):
         try:
-            return work()
+            return work(store)
         except library_errors() as error:
             fault = explain(error, scheme)
             if not fault.is_passing or attempt == settings.attempts:

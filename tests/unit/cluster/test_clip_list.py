@@ -76,7 +76,8 @@ def test_relative_paths_are_those_of_the_folder_or_of_the_list_elsewhere(tmp_pat
     assert (here.place, here.resolve("a.wav")) == (f"{tmp_path}/list.txt", f"{tmp_path}/a.wav")
     assert here.resolve("/b.wav") == "/b.wav"
     there = ClipList.at("https://ann:secret@host/lists/all.csv?sig=secret")
-    assert (there.form, there.name) == ("csv", "https://host/lists/all.csv")
+    assert (there.form, there.name) == ("csv", "https://host/lists/all.csv?...")
+    assert there.resolve("a.wav") == "https://ann:secret@host/lists/a.wav"
     assert there.resolve("s3://c/d.wav") == "s3://c/d.wav"
 
 
