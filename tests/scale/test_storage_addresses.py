@@ -143,10 +143,10 @@ def test_folders_of_a_web_server_are_refused(web: BadServer) -> None:
 def test_the_memory_of_fsspec_is_a_store_as_well() -> None:
     import fsspec
 
-    fsspec.filesystem("memory").pipe({"/data/a.wav": b"one", "/data/b.wav": b"three"})
-    entries = list(list_address("memory://data"))
+    fsspec.filesystem("memory").pipe({"/listed/a.wav": b"one", "/listed/b.wav": b"three"})
+    entries = list(list_address("memory://listed"))
     assert [(e.address, e.size) for e in entries] == [
-        ("memory://data/a.wav", 3),
-        ("memory://data/b.wav", 5),
+        ("memory://listed/a.wav", 3),
+        ("memory://listed/b.wav", 5),
     ]
     assert read_address(entries[1].address) == b"three"
