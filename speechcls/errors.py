@@ -48,6 +48,10 @@ class TrainingError(SpeechclsError):
     """A training came to no model."""
 
 
+class PeerError(TrainingError):
+    """Another of the processes that share a training failed, and says why."""
+
+
 def reason_of(error: Exception) -> str:
     """Return what the system says went wrong, in lower case and without its number."""
     return (getattr(error, "strerror", None) or str(error)).lower()
