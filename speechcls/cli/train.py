@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechcls.cli.common import reports_errors
+from speechcls.cli.common import own_place, reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
 from speechcls.cli.data_options import (
     DataOptions,
@@ -44,7 +44,7 @@ from speechcls.config import (
 
 if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
-    from speechcls.training.run import Callbacks, TrainPlan
+    from speechcls.training.plan import Callbacks, TrainPlan
     from speechcls.training.settings import TrainSettings
 
 _FEATURES = OptionGroup(
@@ -217,6 +217,7 @@ def train(
 
     Speakers are held out for validation and test where they are known. Prints the model's folder.
     Ctrl-C ends the training early and saves the best model so far; the same command goes on.
+    On several processes: torchrun --nproc-per-node 2 -m speechcls train data/
 
     Example: speechcls train data/ --commands yes,no --arch gru --size tiny --recipe fast
     """
@@ -236,7 +237,8 @@ def train(
         raise typer.BadParameter("DATA: not given")
     from speechcls.training.run import train as train_model
 
-    messages = Messages(quiet, verbose)
+    place = own_place()
+    messages = Messages(quiet or not place.is_main, verbose)
     with naming(), _showing(messages, settings, tensorboard) as callbacks:
         result = train_model(
             *(data, settings, out),
@@ -247,7 +249,8 @@ def train(
             verify=verify,
             callbacks=callbacks,
         )
-    report_result(result, data, settings, min_recall, messages)
+    if place.is_main:
+        report_result(result, data, settings, min_recall, messages)
 
 
 def _merge_settings(
@@ -301,7 +304,7 @@ def _showing(
 ) -> Iterator["Callbacks"]:
     """Yield the callbacks that show a training: bars on a terminal, lines elsewhere."""
     from speechcls.cli.tensorboard import import_summary_writer, logging_to
-    from speechcls.training.run import Callbacks
+    from speechcls.training.plan import Callbacks
 
     if tensorboard:
         import_summary_writer()

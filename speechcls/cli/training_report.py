@@ -14,7 +14,8 @@ from speechcls.cli.tables import print_line
 from speechcls.text import shell_line
 
 if TYPE_CHECKING:
-    from speechcls.training.run import TrainPlan, TrainResult
+    from speechcls.training.plan import TrainPlan
+    from speechcls.training.run import TrainResult
     from speechcls.training.settings import TrainSettings
 
 

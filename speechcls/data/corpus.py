@@ -16,7 +16,7 @@ from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings, sample_background, split_range
 from speechcls.data.clips import Clip, ClipStore, describe_notes, read_clips, read_example
 from speechcls.data.copies import split_by_sound
-from speechcls.data.packing import cut_windows, open_store
+from speechcls.data.packing import Cut, cut_windows, open_store
 from speechcls.data.segments import LongTakes, choose_window_s, find_long_takes
 from speechcls.errors import DatasetError
 from speechcls.labels import (
@@ -139,6 +139,7 @@ def load_corpus(
     on_clip: Callable[[], None] = lambda: None,
     verify: bool = False,
     rejects: Rejects | None = None,
+    cut: Cut = cut_windows,
 ) -> Corpus:
     """Return a data set with the label, split and window of each clip decided.
 
@@ -151,6 +152,7 @@ def load_corpus(
     jobs, on_clip : processes that decode clips at once, and what is called after each clip
     verify : decode every clip again, whatever the cache folder has
     rejects : sounds that no label stands for; with them there are ``_unknown_`` and ``_silence_``
+    cut : cuts the windows
 
     Raises
     ------
@@ -179,7 +181,7 @@ def load_corpus(
         warnings=_warn(dataset, store, noise) + splits.warnings,
         long_takes=long_takes,
         bad=bad + bad_noise,
-        **_join(dataset, [store, *made], splits.names, labels, features.n_samples),
+        **_join(dataset, [store, *made], splits.names, labels, features.n_samples, cut),
     )
 
 
@@ -189,6 +191,7 @@ def _join(
     splits: Sequence[str],
     labels: Sequence[str],
     n_samples: int,
+    cut: Cut,
 ) -> dict[str, Any]:
     """Return the fields of a corpus that have an entry for each clip, by name.
 
@@ -205,7 +208,7 @@ def _join(
     # With an _unknown_ class every word counts as something, so that none is None.
     label_index = [labels.index(str(map_label(word, labels))) for word in words]
     return {
-        "windows": cut_windows(stores, n_samples),
+        "windows": cut(stores, n_samples),
         "scales": np.concatenate([store.scales for store in stores]),
         "label_index": np.array(label_index, dtype=np.int64),
         "words": outputs,

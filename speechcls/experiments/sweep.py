@@ -20,8 +20,9 @@ from speechcls.networks.zoo import NETWORKS, feature_kind
 from speechcls.training.checkpoint import Checkpoint
 from speechcls.training.loop import choose_device
 from speechcls.training.optimisation import Epoch
+from speechcls.training.plan import Callbacks, TrainPlan, ignore, plan_training
 from speechcls.training.publish import hash_data
-from speechcls.training.run import Callbacks, TrainPlan, ignore, plan_training, train_on_corpus
+from speechcls.training.run import train_on_corpus
 from speechcls.training.settings import NOTHING, TrainSettings
 
 _FEATURE_COST = 5_000_000

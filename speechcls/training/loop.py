@@ -271,7 +271,8 @@ class _Pauses:
 
         A signal to one of several processes is one to all, so that none waits for another.
         """
-        self.signals.received = self.training.group.largest(self.signals.received or 0) or None
+        if received := self.training.group.largest(self.signals.received or 0):
+            self.signals.share(received)
         if self.signals.received is None:
             return
         # Who stops a training before its first epoch wants another one.
