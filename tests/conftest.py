@@ -52,7 +52,7 @@ def write_wav():
     return write_samples
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_data():
     """``make_data(root, labels, n, speakers=8, noise_s=0.0)``: one folder a label; returns root.
 

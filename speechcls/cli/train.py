@@ -217,7 +217,6 @@ def train(
 
     Speakers are held out for validation and test where they are known. Prints the model's folder.
     Ctrl-C ends the training early and saves the best model so far; the same command goes on.
-    On several processes: torchrun --nproc-per-node 2 -m speechcls train data/
 
     Example: speechcls train data/ --commands yes,no --arch gru --size tiny --recipe fast
     """
@@ -237,8 +236,7 @@ def train(
         raise typer.BadParameter("DATA: not given")
     from speechcls.training.run import train as train_model
 
-    place = own_place()
-    messages = Messages(quiet or not place.is_main, verbose)
+    messages = Messages(quiet or not own_place().is_main, verbose)
     with naming(), _showing(messages, settings, tensorboard) as callbacks:
         result = train_model(
             *(data, settings, out),
@@ -249,8 +247,7 @@ def train(
             verify=verify,
             callbacks=callbacks,
         )
-    if place.is_main:
-        report_result(result, data, settings, min_recall, messages)
+    report_result(result, data, settings, min_recall, messages)
 
 
 def _merge_settings(

@@ -14,9 +14,17 @@ from speechcls.artifact.format import SplitRow
 from speechcls.audio.samples import PCM, Samples, to_float
 from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings, sample_background, split_range
-from speechcls.data.clips import Clip, ClipStore, describe_notes, read_clips, read_example
+from speechcls.data.clips import (
+    Clip,
+    ClipStore,
+    Cut,
+    cut_windows,
+    describe_notes,
+    read_clips,
+    read_example,
+)
 from speechcls.data.copies import split_by_sound
-from speechcls.data.packing import Cut, cut_windows, open_store
+from speechcls.data.packing import open_store
 from speechcls.data.segments import LongTakes, choose_window_s, find_long_takes
 from speechcls.errors import DatasetError
 from speechcls.labels import (

@@ -9,7 +9,6 @@ packing that is interrupted leaves no damage behind. Labels, speakers and splits
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechcls.audio.samples import PCM, fit_length
+from speechcls.audio.samples import PCM
 from speechcls.data.cache import (
     FINGERPRINTS,
     INDEX,
@@ -29,7 +28,6 @@ from speechcls.data.cache import (
 )
 from speechcls.data.clips import Clip, ClipStore, read_example
 from speechcls.errors import AudioError, DatasetError
-from speechcls.files import cache_folder
 from speechcls.layouts.examples import Example
 
 _FORMAT_VERSION = 2
@@ -157,55 +155,6 @@ def _find_store(folder: Path, source: Path, sample_rate: int) -> "_Store | None"
             if index.readline() == header + b"\n":
                 return _Store(folder, source, sample_rate)
     return None
-
-
-Cut = Callable[[Sequence[ClipStore], int], PCM]
-"""Cuts windows as ``cut_windows`` does."""
-
-
-def cut_windows(stores: Sequence[ClipStore], n_samples: int, path: Path | None = None) -> PCM:
-    """Return (n_clips, n_samples): each clip's loudest window, short clips padded with zeros.
-
-    The array is mapped from a file, so that it need not fit into memory.
-
-    Parameters
-    ----------
-    path : of the file, for ``map_windows``; None: an unnamed one in the cache folder
-
-    Raises
-    ------
-    DatasetError
-        When the disk is full.
-    """
-    n_clips = sum(len(store.lengths) for store in stores)
-    if not n_clips:
-        return np.empty((0, n_samples), dtype=np.int16)
-    folder = cache_folder()
-    with reporting_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        if path:
-            path.unlink(missing_ok=True)  # not overwritten: it may be mapped
-        with path.open("x+b") if path else tempfile.TemporaryFile(dir=folder) as file:
-            for store in stores:
-                for clip in store.clips():
-                    file.write(fit_length(clip, n_samples).tobytes())
-            file.flush()
-            return np.memmap(file, np.int16, "r+", shape=(n_clips, n_samples))
-
-
-def map_windows(stores: Sequence[ClipStore], n_samples: int, path: Path) -> PCM:
-    """Return the windows that another process has cut, or cut them if the file has not so many.
-
-    Raises
-    ------
-    DatasetError
-        When the disk is full.
-    """
-    n_clips = sum(len(store.lengths) for store in stores)
-    with reporting_os_errors(path):
-        if path.stat().st_size == 2 * n_clips * n_samples > 0:
-            return np.memmap(path, np.int16, "r+", shape=(n_clips, n_samples))
-    return cut_windows(stores, n_samples)
 
 
 def _key_of(example: Example) -> _Key:

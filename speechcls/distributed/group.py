@@ -1,6 +1,9 @@
 """What the processes of a training do together: sums, agreement, and work in turn."""
 
 import json
+import os
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +19,9 @@ TIMEOUT_S = 600.0
 """How long other processes are waited for, at the start and in a step, seconds."""
 _PATIENT_S = 7 * 86_400.0
 """How long they are waited for while they read the data, or save the model, seconds."""
+_POLL_S = 0.05
+"""How often a process looks whether the main one is there, seconds."""
+_PREFIX = "speechcls"
 
 T = TypeVar("T")
 
@@ -188,11 +194,14 @@ def joined(timeout_s: float = TIMEOUT_S) -> Iterator[Group]:
         return
     from torch import distributed
 
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    backend, timeout = "gloo", timedelta(seconds=timeout_s)
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
     try:
-        distributed.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+        own = {"store": _open_store(place, timeout), "rank": place.rank, "world_size": place.size}
+        distributed.init_process_group(backend, timeout=timeout, **own)
         everyone = distributed.new_group(timeout=timedelta(seconds=_PATIENT_S), backend="gloo")
-    except (RuntimeError, ValueError) as error:
+    except RuntimeError as error:
         raise TrainingError(
             f"{place.name}: no contact with the other processes at {place.address} within"
             f" {timeout_s:g} s ({_reason_of(error)}); check that all {place.size} were started,"
@@ -206,11 +215,39 @@ def joined(timeout_s: float = TIMEOUT_S) -> Iterator[Group]:
         distributed.destroy_process_group()
 
 
+def _open_store(place: Place, timeout: timedelta) -> Any:
+    """Return a store of keys that all processes have, empty at the start.
+
+    That of torchrun holds the addresses of processes that it has ended, once it starts others.
+    Process 0 chooses a new prefix, and answers each that has seen it with what that one wrote.
+    """
+    from torch.distributed.distributed_c10d import PrefixStore, TCPStore
+
+    host, _, port = place.address.rpartition(":")
+    is_server = place.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    store = TCPStore(host, int(port), None, is_server, timeout, False, multi_tenant=True)
+    own, end = uuid.uuid4().hex, time.monotonic() + timeout.total_seconds()
+    if place.is_main:
+        store.set(_PREFIX, own)
+        for rank in range(1, place.size):
+            seen = store.get(f"{_PREFIX}/{own}/{rank}").decode()  # waits for it
+            store.set(f"{_PREFIX}/{own}/{rank}/answer", seen)
+        return PrefixStore(f"{_PREFIX}/{own}", store)
+    while time.monotonic() < end:
+        chosen = store.get(_PREFIX).decode()  # of processes that ended, at first
+        key = f"{_PREFIX}/{chosen}/{place.rank}"
+        store.set(key, own)
+        if store.check([f"{key}/answer"]) and store.get(f"{key}/answer").decode() == own:
+            return PrefixStore(f"{_PREFIX}/{chosen}", store)
+        time.sleep(_POLL_S)
+    raise RuntimeError("rank 0 does not answer")
+
+
 def _as_tensor(content: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    return torch.tensor(bytearray(content), dtype=torch.uint8)  # which may be empty
 
 
 def _reason_of(error: Exception) -> str:
     """Return what a library of sockets says, without where in its source it does so."""
-    line = str(error).partition("\n")[0]
+    line = str(error).partition("\n")[0].partition(". ")[0]
     return line[line.find("] ") + 2 :].strip() if line.startswith("[") else line.strip()

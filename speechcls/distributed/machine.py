@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from speechcls.data.cache import reporting_os_errors
-from speechcls.data.packing import Cut, cut_windows, map_windows
+from speechcls.data.clips import Cut, cut_windows, map_windows
 from speechcls.distributed.group import Group
 from speechcls.files import cache_folder
 from speechcls.scratch import WHOLE, open_scratch

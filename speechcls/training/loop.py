@@ -19,7 +19,7 @@ from speechcls.errors import ConfigError, reason_of
 from speechcls.interrupts import DeferredSignals
 from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 from speechcls.training.batches import Batches
-from speechcls.training.checkpoint import Checkpoint
+from speechcls.training.checkpoint import Checkpoint, State
 from speechcls.training.optimisation import (
     Diverged,
     Epoch,
@@ -145,11 +145,12 @@ def time_step(trial: Recogniser, batches: Batches) -> float:
 
 
 @contextmanager
-def _own_threads() -> Iterator[None]:
-    """Give back the number of threads that there was before."""
-    n_threads = torch.get_num_threads()
+def _own_globals(device: torch.device) -> Iterator[None]:
+    """Give back the random state and the number of threads that there were before."""
+    n_threads, devices = torch.get_num_threads(), [device] if device.type == "cuda" else []
     try:
-        yield
+        with torch.random.fork_rng(devices=devices):
+            yield
     finally:
         torch.set_num_threads(n_threads)
 
@@ -202,21 +203,8 @@ def fit(
     state = checkpoint.state if checkpoint else None
     if not freeze_feature_stats and state is None:
         set_feature_statistics(recogniser, batches, group)
-    # Other processors may have drawn other last bits of the same weights.
-    group.copy_main(list(recogniser.state_dict().values()))
-    devices = [device] if device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(devices=devices),
-        DeferredSignals() as signals,
-        _own_threads(),
-        synchronised(recogniser, group),
-    ):
-        training = Training(recogniser, batches, config, group)
-        torch.manual_seed(config.seed)  # dropout draws from the global generator
-        if state is not None:
-            training.restore(state)
-        elif group.is_alone:  # torchrun says how many several have
-            choose_threads(recogniser, batches, config.epochs * batches.n_steps)
+    with _own_globals(device), DeferredSignals() as signals, synchronised(recogniser, group):
+        training = _start(recogniser, batches, config, group, state)
         try:
             _run(training, _Pauses(training, signals, checkpoint, on_step, on_warning), on_epoch)
         except Diverged as error:
@@ -226,6 +214,24 @@ def fit(
         recogniser.load_state_dict(training.best_state)
     recogniser.to("cpu").eval()
     return training.result
+
+
+def _start(
+    recogniser: Recogniser,
+    batches: Batches,
+    config: TrainConfig,
+    group: Group,
+    state: State | None,
+) -> Training:
+    """Return a training that goes on from a state, or begins anew."""
+    group.copy_main(list(recogniser.state_dict().values()))  # machines may differ in last bits
+    training = Training(recogniser, batches, config, group)
+    torch.manual_seed(config.seed)  # dropout draws from the global generator
+    if state is not None:
+        training.restore(state)
+    elif group.is_alone:  # torchrun says how many threads several have
+        choose_threads(recogniser, batches, config.epochs * batches.n_steps)
+    return training
 
 
 def _run(training: Training, pauses: "_Pauses", on_epoch: Callable[[Epoch], None]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from speechcls.config import DataConfig
+from speechcls.data.clips import Cut, cut_windows
 from speechcls.data.corpus import Corpus, load_corpus
-from speechcls.data.packing import Cut, cut_windows
 from speechcls.data.reviewed import add_reviewed
 from speechcls.data.segments import segment
 from speechcls.errors import DatasetError
@@ -28,6 +28,10 @@ from speechcls.training.settings import FEW_CLIPS, TrainSettings
 
 _N_COMPARED = 100
 """Clips of a label that are compared with the words that a model knows."""
+
+
+Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset
+"""A folder, a manifest or several, or a data set that is read already."""
 
 
 def ignore(*_: object) -> None:
@@ -79,7 +83,7 @@ class TrainPlan:
 
 
 def find_clips(
-    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset,
+    data: Data,
     named: DataConfig,
     jobs: int,
 ) -> Dataset:

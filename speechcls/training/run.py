@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +14,8 @@ from speechcls.artifact.calibration import Calibration
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import check_can_save
 from speechcls.config import MODELS
+from speechcls.data.clips import Cut
 from speechcls.data.corpus import Corpus
-from speechcls.data.packing import Cut
 from speechcls.distributed.group import ALONE, Group, joined
 from speechcls.distributed.machine import read_once
 from speechcls.errors import (
@@ -27,12 +27,11 @@ from speechcls.errors import (
     TrainingError,
 )
 from speechcls.evaluation.metrics import Scores
-from speechcls.layouts.examples import Dataset
 from speechcls.parallel import default_jobs
 from speechcls.training.checkpoint import Checkpoint, Identity, identify
 from speechcls.training.loop import choose_device, fit
 from speechcls.training.optimisation import FitResult
-from speechcls.training.plan import Callbacks, TrainPlan, find_clips, prepare
+from speechcls.training.plan import Callbacks, Data, TrainPlan, find_clips, prepare
 from speechcls.training.publish import calibrate_trained, favour_words, save_trained
 from speechcls.training.settings import Sections, TrainSettings
 
@@ -54,7 +53,7 @@ class TrainResult:
 
 
 def train(
-    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Dataset,
+    data: Data,
     settings: TrainSettings | Sections | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
@@ -107,22 +106,36 @@ def train(
     """
     if not isinstance(settings, TrainSettings):
         settings = TrainSettings.from_sections(settings or {})
-    jobs = jobs or default_jobs()
+    how = device, jobs or default_jobs(), force, resume, verify
+    return _train(data, settings, Path(out) if out else None, *how, callbacks or Callbacks())
+
+
+def _train(
+    data: Data,
+    settings: TrainSettings,
+    out: Path | None,
+    device: str,
+    jobs: int,
+    force: bool,
+    resume: bool,
+    verify: bool,
+    callbacks: Callbacks,
+) -> TrainResult:
+    """Read the data once on each machine, then train and save a model."""
     with joined() as group, ExitStack() as held:
-        told = callbacks if callbacks and group.is_main else Callbacks()
+        told = callbacks if group.is_main else Callbacks()
 
         def read(cut: Cut) -> tuple[TrainPlan, Checkpoint]:
             on = choose_device(device, group.place)
             found = find_clips(data, settings.data, jobs)
-            place = Path(out) if out else MODELS / f"{found.title}-{settings.network.arch}"
-            checkpoint = Checkpoint(place)
+            checkpoint = Checkpoint(out or MODELS / f"{found.title}-{settings.network.arch}")
             if group.is_main:
                 _check_place(checkpoint, force, resume)
                 held.enter_context(checkpoint.locked())
             return prepare(found, settings, on, jobs, verify, told, cut), checkpoint
 
-        plan, checkpoint = read_once(group, read)
-        return train_on_corpus(plan, checkpoint, force, told, may_restart=not resume, group=group)
+        planned = read_once(group, read)
+        return train_on_corpus(*planned, force, told, may_restart=not resume, group=group)
 
 
 def _check_place(checkpoint: Checkpoint, force: bool, resume: bool) -> None:
@@ -164,18 +177,8 @@ def train_on_corpus(
     callbacks = callbacks or Callbacks()
     identity = identify(plan.settings, plan.corpus, str(plan.device), group.place.size)
     _require_same_data(identity, group)
-
-    def begin() -> bool:
-        is_replacing = force or checkpoint.is_replacing()
-        warnings = checkpoint.open(identity, may_replace=force and may_restart)
-        callbacks.on_start(plan)
-        for warning in warnings:
-            callbacks.on_warning(warning)
-        if checkpoint.state:
-            callbacks.on_resume(len(checkpoint.state.numbers["history"]))
-        return is_replacing
-
-    is_replacing = group.in_turn(begin, group.is_main) or False
+    begin = partial(_open, plan, checkpoint, identity, force and may_restart, callbacks)
+    is_replacing = group.in_turn(begin, group.is_main) or force
     checkpoint.share(group)
     try:
         result = _fit(plan, checkpoint, callbacks, saves_interrupted, group)
@@ -196,6 +199,24 @@ def train_on_corpus(
     saved = group.in_turn(publish, group.is_main)
     told = group.tell(_to_json(saved) if saved else None)
     return saved or _from_json(told, plan, result)
+
+
+def _open(
+    plan: TrainPlan,
+    checkpoint: Checkpoint,
+    identity: Identity,
+    may_replace: bool,
+    callbacks: Callbacks,
+) -> bool:
+    """Read the state that is gone on from; return whether the model that is there is its own."""
+    is_replacing = checkpoint.is_replacing()
+    warnings = checkpoint.open(identity, may_replace)
+    callbacks.on_start(plan)
+    for warning in warnings:
+        callbacks.on_warning(warning)
+    if checkpoint.state:
+        callbacks.on_resume(len(checkpoint.state.numbers["history"]))
+    return is_replacing
 
 
 def _require_same_data(identity: Identity, group: Group) -> None:
