@@ -221,7 +221,7 @@ def _open_store(place: Place, timeout: timedelta) -> Any:
     That of torchrun holds the addresses of processes that it has ended, once it starts others.
     Process 0 chooses a new prefix, and answers each that has seen it with what that one wrote.
     """
-    from torch.distributed.distributed_c10d import PrefixStore, TCPStore
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
     host, _, port = place.address.rpartition(":")
     is_server = place.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"

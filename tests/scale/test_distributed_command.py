@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -129,7 +130,7 @@ def test_two_processes_train_what_one_does(whole, data, tmp_path):
     assert alone.keys() == shared.keys()
     # bfloat16, where the processor has it, rounds sums of other rows to other numbers
     for name, values in alone.items():
-        assert abs(values - shared[name]).max() < 2e-2, name
+        np.testing.assert_allclose(shared[name], values, rtol=0.02, atol=0.02, err_msg=name)
     for first, second in zip(history_of(one), history_of(tmp_path / "two"), strict=True):
         assert second["loss"] == pytest.approx(first["loss"], rel=0.02)
 
@@ -181,8 +182,8 @@ def test_what_is_refused_is_said_once(data, tmp_path, torchrun):
     place.mkdir()
     (place / "letter.txt").write_text("mine")
     code, stdout, said = end(torchrun("train", data, *SETTINGS, "--out", place))
-    assert (code, stdout, len(said)) == (1, "", 2)
-    assert said[-1].startswith(f"speechcls: error: {place}: ")
+    assert (code, stdout, len(said)) == (1, "", 1)
+    assert said[0].startswith(f"speechcls: error: {place}: ")
     assert [path.name for path in place.iterdir()] == ["letter.txt"]
 
 

@@ -20,7 +20,10 @@ from speechcls.networks.zoo import NETWORKS
 from speechcls.training.gradient import Gradient
 from speechcls.training.loop import batches_for, fit
 
-BATCH = 21  # rows that two processes cannot share evenly; the last batch of an epoch is smaller yet
+BATCH = 21
+"""Clips that two processes cannot share evenly; the last batch has a single one."""
+EPOCH_BATCH = 20
+"""Clips of each batch where weights are compared: the last one has rows for each process."""
 
 
 def networks():
@@ -56,17 +59,21 @@ def gradients(group, network, config):
 
 
 def compare(group, network, config):
-    """Return by how much each batch differs, relative to the largest value of each tensor."""
-    worst, rows = {"loss": 0.0, "gradient": 0.0, "features": 0.0}, []
+    """Return by how much loss, features and gradients differ at most, and the rows of batches.
+
+    ``relative`` is the difference of a gradient against the largest value of its tensor.
+    """
+    worst, rows = dict.fromkeys(("loss", "features", "gradient", "relative"), 0.0), []
     pairs = zip(gradients(ALONE, network, config), gradients(group, network, config), strict=True)
     for (loss, whole, features, targets, n), (own_loss, own, own_features, own_targets, _) in pairs:
         first, last = group.part(n)
         assert torch.equal(targets[first:last], own_targets)
         differences = {"loss": abs(own_loss - loss) / loss}
         differences["features"] = float((features[first:last] - own_features).abs().max())
-        differences["gradient"] = max(
-            float((own[name] - g).abs().max() / g.abs().max().clamp(min=1e-8))
-            for name, g in whole.items()
+        of_gradients = {name: float((own[name] - g).abs().max()) for name, g in whole.items()}
+        differences["gradient"] = max(of_gradients.values())
+        differences["relative"] = max(
+            of_gradients[name] / max(float(g.abs().max()), 1e-3) for name, g in whole.items()
         )
         worst = {name: max(worst[name], differences[name]) for name in worst}
         rows.append([n, last - first])
@@ -89,8 +96,9 @@ def main(folder):
     with joined() as group:
         for name, network in networks():
             found[name] = compare(group, network, config)
-            found[name]["alone"] = state_after_an_epoch(ALONE, network, config)
-            found[name]["shared"] = state_after_an_epoch(group, network, config)
+            epoch = dataclasses.replace(config, batch_size=EPOCH_BATCH)
+            found[name]["alone"] = state_after_an_epoch(ALONE, network, epoch)
+            found[name]["shared"] = state_after_an_epoch(group, network, epoch)
         Path(folder, f"{group.place.rank}.json").write_text(json.dumps(found))
 
 
