@@ -62,7 +62,7 @@ class _GroupNorm(nn.Module):
             return nn.functional.batch_norm(inputs, mean, variance, weight, bias, is_own, 0.0, eps)
         arguments = inputs, weight, bias, eps, self._group
         outputs, mean, variance, n = _Normalise.apply(*arguments)  # type: ignore[no-untyped-call]
-        self._track(mean, variance, n)
+        self._track(mean, variance, n / self._group.n_copies)
         return outputs  # type: ignore[no-any-return]
 
     def _track(self, mean: Tensor, variance: Tensor, n: Tensor) -> None:

@@ -34,10 +34,14 @@ class Group:
     Parameters
     ----------
     patient : the group of ``torch.distributed`` that waits for long work; None alone
+
+    Attributes
+    ----------
+    n_copies : how many processes have the same rows of the batch at hand; see ``part``
     """
 
     def __init__(self, place: Place, patient: Any = None) -> None:
-        self.place, self._patient = place, patient
+        self.place, self._patient, self.n_copies = place, patient, 1
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Group":
         """Return itself: a copy of a network is in the same group."""
@@ -61,6 +65,10 @@ class Group:
         """
         rank, size = self.place.rank, self.place.size
         return (n * rank // size, n * (rank + 1) // size) if n >= size else (0, n)
+
+    def begin_batch(self, n: int) -> None:
+        """Take note of how many rows the batch at hand has."""
+        self.n_copies = 1 if n >= self.place.size else self.place.size
 
     def add(self, values: Tensor) -> Tensor:
         """Return ``values`` after the sum of those of all processes is put into it."""

@@ -237,6 +237,7 @@ class Training:
 
     def _step(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
         """Return the mean loss of a batch, after a step that lowers it."""
+        self.group.begin_batch(self._batches.n_rows(self._place.n_steps))
         self._seed_dropout()
         loss = self.gradient.find(features, targets, on_warning)
         parameters = self._ema.recogniser.parameters()

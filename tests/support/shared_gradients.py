@@ -21,9 +21,7 @@ from speechcls.training.gradient import Gradient
 from speechcls.training.loop import batches_for, fit
 
 BATCH = 21
-"""Clips that two processes cannot share evenly; the last batch has a single one."""
-EPOCH_BATCH = 20
-"""Clips of each batch where weights are compared: the last one has rows for each process."""
+"""Clips that two processes cannot share evenly; the last batch has a single one, for both."""
 
 
 def networks():
@@ -96,9 +94,8 @@ def main(folder):
     with joined() as group:
         for name, network in networks():
             found[name] = compare(group, network, config)
-            epoch = dataclasses.replace(config, batch_size=EPOCH_BATCH)
-            found[name]["alone"] = state_after_an_epoch(ALONE, network, epoch)
-            found[name]["shared"] = state_after_an_epoch(group, network, epoch)
+            found[name]["alone"] = state_after_an_epoch(ALONE, network, config)
+            found[name]["shared"] = state_after_an_epoch(group, network, config)
         Path(folder, f"{group.place.rank}.json").write_text(json.dumps(found))
 
 
