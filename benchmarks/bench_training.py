@@ -21,7 +21,8 @@ from speechcls.layouts.load import load_dataset
 from speechcls.networks.recogniser import Recogniser, build_recogniser, forward_mixed_precision
 from speechcls.networks.zoo import feature_kind
 from speechcls.training.checkpoint import Checkpoint
-from speechcls.training.run import Callbacks, plan_training, train_on_corpus
+from speechcls.training.plan import Callbacks, plan_training
+from speechcls.training.run import train_on_corpus
 from speechcls.training.settings import TrainSettings
 
 N_LABELS = 8

@@ -36,7 +36,7 @@ from speechcls.runtime.classifier import Classifier
 from speechcls.training.gradient import Gradient
 from speechcls.training.loop import batches_for, fit, set_feature_statistics
 from speechcls.training.optimisation import Epoch, Training
-from speechcls.training.run import TrainPlan, plan_training
+from speechcls.training.plan import TrainPlan, plan_training
 from speechcls.training.settings import NOTHING, TrainSettings
 
 BATCH_SIZES = 64, 256, 1024

@@ -56,6 +56,10 @@ class ClusterError(SpeechclsError):
     """A cluster cannot be reached or used, or what it works on cannot."""
 
 
+class PeerError(TrainingError):
+    """Another of the processes that share a training failed, and says why."""
+
+
 def reason_of(error: Exception) -> str:
     """Return what the system says went wrong, in lower case and without its number."""
     return (getattr(error, "strerror", None) or str(error)).lower()

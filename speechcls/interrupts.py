@@ -48,6 +48,7 @@ class DeferredSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._is_shared = False
         self._handling = ExitStack()
 
     def __enter__(self) -> Self:
@@ -62,7 +63,15 @@ class DeferredSignals:
     ) -> None:
         self._handling.close()
 
+    def share(self, number: int) -> None:
+        """Take a signal to another process as one to this, whose own may follow and is the same."""
+        if self.received is None:
+            self.received, self._is_shared = number, True
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._is_shared:
+            self._is_shared = False
+            return
         if self.received is not None:
             self._handling.close()
             signal.raise_signal(number)

@@ -5,19 +5,20 @@ import math
 import torch
 from torch import Tensor
 
-from speechcls.augmentation.draws import on_device
+from speechcls.augmentation.draws import Draws, Rows, on_device
 from speechcls.data.background import QUIETEST_DB, SILENT_PROB
 
 _COLOURS = (-1.0, 0.0, 1.0, 2.0)
 """Power of blue, white, pink and brown noise falls with frequency to these powers."""
 
 
-def cut_noise(noise: Tensor, n_cuts: int, n_samples: int, generator: torch.Generator) -> Tensor:
+def cut_noise(noise: Tensor, n_cuts: int, n_samples: int, generator: Draws) -> Tensor:
     """Return random excerpts of background noise, at their own level.
 
     Parameters
     ----------
     noise : (n_noise,) float32 amplitude in [-1, 1], repeated if shorter than ``n_samples``
+    n_cuts : of the whole batch, where ``generator`` says which rows of it are made
 
     Returns
     -------
@@ -25,17 +26,18 @@ def cut_noise(noise: Tensor, n_cuts: int, n_samples: int, generator: torch.Gener
     """
     if len(noise) < n_samples:
         noise = noise.repeat(1 + math.ceil(n_samples / len(noise)))
-    starts = torch.randint(len(noise) - n_samples + 1, (n_cuts,), generator=generator)
+    starts = Rows.of(generator, n_cuts).randint(0, len(noise) - n_samples + 1)
     return noise.unfold(0, n_samples, 1)[on_device(starts, noise.device)]
 
 
-def random_gain_noise(cuts: Tensor, generator: torch.Generator) -> Tensor:
+def random_gain_noise(cuts: Tensor, generator: Draws) -> Tensor:
     """Return noise (n_cuts, n_samples) with a random gain, some of it digital silence.
 
     The gain is uniform in dB from ``QUIETEST_DB`` to 0, and 0 with probability ``SILENT_PROB``.
     """
-    gain_db = QUIETEST_DB * torch.rand(len(cuts), 1, generator=generator)
-    is_silent = torch.rand(len(cuts), 1, generator=generator) < SILENT_PROB
+    rows = Rows.of(generator, len(cuts))
+    gain_db = QUIETEST_DB * rows.rand(1)
+    is_silent = rows.rand(1) < SILENT_PROB
     return cuts * on_device(torch.where(is_silent, 0.0, 10 ** (gain_db / 20)), cuts.device)
 
 

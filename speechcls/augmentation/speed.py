@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechcls.augmentation.draws import on_device
+from speechcls.augmentation.draws import Draws, Rows, on_device
 
 _SPEED_GROUP = 8
 """Clips that share a speed, and with it a Fourier transform."""
@@ -17,7 +17,7 @@ _FAST_FACTORS = (2, 3, 5, 7, 11, 13)
 """Lengths with no other prime factors have fast transforms, of up to a seventh of the time."""
 
 
-def change_speed(samples: Tensor, speed_max: float, generator: torch.Generator) -> Tensor:
+def change_speed(samples: Tensor, speed_max: float, generator: Draws) -> Tensor:
     """Return clips (batch, n_samples) played faster or slower by a factor of 1 +- ``speed_max``.
 
     Pitch changes with the speed, since clips are resampled. Clips stay centred: longer ones are
@@ -28,25 +28,36 @@ def change_speed(samples: Tensor, speed_max: float, generator: torch.Generator) 
     once, to the same within 0.2 % of their level.
     """
     batch, n_samples = samples.shape
-    n_groups = math.ceil(batch / _SPEED_GROUP)
-    speeds = 1 + speed_max * (2 * torch.rand(n_groups, generator=generator) - 1)
+    rows = Rows.of(generator, batch)
+    n_groups = math.ceil(rows.n / _SPEED_GROUP)
+    speeds = 1 + speed_max * (2 * torch.rand(n_groups, generator=rows.generator) - 1)
     fast = _fast_lengths(n_samples, speed_max)
     lengths = [
         min(fast, key=lambda length: abs(length - n_samples / speed)) for speed in speeds.tolist()
     ]
     play = play_by_cubics if samples.device.type == "cuda" else play_by_transforms
-    return play(samples, lengths)
+    if rows.index is None:
+        return play(samples, lengths)
+    groups, sizes = torch.unique_consecutive(rows.index // _SPEED_GROUP, return_counts=True)
+    return play(samples, [lengths[group] for group in groups.tolist()], sizes.tolist())
 
 
-def play_by_transforms(samples: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Return clips (batch, n_samples) played in so many samples, a length for each group."""
+def play_by_transforms(
+    samples: Tensor, lengths: Sequence[int], sizes: list[int] | None = None
+) -> Tensor:
+    """Return clips (batch, n_samples) played in so many samples, a length for each group.
+
+    Parameters
+    ----------
+    sizes : clips of each group; None: eight of each, the last one may have fewer
+    """
     n_samples = samples.shape[1]
     # Scaled by 1 / n_samples here and not at all there, the transforms keep the amplitude.
     spectrum = torch.fft.rfft(samples, norm="forward")  # (batch, 1 + n_samples // 2)
     changed = torch.zeros_like(samples)
     groups = zip(
-        torch.split(spectrum, _SPEED_GROUP),
-        torch.split(changed, _SPEED_GROUP),
+        torch.split(spectrum, sizes or _SPEED_GROUP),
+        torch.split(changed, sizes or _SPEED_GROUP),
         lengths,
         strict=True,
     )
@@ -61,7 +72,9 @@ def play_by_transforms(samples: Tensor, lengths: Sequence[int]) -> Tensor:
     return changed
 
 
-def play_by_cubics(samples: Tensor, lengths: Sequence[int]) -> Tensor:
+def play_by_cubics(
+    samples: Tensor, lengths: Sequence[int], sizes: list[int] | None = None
+) -> Tensor:
     """Return what ``play_by_transforms`` does, by interpolation of oversampled clips.
 
     Source
@@ -70,7 +83,8 @@ def play_by_cubics(samples: Tensor, lengths: Sequence[int]) -> Tensor:
     """
     batch, n_samples = samples.shape
     n_bins, n_fine = 1 + n_samples // 2, _OVERSAMPLING * n_samples
-    of_clip = torch.tensor(lengths).repeat_interleave(_SPEED_GROUP)[:batch, None]
+    repeats = torch.tensor(sizes or [_SPEED_GROUP] * len(lengths))
+    of_clip = torch.tensor(lengths).repeat_interleave(repeats)[:batch, None]
     length = on_device(of_clip, samples.device)  # (batch, 1)
     spectrum = torch.fft.rfft(samples, norm="forward")
     is_kept = torch.arange(n_bins, device=samples.device) <= length // 2

@@ -2,7 +2,8 @@
 
 ``augment`` applies ``TRANSFORMS`` in their order; a new one is a function and an entry there,
 with its settings in ``TrainConfig``. Generators are on the CPU whatever the device: a few numbers
-a clip, which ``on_device`` copies. Nothing here waits for a GPU.
+a clip, which ``on_device`` copies. Where a batch is shared by several processes, ``Rows`` draws for
+all of it. Nothing here waits for a GPU.
 """
 
 import functools
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from speechcls.augmentation.draws import on_device
+from speechcls.augmentation.draws import Draws, Rows, on_device
 from speechcls.augmentation.noise import cut_noise
 from speechcls.augmentation.speed import change_speed
 from speechcls.config import FEATURE_KINDS, FeatureConfig, TrainConfig
@@ -40,11 +41,11 @@ class Transform(NamedTuple):
 
     is_active: Callable[[TrainConfig], bool]
     """Returns whether the settings ask for it."""
-    apply: Callable[[Tensor, AugmentationContext, torch.Generator], Tensor]
+    apply: Callable[[Tensor, AugmentationContext, Draws], Tensor]
     """Returns clips (batch, n_samples) of clips, their context and a generator."""
 
 
-def augment(samples: Tensor, context: AugmentationContext, generator: torch.Generator) -> Tensor:
+def augment(samples: Tensor, context: AugmentationContext, generator: Draws) -> Tensor:
     """Return augmented clips (batch, n_samples) in [-1, 1]."""
     if not is_augmenting(context.config):
         return samples
@@ -59,23 +60,23 @@ def is_augmenting(config: TrainConfig) -> bool:
     return any(transform.is_active(config) for transform in TRANSFORMS.values())
 
 
-def change_gain(samples: Tensor, gain_db: float, generator: torch.Generator) -> Tensor:
+def change_gain(samples: Tensor, gain_db: float, generator: Draws) -> Tensor:
     """Return clips (batch, n_samples) with a gain uniform in +- ``gain_db`` dB, clipped at 1."""
-    gains_db = gain_db * (2 * torch.rand(len(samples), 1, generator=generator) - 1)
+    gains_db = gain_db * (2 * Rows.of(generator, len(samples)).rand(1) - 1)
     return (samples * on_device(10 ** (gains_db / 20), samples.device)).clamp_(-1.0, 1.0)
 
 
-def equalise(samples: Tensor, prob: float, gain_db: float, generator: torch.Generator) -> Tensor:
+def equalise(samples: Tensor, prob: float, gain_db: float, generator: Draws) -> Tensor:
     """Return clips (batch, n_samples), each with probability ``prob`` through a random equaliser.
 
     Its gains are uniform in +- ``gain_db`` dB at eight frequencies, (i / 7)**2 of half the sample
     rate, and interpolated linearly over the square root of frequency.
     """
     n_samples = samples.shape[1]
-    chosen = _choose(samples, prob, generator)
+    rows, chosen = _choose(samples, prob, generator)
+    gains_db = gain_db * (2 * rows.rand(_EQUALISER_GAINS) - 1)
     if not len(chosen):
         return samples  # FFTs reject empty batches
-    gains_db = gain_db * (2 * torch.rand(len(chosen), _EQUALISER_GAINS, generator=generator) - 1)
     weights = _equaliser_weights(1 + n_samples // 2, samples.device)
     gain = (on_device(gains_db * _NEPERS, samples.device) @ weights).exp_()  # (n_chosen, n_bins)
     changed = torch.fft.irfft(torch.fft.rfft(samples[chosen]) * gain, n=n_samples)
@@ -90,9 +91,7 @@ def _equaliser_weights(n_bins: int, device: torch.device) -> Tensor:
     return (1 - distance).clamp(min=0).to(device)
 
 
-def reverberate(
-    samples: Tensor, prob: float, sample_rate: int, generator: torch.Generator
-) -> Tensor:
+def reverberate(samples: Tensor, prob: float, sample_rate: int, generator: Draws) -> Tensor:
     """Return clips (batch, n_samples), each with probability ``prob`` reverberated.
 
     The impulse response is a direct path followed by noise with a decay time (60 dB) of 0.1 to
@@ -102,14 +101,14 @@ def reverberate(
     ------
     Polack 1988: late reverberation is noise that decays exponentially.
     """
-    chosen = _choose(samples, prob, generator)
+    rows, chosen = _choose(samples, prob, generator)
+    n_response = sample_rate // 2
+    decay_s = 0.1 + 0.4 * rows.rand(1)
+    ratio_db = 20 * rows.rand(1)
+    time_s = torch.arange(n_response, device=samples.device) / sample_rate
+    noise = cut_noise(_white_noise(samples.device), rows.n, n_response, rows)
     if not len(chosen):
         return samples  # FFTs reject empty batches
-    n_response = sample_rate // 2
-    decay_s = 0.1 + 0.4 * torch.rand(len(chosen), 1, generator=generator)
-    ratio_db = 20 * torch.rand(len(chosen), 1, generator=generator)
-    time_s = torch.arange(n_response, device=samples.device) / sample_rate
-    noise = cut_noise(_white_noise(samples.device), len(chosen), n_response, generator)
     response = noise * (on_device(-60 * _NEPERS / decay_s, samples.device) * time_s).exp_()
     gain = on_device(10 ** (-ratio_db / 20), samples.device)
     response *= gain / torch.linalg.vector_norm(response, dim=1, keepdim=True)
@@ -135,7 +134,7 @@ def make_non_words(
     words: Tensor,
     others: Tensor,
     other_words: Tensor,
-    generator: torch.Generator,
+    generator: Draws,
 ) -> Tensor:
     """Return clips (batch, n_samples) of non-words made from words.
 
@@ -150,7 +149,9 @@ def make_non_words(
     others : (batch, n_samples) float32 amplitude, any clips
     other_words : (batch,) integers, the word of each of these
     """
-    draws = on_device(torch.rand(4, len(samples), 1, generator=generator), samples.device)
+    rows = Rows.of(generator, len(samples))
+    drawn = rows.own(torch.rand(4, rows.n, 1, generator=rows.generator), dim=1)
+    draws = on_device(drawn, samples.device)
     quantile = 0.35 + 0.3 * draws[0]
     is_own = (draws[1] < _SINGLE_WORD_PROB) | (words == other_words).unsqueeze(1)
     own = torch.where(draws[2] < 0.5, samples.flip(1), _swap_parts(samples, quantile))
@@ -190,24 +191,26 @@ def _energy_quantile_index(samples: Tensor, *quantiles: Tensor | float) -> list[
     return [(energy < quantile).sum(dim=1, keepdim=True) for quantile in quantiles]
 
 
-def _choose(samples: Tensor, prob: float, generator: torch.Generator) -> Tensor:
-    """Return the indices of clips, each chosen with probability ``prob``, on their device.
+def _choose(samples: Tensor, prob: float, generator: Draws) -> tuple[Rows, Tensor]:
+    """Return the chosen rows of a batch, each with probability ``prob``, and which clips they are.
 
-    Their number is the one below or above ``prob * batch``: transforms of each other number would
-    have to be set up on a GPU.
+    The latter, indices (n_chosen,), are on the device of the clips. Their number is the one below
+    or above ``prob * batch``: transforms of each other number would have to be set up on a GPU.
     """
-    n_chosen = math.floor(prob * len(samples) + float(torch.rand((), generator=generator)))
-    chosen = torch.randperm(len(samples), generator=generator)[:n_chosen]
-    return on_device(chosen, samples.device)
+    rows = Rows.of(generator, len(samples))
+    n_chosen = math.floor(prob * rows.n + float(torch.rand((), generator=rows.generator)))
+    chosen = torch.randperm(rows.n, generator=rows.generator)[:n_chosen]
+    among, own = rows.among(chosen)
+    return among, on_device(own, samples.device)
 
 
-def shift(samples: Tensor, n_max: int, generator: torch.Generator) -> Tensor:
+def shift(samples: Tensor, n_max: int, generator: Draws) -> Tensor:
     """Return clips (batch, n_samples) shifted by up to ``n_max`` samples either way, zero-padded.
 
     The shift is uniform over the whole numbers from ``-n_max`` (earlier) to ``n_max`` (later).
     """
     batch, n_samples = samples.shape
-    offsets = torch.randint(-n_max, n_max + 1, (batch,), generator=generator)
+    offsets = Rows.of(generator, batch).randint(-n_max, n_max + 1)
     padded = nn.functional.pad(samples, (n_max, n_max))
     starts = padded.shape[1] * torch.arange(batch) + n_max - offsets  # of concatenated clips
     return padded.flatten().unfold(0, n_samples, 1)[on_device(starts, samples.device)]
@@ -218,7 +221,7 @@ def add_noise(
     noise: Tensor,
     prob: float,
     snr_db: tuple[float, float],
-    generator: torch.Generator,
+    generator: Draws,
 ) -> Tensor:
     """Return clips (batch, n_samples), each with probability ``prob`` mixed with noise.
 
@@ -229,10 +232,11 @@ def add_noise(
     ----------
     noise : (n_noise,) float32 amplitude in [-1, 1]
     """
-    cuts = cut_noise(noise, len(samples), samples.shape[1], generator)
+    rows = Rows.of(generator, len(samples))
+    cuts = cut_noise(noise, rows.n, samples.shape[1], rows)
     low, high = snr_db
-    ratio_db = low + (high - low) * torch.rand(len(samples), 1, generator=generator)
-    is_noisy = torch.rand(len(samples), 1, generator=generator) < prob
+    ratio_db = low + (high - low) * rows.rand(1)
+    is_noisy = rows.rand(1) < prob
     ratio = on_device(torch.where(is_noisy, 10 ** (-ratio_db / 20), 0.0), samples.device)
     # One pass over memory each, unlike a mean of squares.
     norm, noise_norm = (torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (samples, cuts))
@@ -240,9 +244,7 @@ def add_noise(
     return torch.addcmul(samples, cuts, norm / noise_norm.clamp(min=quietest) * ratio)
 
 
-def mask(
-    features: Tensor, dim: int, n_masks: int, width_max: int, generator: torch.Generator
-) -> Tensor:
+def mask(features: Tensor, dim: int, n_masks: int, width_max: int, generator: Draws) -> Tensor:
     """Return normalised features with ranges of frames or bands set to 0, their mean.
 
     Parameters
@@ -257,11 +259,12 @@ def mask(
     Park et al. 2019, SpecAugment.
     """
     batch, size = len(features), features.shape[dim]
+    rows = Rows.of(generator, batch)
     positions = torch.arange(size)
     is_masked = torch.zeros(batch, size, dtype=torch.bool)
     for _ in range(n_masks):
-        lengths = torch.randint(min(width_max, size) + 1, (batch, 1), generator=generator)
-        starts = (torch.rand(batch, 1, generator=generator) * (size - lengths + 1)).long()
+        lengths = rows.randint(0, min(width_max, size) + 1, 1)
+        starts = (rows.rand(1) * (size - lengths + 1)).long()
         is_masked |= (positions >= starts) & (positions < starts + lengths)
     return features.masked_fill(on_device(is_masked, features.device).unsqueeze(3 - dim), 0.0)
 
@@ -270,7 +273,7 @@ def mask_features(
     features: Tensor,
     feature_config: FeatureConfig,
     config: TrainConfig,
-    generator: torch.Generator,
+    generator: Draws,
 ) -> Tensor:
     """Return features (batch, n_frames, n_features) with random masks over time and frequency."""
     _, n_frames, n_features = features.shape

@@ -16,7 +16,8 @@ from speechcls.cli.faults import check_address_space, check_packages, describe_f
 from speechcls.cli.messages import Messages
 from speechcls.cli.signals import Terminated, TerminationHandler
 from speechcls.cli.usage import argument_name
-from speechcls.errors import ConfigError, SpeechclsError
+from speechcls.distributed.place import Place, find_place
+from speechcls.errors import ConfigError, PeerError, SpeechclsError
 from speechcls.storage.addresses import STORES
 from speechcls.storage.places import shown
 from speechcls.text import printable
@@ -65,12 +66,15 @@ def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any
         sys.stdout.flush()
         return result
     except KeyboardInterrupt as error:
-        with suppress(OSError):  # of a terminal that was closed
-            by = f"ended by {error}" if isinstance(error, Terminated) else "interrupted"
-            Messages().error(by)
+        if own_place().is_main:  # of several processes all are interrupted
+            with suppress(OSError):  # of a terminal that was closed
+                by = f"ended by {error}" if isinstance(error, Terminated) else "interrupted"
+                Messages().error(by)
         raise typer.Exit(INTERRUPTED) from None
     except typer.Exit:
         raise
+    except PeerError:
+        raise typer.Exit(FAILED) from None
     except BrokenPipeError:
         # Python flushes stdout once more at its end; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,8 +86,18 @@ def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any
         if options.get("verbose"):
             for line in traceback.format_exc().splitlines():
                 typer.echo(printable(shown(line)), err=True)
-        Messages().error(text, getattr(error, "details", ()))
+        place = own_place()
+        who = "" if place.is_main or text.startswith(place.name) else f"{place.name}: "
+        Messages().error(who + text, getattr(error, "details", ()))
         raise typer.Exit(USAGE if isinstance(error, ConfigError) else FAILED) from None
+
+
+def own_place() -> Place:
+    """Return which of several processes this one is; alone where that cannot be told."""
+    try:
+        return find_place()
+    except ConfigError:
+        return Place()
 
 
 _SCHEMES = frozenset(f"{scheme}:" for scheme in STORES)

@@ -5,6 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from speechcls.cli.common import own_place
 from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar, work_bar
 from speechcls.config import DataConfig, TrainConfig
@@ -27,13 +30,18 @@ def train_all(
     jobs: int,
     messages: Messages,
 ) -> dict[str, list[Path]]:
-    """Train the models that ``out`` does not hold yet; return all by architecture and seed."""
+    """Train the models that ``out`` does not hold yet; return all by architecture and seed.
+
+    Of several processes the main one alone goes on to compare them.
+    """
     from speechcls.experiments.sweep import SweepCallbacks, train_sweep
     from speechcls.training.settings import TrainSettings
 
     with ExitStack() as bars:
+        is_main = own_place().is_main
         advance: list[Any] = [
-            bars.enter_context(item_bar(messages, "reading", len(dataset.examples)))
+            bars.enter_context(item_bar(messages, "reading", len(dataset.examples), is_main)),
+            lambda fraction: None,
         ]
 
         def on_corpus(corpus: "Corpus") -> None:
@@ -45,24 +53,28 @@ def train_all(
         def on_start(missing: Sequence["SweepRun"], n_done: int) -> None:
             if n_done:
                 messages.note(f"{n_done} of {n_done + len(missing)} models are in {out} already")
-            advance[:] = [bars.enter_context(work_bar(messages, "training", 1.0))]
+            advance[1] = bars.enter_context(work_bar(messages, "training", 1.0))
 
         callbacks = SweepCallbacks(
             on_clip=lambda: advance[0](),
             on_corpus=on_corpus,
             on_start=on_start,
-            on_fraction=lambda fraction: advance[0](fraction),
+            on_fraction=lambda fraction: advance[1](fraction),
             on_run=lambda progress: messages.note(_describe(progress)),
             on_warning=messages.warn,
         )
         settings = TrainSettings(training=training, data=data)
         try:
-            return train_sweep(
+            models = train_sweep(
                 dataset, archs, n_seeds, size, settings, out, device, jobs, callbacks
             )
         except KeyboardInterrupt:
-            messages.note("finished models are kept; run the same command to resume")
+            if is_main:
+                messages.note("finished models are kept; run the same command to resume")
             raise
+    if not is_main:
+        raise typer.Exit
+    return models
 
 
 def _describe(progress: "SweepProgress") -> str:

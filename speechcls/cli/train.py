@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechcls.cli.common import reports_errors
+from speechcls.cli.common import own_place, reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
 from speechcls.cli.data_options import (
     DataOptions,
@@ -45,7 +45,7 @@ from speechcls.config import (
 
 if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
-    from speechcls.training.run import Callbacks, TrainPlan
+    from speechcls.training.plan import Callbacks, TrainPlan
     from speechcls.training.settings import TrainSettings
 
 _FEATURES = OptionGroup(
@@ -238,7 +238,7 @@ def train(
         raise typer.BadParameter("DATA: not given")
     from speechcls.training.run import train as train_model
 
-    messages = Messages(quiet, verbose)
+    messages = Messages(quiet or not own_place().is_main, verbose)
     with naming(), _showing(messages, settings, tensorboard) as callbacks:
         result = train_model(
             *(data, settings, out),
@@ -303,7 +303,7 @@ def _showing(
 ) -> Iterator["Callbacks"]:
     """Yield the callbacks that show a training: bars on a terminal, lines elsewhere."""
     from speechcls.cli.tensorboard import import_summary_writer, logging_to
-    from speechcls.training.run import Callbacks
+    from speechcls.training.plan import Callbacks
 
     if tensorboard:
         import_summary_writer()

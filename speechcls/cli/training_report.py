@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from speechcls.cli.common import FAILED, INTERRUPTED
+from speechcls.cli.common import FAILED, INTERRUPTED, own_place
 from speechcls.cli.data_options import data_arguments, describe_long_takes
 from speechcls.cli.inputs import describe_rejection
 from speechcls.cli.messages import Messages
@@ -14,7 +14,8 @@ from speechcls.cli.tables import print_line
 from speechcls.text import shell_line
 
 if TYPE_CHECKING:
-    from speechcls.training.run import TrainPlan, TrainResult
+    from speechcls.training.plan import TrainPlan
+    from speechcls.training.run import TrainResult
     from speechcls.training.settings import TrainSettings
 
 
@@ -58,7 +59,12 @@ def report_result(
     min_recall: float | None,
     messages: Messages,
 ) -> None:
-    """Print the model's folder and the next commands; exit with a code other than 0 on failure."""
+    """Print the model's folder and the next commands; exit with a code other than 0 on failure.
+
+    Of several processes the main one does so for all.
+    """
+    if not own_place().is_main:
+        return
     if result.save_error:
         messages.error(str(result.save_error))
     place, best = result.artifact.path, result.fit.best

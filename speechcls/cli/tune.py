@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from speechcls.experiments.search import SearchCallbacks
     from speechcls.experiments.search_space import Choice
     from speechcls.layouts.examples import Dataset
-    from speechcls.training.run import TrainPlan
+    from speechcls.training.plan import TrainPlan
     from speechcls.training.settings import Sections
 
 _PANEL = "Search"
@@ -154,7 +154,7 @@ def _run(asked: _Search, as_json: bool, messages: Messages) -> None:
     from speechcls.experiments.search import INTERRUPTED, OUT_OF_TIME, search
     from speechcls.experiments.search_result import conclude
     from speechcls.parallel import default_jobs
-    from speechcls.training.run import find_clips
+    from speechcls.training.plan import find_clips
     from speechcls.training.settings import TrainSettings
 
     own, jobs = TrainSettings.from_sections(asked.given).data, asked.jobs or default_jobs()

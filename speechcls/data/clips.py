@@ -2,16 +2,20 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from speechcls.audio.decode import read_clip
-from speechcls.audio.samples import PCM, Samples, to_float, to_pcm, to_scaled_pcm
+from speechcls.audio.samples import PCM, Samples, fit_length, to_float, to_pcm, to_scaled_pcm
+from speechcls.data.cache import reporting_disk_errors
 from speechcls.errors import AudioError
+from speechcls.files import cache_folder
 from speechcls.layouts.examples import Example
 
 _WINDOW_MIN_S, WINDOW_MAX_S = 0.5, 4.0
@@ -159,3 +163,52 @@ def describe_notes(examples: Sequence[Example], notes: Sequence[Sequence[str]]) 
         else f"{clips[0].path}: {note}"
         for note, clips in having.items()
     ]
+
+
+Cut = Callable[[Sequence[ClipStore], int], PCM]
+"""Cuts windows as ``cut_windows`` does."""
+
+
+def cut_windows(stores: Sequence[ClipStore], n_samples: int, path: Path | None = None) -> PCM:
+    """Return (n_clips, n_samples): each clip's loudest window, short clips padded with zeros.
+
+    The array is mapped from a file, so that it need not fit into memory.
+
+    Parameters
+    ----------
+    path : of the file, for ``map_windows``; None: an unnamed one in the cache folder
+
+    Raises
+    ------
+    DatasetError
+        When the disk is full.
+    """
+    n_clips = sum(len(store.lengths) for store in stores)
+    if not n_clips:
+        return np.empty((0, n_samples), dtype=np.int16)
+    folder = cache_folder()
+    with reporting_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if path:
+            path.unlink(missing_ok=True)  # not overwritten: it may be mapped
+        with path.open("x+b") if path else tempfile.TemporaryFile(dir=folder) as file:
+            for store in stores:
+                for clip in store.clips():
+                    file.write(fit_length(clip, n_samples).tobytes())
+            file.flush()
+            return np.memmap(file, np.int16, "r+", shape=(n_clips, n_samples))
+
+
+def map_windows(stores: Sequence[ClipStore], n_samples: int, path: Path) -> PCM:
+    """Return the windows that another process has cut, or cut them if the file has not so many.
+
+    Raises
+    ------
+    DatasetError
+        When the disk is full.
+    """
+    n_clips = sum(len(store.lengths) for store in stores)
+    with reporting_disk_errors(path):
+        if path.stat().st_size == 2 * n_clips * n_samples > 0:
+            return np.memmap(path, np.int16, "r+", shape=(n_clips, n_samples))
+    return cut_windows(stores, n_samples)

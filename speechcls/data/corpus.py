@@ -14,9 +14,17 @@ from speechcls.artifact.format import SplitRow
 from speechcls.audio.samples import PCM, Samples, to_float
 from speechcls.config import FeatureConfig
 from speechcls.data.background import read_recordings, sample_background, split_range
-from speechcls.data.clips import Clip, ClipStore, describe_notes, read_clips, read_example
+from speechcls.data.clips import (
+    Clip,
+    ClipStore,
+    Cut,
+    cut_windows,
+    describe_notes,
+    read_clips,
+    read_example,
+)
 from speechcls.data.copies import split_by_sound
-from speechcls.data.packing import cut_windows, open_store
+from speechcls.data.packing import open_store
 from speechcls.data.segments import LongTakes, choose_window_s, find_long_takes
 from speechcls.errors import DatasetError
 from speechcls.labels import (
@@ -139,6 +147,7 @@ def load_corpus(
     on_clip: Callable[[], None] = lambda: None,
     verify: bool = False,
     rejects: Rejects | None = None,
+    cut: Cut = cut_windows,
 ) -> Corpus:
     """Return a data set with the label, split and window of each clip decided.
 
@@ -151,6 +160,7 @@ def load_corpus(
     jobs, on_clip : processes that decode clips at once, and what is called after each clip
     verify : decode every clip again, whatever the cache folder has
     rejects : sounds that no label stands for; with them there are ``_unknown_`` and ``_silence_``
+    cut : cuts the windows
 
     Raises
     ------
@@ -179,7 +189,7 @@ def load_corpus(
         warnings=_warn(dataset, store, noise) + splits.warnings,
         long_takes=long_takes,
         bad=bad + bad_noise,
-        **_join(dataset, [store, *made], splits.names, labels, features.n_samples),
+        **_join(dataset, [store, *made], splits.names, labels, features.n_samples, cut),
     )
 
 
@@ -189,6 +199,7 @@ def _join(
     splits: Sequence[str],
     labels: Sequence[str],
     n_samples: int,
+    cut: Cut,
 ) -> dict[str, Any]:
     """Return the fields of a corpus that have an entry for each clip, by name.
 
@@ -205,7 +216,7 @@ def _join(
     # With an _unknown_ class every word counts as something, so that none is None.
     label_index = [labels.index(str(map_label(word, labels))) for word in words]
     return {
-        "windows": cut_windows(stores, n_samples),
+        "windows": cut(stores, n_samples),
         "scales": np.concatenate([store.scales for store in stores]),
         "label_index": np.array(label_index, dtype=np.int64),
         "words": outputs,

@@ -9,7 +9,6 @@ them anew each time. ``copies`` adds the fingerprints of the clips.
 
 import os
 import sqlite3
-import tempfile
 from array import array
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechcls.audio.samples import PCM, fit_length
+from speechcls.audio.samples import PCM
 from speechcls.data.cache import (
     INDEX,
     LOCK,
@@ -37,7 +36,6 @@ from speechcls.data.cache import (
 )
 from speechcls.data.clips import Clip, ClipStore, read_example
 from speechcls.errors import AudioError
-from speechcls.files import cache_folder
 from speechcls.layouts.examples import Example
 
 _CLIPS_PER_TASK = 64
@@ -134,31 +132,6 @@ def _map_samples(folder: Path) -> PCM:
     if not n_samples:
         return np.empty(0, dtype=np.int16)
     return np.memmap(folder / SAMPLES, "<i2", "r", shape=(n_samples,))
-
-
-def cut_windows(stores: Sequence[ClipStore], n_samples: int) -> PCM:
-    """Return (n_clips, n_samples): each clip's loudest window, short clips padded with zeros.
-
-    The array is mapped from an unnamed file in the cache folder, so that it need not fit into
-    memory.
-
-    Raises
-    ------
-    DatasetError
-        When the disk is full.
-    """
-    n_clips = sum(len(store.lengths) for store in stores)
-    if not n_clips:
-        return np.empty((0, n_samples), dtype=np.int16)
-    folder = cache_folder()
-    with reporting_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            for store in stores:
-                for clip in store.clips():
-                    file.write(fit_length(clip, n_samples).tobytes())
-            file.flush()
-            return np.memmap(file, np.int16, "r+", shape=(n_clips, n_samples))
 
 
 class _ReadResult(NamedTuple):

@@ -1,6 +1,6 @@
 """Accuracy, F1, confusion and their intervals: plain functions of truth and prediction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,17 @@ class Scores:
         predicted = np.flatnonzero(self.confusion.sum(axis=0))
         n_labels = np.count_nonzero(self.confusion.sum(axis=1))
         return self.labels[int(predicted[0])] if len(predicted) == 1 < n_labels else None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Scores":
+        """Return the scores that ``to_dict`` has made ``values`` of."""
+        same = ("n_clips", "n_speakers", "accuracy", "accuracy_low", "accuracy_high", "macro_f1")
+        return cls(
+            labels=tuple(values["labels"]),
+            per_label=tuple(LabelScore(**values["per_label"][name]) for name in values["labels"]),
+            confusion=np.array(values["confusion"], dtype=np.int64),
+            **{name: values[name] for name in same},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as JSON-ready values."""

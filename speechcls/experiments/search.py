@@ -40,17 +40,11 @@ from speechcls.experiments.search_space import (
 from speechcls.layouts.examples import Dataset
 from speechcls.parallel import default_jobs
 from speechcls.training.checkpoint import Checkpoint, identify
+from speechcls.training.loop import choose_device
 from speechcls.training.optimisation import Epoch
+from speechcls.training.plan import Callbacks, TrainPlan, ignore, prepare, read_corpus
 from speechcls.training.publish import predict_validation
-from speechcls.training.run import (
-    Callbacks,
-    TrainPlan,
-    TrainResult,
-    ignore,
-    prepare,
-    read_corpus,
-    train_on_corpus,
-)
+from speechcls.training.run import TrainResult, train_on_corpus
 from speechcls.training.settings import Sections, TrainSettings
 
 if TYPE_CHECKING:
@@ -173,7 +167,7 @@ def search(
     reading = Callbacks(
         on_dataset=callbacks.on_dataset, on_clip=callbacks.on_clip, on_warning=callbacks.on_warning
     )
-    plan = prepare(dataset, settings, device, jobs, callbacks=reading, read=corpora)
+    plan = prepare(dataset, settings, choose_device(device), jobs, False, reading, corpora)
     space = space_around(plan, base if len(archs) == 1 else given, archs)
     journal = open_search(out, _about(plan, given, archs), space.default(plan.settings), force)
     callbacks.on_start(plan, journal.n_ended())
@@ -272,7 +266,8 @@ class _Runner:
     def _train(self, trial: "Trial", checkpoint: Checkpoint) -> float:
         sections = self.space.sections(trial.user_attrs[CHOICE])
         settings = TrainSettings.from_sections(sections)
-        plan = prepare(self.dataset, settings, self.device, self.jobs, read=self.corpora)
+        device = choose_device(self.device)
+        plan = prepare(self.dataset, settings, device, self.jobs, read=self.corpora)
         callbacks = self._callbacks(trial, plan.settings.training.epochs)
         # A model that is there is of these settings, by a process that was killed in telling so.
         result = train_on_corpus(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from speechcls.config import SEARCHED, Span
 from speechcls.errors import ConfigError
 from speechcls.networks.zoo import NETWORKS, find_network
-from speechcls.training.run import TrainPlan
+from speechcls.training.plan import TrainPlan
 from speechcls.training.settings import NOTHING, SECTIONS, Sections, TrainSettings, section_of
 
 if TYPE_CHECKING:

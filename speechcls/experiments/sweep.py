@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,10 @@ import torch
 from speechcls.artifact.format import METRICS
 from speechcls.artifact.store import check_can_save, load_artifact, load_split, read_metrics
 from speechcls.config import FeatureConfig, NetworkConfig, TrainConfig
+from speechcls.data.clips import Cut
 from speechcls.data.corpus import Corpus, load_corpus
+from speechcls.distributed.group import joined
+from speechcls.distributed.machine import read_once
 from speechcls.errors import ArtifactError, ConfigError
 from speechcls.layouts.examples import Dataset
 from speechcls.networks.size import count_multiply_adds
@@ -20,8 +24,9 @@ from speechcls.networks.zoo import NETWORKS, feature_kind
 from speechcls.training.checkpoint import Checkpoint
 from speechcls.training.loop import choose_device
 from speechcls.training.optimisation import Epoch
+from speechcls.training.plan import Callbacks, TrainPlan, ignore, plan_training
 from speechcls.training.publish import hash_data
-from speechcls.training.run import Callbacks, TrainPlan, ignore, plan_training, train_on_corpus
+from speechcls.training.run import train_on_corpus
 from speechcls.training.settings import NOTHING, TrainSettings
 
 _FEATURE_COST = 5_000_000
@@ -101,6 +106,9 @@ def train_sweep(
 ) -> dict[str, list[Path]]:
     """Train the models that ``out`` does not hold yet; return those of each architecture by seed.
 
+    Processes that torchrun has started share the models; all return when all are there. The main
+    one alone calls ``on_clip``, ``on_corpus`` and ``on_start`` back.
+
     Parameters
     ----------
     size : name in ``SIZES``: each network is the largest with fewer parameters
@@ -112,6 +120,8 @@ def train_sweep(
         When an architecture is unknown, or ``out`` holds models of other settings or data.
     DatasetError, ArtifactError
         As ``speechcls.training.run.train`` does.
+    TrainingError
+        When another process is gone.
     KeyboardInterrupt
         On Ctrl-C; finished models are kept; another call resumes.
     """
@@ -119,7 +129,37 @@ def train_sweep(
     if unknown := [arch for arch in archs if arch not in NETWORKS]:
         valid = ", ".join(NETWORKS)
         raise ConfigError(f"no {', '.join(unknown)}; there are {valid}", field="archs")
-    on = choose_device(device)
+    # The architectures alone: nothing is made to be rejected, no weights are there before.
+    own = dataclasses.replace(settings.data, closed=True)
+    settings = dataclasses.replace(settings, size=size, from_model=NOTHING, source=None, data=own)
+    wanted = [(arch, seed) for arch in dict.fromkeys(archs) for seed in range(n_seeds)]
+    with joined() as group:
+
+        def read(cut: Cut) -> list[SweepRun]:
+            on = choose_device(device, group.place)
+            corpus = _read(dataset, settings, jobs, callbacks if group.is_main else None, cut)
+            return [_plan(corpus, arch, seed, settings, on, out) for arch, seed in wanted]
+
+        runs = read_once(group, read)
+        # Everything that can be refused is refused before the hours of training.
+        find = partial(_find_missing, runs)
+        missing = group.tell(group.in_turn(find, group.is_main))
+        if group.is_main:
+            callbacks.on_start([runs[i] for i in missing], len(runs) - len(missing))
+        place = group.place
+        own_runs = [runs[i] for i in missing[place.rank :: place.size]]
+        group.in_turn(partial(_train_missing, own_runs, callbacks), True)
+    return {arch: [run.path for run in runs if run.arch == arch] for arch in dict.fromkeys(archs)}
+
+
+def _read(
+    dataset: Dataset,
+    settings: TrainSettings,
+    jobs: int,
+    callbacks: SweepCallbacks | None,
+    cut: Cut,
+) -> Corpus:
+    callbacks = callbacks or SweepCallbacks()
     corpus = load_corpus(
         dataset,
         FeatureConfig(kind="log-mel"),
@@ -127,21 +167,15 @@ def train_sweep(
         test_speakers=settings.data.test_speakers,
         jobs=jobs,
         on_clip=callbacks.on_clip,
+        cut=cut,
     )
     callbacks.on_corpus(corpus)
-    # The architectures alone: nothing is made to be rejected, no weights are there before.
-    own = dataclasses.replace(settings.data, closed=True)
-    settings = dataclasses.replace(settings, size=size, from_model=NOTHING, source=None, data=own)
-    runs = [
-        _plan(corpus, arch, seed, settings, on, out)
-        for arch in dict.fromkeys(archs)
-        for seed in range(n_seeds)
-    ]
-    # Everything that can be refused is refused before the hours of training.
-    missing = [run for run in runs if not _is_done(run)]
-    callbacks.on_start(missing, len(runs) - len(missing))
-    _train_missing(missing, callbacks)
-    return {arch: [run.path for run in runs if run.arch == arch] for arch in dict.fromkeys(archs)}
+    return corpus
+
+
+def _find_missing(runs: Sequence[SweepRun]) -> list[int]:
+    """Return which of the models are not there; refuse any of other settings or data."""
+    return [i for i, run in enumerate(runs) if not _is_done(run)]
 
 
 def _plan(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from speechcls.audio.samples import PCM_SCALE
-from speechcls.augmentation.draws import Generators, on_device
+from speechcls.augmentation.draws import Generators, Rows, on_device
 from speechcls.augmentation.noise import babble, coloured_noise, cut_noise, random_gain_noise
 from speechcls.augmentation.transforms import (
     AugmentationContext,
@@ -21,6 +21,7 @@ from speechcls.augmentation.transforms import (
 )
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
+from speechcls.distributed.group import ALONE, Group
 from speechcls.features.mel import FEATURES
 from speechcls.labels import SCRAMBLED, SILENCE, UNKNOWN, mean_command_count
 from speechcls.parallel import default_jobs
@@ -57,6 +58,8 @@ class Batches:
 
     Features (batch, n_frames, n_features) are not normalised. Targets are words in training and
     labels in validation. Clips are kept on the device if it has room for them, else on the host.
+
+    Of several processes each draws every batch, and yields its own rows of it.
     """
 
     clips_per_row = 1
@@ -112,7 +115,27 @@ class Batches:
         self._context = AugmentationContext(config, self._noise, self._sample_rate)
         n_clips = len(self._known) + self._n_unknown + self._n_non_words + self._n_silence
         self._n_repeats = math.ceil(config.epoch_clips / n_clips)
-        self.n_steps = math.ceil(self._n_repeats * n_clips / config.batch_size)
+        self._n_clips = self._n_repeats * n_clips
+        self.n_steps = math.ceil(self._n_clips / config.batch_size)
+        self._group = ALONE
+
+    def share(self, group: Group) -> None:
+        """Yield this process's rows of each batch from now on; call it before anything else."""
+        self._group = group
+
+    def n_rows(self, step: int) -> int:
+        """Return the rows of a batch (from 0) of an epoch, those of all processes."""
+        return self._rows_of(
+            min(self._config.batch_size, self._n_clips - step * self._config.batch_size)
+        )
+
+    def _rows_of(self, n_clips: int) -> int:
+        """Return how many rows so many clips make."""
+        return n_clips
+
+    def _own_clips(self, n_clips: int) -> tuple[int, int]:
+        """Return the first clip of a batch that is this process's, and the one after the last."""
+        return self._group.part(n_clips)
 
     def _babble(self, n_recorded: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield babble of the training voices, to go with ``n_recorded`` samples of background."""
@@ -139,14 +162,21 @@ class Batches:
             return
         generator, draws = self._shuffle(epoch, n_done, generators)
         for draw in draws:
-            clip = on_device(draw.clip, self.device)
+            rows = self._rows(draw, generator)
+            clip = on_device(rows.own(draw.clip), self.device)
             features, targets = self._cached_features[clip], self.targets[clip]
-            if len(made := (draw.kind != _CLIP).nonzero().squeeze(1)):
-                part = _Draw(draw.clip[made], draw.kind[made])
-                samples, words = self._make(part, generator)
-                made = on_device(made, self.device)
-                features[made], targets[made] = self._features(samples), words
+            index = (draw.kind != _CLIP).nonzero().squeeze(1)
+            if len(index):
+                among, made = rows.among(index)
+                samples, words = self._make(_Draw(draw.clip[index], draw.kind[index]), among)
+                if len(made):  # FFTs reject empty batches
+                    made = on_device(made, self.device)
+                    features[made], targets[made] = self._features(samples), words
             yield features, targets
+
+    def _rows(self, draw: _Draw, generator: torch.Generator) -> Rows:
+        """Return which clips of a batch this process makes."""
+        return Rows.between(generator, len(draw.clip), *self._own_clips(len(draw.clip)))
 
     @property
     def are_made_ahead(self) -> bool:
@@ -156,13 +186,18 @@ class Batches:
         thread helps only where clips have to be gathered on the host.
         """
         if self.device.type == "cpu":
-            return 2 * torch.get_num_threads() <= default_jobs()
+            n_threads = self._group.place.local_size * torch.get_num_threads()
+            return 2 * n_threads <= default_jobs()
         return self.device.type == "cuda" and not self._is_resident
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy of a batch of logits (batch, n_outputs)."""
+        """Return the mean cross-entropy of a batch of logits (batch, n_outputs).
+
+        Of several processes it is the part that its own rows have in that; all parts sum up to it.
+        """
         smoothing = self._config.label_smoothing
-        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        mean = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        return mean if self._group.is_alone else mean * self._group.ratio(len(targets))
 
     def training_samples(
         self, epoch: int, n_done: int = 0, generators: Generators | None = None
@@ -170,7 +205,7 @@ class Batches:
         """Yield the augmented samples (batch, n_samples) and targets of one epoch."""
         generator, draws = self._shuffle(epoch, n_done, generators)
         for draw in draws:
-            yield self._make(draw, generator)
+            yield self._make(draw, self._rows(draw, generator))
 
     def clips_of(self, epoch: int, step: int) -> list[int]:
         """Return the clips, as indices into the corpus, of a batch (from 0) of an epoch."""
@@ -203,27 +238,34 @@ class Batches:
         kinds = [torch.full_like(clip, kind) for kind, clip in clips.items()]
         return _Draw(torch.cat(list(clips.values())), torch.cat(kinds))
 
-    def _make(self, draw: _Draw, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return augmented samples (batch, n_samples) and targets (batch,) of the drawn clips."""
-        clips = on_device(draw.clip, self.device)
-        samples, targets = self._amplitudes(draw.clip), self.targets[clips]
-        if len(non_words := (draw.kind == _NON_WORD).nonzero().squeeze(1)):
-            partners = torch.randint(len(self._spoken), (len(non_words),), generator=generator)
-            others = self._spoken[partners]
+    def _make(self, draw: _Draw, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return augmented samples (n_own, n_samples) and targets (n_own,) of the own rows.
+
+        Parameters
+        ----------
+        draw : of all rows
+        """
+        own = rows.own(draw.clip)
+        clips = on_device(own, self.device)
+        samples, targets = self._amplitudes(own), self.targets[clips]
+        if len(index := (draw.kind == _NON_WORD).nonzero().squeeze(1)):
+            among, non_words = rows.among(index)
+            others = self._spoken[among.randint(0, len(self._spoken))]
             non_words = on_device(non_words, self.device)
             samples[non_words] = make_non_words(
                 samples[non_words],
                 self._words[clips[non_words]],
                 self._amplitudes(others),
                 self._words[on_device(others, self.device)],
-                generator,
+                among,
             )
             targets.index_fill_(0, non_words, self._non_word)  # unlike [], it waits for nothing
-        samples = augment(samples, self._context, generator)
-        if len(noise := (draw.kind == _NOISE).nonzero().squeeze(1)):
-            cuts = cut_noise(self._noise, len(noise), samples.shape[1], generator)
+        samples = augment(samples, self._context, rows)
+        if len(index := (draw.kind == _NOISE).nonzero().squeeze(1)):
+            among, noise = rows.among(index)
+            cuts = cut_noise(self._noise, among.n, samples.shape[1], among)
             noise = on_device(noise, self.device)
-            samples[noise] = random_gain_noise(cuts, generator)
+            samples[noise] = random_gain_noise(cuts, among)
             targets.index_fill_(0, noise, self._silence)
         return samples, targets
 
@@ -246,15 +288,19 @@ class Batches:
         return kept
 
     def training_features(self) -> Iterator[Tensor]:
-        """Yield the features of every training clip once, without augmentation."""
-        for chunk in torch.split(self._spoken, _FEATURE_BATCH):
+        """Yield the features of this process's training clips once, without augmentation."""
+        place = self._group.place
+        for chunk in torch.split(self._spoken, _FEATURE_BATCH)[place.rank :: place.size]:
             if self._cached_features is None:
                 yield self._features(self._amplitudes(chunk))
             else:
                 yield self._cached_features[on_device(chunk, self.device)]
 
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the validation clips, whose features are kept after the first epoch if they fit."""
+        """Yield the validation clips, whose features are kept after the first epoch if they fit.
+
+        Each of several processes yields as many batches, some of which may be empty.
+        """
         if self._may_keep(len(self._validation)):
             yield from self._kept_validation
         else:
@@ -265,9 +311,12 @@ class Batches:
         return list(self._validate())
 
     def _validate(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for chunk in torch.split(self._validation, self._config.batch_size):
-            features = self._features(self._amplitudes(chunk))
-            yield features, self._labels[on_device(chunk, self.device)]
+        place, size = self._group.place, self._config.batch_size
+        for chunk in torch.split(self._validation, place.size * size):
+            own = chunk[size * place.rank : size * (place.rank + 1)]
+            some = own if len(own) else chunk[:1]  # FFTs reject empty batches
+            features = self._features(self._amplitudes(some))[: len(own)]
+            yield features, self._labels[on_device(own, self.device)]
 
     def _amplitudes(self, clip: Tensor) -> Tensor:
         """Return samples (batch, n_samples) of ``clip`` (batch,), which is on the host."""

@@ -17,6 +17,7 @@ from torch import Tensor
 import speechcls
 from speechcls.artifact.store import read_metrics
 from speechcls.data.corpus import Corpus
+from speechcls.distributed.group import Group
 from speechcls.errors import ArtifactError, reason_of
 from speechcls.files import write_atomic
 from speechcls.locks import try_lock
@@ -52,10 +53,12 @@ class Identity:
     data: dict[str, Any]
     """``sha256`` of the clips, their labels and splits, and ``n_clips`` by split and label."""
     environment: dict[str, Any]
-    """What the last bits of the weights depend on: device, threads, versions."""
+    """What the last bits of the weights depend on: device, threads, processes, versions."""
 
 
-def identify(settings: TrainSettings, corpus: Corpus, device: str) -> Identity:
+def identify(
+    settings: TrainSettings, corpus: Corpus, device: str, n_processes: int = 1
+) -> Identity:
     """Return what tells one training from another.
 
     Parameters
@@ -72,6 +75,7 @@ def identify(settings: TrainSettings, corpus: Corpus, device: str) -> Identity:
             "torch": torch.__version__,
             "device": device,
             "threads": torch.get_num_threads(),
+            "processes": n_processes,
         },
     )
 
@@ -145,8 +149,22 @@ class Checkpoint:
         return self._file.is_file()
 
     def is_replacing(self) -> bool:
-        """Whether the model that is there is what an interruption of this training kept of it."""
-        return self.exists() and read_metrics(self.place).get("interrupted") is True
+        """Whether the model that is there is one of this training.
+
+        It is what an interruption kept of it, or the training ended while it was calibrated.
+
+        Raises
+        ------
+        ArtifactError
+            When the state is damaged.
+        """
+        if not self.exists():
+            return False
+        metrics = read_metrics(self.place)
+        if metrics.get("interrupted") is True or "history" not in metrics:
+            return metrics.get("interrupted") is True
+        done = self._read()[0].numbers["history"]
+        return bool(done) and metrics["history"][: len(done)] == done
 
     def open(self, identity: Identity, may_replace: bool = False) -> list[str]:
         """Read the state, if there is one; return what is to be known of it, one text each.
@@ -175,7 +193,8 @@ class Checkpoint:
                 f" ({told}); repeat these to go on, use force to begin anew, or choose another"
                 " place"
             )
-        self.state, before = state, there.environment
+        # States of one process have not always said so.
+        self.state, before = state, {"processes": 1, **there.environment}
         moved = [
             f"{name} {before.get(name)}, now {value}"
             for name, value in identity.environment.items()
@@ -185,6 +204,17 @@ class Checkpoint:
             f"the training began with {'; '.join(moved)}: the last bits of its weights may differ"
         )
         return [told] if moved else []
+
+    def share(self, group: Group) -> None:
+        """Give the state of the main process, which alone has read it, to all others."""
+        if group.is_alone:
+            return
+        from safetensors.torch import load, save
+
+        state = self.state
+        numbers = group.tell(state.numbers if state else None)
+        content = group.tell_bytes(save(state.tensors) if state else b"")
+        self.state = None if numbers is None else State(load(content), numbers)
 
     def _read(self) -> tuple[State, Identity]:
         from safetensors import SafetensorError, safe_open

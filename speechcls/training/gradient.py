@@ -1,4 +1,8 @@
-"""The gradient of a batch: captured as a CUDA graph, or in parts where memory is short."""
+"""The gradient of a batch: captured as a CUDA graph, in parts where memory is short, or shared.
+
+Several processes each have the gradient of their own rows, and add them up at once: all weights of
+a network are a few megabytes, one message. Each process counts by the rows that it has.
+"""
 
 import itertools
 from collections import deque
@@ -8,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from speechcls.distributed.group import ALONE, Group
 from speechcls.errors import reason_of
 from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 
@@ -27,9 +32,10 @@ class Gradient:
 
     Parameters
     ----------
-    loss : returns the mean loss of logits and targets
+    loss : returns the mean loss of logits and targets, or the part of it that own rows have
     batch_size : clips of a whole batch, in messages
     may_capture : whether CUDA graphs may be captured
+    group : the processes that share each batch
     """
 
     def __init__(
@@ -38,10 +44,12 @@ class Gradient:
         loss: Callable[[Tensor, Tensor], Tensor],
         batch_size: int,
         may_capture: bool = True,
+        group: Group = ALONE,
     ) -> None:
         self._recogniser, self._loss, self._batch_size = recogniser, loss, batch_size
-        self._n_parts = 1
-        self._may_capture = may_capture and recogniser.feature_mean.device.type == "cuda"
+        self._n_parts, self._group = 1, group
+        is_cuda = recogniser.feature_mean.device.type == "cuda"
+        self._may_capture = may_capture and is_cuda and group.is_alone
         self._captured: dict[torch.Size, _Captured] = {}
 
     def find(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
@@ -60,8 +68,10 @@ class Gradient:
         Raises
         ------
         torch.OutOfMemoryError
-            When there is not even memory for a single row.
+            When there is not even memory for a single row, or not in one of several processes.
         """
+        if not self._group.is_alone:
+            return self._find_together(features, targets)
         shape = features.shape
         if self._may_capture and shape not in self._captured and len(self._captured) < _N_SHAPES:
             self._capture(features, targets, on_warning)
@@ -80,6 +90,18 @@ class Gradient:
         for captured in self._captured.values():
             captured.graph.reset()
         self._captured, self._may_capture = {}, False
+
+    def _find_together(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of the rows of all processes, after setting their gradients."""
+        self._recogniser.zero_grad()
+        loss = self._add(features, targets, 1.0)
+        gradients = [w.grad for w in self._recogniser.parameters() if w.grad is not None]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss.reshape(1)])
+        sizes = [gradient.numel() for gradient in gradients]
+        *parts, total = torch.split(self._group.add(flat), [*sizes, 1])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return total.squeeze(0)
 
     def _find_in_parts(self, features: Tensor, targets: Tensor) -> Tensor | None:
         """Return the loss; None where memory does not suffice."""

@@ -12,11 +12,14 @@ import torch
 
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
+from speechcls.distributed.batch_norm import synchronised
+from speechcls.distributed.group import ALONE, Group
+from speechcls.distributed.place import Place
 from speechcls.errors import ConfigError, reason_of
 from speechcls.interrupts import DeferredSignals
 from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 from speechcls.training.batches import Batches
-from speechcls.training.checkpoint import Checkpoint
+from speechcls.training.checkpoint import Checkpoint, State
 from speechcls.training.optimisation import (
     Diverged,
     Epoch,
@@ -35,38 +38,56 @@ _FASTER = 0.85
 where both are alike, so that the same training again has the same threads, and so weights."""
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, place: Place = ALONE.place) -> torch.device:
     """Return the device called ``name``; ``auto`` is CUDA, else Apple's MPS, else the CPU.
+
+    Parameters
+    ----------
+    place : which of several processes it is for, each of which has a GPU of its own
 
     Raises
     ------
     ConfigError
-        When this machine has no such device, naming those that it has.
+        When this machine has no such device, naming those that it has, or too few of them.
     """
     available = ["cpu"]
-    if torch.backends.mps.is_available():
+    if torch.backends.mps.is_available() and place.size == 1:  # which no backend connects
         available.insert(0, "mps")
     if torch.cuda.is_available():
         available.insert(0, "cuda")
-    if name == "auto":
-        return torch.device(available[0])
+    name = available[0] if name == "auto" else name
     if name not in available:
         raise ConfigError(
             f"{name} is not on this machine; there is {', '.join(available)}", field="device"
         )
-    return torch.device(name)
+    if name != "cuda" or place.size == 1:
+        return torch.device(name)
+    if place.local_size > (n_gpus := torch.cuda.device_count()):
+        raise ConfigError(
+            f"{place.local_size} processes have {n_gpus} GPUs here; start one for each GPU",
+            field="device",
+        )
+    torch.cuda.set_device(place.local_rank)
+    return torch.device(name, place.local_rank)
 
 
-def set_feature_statistics(recogniser: Recogniser, batches: Batches) -> None:
-    """Set mean and standard deviation of each feature to those of the training clips."""
+def set_feature_statistics(recogniser: Recogniser, batches: Batches, group: Group = ALONE) -> None:
+    """Set mean and standard deviation of each feature to those of the training clips.
+
+    Parameters
+    ----------
+    group : the processes, of which each goes through its part of the clips
+    """
     total = torch.zeros(recogniser.feature_mean.shape, dtype=torch.float64)
-    squares, n_frames = torch.zeros_like(total), 0
+    squares, n_frames = torch.zeros_like(total), torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
         for features in batches.training_features():
             features = features.flatten(0, 1).cpu().double()
             total += features.sum(dim=0)
             squares += features.square().sum(dim=0)
             n_frames += len(features)
+    for values in (total, squares, n_frames):
+        group.add(values)
     mean = total / n_frames
     variance = (squares / n_frames - mean.square()).clamp(min=0.0)
     recogniser.feature_mean.copy_(mean)
@@ -124,11 +145,12 @@ def time_step(trial: Recogniser, batches: Batches) -> float:
 
 
 @contextmanager
-def _own_threads() -> Iterator[None]:
-    """Give back the number of threads that there was before."""
-    n_threads = torch.get_num_threads()
+def _own_globals(device: torch.device) -> Iterator[None]:
+    """Give back the random state and the number of threads that there were before."""
+    n_threads, devices = torch.get_num_threads(), [device] if device.type == "cuda" else []
     try:
-        yield
+        with torch.random.fork_rng(devices=devices):
+            yield
     finally:
         torch.set_num_threads(n_threads)
 
@@ -144,6 +166,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     on_warning: Callable[[str], None] = lambda text: None,
     make_batches: Callable[[Recogniser, Corpus, TrainConfig, torch.device], Batches] = batches_for,
+    group: Group = ALONE,
 ) -> FitResult:
     """Train ``recogniser``; afterwards it is on the CPU with the weights of the best epoch.
 
@@ -159,11 +182,14 @@ def fit(
     checkpoint : where the state is kept; its state is gone on from
     on_warning : called with what the user should know
     make_batches : returns the batches, which have the loss
+    group : the processes that share each batch; the main one alone saves the state
 
     Raises
     ------
     MemoryError
         When the device has too little memory for a batch even in parts.
+    TrainingError
+        When another process is gone.
 
     Source
     ------
@@ -172,27 +198,40 @@ def fit(
     Polyak & Juditsky 1992, Tarvainen & Valpola 2017.
     """
     batches = make_batches(recogniser, corpus, config, device)
+    batches.share(group)
     recogniser.to(device)
     state = checkpoint.state if checkpoint else None
     if not freeze_feature_stats and state is None:
-        set_feature_statistics(recogniser, batches)
-    training = Training(recogniser, batches, config)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), DeferredSignals() as signals, _own_threads():
-        torch.manual_seed(config.seed)  # dropout draws from the global generator
-        if state is not None:
-            training.restore(state)
-        else:
-            choose_threads(recogniser, batches, config.epochs * batches.n_steps)
+        set_feature_statistics(recogniser, batches, group)
+    with _own_globals(device), DeferredSignals() as signals, synchronised(recogniser, group):
+        training = _start(recogniser, batches, config, group, state)
         try:
             _run(training, _Pauses(training, signals, checkpoint, on_step, on_warning), on_epoch)
         except Diverged as error:
             training.result.diverged = error.describe([row.path for row in corpus.rows])
         except torch.OutOfMemoryError:
             raise MemoryError(f"{device}: out of memory; {_SMALLER}") from None
-    recogniser.load_state_dict(training.best_state)
+        recogniser.load_state_dict(training.best_state)
     recogniser.to("cpu").eval()
     return training.result
+
+
+def _start(
+    recogniser: Recogniser,
+    batches: Batches,
+    config: TrainConfig,
+    group: Group,
+    state: State | None,
+) -> Training:
+    """Return a training that goes on from a state, or begins anew."""
+    group.copy_main(list(recogniser.state_dict().values()))  # machines may differ in last bits
+    training = Training(recogniser, batches, config, group)
+    torch.manual_seed(config.seed)  # dropout draws from the global generator
+    if state is not None:
+        training.restore(state)
+    elif group.is_alone:  # torchrun says how many threads several have
+        choose_threads(recogniser, batches, config.epochs * batches.n_steps)
+    return training
 
 
 def _run(training: Training, pauses: "_Pauses", on_epoch: Callable[[Epoch], None]) -> None:
@@ -234,7 +273,12 @@ class _Pauses:
         self.check_signals()
 
     def check_signals(self) -> None:
-        """Save the state and end the training, or the process, if a signal asked for that."""
+        """Save the state and end the training, or the process, if a signal asked for that.
+
+        A signal to one of several processes is one to all, so that none waits for another.
+        """
+        if received := self.training.group.largest(self.signals.received or 0):
+            self.signals.share(received)
         if self.signals.received is None:
             return
         # Who stops a training before its first epoch wants another one.
@@ -252,7 +296,7 @@ class _Pauses:
         ----------
         at_end_of_epoch : whether it is the end of one; None: save it in any case
         """
-        checkpoint = self.checkpoint
+        checkpoint = self.checkpoint if self.training.group.is_main else None
         if checkpoint is None or not self.training.has_begun():
             return
         if at_end_of_epoch is not None and not checkpoint.is_due(at_end_of_epoch):

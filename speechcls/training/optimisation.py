@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speechcls.augmentation.draws import Generators
+from speechcls.augmentation.draws import Generators, Rows, seed_of
 from speechcls.augmentation.transforms import mask_features
 from speechcls.config import TrainConfig
+from speechcls.distributed.group import ALONE, Group
 from speechcls.evaluation.metrics import command_recall, mean_recall
+from speechcls.networks.ema import WeightEma
 from speechcls.networks.recogniser import Recogniser
 from speechcls.parallel import prefetch
 from speechcls.training.batches import Batches
@@ -120,21 +122,24 @@ class Training:
     result : the epochs so far
     best_state : weights of the best epoch, or those of the beginning
     gradient : holds memory of a GPU until it is closed
+    group : the processes that share the batches, all of which are in the same state
     """
 
-    def __init__(self, recogniser: Recogniser, batches: Batches, config: TrainConfig) -> None:
+    def __init__(
+        self, recogniser: Recogniser, batches: Batches, config: TrainConfig, group: Group = ALONE
+    ) -> None:
         self.result = FitResult()
         self.best_state = copy.deepcopy(recogniser.state_dict())
-        self._batches, self._config = batches, config
+        self._batches, self._config, self.group = batches, config, group
         self._optimizer = torch.optim.AdamW(
             recogniser.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
-        self._ema = _WeightEma(recogniser, config.ema_decay)
+        self._ema = WeightEma(recogniser, config.ema_decay)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._lr_factor)
         self._place = self._start_epoch(1)
         # Captured where no other thread uses the GPU meanwhile.
         setting = config.batch_size, not batches.are_made_ahead
-        self.gradient = Gradient(recogniser, batches.loss, *setting)
+        self.gradient = Gradient(recogniser, batches.loss, *setting, group)
         self._check = FiniteCheck[_Step](batches.device)
 
     def _start_epoch(self, epoch: int) -> _Place:
@@ -183,7 +188,7 @@ class Training:
         for features, targets, states in ready:
             loss = self._step(features, targets, on_warning)
             place.states = states
-            n_clips = len(targets) * batches.clips_per_row
+            n_clips = batches.n_rows(place.n_steps) * batches.clips_per_row
             place.total_loss.add_(loss, alpha=n_clips)
             place.n_clips += n_clips
             place.n_steps += 1
@@ -191,7 +196,7 @@ class Training:
             after_step(place.n_steps / batches.n_steps)
         self._refuse(self._check.find())
         place.duration_s = time.perf_counter() - begun  # a GPU has done them now
-        validation = validate(self._ema.model, batches, between)
+        validation = validate(self._ema.model, batches, between, self.group)
         lr = self._optimizer.param_groups[0]["lr"]
         if not math.isfinite(validation.loss):
             raise Diverged(f"epoch {place.epoch}: the validation loss is {validation.loss}", lr, [])
@@ -222,13 +227,18 @@ class Training:
         generators, recogniser, config = place.generators, self._ema.recogniser, self._config
         generators.start("masks")
         masks = generators.resume("masks")
-        for features, targets in self._batches.training(place.epoch, place.n_steps, generators):
+        prepared = self._batches.training(place.epoch, place.n_steps, generators)
+        for number, (features, targets) in enumerate(prepared, start=place.n_steps):
+            n_rows = self._batches.n_rows(number)
+            rows = Rows.between(masks, n_rows, *self.group.part(n_rows))
             features = recogniser.normalise(features)
-            features = mask_features(features, recogniser.features.config, config, masks)
+            features = mask_features(features, recogniser.features.config, config, rows)
             yield features, targets, generators.states()
 
     def _step(self, features: Tensor, targets: Tensor, on_warning: Callable[[str], None]) -> Tensor:
         """Return the mean loss of a batch, after a step that lowers it."""
+        self.group.begin_batch(self._batches.n_rows(self._place.n_steps))
+        self._seed_dropout()
         loss = self.gradient.find(features, targets, on_warning)
         parameters = self._ema.recogniser.parameters()
         norm = nn.utils.clip_grad_norm_(parameters, self._config.max_grad_norm)
@@ -238,6 +248,14 @@ class Training:
         self._schedule.step()
         self._ema.step()
         return loss
+
+    def _seed_dropout(self) -> None:
+        """Let several processes draw each their own dropout, which the step alone decides."""
+        if self.group.is_alone:
+            return
+        where, place = self._place, self.group.place
+        seed = seed_of(seed_of(self._config.seed, where.epoch), where.n_steps)
+        torch.manual_seed(seed_of(seed, place.rank))
 
     def _refuse(self, failure: Failure[_Step] | None) -> None:
         """Raise ``Diverged`` of a step of this epoch that failed."""
@@ -332,46 +350,13 @@ def learning_rate_factor(step: int, n_steps: int, warmup_ratio: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(1, n_steps - n_warmup)))
 
 
-class _WeightEma:
-    """The recogniser in training and the EMA of its weights."""
-
-    def __init__(self, recogniser: Recogniser, decay: float) -> None:
-        self.recogniser = recogniser
-        self.model = recogniser
-        if decay:
-            device = recogniser.feature_mean.device
-            self.model = copy.deepcopy(recogniser).to(device)  # flattens the weights for cuDNN
-        self._decay, self._n_steps = decay, 0
-        # A state dict holds the tensors themselves, which every step updates in place.
-        pairs = list(
-            zip(self.model.state_dict().values(), recogniser.state_dict().values(), strict=True)
-        )
-        self._values = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
-
-    def restore(self, average: Mapping[str, Tensor], n_steps: int) -> None:
-        """Go on from the EMA after so many steps."""
-        if self._decay:
-            self.model.load_state_dict(average)
-            self._n_steps = n_steps
-
-    def step(self) -> None:
-        """Update the EMA after one step of the optimiser."""
-        if not self._decay:
-            return
-        self._n_steps += 1
-        # A short memory at first, so that the random initialisation is soon forgotten.
-        decay = min(self._decay, self._n_steps / (10 + self._n_steps))
-        averages, weights = zip(*self._values, strict=True)
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-        for average, count in self._counts:
-            average.copy_(count)
-
-
 def validate(
-    recogniser: Recogniser, batches: Batches, between: Callable[[], None] = lambda: None
+    recogniser: Recogniser,
+    batches: Batches,
+    between: Callable[[], None] = lambda: None,
+    group: Group = ALONE,
 ) -> Validation:
-    """Return the metrics of a recogniser on the validation clips.
+    """Return the metrics of a recogniser on the validation clips, those of all processes.
 
     Parameters
     ----------
@@ -383,13 +368,16 @@ def validate(
     n_right, n_clips = torch.zeros(2, n_labels, dtype=torch.int64, device=batches.device)
     with torch.no_grad():
         for features, targets in batches.validation():
-            # In float32, as the exported model runs.
-            logits = recogniser.logits_of(recogniser.normalise(features))
-            loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
-            is_right = logits.argmax(dim=1) == targets
-            n_right.index_add_(0, targets, is_right.to(n_right.dtype))
-            n_clips.index_add_(0, targets, torch.ones_like(targets))
+            if len(targets):  # of several processes one may have nothing of the last batch
+                # In float32, as the exported model runs.
+                logits = recogniser.logits_of(recogniser.normalise(features))
+                loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
+                is_right = logits.argmax(dim=1) == targets
+                n_right.index_add_(0, targets, is_right.to(n_right.dtype))
+                n_clips.index_add_(0, targets, torch.ones_like(targets))
             between()
+    for values in (loss, n_right, n_clips):
+        group.add(values)
     right, clips = n_right.cpu().numpy(), n_clips.cpu().numpy()
     recalls = np.divide(right, clips, out=np.full(n_labels, np.nan), where=clips > 0)
     return Validation(

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from speechcls.audio.speech import find_speech
-from speechcls.augmentation.draws import Generators
+from speechcls.augmentation.draws import Draws, Generators, Rows
 from speechcls.augmentation.transforms import add_noise
 from speechcls.config import TrainConfig
 from speechcls.data.corpus import Corpus
@@ -46,6 +46,8 @@ class StreamBatches(Batches):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of the word steps plus that of the silence steps.
 
+        Of several processes it is the part that its own rows have in that.
+
         Parameters
         ----------
         logits : (n_rows, n_steps, n_outputs)
@@ -57,8 +59,19 @@ class StreamBatches(Batches):
         )  # 0 where the target is IGNORE_INDEX
         is_silence = (targets == self._silence).flatten()
         is_word = ~is_silence & (targets != IGNORE_INDEX).flatten()
-        parts = [(losses * kind).sum() / kind.sum().clamp(min=1) for kind in (is_word, is_silence)]
-        return parts[0] + parts[1]
+        counts = self._group.add(torch.stack([is_word.sum(), is_silence.sum()])).clamp(min=1)
+        words, silence = (losses * is_word).sum(), (losses * is_silence).sum()
+        return words / counts[0] + silence / counts[1]
+
+    def _rows_of(self, n_clips: int) -> int:
+        """Return how many rows so many clips make; those that do not fill one are left out."""
+        return n_clips // min(CLIPS_PER_ROW, n_clips)
+
+    def _own_clips(self, n_clips: int) -> tuple[int, int]:
+        """Return the clips of this process's rows."""
+        first, last = self._group.part(self._rows_of(n_clips))
+        per_row = min(CLIPS_PER_ROW, n_clips)
+        return first * per_row, last * per_row
 
     def training(
         self, epoch: int, n_done: int = 0, generators: Generators | None = None
@@ -68,14 +81,21 @@ class StreamBatches(Batches):
         generators.start("rows")
         generator = generators.resume("rows")
         step = self._hop_length * self._frames_per_step
-        for samples, targets in self.training_samples(epoch, n_done, generators):
-            rows, step_targets = concatenate_clips(
-                samples, targets, self._silence, step, self._sample_rate, generator
+        made = self.training_samples(epoch, n_done, generators)
+        for number, (samples, targets) in enumerate(made, start=n_done):
+            n_rows = self.n_rows(number)
+            first, last = self._group.part(n_rows)
+            per_row = len(samples) // (last - first)
+            whole = n_rows * per_row, first * per_row, last * per_row
+            clips = Rows.between(generator, *whole)
+            sound, step_targets = concatenate_clips(
+                samples, targets, self._silence, step, self._sample_rate, clips
             )
             if self._noise_prob:
                 snr_db = self._config.snr_low_db, self._config.snr_high_db
-                rows = add_noise(rows, self._noise, self._noise_prob, snr_db, generator)
-            features = self._features(rows, self._precision)
+                rows = Rows.between(generator, n_rows, first, last)
+                sound = add_noise(sound, self._noise, self._noise_prob, snr_db, rows)
+            features = self._features(sound, self._precision)
             yield features[:, : step_targets.shape[1] * self._frames_per_step], step_targets
 
 
@@ -85,7 +105,7 @@ def concatenate_clips(
     silence: int,
     step: int,
     sample_rate: int,
-    generator: torch.Generator,
+    generator: Draws,
 ) -> tuple[Tensor, Tensor]:
     """Return clips concatenated with random pauses, and the target of each step.
 
@@ -107,7 +127,7 @@ def concatenate_clips(
     first, last = (torch.from_numpy(index).to(samples.device) for index in found)  # (n_clips,)
     gap = round(_GAP_RATIO * n_samples)
     slot = n_samples + gap
-    offsets = torch.randint(gap + 1, (len(samples),), generator=generator).to(samples.device)
+    offsets = Rows.of(generator, len(samples)).randint(0, gap + 1).to(samples.device)
     positions = torch.arange(slot, device=samples.device) - offsets[:, None]
     is_clip = (positions >= 0) & (positions < n_samples)
     fade = round(_FADE_S * sample_rate)

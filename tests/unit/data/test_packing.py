@@ -16,8 +16,8 @@ import pytest
 from speechcls.audio.samples import to_pcm
 from speechcls.data import packing
 from speechcls.data.cache import INDEX, SAMPLES, find_stores, remove_store, store_path
-from speechcls.data.clips import ClipStore, read_example
-from speechcls.data.packing import cut_windows, open_store
+from speechcls.data.clips import ClipStore, cut_windows, read_example
+from speechcls.data.packing import open_store
 from speechcls.errors import DatasetError
 from speechcls.layouts.examples import Example
 from speechcls.layouts.load import load_dataset

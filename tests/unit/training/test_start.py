@@ -10,7 +10,8 @@ import soundfile
 from speechcls.config import ADAPT, FeatureConfig
 from speechcls.training import run
 from speechcls.training import settings as settings_module
-from speechcls.training.run import Callbacks, train
+from speechcls.training.plan import Callbacks
+from speechcls.training.run import train
 from speechcls.training.settings import (
     AUTO,
     MUCH_DATA,
