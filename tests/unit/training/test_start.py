@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from speechcls.config import ADAPT, FeatureConfig
-from speechcls.training import run
+from speechcls.training import plan as planning
 from speechcls.training import settings as settings_module
 from speechcls.training.plan import Callbacks
 from speechcls.training.run import train
@@ -152,7 +152,7 @@ def test_a_model_that_was_trained_on_held_out_clips_is_told(
     ]
     digests = {row.digest for row in plan_of(clips, tmp_path / "m").corpus.rows}
     monkeypatch.setattr(TrainSettings, "trained_digests", lambda self: digests)
-    monkeypatch.setattr(run, "FEW_CLIPS", n_few)
+    monkeypatch.setattr(planning, "FEW_CLIPS", n_few)
     plan = plan_of(clips, tmp_path / "m", from_model=model)
     n_held_out = sum(row.split in ("validation", "test") for row in plan.corpus.rows)
     assert plan.settings.from_model == "commands"
@@ -169,14 +169,14 @@ def test_with_more_clips_a_training_starts_from_nothing_then(
     held_out = {row.digest for row in corpus.rows if row.split == "validation"}
     n_own = sum(row.split == "validation" for row in corpus.rows)
     monkeypatch.setattr(TrainSettings, "trained_digests", lambda self: held_out)
-    monkeypatch.setattr(run, "FEW_CLIPS", 19)
-    made, make_rejects = [], run.make_rejects
+    monkeypatch.setattr(planning, "FEW_CLIPS", 19)
+    made, make_rejects = [], planning.make_rejects
 
     def spied(*arguments):
         made.append(arguments[-1])
         return make_rejects(*arguments)
 
-    monkeypatch.setattr(run, "make_rejects", spied)
+    monkeypatch.setattr(planning, "make_rejects", spied)
     plan = plan_of(clips, tmp_path / "m", n_spoken=30)
     assert made == [30, 30]
     made.clear()
