@@ -61,7 +61,7 @@ def _run(command: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any
     try:
         check_address_space(command.__name__)
         check_packages(command.__name__)
-        _refuse_addresses(options)
+        refuse_addresses(options)
         result = command(*args, **options)
         sys.stdout.flush()
         return result
@@ -104,7 +104,7 @@ _SCHEMES = frozenset(f"{scheme}:" for scheme in STORES)
 """What a path begins with that an address was taken for."""
 
 
-def _refuse_addresses(options: dict[str, Any]) -> None:
+def refuse_addresses(options: dict[str, Any]) -> None:
     """Refuse an address where a local path is meant: what is written, for one."""
     for field, value in options.items():
         for path in value if isinstance(value, list) else [value]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 import typer
 
 from speechcls.cli.cluster import LOCAL, score_on_cluster, uses_cluster
-from speechcls.cli.common import FAILED, refuse, reports_errors
+from speechcls.cli.common import FAILED, refuse, refuse_addresses, reports_errors
 from speechcls.cli.inputs import (
     describe_rejection,
     expand_shards,
@@ -158,6 +158,7 @@ def detect(
     if not recordings and files_from is None:
         raise typer.BadParameter("name a recording, - for stdin, or use --files-from")
     file = None if out is None else Path(out)
+    refuse_addresses({"out": file})
     format = format_name(ctx, format, as_json, as_csv)
     messages = Messages(quiet, verbose)
     names = _named(ctx, recordings or [], files_from, messages)
