@@ -277,15 +277,15 @@ class _Pauses:
 
         A signal to one of several processes is one to all, so that none waits for another.
         """
-        if received := self.training.group.largest(self.signals.received or 0):
-            self.signals.share(received)
-        if self.signals.received is None:
+        received = self.training.group.largest(self.signals.received or 0)
+        if not received:  # one that came since then is for the next time
             return
+        self.signals.share(received)
         # Who stops a training before its first epoch wants another one.
-        is_wanted = self.signals.received != signal.SIGINT or self.training.result.best is not None
+        is_wanted = received != signal.SIGINT or self.training.result.best is not None
         if self.checkpoint and (is_wanted or self.checkpoint.exists()):
             self.save()
-        if self.signals.received != signal.SIGINT:
+        if received != signal.SIGINT:
             self.signals.release()
         raise _Stopped
 

@@ -177,6 +177,17 @@ def test_a_signal_to_one_process_ends_all_of_them(number, code, data, tmp_path, 
         assert said[-1] == "speechcls: error: ended by SIGTERM"
 
 
+def test_models_to_compare_are_shared(data, tmp_path, torchrun):
+    budget = ("--archs", "rnn,gru", "--seeds", "1", "--epochs", "1", "--size", "tiny", "--no-speed")
+    code, stdout, said = end(torchrun("compare", data, *budget, "--out", tmp_path / "c"))
+    assert code == 0
+    models = {path.name for path in (tmp_path / "c").iterdir() if path.is_dir()}
+    assert models == {"rnn-seed0", "gru-seed0"}
+    assert stdout.count("accuracy") == 1  # one table
+    trained = [line for line in said if "(1 of 1)" in line]  # each process one model
+    assert sorted(line.split()[1] for line in trained) == ["gru,", "rnn,"]
+
+
 def test_what_is_refused_is_said_once(data, tmp_path, torchrun):
     place = tmp_path / "m"
     place.mkdir()
