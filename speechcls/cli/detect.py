@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 import typer
 
 from speechcls.cli.cluster import LOCAL, score_on_cluster, uses_cluster
-from speechcls.cli.common import FAILED, refuse, refuse_addresses, reports_errors
+from speechcls.cli.common import FAILED, refuse, reports_errors
 from speechcls.cli.inputs import (
     describe_rejection,
     expand_shards,
@@ -42,7 +42,7 @@ from speechcls.cli.options import (
     out_option,
     split_names,
 )
-from speechcls.cli.outputs import check_output, format_name, open_output
+from speechcls.cli.outputs import check_output, format_name, local_file, open_output
 from speechcls.cli.progress import recording_bar
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.saved_events import SaveEvents, saving_events
@@ -157,8 +157,7 @@ def detect(
         return
     if not recordings and files_from is None:
         raise typer.BadParameter("name a recording, - for stdin, or use --files-from")
-    file = None if out is None else Path(out)
-    refuse_addresses({"out": file})
+    file = local_file(out)
     format = format_name(ctx, format, as_json, as_csv)
     messages = Messages(quiet, verbose)
     names = _named(ctx, recordings or [], files_from, messages)

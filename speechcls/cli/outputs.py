@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from speechcls.cli.common import refuse
+from speechcls.cli.common import refuse, refuse_addresses
 from speechcls.errors import ConfigError
 
 
@@ -23,6 +23,13 @@ def files_first(show: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         show()
+
+
+def local_file(out: str | None) -> Path | None:
+    """Return the path of the file to write; an address is refused, which a cluster alone takes."""
+    file = None if out is None else Path(out)
+    refuse_addresses({"out": file})
+    return file
 
 
 def check_file_place(path: Path) -> None:

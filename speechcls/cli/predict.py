@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 import typer
 
 from speechcls.cli.cluster import LOCAL, score_on_cluster, uses_cluster
-from speechcls.cli.common import FAILED, refuse, refuse_addresses, reports_errors
+from speechcls.cli.common import FAILED, refuse, reports_errors
 from speechcls.cli.inputs import SHARDS, find_model, listed_paths, open_stdin, read_shard
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
@@ -35,7 +35,7 @@ from speechcls.cli.options import (
     option,
     out_option,
 )
-from speechcls.cli.outputs import check_output, format_name, open_output
+from speechcls.cli.outputs import check_output, format_name, local_file, open_output
 from speechcls.cli.progress import item_bar
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.errors import AudioError, DatasetError, SpeechclsError
@@ -131,8 +131,7 @@ def predict(
     """
     if uses_cluster(ctx, engine):
         return _predict_on_cluster(ctx, model, clips, threshold, channel)
-    file = None if out is None else Path(out)
-    refuse_addresses({"out": file})
+    file = local_file(out)
     format = format_name(ctx, format, as_json, as_csv)
     open_writer = choose_opener(PREDICTION_FORMATS, format, raw)  # refused before anything is read
     _check_usage(ctx, clips or [], files_from, file)

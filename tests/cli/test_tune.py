@@ -24,12 +24,3 @@ def test_data_that_cannot_be_loaded_leave_nothing_behind(tmp_path, call):
     [error] = result.errors
     assert error.startswith(f"{tmp_path / 'none'}: ")
     assert not (tmp_path / "search").exists()
-
-
-def test_a_setting_of_the_file_is_named_with_the_file(data, tmp_path, call):
-    config = tmp_path / "given.toml"
-    config.write_text("[network]\narch = 'grue'\n")
-    result = call("tune", data, "--config", config, "--out", tmp_path / "search")
-    assert result.code == 2
-    [error] = result.errors
-    assert error.startswith(f"{config}: network.arch: no 'grue'; there are rnn, ")

@@ -277,6 +277,16 @@ def test_another_search_is_refused_and_replaced_by_force(here, unkilled):
     assert [path.name for path in (here / "other" / "trials").iterdir()] == ["000"]
 
 
+def test_a_setting_of_the_file_is_named_with_the_file(place):
+    (place / "wrong.toml").write_text("[network]\narch = 'grue'\n")
+    code, _, stderr = run(place, "tune", "data", "--config", "wrong.toml", "--out", "wrong")
+    assert code == 2
+    assert stderr.startswith(
+        "speechcls: error: wrong.toml: network.arch: no 'grue'; there are rnn, "
+    )
+    assert not (place / "wrong").exists()
+
+
 def test_what_is_not_a_search_is_left_alone(here):
     (here / "mine").mkdir()
     (here / "mine" / "notes.txt").write_text("mine")
