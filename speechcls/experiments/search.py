@@ -109,7 +109,7 @@ class _Corpora:
         verify: bool,
         callbacks: Callbacks,
     ) -> Corpus:
-        """Return them; as ``training.run.read_corpus``."""
+        """Return them; as ``training.plan.read_corpus``."""
         duration_s, n_spoken = settings.duration_s, settings.training.n_spoken
         if (duration_s, n_spoken) not in self._read:
             corpus = read_corpus(dataset, settings, jobs, verify, callbacks)
