@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from speechcls.config import ADAPT, FeatureConfig
+from speechcls.data.corpus import Corpus
 from speechcls.training import plan as planning
 from speechcls.training import settings as settings_module
 from speechcls.training.plan import Callbacks
@@ -143,14 +144,23 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def corpus(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """The clips as a training with the settings by default has them."""
+    return plan_of(clips, tmp_path_factory.mktemp("plan") / "m").corpus
+
+
 @pytest.mark.parametrize(("model", "n_few"), [("auto", 20), ("commands", 19)])
 def test_a_model_that_was_trained_on_held_out_clips_is_told(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, n_few: int
+    clips: Path,
+    corpus: Corpus,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    n_few: int,
 ) -> None:
-    assert not [
-        line for line in plan_of(clips, tmp_path / "m").corpus.warnings if "commands" in line
-    ]
-    digests = {row.digest for row in plan_of(clips, tmp_path / "m").corpus.rows}
+    assert not [line for line in corpus.warnings if "commands" in line]
+    digests = {row.digest for row in corpus.rows}
     monkeypatch.setattr(TrainSettings, "trained_digests", lambda self: digests)
     monkeypatch.setattr(planning, "FEW_CLIPS", n_few)
     plan = plan_of(clips, tmp_path / "m", from_model=model)
@@ -163,9 +173,8 @@ def test_a_model_that_was_trained_on_held_out_clips_is_told(
 
 
 def test_with_more_clips_a_training_starts_from_nothing_then(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus = plan_of(clips, tmp_path / "m").corpus
     held_out = {row.digest for row in corpus.rows if row.split == "validation"}
     n_own = sum(row.split == "validation" for row in corpus.rows)
     monkeypatch.setattr(TrainSettings, "trained_digests", lambda self: held_out)
