@@ -15,7 +15,10 @@ from speechcls.artifact.store import save_artifact
 from speechcls.cli.app import COMMANDS
 from speechcls.config import FeatureConfig, NetworkConfig
 
-HEAVY = ("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic", "matplotlib")
+HEAVY = (
+    *("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic", "matplotlib"),
+    "sqlite3",
+)
 
 SCRIPT = """
 import json, sys

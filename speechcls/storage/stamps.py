@@ -1,14 +1,17 @@
 """What was fetched of each file in the mirror, in a database beside the files."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speechcls.errors import StorageError
 from speechcls.storage.places import mirror_folder
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _FILE = ".stamps.sqlite"
 _PATIENCE_S = 60.0
@@ -33,7 +36,7 @@ class MirrorInfo:
 class Stamps:
     """The stamp and the size of every file that was fetched, by its path in the mirror."""
 
-    def __init__(self, database: sqlite3.Connection, folder: Path) -> None:
+    def __init__(self, database: "sqlite3.Connection", folder: Path) -> None:
         self._database, self._folder = database, folder
         self._committed_s = time.monotonic()
 
@@ -101,6 +104,8 @@ def open_stamps() -> Iterator[Stamps]:
     StorageError
         When it cannot be read or written.
     """
+    import sqlite3  # late: predict needs this module, and mostly no record
+
     folder = mirror_folder()
     file = folder / _FILE
     try:
