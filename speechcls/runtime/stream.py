@@ -95,7 +95,7 @@ class PosteriorStream:
 
     def _blocks_of(self, samples: Samples) -> Samples:
         """Return the samples (n,) of a run as the graph takes them (n_blocks, n_samples)."""
-        return samples.reshape(1 if self.is_causal else -1, -1 if self.is_causal else self._block)
+        return samples.reshape((1, -1) if self.is_causal else (-1, self._block))
 
     def _check_outputs(self, shape: tuple[int, int]) -> None:
         """Refuse a graph whose outputs are not a row of each step, or of each block, and states."""
