@@ -17,7 +17,7 @@ from speechcls.config import FeatureConfig, NetworkConfig
 
 HEAVY = (
     *("torch", "scipy", "numba", "librosa", "sklearn", "onnx", "rich", "pydantic", "matplotlib"),
-    "sqlite3",
+    *("sqlite3", "speechcls.storage.addresses"),
 )
 
 SCRIPT = """
@@ -27,7 +27,8 @@ try:
     app(sys.argv[1:])
 except SystemExit as end:
     code = end.code
-print(json.dumps([code or 0, sorted({name.split(".")[0] for name in sys.modules})]))
+modules = {*sys.modules, *(name.split(".")[0] for name in sys.modules)}
+print(json.dumps([code or 0, sorted(modules)]))
 """
 
 
@@ -48,7 +49,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def modules_after(*arguments: str) -> set[str]:
-    """Run a command in a new process and return the top-level modules it has loaded."""
+    """Run a command in a new process and return the modules it has loaded."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=True
     )

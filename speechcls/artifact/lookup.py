@@ -7,7 +7,6 @@ from speechcls.artifact.format import CARD, CONFIG, ONNX
 from speechcls.config import DEFAULT_MODEL, MODELS
 from speechcls.errors import ArtifactError, reason_of
 from speechcls.scratch import restore
-from speechcls.storage.mirror import bring_folder
 from speechcls.storage.places import is_mirrored, local_path
 
 MODEL_VARIABLE = "SPEECHCLS_MODEL"
@@ -78,6 +77,8 @@ def locate(path: Path) -> Path:
     is fetched.
     """
     if is_mirrored(path):
+        from speechcls.storage.mirror import bring_folder
+
         bring_folder(path, lambda name: "/" not in name)
     bundled = find_bundled(str(path))
     if bundled is None:

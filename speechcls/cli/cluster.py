@@ -15,7 +15,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.outputs import check_folder_place
 from speechcls.cli.progress import item_bar
 from speechcls.errors import ConfigError
-from speechcls.storage.addresses import is_address
+from speechcls.storage.places import is_address
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact

@@ -18,8 +18,7 @@ from speechcls.cli.signals import Terminated, TerminationHandler
 from speechcls.cli.usage import argument_name
 from speechcls.distributed.place import Place, find_place
 from speechcls.errors import ConfigError, PeerError, SpeechclsError
-from speechcls.storage.addresses import STORES
-from speechcls.storage.places import shown
+from speechcls.storage.places import STORES, shown
 from speechcls.text import printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130

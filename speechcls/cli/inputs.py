@@ -11,7 +11,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
 from speechcls.config import DEFAULT_MODEL
 from speechcls.errors import DatasetError
-from speechcls.storage.addresses import is_address, read_address
+from speechcls.storage.places import is_address
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def open_stdin() -> BufferedReader:
 def open_clip(name: str) -> str | BytesIO:
     """Return the path of a recording, or all of stdin for ``-``, or of what is at an address."""
     if is_address(name):
+        from speechcls.storage.addresses import read_address
+
         return BytesIO(read_address(name))
     if name != "-":
         return name
@@ -91,6 +93,8 @@ def _open_list(files_from: str) -> BinaryIO:
     if files_from == "-":
         return open_stdin()
     if is_address(files_from):
+        from speechcls.storage.addresses import read_address
+
         return BytesIO(read_address(files_from))
     return Path(files_from).open("rb")
 

@@ -5,9 +5,6 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
-from speechcls.storage.places import shown
-from speechcls.text import printable, shorten
-
 LONGEST = 2_000
 """Characters of a line before its middle is left out; a path may have 4,096."""
 
@@ -54,5 +51,8 @@ class Messages:
 
 
 def _print(text: str, details: Sequence[str] = ()) -> None:
+    from speechcls.storage.places import shown  # late: most commands say nothing
+    from speechcls.text import printable, shorten
+
     lines = (shorten(printable(shown(line)), LONGEST) for line in (text, *details))
     typer.echo("speechcls: " + "\n  ".join(lines), err=True)

@@ -45,7 +45,7 @@ from speechcls.runtime.writers import (
     pack_outcome,
     unpack_outcome,
 )
-from speechcls.storage.addresses import is_address
+from speechcls.storage.places import is_address
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from speechcls.cluster.places import open_file
 from speechcls.errors import DatasetError
 from speechcls.layouts.columns import list_names, path_column
 from speechcls.layouts.tables import delimiter_of
-from speechcls.storage.addresses import is_address
+from speechcls.storage.places import is_address
 from speechcls.text import from_csv_cell, without_credentials
 
 _TABLES = {

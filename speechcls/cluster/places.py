@@ -9,8 +9,9 @@ from typing import BinaryIO, cast
 
 from speechcls.errors import ClusterError, SpeechclsError, reason_of
 from speechcls.files import write_atomic
-from speechcls.storage.addresses import Store, is_address, read_address, try_on_store
+from speechcls.storage.addresses import Store, read_address, try_on_store
 from speechcls.storage.faults import AbsentError, library_errors
+from speechcls.storage.places import is_address
 from speechcls.text import without_credentials
 
 

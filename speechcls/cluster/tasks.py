@@ -15,7 +15,7 @@ from speechcls.errors import AudioError, SpeechclsError
 from speechcls.runtime.classifier import Classifier, Prediction
 from speechcls.runtime.detection import Event
 from speechcls.runtime.streaming import StreamingClassifier
-from speechcls.storage.addresses import is_address
+from speechcls.storage.places import is_address
 
 Source = str | NamedBytes | SpeechclsError
 """A recording: the path of a file, the content of one elsewhere, or why that cannot be read."""

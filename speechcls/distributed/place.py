@@ -1,7 +1,7 @@
 """Which of several processes this one is, as torchrun says in the environment."""
 
 import os
-import socket
+import platform
 from dataclasses import dataclass
 
 from speechcls.errors import ConfigError
@@ -40,7 +40,7 @@ class Place:
     @property
     def name(self) -> str:
         """What messages call it."""
-        return f"rank {self.rank} of {self.size} on {socket.gethostname()}"
+        return f"rank {self.rank} of {self.size} on {platform.node()}"
 
 
 def find_place() -> Place:

@@ -10,9 +10,8 @@ from urllib.parse import unquote
 from speechcls.audio.sniff import HEAD_BYTES, SUFFIXES, is_audio
 from speechcls.errors import DatasetError, StorageError, reason_of
 from speechcls.layouts.names import is_noise_folder
-from speechcls.storage.addresses import is_address
 from speechcls.storage.mirror import Brought, Watch, bring_files, bring_folder
-from speechcls.storage.places import is_mirrored, name_of, place_of
+from speechcls.storage.places import is_address, is_mirrored, name_of, place_of
 
 SPLITS = ("train", "validation", "test")
 

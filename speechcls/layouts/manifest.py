@@ -39,8 +39,7 @@ from speechcls.layouts.places import (
     with_parents,
 )
 from speechcls.layouts.tables import Table, read_first_rows, read_table
-from speechcls.storage.addresses import is_address
-from speechcls.storage.places import is_mirrored, name_of
+from speechcls.storage.places import is_address, is_mirrored, name_of
 
 COLUMNS = ("path", "label", "speaker", "split", "start_s", "end_s")
 """Of a manifest that is written; a seventh, ``channel``, where a clip has one."""

@@ -5,7 +5,6 @@ tables ``PREDICTION_FORMATS``, ``EVENT_FORMATS`` and ``LIVE_FORMATS``: help text
 commands are made from these.
 """
 
-import html
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -151,6 +150,8 @@ def _events_as_labels(stream: TextIO) -> WriteEvent:
 
 
 def _events_as_srt(stream: TextIO) -> WriteEvent:
+    import html  # late: it brings the names of all characters
+
     numbers = itertools.count(1)
     return lambda path, event: print(
         f"{next(numbers)}\n{_srt_time(event.start_s)} --> {_srt_time(event.end_s)}"

@@ -1,6 +1,5 @@
 """Files at addresses, read and listed: with time-outs, in several attempts, whole or not at all."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,23 +7,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from speechcls.errors import StorageError
 from speechcls.storage.faults import AbsentError, CutOffError, explain, library_errors
+from speechcls.storage.places import REMOTE, STORES
 from speechcls.storage.settings import StorageSettings, storage_settings
 from speechcls.text import without_credentials
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.")
-_REMOTE = "'speechcls[remote]'"
-STORES = {
-    **dict.fromkeys(("s3", "s3a"), ("s3fs", _REMOTE)),
-    **dict.fromkeys(("http", "https"), ("aiohttp", _REMOTE)),
-    **dict.fromkeys(("gs", "gcs"), ("gcsfs", "gcsfs")),
-    "hf": ("huggingface_hub", "huggingface_hub"),
-    **dict.fromkeys(("az", "abfs"), ("adlfs", "adlfs")),
-    **dict.fromkeys(("sftp", "ssh"), ("paramiko", "paramiko")),
-    "oci": ("ocifs", "ocifs"),
-    "oss": ("ossfs", "ossfs"),
-    "memory": ("fsspec", _REMOTE),
-}
-"""Of each scheme: the package that reads it, and what pip calls that."""
 _ETAGS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "Digest", "blob_id")
 _TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created")
 
@@ -42,12 +28,6 @@ class Entry(NamedTuple):
     says neither ETag nor time."""
     time_s: float | None
     """When it was changed, seconds since 1970; None where the store does not say."""
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an address, as ``s3://bucket/yes.wav``, and no name of a local file."""
-    match = _ADDRESS.match(text)
-    return match is not None and match[1].lower() != "file"
 
 
 def read_address(address: str, size: int | None = None) -> bytes:
@@ -158,8 +138,7 @@ class Store(NamedTuple):
 
 def _open(address: str) -> Store:
     """Return the file system of an address."""
-    match = _ADDRESS.match(address)
-    scheme = match[1].lower() if match else ""
+    scheme = address.partition("://")[0].lower()
     shown = without_credentials(address)
     if scheme not in STORES:
         raise StorageError(
@@ -176,7 +155,7 @@ def _open(address: str) -> Store:
         missing = "fsspec" if error.name == "fsspec" else package
         raise StorageError(
             f"{shown}: {scheme}:// is read by {missing}, which is not installed; install it: pip"
-            f" install {_REMOTE if missing == 'fsspec' else named}"
+            f" install {REMOTE if missing == 'fsspec' else named}"
         ) from error
     settings = storage_settings()
     kind = fsspec.get_filesystem_class(scheme)

@@ -1,20 +1,20 @@
-"""Files that lie elsewhere, fetched a few ahead of their use, and removed after it."""
+"""Files that lie elsewhere, fetched a few ahead of their use, and removed after it.
+
+What fetches is imported with the first address: every prediction comes through here.
+"""
 
 import itertools
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from speechcls.errors import SpeechclsError, StorageError
-from speechcls.parallel import map_batches
-from speechcls.scratch import WHOLE, open_scratch
-from speechcls.storage.addresses import Entry, fetch_file, is_address
-from speechcls.storage.mirror import Patience, check_space, reporting_disk_errors
-from speechcls.storage.places import mirror_folder
+from speechcls.storage.places import is_address, mirror_folder
 from speechcls.text import without_credentials
+
+if TYPE_CHECKING:
+    from speechcls.storage.addresses import Entry
 
 S = TypeVar("S")
 _NAME = "ahead"
@@ -24,9 +24,9 @@ _LONGEST_SUFFIX = 30  # characters
 class Address(str):
     """An address that a store has listed, with what it said about the file."""
 
-    entry: Entry
+    entry: "Entry"
 
-    def __new__(cls, entry: Entry) -> "Address":
+    def __new__(cls, entry: "Entry") -> "Address":
         """Return the address of a listed file."""
         self = super().__new__(cls, entry.address)
         self.entry = entry
@@ -93,18 +93,22 @@ def _ahead(sources: Iterator[S], n_ahead: int, stack: ExitStack) -> Iterator[Ahe
         yield _here(first)  # without a thread in between, as long as none is needed
     else:
         return
+    from speechcls.parallel import map_batches
+    from speechcls.scratch import WHOLE, open_scratch
+    from speechcls.storage.mirror import Patience, reporting_disk_errors
+
     with reporting_disk_errors():
         mirror_folder().mkdir(parents=True, exist_ok=True)
         folder = stack.enter_context(open_scratch(mirror_folder(), _NAME)) / WHOLE
         folder.mkdir()
-    patience = Patience()
+    patience, numbers = Patience(), itertools.count()
 
     def work(batch: list[S]) -> Ahead[S]:
         [source] = batch
         if not _is_address(source):
             return _here(source)
         try:
-            return Ahead(source, _fetch(str(source), source, folder), is_fetched=True)
+            return Ahead(source, _fetch(source, folder, next(numbers)), is_fetched=True)
         except StorageError as error:
             return Ahead(source, error, is_fetched=True)
 
@@ -122,12 +126,18 @@ def _here(source: S) -> Ahead[S]:
     return Ahead(source, source.local if isinstance(source, Member) else source)
 
 
-def _fetch(address: str, source: object, folder: Path) -> str:
+def _fetch(source: S, folder: Path, number: int) -> str:
     """Fetch one file into a folder; return its path, which ends as the address does."""
+    from urllib.parse import unquote
+
+    from speechcls.storage.addresses import fetch_file
+    from speechcls.storage.mirror import check_space, reporting_disk_errors
+
+    address = str(source)
     size = source.entry.size if isinstance(source, Address) else None
     check_space(without_credentials(address), size or 0, 0)
     name = unquote(address.partition("?")[0].rpartition("/")[2]).replace("\0", "")
-    local = folder / f"{uuid.uuid4().hex}{Path(name).suffix[:_LONGEST_SUFFIX]}"
+    local = folder / f"{number}{Path(name).suffix[:_LONGEST_SUFFIX]}"
     with reporting_disk_errors():
         fetch_file(address, local, size)
     return str(local)

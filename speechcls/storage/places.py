@@ -1,4 +1,7 @@
-"""Where in the cache folder the files of an address are, and which address a path there is of."""
+"""What an address is, where in the cache folder its files are, which address a path there is of.
+
+Every command needs this module: what reads from stores is in ``addresses``, imported late.
+"""
 
 import os
 import re
@@ -6,16 +9,36 @@ from pathlib import Path
 
 from speechcls.errors import StorageError
 from speechcls.files import cache_folder
-from speechcls.storage.addresses import STORES, is_address
 from speechcls.text import SIGNED, without_credentials
 
+REMOTE = "'speechcls[remote]'"
+"""What pip calls the extra that reads the usual stores."""
+STORES = {
+    **dict.fromkeys(("s3", "s3a"), ("s3fs", REMOTE)),
+    **dict.fromkeys(("http", "https"), ("aiohttp", REMOTE)),
+    **dict.fromkeys(("gs", "gcs"), ("gcsfs", "gcsfs")),
+    "hf": ("huggingface_hub", "huggingface_hub"),
+    **dict.fromkeys(("az", "abfs"), ("adlfs", "adlfs")),
+    **dict.fromkeys(("sftp", "ssh"), ("paramiko", "paramiko")),
+    "oci": ("ocifs", "ocifs"),
+    "oss": ("ossfs", "ossfs"),
+    "memory": ("fsspec", REMOTE),
+}
+"""Of each scheme: the package that reads it, and what pip calls that."""
 MIRROR = "elsewhere"
 """Folder in the cache folder of the files that lie elsewhere."""
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.")
 _QUERY_FOLDER = re.compile(r"\?[0-9a-f]{12}/")
 _WEB = ("http", "https")
 _LONGEST = 255  # bytes of a name on most file systems
 _FULL: dict[Path, str] = {}
 """The addresses with credentials or a query, by place: credentials are kept in memory alone."""
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address, as ``s3://bucket/yes.wav``, and no name of a local file."""
+    match = _ADDRESS.match(text)
+    return match is not None and match[1].lower() != "file"
 
 
 def mirror_folder() -> Path:

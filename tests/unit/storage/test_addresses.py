@@ -4,8 +4,15 @@ import pytest
 
 from speechcls.errors import ConfigError, StorageError
 from speechcls.files import CACHE_VARIABLE
-from speechcls.storage.addresses import is_address, read_address
-from speechcls.storage.places import full_address, is_mirrored, local_path, place_of, shown
+from speechcls.storage.addresses import read_address
+from speechcls.storage.places import (
+    full_address,
+    is_address,
+    is_mirrored,
+    local_path,
+    place_of,
+    shown,
+)
 from speechcls.storage.settings import StorageSettings, storage_settings
 from speechcls.text import without_credentials
 
