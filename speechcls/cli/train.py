@@ -251,15 +251,9 @@ def train(
 
     messages = Messages(quiet or not own_place().is_main, verbose)
     with naming(), _showing(messages, settings, tensorboard) as callbacks:
-        result = train_model(
-            *(data, settings, out),
-            device=device,
-            jobs=jobs,
-            force=force,
-            resume=resume,
-            verify=verify,
-            callbacks=callbacks,
-        )
+        how: dict[str, Any] = {"device": device, "jobs": jobs, "verify": verify}
+        how |= {"force": force, "resume": resume, "callbacks": callbacks}
+        result = train_model(data, settings, out, **how)
     report_result(result, data, settings, min_recall, messages)
 
 
