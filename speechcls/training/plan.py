@@ -98,8 +98,8 @@ def find_clips(
     else:
         how = named.pattern, named.noise, named.columns, named.root, named.channel
         found = load_dataset(data, *how, unpacks=not named.stream_shards)
-        _check_shards(found, named)
-        found = segment(found, jobs) if named.segment else found
+        found = segment(found, jobs) if named.segment and not named.stream_shards else found
+    _check_shards(found, named)
     return found if named.mistakes is None else add_reviewed(found, Path(named.mistakes))
 
 
