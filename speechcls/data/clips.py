@@ -26,7 +26,7 @@ from speechcls.storage.unpacked import is_member
 
 _WINDOW_MIN_S, WINDOW_MAX_S = 0.5, 4.0
 """Limits of a window that is chosen by the clips."""
-_CHUNK_CLIPS = 256
+_CHUNK_CLIPS = 32
 """Neighbours in a shard that are read together."""
 
 
