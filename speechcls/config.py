@@ -250,6 +250,10 @@ class DataConfig(Config):
     """Channel of each recording to use, from 1 on; the mean of all where none is named."""
     segment: bool = False
     """Whether long recordings of several words are taken apart, at the pauses."""
+    stream_shards: bool = False
+    """Whether recordings in shards are decoded anew in each epoch, and kept nowhere."""
+    buffer_clips: int = 16_384
+    """Clips that such a training has in memory at once, and shuffles."""
     mistakes: str | None = None
     """Folder of reviewed events, from which the training learns too."""
     max_bad: float = 0.01
@@ -261,6 +265,7 @@ class DataConfig(Config):
         """Refuse impossible values."""
         self._require_probability("max_bad")
         self._require("channel", self.channel is None or self.channel >= 1, "1 or more")
+        self._require("buffer_clips", self.buffer_clips >= 1, "1 or more")
 
 
 RECIPE_NAMES = ("fast", "standard", "stream", "best", "adapt")

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from speechcls.errors import AudioError
@@ -115,6 +116,11 @@ _TEXTS = {
     b"": Kind("text", None, _OTHER),
 }
 """What a text is by how it begins, the most telling first."""
+
+
+def is_recording_name(name: str) -> bool:
+    """Whether a file of this name is a recording, by its ending."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def is_audio(head: bytes) -> bool:

@@ -114,6 +114,15 @@ Mistakes = Annotated[
         metavar="DIR",
     ),
 ]
+StreamShards = Annotated[
+    bool,
+    option(
+        "--stream-shards",
+        help="Decode the recordings in shards anew in each epoch, and keep no copy of them.",
+        panel=DATA,
+        hidden=True,
+    ),
+]
 Verify = Annotated[
     bool,
     option(
@@ -198,6 +207,7 @@ def train(
     max_bad: MaxBad = None,
     closed: Closed = False,
     mistakes: Mistakes = None,
+    stream_shards: StreamShards = False,
     verify: Verify = False,
     size: Size = None,
     from_model: FromModel = None,
@@ -228,6 +238,7 @@ def train(
         "max_bad": max_bad,
         "closed": closed or None,
         "mistakes": str(mistakes) if mistakes else None,
+        "stream_shards": stream_shards or None,
     } | reading.as_settings()
     fields |= {"size": size, "from_model": from_model}
     settings, naming = _merge_settings(config, fields, in_data, streaming)
@@ -240,15 +251,9 @@ def train(
 
     messages = Messages(quiet or not own_place().is_main, verbose)
     with naming(), _showing(messages, settings, tensorboard) as callbacks:
-        result = train_model(
-            *(data, settings, out),
-            device=device,
-            jobs=jobs,
-            force=force,
-            resume=resume,
-            verify=verify,
-            callbacks=callbacks,
-        )
+        how: dict[str, Any] = {"device": device, "jobs": jobs, "verify": verify}
+        how |= {"force": force, "resume": resume, "callbacks": callbacks}
+        result = train_model(data, settings, out, **how)
     report_result(result, data, settings, min_recall, messages)
 
 

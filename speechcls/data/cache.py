@@ -31,6 +31,9 @@ _SCHEMA = (
     f"pragma user_version = {_FORMAT_VERSION}",
 )
 
+NOT_KEPT = -1
+"""Where a clip starts of which only the rest is kept, since it is read from its shard."""
+_KEPT = f"clips where start != {NOT_KEPT}"
 Stamp = tuple[int, int]
 """Size of a file in bytes and when it was last written, ns; both -1 where there is none."""
 
@@ -52,7 +55,7 @@ class Entry(NamedTuple):
     stamp: Stamp
     """Of the file that was read."""
     start: int
-    """Where the clip starts in ``samples.pcm``, samples."""
+    """Where the clip starts in ``samples.pcm``, samples; ``NOT_KEPT`` where it is not in it."""
     length: int
     """Samples."""
     scale: float
@@ -69,9 +72,11 @@ def key_of(example: Example) -> Key:
 
 
 def stamp_of(path: str | bytes | Path) -> Stamp:
-    """Return the stamp of a file."""
+    """Return the stamp of a file; of a recording in a shard, that of the shard."""
     try:
         found = os.stat(path)  # noqa: PTH116
+    except NotADirectoryError:
+        return stamp_of(os.path.dirname(path))  # noqa: PTH120
     except (OSError, ValueError):
         return -1, -1
     return found.st_size, found.st_mtime_ns
@@ -144,7 +149,7 @@ class StoreIndex:
     @property
     def end(self) -> int:
         """Samples up to the end of the last clip."""
-        found = self._database.execute("select max(start + length) from clips").fetchone()
+        found = self._database.execute(f"select max(start + length) from {_KEPT}").fetchone()
         return int(found[0] or 0)
 
     def find(self, key: Key) -> Entry | None:
@@ -173,8 +178,8 @@ class StoreIndex:
             )
 
     def lengths_by_path(self) -> Iterator[tuple[bytes, int]]:
-        """Yield each recording, and how many samples its clips have."""
-        yield from self._database.execute("select path, sum(length) from clips group by path")
+        """Yield each recording, and how many samples of it are kept."""
+        yield from self._database.execute(f"select path, sum(length) from {_KEPT} group by path")
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact.format import SplitRow
-from speechcls.audio.samples import PCM, Samples, to_float
-from speechcls.config import FeatureConfig
+from speechcls.audio.samples import Samples, to_float
+from speechcls.config import DataConfig, FeatureConfig
 from speechcls.data.background import read_recordings, sample_background, split_range
 from speechcls.data.clips import (
     Clip,
     ClipStore,
     Cut,
+    Windows,
     cut_windows,
     describe_notes,
+    make_windows,
     read_clips,
     read_example,
 )
@@ -60,7 +62,7 @@ class Corpus:
     """In the order of the probabilities."""
     features: FeatureConfig
     """With the length of the window chosen by the clips."""
-    windows: PCM
+    windows: Windows
     """(n_clips, n_samples) of full scale; held-out cuts of noise are among them."""
     scales: npt.NDArray[np.float32]
     """(n_clips,) amplitude of full scale: 1, and more where a clip exceeds that."""
@@ -114,7 +116,7 @@ class Corpus:
                 Example(Path(row.path), name, row.speaker)
                 for row, name in zip(rows, names, strict=True)
             ],
-            np.concatenate([self.windows[i] for i in chosen]),
+            self.windows[chosen].reshape(-1),
             n_samples * np.arange(n_clips, dtype=np.int64),
             np.full(n_clips, n_samples, dtype=np.int64),
             self.scales[chosen],
@@ -148,6 +150,7 @@ def load_corpus(
     verify: bool = False,
     rejects: Rejects | None = None,
     cut: Cut = cut_windows,
+    buffer_clips: int = DataConfig.buffer_clips,
 ) -> Corpus:
     """Return a data set with the label, split and window of each clip decided.
 
@@ -161,6 +164,7 @@ def load_corpus(
     verify : decode every clip again, whatever the cache folder has
     rejects : sounds that no label stands for; with them there are ``_unknown_`` and ``_silence_``
     cut : cuts the windows
+    buffer_clips : clips that are in memory at a time, of those that are read from shards
 
     Raises
     ------
@@ -178,8 +182,10 @@ def load_corpus(
     features, long_takes = _choose_window(store, features, duration_s)
     mapped = [str(map_label(example.label, labels)) for example in store.examples]
     splits = split_by_sound(dataset.root, store, mapped, test_speakers, jobs)
-    made = [_held_out_silence(noise, features, mapped, splits.names)]
-    made += [rejects.clips] if rejects else []
+    stores = [store, _held_out_silence(noise, features, mapped, splits.names)]
+    stores += [rejects.clips] if rejects else []
+    joined = _join(dataset, stores, splits.names, labels)
+    is_trained = joined["split"] == "train"
     parts = [_training_noise(noise, rate), *([rejects.noise] if rejects else [])]
     return Corpus(
         labels=tuple(labels),
@@ -189,7 +195,8 @@ def load_corpus(
         warnings=_warn(dataset, store, noise) + splits.warnings,
         long_takes=long_takes,
         bad=bad + bad_noise,
-        **_join(dataset, [store, *made], splits.names, labels, features.n_samples, cut),
+        windows=make_windows(stores, features.n_samples, is_trained, cut, buffer_clips),
+        **joined,
     )
 
 
@@ -198,10 +205,8 @@ def _join(
     stores: Sequence[ClipStore],
     splits: Sequence[str],
     labels: Sequence[str],
-    n_samples: int,
-    cut: Cut,
 ) -> dict[str, Any]:
-    """Return the fields of a corpus that have an entry for each clip, by name.
+    """Return the fields of a corpus that have an entry for each clip, but the windows, by name.
 
     Parameters
     ----------
@@ -216,7 +221,6 @@ def _join(
     # With an _unknown_ class every word counts as something, so that none is None.
     label_index = [labels.index(str(map_label(word, labels))) for word in words]
     return {
-        "windows": cut(stores, n_samples),
         "scales": np.concatenate([store.scales for store in stores]),
         "label_index": np.array(label_index, dtype=np.int64),
         "words": outputs,

@@ -3,8 +3,9 @@
 A store is a folder of ``samples.pcm``, all clips concatenated as little-endian 16-bit integers,
 which only grows, and ``index.sqlite``, which says of each clip where its samples are and which file
 they came from. Samples are on disk before the index names them, so that a packing that is
-interrupted leaves no damage behind. Labels, speakers and splits are not in it: ``layouts`` finds
-them anew each time. ``copies`` adds the fingerprints of the clips.
+interrupted leaves no damage behind. Those of recordings that are read from shards are not kept.
+Labels, speakers and splits are not in it: ``layouts`` finds them anew each time. ``copies`` adds
+the fingerprints of the clips.
 """
 
 import os
@@ -23,6 +24,7 @@ from speechcls.audio.samples import PCM
 from speechcls.data.cache import (
     INDEX,
     LOCK,
+    NOT_KEPT,
     SAMPLES,
     Entry,
     Key,
@@ -37,6 +39,7 @@ from speechcls.data.cache import (
 from speechcls.data.clips import Clip, ClipStore, read_example
 from speechcls.errors import AudioError
 from speechcls.layouts.examples import Example
+from speechcls.storage.unpacked import is_member
 
 _CLIPS_PER_TASK = 64
 """Clips that a process reads at a time."""
@@ -100,7 +103,7 @@ def make_reader(source: Path, sample_rate: int) -> Callable[[Example], Clip]:
         if index and example.gain == 1:
             with suppress(sqlite3.Error):  # another process has begun to pack
                 entry = index.find(key_of(example))
-        if entry is None or entry.stamp != stamp_of(example.path):
+        if entry is None or entry.start == NOT_KEPT or entry.stamp != stamp_of(example.path):
             return read_example(example, sample_rate)
         pcm = samples[entry.start : entry.start + entry.length]
         if len(pcm) < entry.length:  # packed after the samples were mapped
@@ -146,10 +149,11 @@ class _ReadResult(NamedTuple):
     notes: tuple[str, ...] = ()
     error: str = ""
     """Why it cannot be used."""
+    is_kept: bool = True
 
 
 def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list[_ReadResult]]:
-    """Return the samples (total,) of clips, concatenated, and what is known of each.
+    """Return the kept samples (total,) of clips, concatenated, and what is known of each.
 
     It runs in a process of its own.
     """
@@ -161,8 +165,9 @@ def _read_part(examples: Sequence[Example], sample_rate: int) -> tuple[PCM, list
         except AudioError as error:
             read.append(_ReadResult(stamp, 0, error=str(error)))
         else:
-            parts.append(clip.pcm)
-            read.append(_ReadResult(stamp, len(clip.pcm), *clip[1:]))
+            is_kept = not is_member(example.path)
+            parts += [clip.pcm] if is_kept else []
+            read.append(_ReadResult(stamp, len(clip.pcm), *clip[1:], is_kept=is_kept))
     return np.concatenate(parts), read  # many small arrays would be slow to hand over
 
 
@@ -206,7 +211,7 @@ class _Store:
             entry = self._index.find(key_of(example))
             if verify or entry is None or entry.stamp != stamp_of(example.path):
                 stale.append(i)
-                n_changed += entry.length if entry else 0
+                n_changed += entry.length if entry and entry.start != NOT_KEPT else 0
         if not verify and self._end > 2 * (self._n_there() - n_changed):
             self._reset()
             stale = array("q", range(len(examples)))
@@ -295,15 +300,18 @@ class _Store:
             if not length:
                 bad[key] = found.error
                 continue
-            clip, end = samples[end : end + length], end + length
+            about = length, found.scale, found.digest, found.notes
+            if not found.is_kept:
+                entries.append((key, Entry(found.stamp, NOT_KEPT, *about)))
+                continue
             start, old = self._end, self._index.find(key)
+            clip, end = samples[end : end + length], end + length
             if old and self._holds(old, found, clip, verify):
                 start = old.start  # only touched
             else:
                 fresh.append(clip)
                 self._end += length
-            entry = Entry(found.stamp, start, length, found.scale, found.digest, found.notes)
-            entries.append((key, entry))
+            entries.append((key, Entry(found.stamp, start, *about)))
         # At once: memory that is free again is faster than memory that is new.
         with self._samples.open("r+b") as file:
             file.seek(2 * fresh_at)

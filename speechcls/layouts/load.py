@@ -50,8 +50,6 @@ from speechcls.storage.places import local_path
 from speechcls.storage.unpacked import expand_braces
 
 _LAYOUT_HELP = NOT_IN_A_FOLDER.partition(";")[2]
-
-
 _Recordings = list[tuple[Path, tuple[str, ...]]]
 """Each recording, and the folders between the root and it."""
 
@@ -69,6 +67,8 @@ class DatasetRequest:
     """What a manifest calls its columns, by their standard names."""
     root: Path | None = None
     """Folder that the paths in a manifest are relative to, where it is not the manifest's own."""
+    unpacks: bool = True
+    """Whether recordings in shards are unpacked."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def load_dataset(
     root: str | os.PathLike[str] | None = None,
     channel: int | None = None,
     watch: Watch = unwatched,
+    unpacks: bool = True,
 ) -> Dataset:
     """Return every clip of a data set, in a stable order, without opening the recordings.
 
@@ -114,7 +115,7 @@ def load_dataset(
     columns : what a manifest calls its columns, as ``path=file``
     root : folder that the paths in a manifest are relative to (default: where they are found)
     channel : the one to read of each recording, from 1 on (default: the mean of all)
-    watch : follows what is fetched
+    watch, unpacks : follows what is fetched; whether recordings in shards are unpacked
 
     Raises
     ------
@@ -139,9 +140,8 @@ def load_dataset(
     base = None if root is None else local_path(root)
     brought = bring_sources(sources, base, watch)
     source, *more = sources
-    request = DatasetRequest(source, pattern, tuple(more), parse_columns(columns), base)
-    layout = _choose_layout(request)
-    dataset = layout.read(request)
+    request = DatasetRequest(source, pattern, tuple(more), parse_columns(columns), base, unpacks)
+    dataset = _choose_layout(request).read(request)
     _check_clips(dataset)
     dataset.warnings += _warn_of_twins(dataset)
     dataset.examples = [_completed(example, channel) for example in dataset.examples]
@@ -157,10 +157,7 @@ def _choose_layout(request: DatasetRequest) -> "Layout":
     """Return the layout of a data set."""
     layout = next((layout for layout in LAYOUTS if layout.recognises(request)), None)
     if layout is None:
-        advice = _ADVICE.get(
-            request.path.suffix.lower(),
-            "name one that ends in .csv, .tsv, .jsonl, .json or .parquet",
-        )
+        advice = _ADVICE.get(request.path.suffix.lower(), _NAME_A_MANIFEST)
         raise DatasetError(
             f"{request.path}: neither a folder nor a manifest; {advice}"
             if request.path.exists()
@@ -222,7 +219,11 @@ def _is_labelled_recording(request: DatasetRequest) -> bool:
 def _read_manifest(request: DatasetRequest) -> Dataset:
     """Return the clips that manifests name."""
     _refuse_unused(request, "a manifest", "pattern")
-    return read_manifests([request.path, *request.manifests], request.columns, request.root)
+    return _read_lists(request, [request.path, *request.manifests])
+
+
+def _read_lists(request: DatasetRequest, paths: Sequence[Path], is_named: bool = True) -> Dataset:
+    return read_manifests(paths, request.columns, request.root, is_named, request.unpacks)
 
 
 def _read_kaldi(request: DatasetRequest) -> Dataset:
@@ -282,7 +283,7 @@ def _read_folder(request: DatasetRequest) -> Dataset:
         _refuse_unused(request, "a folder that no manifest describes", "columns", "root")
         dataset = _read_label_folders(request.path)
         return replace(dataset, warnings=dataset.warnings + find_unread_lists(request.path))
-    listed = read_manifests(manifests, request.columns, request.root, is_named=False)
+    listed = _read_lists(request, manifests, is_named=False)
     names = ", ".join(str(path.relative_to(request.path)) for path in manifests[:3])
     by_folders = None if request.columns or request.root else _try_label_folders(request.path)
     if by_folders and prefers_folders(request.path, by_folders, listed, names):

@@ -57,6 +57,7 @@ def read_manifests(
     columns: Mapping[str, str] | None = None,
     root: Path | None = None,
     is_named: bool = True,
+    unpacks: bool = True,
 ) -> Dataset:
     """Return the clips and the background noise that manifests name.
 
@@ -68,6 +69,7 @@ def read_manifests(
         ``end``, ``duration`` and ``channel``, where they do not have common names
     root : the folder that names of recordings are relative to (default: found by looking)
     is_named : whether a user named them; of lists that were found no address is fetched
+    unpacks : whether recordings in them are unpacked
 
     Raises
     ------
@@ -82,7 +84,7 @@ def read_manifests(
     dataset = Dataset(root or _common_folder(paths), manifest=paths[0] if len(paths) == 1 else None)
     for path, split in zip(paths, _splits_by_name(paths), strict=True):
         anchors = [root] if root else with_parents(path.parent, 1)
-        _add(dataset, read_table(path), anchors, split, chosen, is_named)
+        _add(dataset, read_table(path, None, unpacks), anchors, split, chosen, is_named)
     return dataset
 
 
@@ -213,6 +215,8 @@ def _locate(
     names = [text_of(row, columns["path"]) for row in table.rows]
     if (i := next((i for i, name in enumerate(names) if not name.strip()), None)) is not None:
         raise DatasetError(f"{table.where(i)}: no {columns['path'].name}")
+    if table.are_members:
+        return Located([*map(Path, names)], table.path.parent)
     names, problems = local_names(names, anchors[0], may_fetch)
     table.problems += problems
     folds = [fold_of(row, columns.get("split")) for row in table.rows]

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from speechcls.audio.sniff import SUFFIXES
+from speechcls.audio.sniff import SUFFIXES, is_recording_name
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import read_text
-from speechcls.storage.unpacked import read_tar, unpack
+from speechcls.storage.unpacked import embedded_column, member_path, read_tar, unpack
 from speechcls.text import from_csv_cell
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Table:
     """What stands between the file's name and such a number."""
     embedded: str | None = None
     """The column of recordings that are in the file itself."""
+    are_members: bool = False
+    """Whether they stay there, see ``storage.unpacked``."""
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -54,12 +56,13 @@ class Table:
         return f"{self.path}:1" if self.unit == ":" else str(self.path)
 
 
-def read_table(path: Path, n_bytes: int | None = None) -> Table:
+def read_table(path: Path, n_bytes: int | None = None, unpacks: bool = True) -> Table:
     """Return the rows of a manifest, in the form that the ending of its name stands for.
 
     Parameters
     ----------
     n_bytes : read about so many, and do not unpack recordings; for a first look
+    unpacks : whether recordings in the file are unpacked
 
     Raises
     ------
@@ -67,9 +70,9 @@ def read_table(path: Path, n_bytes: int | None = None) -> Table:
         Naming the line that cannot be understood.
     """
     if path.suffix.lower() == ".parquet":
-        return _read_parquet(path, is_first_look=n_bytes is not None)
+        return _read_parquet(path, n_bytes is not None, unpacks)
     if path.suffix.lower() == ".tar":
-        return _read_tar(path, is_first_look=n_bytes is not None)
+        return _read_tar(path, n_bytes is not None, unpacks)
     try:
         text = read_text(path, n_bytes)
         if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
@@ -231,17 +234,13 @@ def _plain(value: Any) -> Any:
     return value["path"] if isinstance(value, dict) and "path" in value else value
 
 
-def _read_tar(path: Path, is_first_look: bool) -> Table:
+def _read_tar(path: Path, is_first_look: bool, unpacks: bool) -> Table:
     """Return the samples of a shard of WebDataset."""
-
-    def is_recording(name: str) -> bool:
-        return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-    shard = read_tar(path, is_recording, _N_FIRST if is_first_look else None)
+    shard = read_tar(path, is_recording_name, _N_FIRST if is_first_look else None, unpacks)
     table = _as_table(path, shard.rows, ": sample ")
     if "audio" not in table.columns:
         raise DatasetError(f"{path}: no recording in it; name another", shard.problems)
-    table.embedded = "audio"
+    table.embedded, table.are_members = "audio", not (unpacks or is_first_look)
     table.problems += shard.problems
     if shard.folder is not None:
         n_clips = len(table.rows)
@@ -252,7 +251,7 @@ def _read_tar(path: Path, is_first_look: bool) -> Table:
 # Parquet
 
 
-def _read_parquet(path: Path, is_first_look: bool) -> Table:
+def _read_parquet(path: Path, is_first_look: bool, unpacks: bool) -> Table:
     try:
         import pyarrow
         import pyarrow.parquet as pq
@@ -267,28 +266,25 @@ def _read_parquet(path: Path, is_first_look: bool) -> Table:
         raise DatasetError(f"{path}: {reason_of(error)}; check the path") from error
     with stream:
         try:
-            return _parquet_table(path, pq.ParquetFile(stream), is_first_look)
+            return _parquet_table(path, pq.ParquetFile(stream), is_first_look, unpacks)
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = (str(error).splitlines() or ["damaged"])[0]
             raise DatasetError(f"{path}: not readable Parquet ({reason}); copy it again") from error
 
 
-def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
+def _parquet_table(path: Path, file: Any, is_first_look: bool, unpacks: bool) -> Table:
     from pyarrow import types
 
     schema: pyarrow.Schema = file.schema_arrow
     structs = {
         each.name: {f.name for f in each.type} for each in schema if types.is_struct(each.type)
     }
-    with_bytes = [name for name, fields in structs.items() if {"bytes", "path"} <= fields]
-    binary = [
+    embedded = embedded_column(schema)
+    names = [
         each.name
         for each in schema
-        if types.is_binary(each.type) or types.is_large_binary(each.type)
-    ]
-    embedded = (with_bytes or binary or [None])[0]
-    names = [
-        each.name for each in schema if not types.is_nested(each.type) and each.name not in binary
+        if not (types.is_nested(each.type) or types.is_binary(each.type))
+        and not types.is_large_binary(each.type)
     ]
     with_path = [name for name, fields in structs.items() if "path" in fields]
     data = file.read(columns=[*names, *(f"{name}.path" for name in with_path)]).slice(
@@ -306,7 +302,11 @@ def _parquet_table(path: Path, file: Any, is_first_look: bool) -> Table:
     for name in with_path:
         columns[name] = [each and each["path"] for each in data.column(name).to_pylist()]
     table = Table(path, [], [], range(1, data.num_rows + 1), ": row ", embedded)
-    if embedded and not is_first_look:
+    if embedded and not (is_first_look or unpacks):
+        own = columns.get(embedded) or [None] * data.num_rows
+        columns[embedded] = [member_path(path, i, each) for i, each in enumerate(own)]
+        table.are_members = True
+    elif embedded and not is_first_look:
         paths = columns.get(embedded) or [None] * data.num_rows
         folder, unpacked = unpack(path, embedded, lambda: _embedded(path, file, embedded, paths))
         columns[embedded] = [unpacked.get(i, each) for i, each in enumerate(paths)]

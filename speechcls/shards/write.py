@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -22,6 +23,7 @@ _MIXED = "data"
 """Name of the shards of clips with and without a split."""
 _ROW_GROUP = 100
 """Rows that are read at once, as the Hub has them for sound."""
+_ORDER_SEED = 0
 _FACTS = ("label", "speaker", "split")
 
 
@@ -66,8 +68,10 @@ def write_shards(
     """Write the clips and the background noise of a data set as shards into a new folder.
 
     Whole recordings are written as they are, parts of recordings without loss, so that the samples
-    that are read from the shards are those of the data set. The files are named for their split, as
-    ``train-00000-of-00002.parquet``, and the folder appears when all of them are written.
+    that are read from the shards are those of the data set. The clips of a split are in random
+    order, always the same, so that neighbours are of many labels, for whoever reads them in
+    sequence. The files are named for their split, as ``train-00000-of-00002.parquet``, and the
+    folder appears when all of them are written.
 
     Raises
     ------
@@ -109,11 +113,14 @@ def _groups(examples: Sequence[Example]) -> dict[str, list[Example]]:
     """
     splits = {example.split for example in examples if example.label != NOISE_FOLDER}
     if None in splits and len(splits) > 1:
-        return {_MIXED: [*examples]}
-    names = [name for name in SPLITS if name in splits] or [SPLITS[0]]
-    groups: dict[str, list[Example]] = {name: [] for name in names}
-    for example in examples:
-        groups[example.split or names[0]].append(example)
+        groups: dict[str, list[Example]] = {_MIXED: [*examples]}
+    else:
+        names = [name for name in SPLITS if name in splits] or [SPLITS[0]]
+        groups = {name: [] for name in names}
+        for example in examples:
+            groups[example.split or names[0]].append(example)
+    for members in groups.values():
+        random.Random(_ORDER_SEED).shuffle(members)
     return groups
 
 

@@ -1,4 +1,4 @@
-"""Recordings in other files, unpacked into the cache folder, and the rows of tar shards."""
+"""Recordings in other files: their rows, where they lie in them, and how they are unpacked."""
 
 import hashlib
 import itertools
@@ -7,12 +7,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name
 from speechcls.scratch import WHOLE, open_scratch
 
+if TYPE_CHECKING:
+    from tarfile import TarFile, TarInfo
+
+    import pyarrow
+
+SHARDS = (".parquet", ".tar")
+"""Endings of files that hold recordings."""
 _ROWS = ".rows.json"
 """What is known of the samples of a tar shard, beside their recordings."""
 _LABEL_FILES = (".cls", ".txt")
@@ -33,7 +40,14 @@ class TarShard:
     """Of each: ``audio``, its path, None before it is unpacked; and what its other files say."""
     problems: list[str] = field(default_factory=list)
     folder: Path | None = None
-    """Where the recordings are."""
+    """Where the recordings are, if they are unpacked."""
+
+
+class Place(NamedTuple):
+    """Where a recording is in a tar, bytes."""
+
+    offset: int
+    size: int
 
 
 def expand_braces(path: Path) -> list[Path]:
@@ -85,7 +99,8 @@ def unpack(
                 whole.mkdir()
                 for row, (name, content) in enumerate(contents()):
                     if content:
-                        (whole / _unpacked_name(row, name, content)).write_bytes(content)
+                        ending = _ending_of(content)
+                        (whole / _name_of(row, name, ending)).write_bytes(content)
                 try:
                     whole.rename(folder)
                 except OSError:
@@ -108,21 +123,67 @@ def unpacked_folder(path: Path, of: str) -> Path:
     return cache_folder() / UNPACKED / f"{path.stem}-{digest}"
 
 
-def _unpacked_name(row: int, name: str | None, content: bytes) -> str:
-    """Return a file name that begins with the row, with the ending that the recording had."""
+def _ending_of(content: bytes) -> str:
+    return next((e for mark, e in _ENDINGS.items() if content.startswith(mark)), "")
+
+
+def _name_of(row: int, name: str | None, ending: str = "") -> str:
+    """Return a file name that begins with the row, with the ending that the recording had.
+
+    Parameters
+    ----------
+    ending : of what has no name
+    """
     base = PurePosixPath((name or "").replace("\\", "/")).name
     if name == _ROWS:
         return name
-    if base and is_file_name(base):
-        return f"{row:06d}-{base}"
-    ending = next((e for mark, e in _ENDINGS.items() if content.startswith(mark)), "")
-    return f"{row:06d}-clip{ending}"
+    return f"{row:06d}-{base}" if base and is_file_name(base) else f"{row:06d}-clip{ending}"
+
+
+# Recordings that are read where they lie: their path is that of the shard, and a name in it.
+
+
+def member_path(shard: Path, row: int, name: str | None) -> str:
+    """Return what a recording in a shard is called, whose row and name are known."""
+    return str(shard / _name_of(row, name))
+
+
+def is_member(path: Path) -> bool:
+    """Whether a path is that of a recording in a shard."""
+    return path.parent.suffix.lower() in SHARDS and path.parent.is_file()
+
+
+def row_of(member: Path) -> int:
+    """Return the row of a recording in its shard, from 0."""
+    return int(member.name.partition("-")[0])
+
+
+def embedded_column(schema: "pyarrow.Schema") -> str | None:
+    """Return the column of Parquet that holds recordings; None where there is none."""
+    from pyarrow import types
+
+    fields = {each.name: {f.name for f in each.type} for each in schema if _is_struct(each.type)}
+    with_bytes: list[str] = [name for name, own in fields.items() if {"bytes", "path"} <= own]
+    is_bytes = (types.is_binary, types.is_large_binary)
+    binary = [each.name for each in schema if any(is_one(each.type) for is_one in is_bytes)]
+    return next(iter([*with_bytes, *binary]), None)
+
+
+def _is_struct(kind: "pyarrow.DataType") -> bool:
+    from pyarrow import types
+
+    return bool(types.is_struct(kind))
 
 
 # Tar
 
 
-def read_tar(path: Path, is_recording: Callable[[str], bool], n_first: int | None) -> TarShard:
+def read_tar(
+    path: Path,
+    is_recording: Callable[[str], bool],
+    n_first: int | None = None,
+    unpacks: bool = True,
+) -> TarShard:
     """Return the samples of a tar in which ``key.flac`` has its facts in ``key.json`` beside it.
 
     ``key.cls`` and ``key.txt`` hold a label alone. Of a tar that is cut off, the samples before the
@@ -132,6 +193,7 @@ def read_tar(path: Path, is_recording: Callable[[str], bool], n_first: int | Non
     ----------
     is_recording : whether a file of this name is one
     n_first : so many samples, and do not unpack recordings; for a first look
+    unpacks : whether the recordings are unpacked; else their paths are those of ``member_path``
 
     Raises
     ------
@@ -144,12 +206,20 @@ def read_tar(path: Path, is_recording: Callable[[str], bool], n_first: int | Non
         samples = _samples(path, members, is_recording, found.problems)
         found.rows = [row | {"audio": None} for row, _, _ in itertools.islice(samples, n_first)]
         return found
+    if not unpacks:
+        every = _members(path, found.problems)
+        samples = _samples(path, every, is_recording, found.problems, reads=False)
+        found.rows = [
+            row | {"audio": member_path(path, number, member.name)}
+            for number, (row, member, _) in enumerate(samples)
+        ]
+        return found
 
     def contents() -> Iterator[tuple[str | None, bytes]]:
         members = _members(path, found.problems)
-        for row, name, content in _samples(path, members, is_recording, found.problems):
+        for row, member, content in _samples(path, members, is_recording, found.problems):
             found.rows.append(row)
-            yield name, content
+            yield member.name, content
         about = {"rows": found.rows, "problems": found.problems}
         yield _ROWS, json.dumps(about).encode()
 
@@ -161,26 +231,43 @@ def read_tar(path: Path, is_recording: Callable[[str], bool], n_first: int | Non
     return found
 
 
+def find_places(path: Path, is_recording: Callable[[str], bool]) -> list[Place]:
+    """Return where in a tar the recordings of its samples are, by row; errors as of ``read_tar``.
+
+    Parameters
+    ----------
+    is_recording : as of ``read_tar``
+    """
+    samples = _samples(path, _members(path, []), is_recording, [], reads=False)
+    return [Place(member.offset_data, member.size) for _, member, _ in samples]
+
+
 def _samples(
     path: Path,
-    members: Iterable[tuple[str, bytes]],
+    members: "Iterable[tuple[TarInfo, TarFile]]",
     is_recording: Callable[[str], bool],
     problems: list[str],
-) -> Iterator[tuple[dict[str, Any], str, bytes]]:
-    """Yield of each sample what its texts say, and the name and content of its recording."""
+    reads: bool = True,
+) -> "Iterator[tuple[dict[str, Any], TarInfo, bytes]]":
+    """Yield of each sample what its texts say, its recording, and the content of that.
+
+    Parameters
+    ----------
+    reads : whether recordings are read; else nothing is their content
+    """
     n_samples, n_without = 0, 0
-    for _, files in itertools.groupby(members, lambda each: _key(each[0])):
+    for _, files in itertools.groupby(members, lambda each: _key(each[0].name)):
         row: dict[str, Any] = {}
-        audio: tuple[str, bytes] | None = None
+        audio: tuple[TarInfo, bytes] | None = None
         texts: dict[str, str] = {}
-        for name, content in files:
-            suffix = PurePosixPath(name).suffix.lower()
-            if is_recording(name):
-                audio = (name, content) if audio is None else audio
+        for member, tar in files:
+            suffix = PurePosixPath(member.name).suffix.lower()
+            if is_recording(member.name):
+                audio = audio or (member, _content(tar, member) if reads else b"")
             elif suffix == ".json":
-                row |= _parse(path, name, content, problems)
+                row |= _parse(path, member.name, _content(tar, member), problems)
             elif suffix in _LABEL_FILES:
-                texts[suffix] = content.decode("utf-8", "replace").strip()
+                texts[suffix] = _content(tar, member).decode("utf-8", "replace").strip()
         if label := next((texts[each] for each in _LABEL_FILES if texts.get(each)), None):
             row.setdefault("label", label)
         if audio is None or not row:
@@ -214,25 +301,25 @@ def _parse(path: Path, name: str, content: bytes, problems: list[str]) -> dict[s
     return {}
 
 
-def _members(path: Path, problems: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of each file in a tar, up to where it is cut off."""
+def _members(path: Path, problems: list[str]) -> "Iterator[tuple[TarInfo, TarFile]]":
+    """Yield each file in a tar, which is open, up to where it is cut off."""
     import tarfile
 
     n_files = 0
     cut = f"{path}: cut off, and only the {{}} files before the cut are used; copy it again"
     try:
+        n_bytes = path.stat().st_size
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 if not member.isfile():
                     continue
-                content = _content(tar.extractfile(member), member.size)
-                if content is None:
+                if not member.issparse() and member.offset_data + member.size > n_bytes:
                     problems.append(cut.format(n_files))
                     return
-                yield member.name, content
+                yield member, tar
                 n_files += 1
             # Two empty blocks end a tar; Python takes the end of the file for one, too.
-            if path.stat().st_size < tar.offset + _BLOCK:
+            if n_bytes < tar.offset + _BLOCK:
                 problems.append(cut.format(n_files))
     except tarfile.TarError as error:
         if not n_files:
@@ -242,12 +329,6 @@ def _members(path: Path, problems: list[str]) -> Iterator[tuple[str, bytes]]:
         raise DatasetError(f"{path}: {reason_of(error)}; check the path") from error
 
 
-def _content(file: IO[bytes] | None, size: int) -> bytes | None:
-    """Return the content of a file in a tar; None where the tar ends before it."""
-    import tarfile
-
-    try:
-        content = b"" if file is None else file.read()
-    except tarfile.TarError:
-        return None
-    return content if len(content) == size else None
+def _content(tar: "TarFile", member: "TarInfo") -> bytes:
+    file = tar.extractfile(member)
+    return b"" if file is None else file.read()

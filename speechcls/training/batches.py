@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from speechcls.audio.samples import PCM_SCALE
-from speechcls.augmentation.draws import Generators, Rows, on_device
+from speechcls.augmentation.draws import Generators, Rows, on_device, seed_of
 from speechcls.augmentation.noise import babble, coloured_noise, cut_noise, random_gain_noise
 from speechcls.augmentation.transforms import (
     AugmentationContext,
@@ -20,6 +20,7 @@ from speechcls.augmentation.transforms import (
     make_non_words,
 )
 from speechcls.config import TrainConfig
+from speechcls.data.clips import Buffers, StreamedWindows
 from speechcls.data.corpus import Corpus
 from speechcls.distributed.group import ALONE, Group
 from speechcls.features.mel import FEATURES
@@ -43,6 +44,16 @@ class _Draw(NamedTuple):
     """(n,) indices into the corpus; unused for noise."""
     kind: Tensor
     """(n,) ``_CLIP``, ``_NON_WORD`` or ``_NOISE``."""
+
+
+class _Reading(NamedTuple):
+    """What an epoch reads from shards, buffer by buffer."""
+
+    buffers: Buffers
+    spoken: Tensor
+    """(n_spoken,) the spoken clips, buffer by buffer."""
+    ends: list[int]
+    """Of each buffer in ``spoken``."""
 
 
 def _fits(n_bytes: int, device: torch.device) -> bool:
@@ -76,12 +87,14 @@ class Batches:
         self.device, self._config = device, config
         self.labels = corpus.labels
         self._sample_rate = corpus.features.sample_rate
-        self._windows = torch.from_numpy(corpus.windows)
+        self._windows = corpus.windows
         self._units = torch.from_numpy(corpus.scales / np.float32(PCM_SCALE)).to(device)
         """(n_clips,) amplitude of one step of the windows."""
-        self._is_resident = _fits(corpus.windows.nbytes, device)
-        if self._is_resident:
-            self._windows = self._windows.to(device)
+        self._resident: Tensor | None = None
+        """The windows, if they fit on the device."""
+        if isinstance(corpus.windows, np.ndarray) and _fits(corpus.windows.nbytes, device):
+            self._resident = torch.from_numpy(corpus.windows).to(device)
+        self._reading: _Reading | None = None
         self._features = FEATURES[corpus.features.kind](corpus.features).to(device)
         # float32 is wrong far below a clip's mean only, where relative energies are clipped.
         self._precision = torch.float32 if corpus.features.relative else torch.float64
@@ -188,7 +201,7 @@ class Batches:
         if self.device.type == "cpu":
             n_threads = self._group.place.local_size * torch.get_num_threads()
             return 2 * n_threads <= default_jobs()
-        return self.device.type == "cuda" and not self._is_resident
+        return self.device.type == "cuda" and self._resident is None
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy of a batch of logits (batch, n_outputs).
@@ -221,9 +234,42 @@ class Batches:
         drawn = [self._draw(generator) for _ in range(self._n_repeats)]
         clip, kind = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         order = torch.randperm(len(clip), generator=generator)
+        if isinstance(self._windows, StreamedWindows):
+            self._reading = self._plan_reading(self._windows, epoch)
+            order = order[self._buffers_of(clip[order], kind[order]).argsort(stable=True)]
         size = self._config.batch_size
         batches = zip(torch.split(clip[order], size), torch.split(kind[order], size), strict=True)
         return generators.resume("clips"), [_Draw(*batch) for batch in batches][n_done:]
+
+    def _plan_reading(self, windows: StreamedWindows, epoch: int) -> _Reading:
+        """Return in which order an epoch reads the clips."""
+        buffers = windows.shuffle(seed_of(self._config.seed, epoch))
+        numbers = torch.from_numpy(buffers.number)[self._spoken]
+        counts = torch.bincount(numbers, minlength=buffers.n_buffers)
+        by_buffer = self._spoken[numbers.argsort(stable=True)]
+        return _Reading(buffers, by_buffer, counts.cumsum(0).tolist())
+
+    def _buffers_of(self, clip: Tensor, kind: Tensor) -> Tensor:
+        """Return (n,) the buffer of each clip that is drawn; noise is spread over all of them."""
+        assert self._reading is not None
+        buffers = self._reading.buffers
+        numbers = torch.from_numpy(buffers.number)[clip]
+        noise = (kind == _NOISE).nonzero().squeeze(1)
+        numbers[noise] = torch.arange(len(noise)) * buffers.n_buffers // max(1, len(noise))
+        return numbers
+
+    def _load(self, draw: _Draw) -> Tensor:
+        """Return (n,) the clips that go with those of a batch, which are now in memory."""
+        if self._reading is None or not isinstance(self._windows, StreamedWindows):
+            return self._spoken
+        buffers, spoken, ends = self._reading
+        if not len(clips := draw.clip[draw.kind != _NOISE]):
+            return self._spoken
+        numbers = buffers.number[clips.numpy()]
+        first, last = int(numbers.min()), int(numbers.max())
+        self._windows.load(buffers, first, last)
+        own = spoken[ends[last - 1] if last else 0 : ends[last]]
+        return own if len(own) else self._spoken
 
     def _draw(self, generator: torch.Generator) -> _Draw:
         """Return the clips of one pass over the corpus."""
@@ -245,12 +291,12 @@ class Batches:
         ----------
         draw : of all rows
         """
-        own = rows.own(draw.clip)
+        own, spoken = rows.own(draw.clip), self._load(draw)
         clips = on_device(own, self.device)
         samples, targets = self._amplitudes(own), self.targets[clips]
         if len(index := (draw.kind == _NON_WORD).nonzero().squeeze(1)):
             among, non_words = rows.among(index)
-            others = self._spoken[among.randint(0, len(self._spoken))]
+            others = spoken[among.randint(0, len(spoken))]
             non_words = on_device(non_words, self.device)
             samples[non_words] = make_non_words(
                 samples[non_words],
@@ -321,8 +367,8 @@ class Batches:
     def _amplitudes(self, clip: Tensor) -> Tensor:
         """Return samples (batch, n_samples) of ``clip`` (batch,), which is on the host."""
         index = on_device(clip, self.device)
-        if self._is_resident:
-            windows = self._windows[index]
+        if self._resident is not None:
+            windows = self._resident[index]
         else:
-            windows = on_device(self._windows[clip], self.device)
+            windows = on_device(torch.from_numpy(self._windows[clip.numpy()]), self.device)
         return windows * self._units[index][:, None]

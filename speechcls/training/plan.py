@@ -13,7 +13,7 @@ from speechcls.data.clips import Cut, cut_windows
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.reviewed import add_reviewed
 from speechcls.data.segments import segment
-from speechcls.errors import DatasetError
+from speechcls.errors import ConfigError, DatasetError
 from speechcls.labels import SILENCE, UNKNOWN, label_indices
 from speechcls.layouts.examples import Dataset
 from speechcls.layouts.load import load_dataset
@@ -21,6 +21,7 @@ from speechcls.networks.load import find_other_words, load_backbone
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.networks.size import count_parameters, fit_size
 from speechcls.networks.zoo import feature_kind
+from speechcls.storage.unpacked import is_member
 from speechcls.synthesis.rejects import make_rejects
 from speechcls.training.optimisation import Epoch
 from speechcls.training.publish import check_exportable
@@ -96,9 +97,23 @@ def find_clips(
         found = data
     else:
         how = named.pattern, named.noise, named.columns, named.root, named.channel
-        found = load_dataset(data, *how)
-        found = segment(found, jobs) if named.segment else found
+        found = load_dataset(data, *how, unpacks=not named.stream_shards)
+        found = segment(found, jobs) if named.segment and not named.stream_shards else found
+    _check_shards(found, named)
     return found if named.mistakes is None else add_reviewed(found, Path(named.mistakes))
+
+
+def _check_shards(dataset: Dataset, named: DataConfig) -> None:
+    """Refuse to stream what is in no shard, or is taken apart first."""
+    if not named.stream_shards:
+        return
+    if named.segment:
+        raise ConfigError("recordings in shards are not taken apart; leave it out", field="segment")
+    if not any(is_member(example.path) for example in dataset.examples):
+        raise ConfigError(
+            f"{dataset.source} is not in shards; make them first (see docs/SCALING.md)",
+            field="stream_shards",
+        )
 
 
 def read_corpus(
@@ -135,6 +150,7 @@ def read_corpus(
         verify,
         rejects,
         cut,
+        own.buffer_clips,
     )
 
 

@@ -3,11 +3,14 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from speechcls.config import FeatureConfig
-from speechcls.data.corpus import load_corpus
+from speechcls.data.clips import ClipStore, digest_of
+from speechcls.data.corpus import Rejects, load_corpus
 from speechcls.data.splits import assign_splits
+from speechcls.labels import SILENCE, SPOKEN
 from speechcls.layouts.examples import Example
 from speechcls.layouts.load import load_dataset
 
@@ -84,3 +87,26 @@ def wav_bytes(data, bits=16, tag=PCM, rate=16_000, channels=1, size=None, extens
         + struct.pack("<4sI", b"data", claimed)
         + data
     )
+
+
+def make_rejects():
+    """A stranger for training, one for validation, and a cut of background."""
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(-9_000, 9_000, n, dtype=np.int16) for n in (4_000, 20_000, 16_000)]
+    lengths = np.array([len(clip) for clip in clips])
+    names = [(SPOKEN, "train"), (SPOKEN, "validation"), (SILENCE, "validation")]
+    examples = [
+        Example(Path("made", str(i)), label, None, split) for i, (label, split) in enumerate(names)
+    ]
+    store = ClipStore(
+        examples,
+        np.concatenate(clips),
+        np.cumsum(lengths) - lengths,
+        lengths,
+        np.ones(3, dtype=np.float32),
+        [digest_of(clip) for clip in clips],
+        [()] * 3,
+        16_000,
+        [],
+    )
+    return Rejects(store, rng.uniform(-0.1, 0.1, 48_000).astype(np.float32))

@@ -226,7 +226,7 @@ def test_fields_are_replaced_by_name():
     assert replaced == DataConfig(("yes", "no"), (), "{label}", max_bad=0.5)
     assert message_of(DataConfig().replaced, {"colour": 1}) == (
         "colour: no such setting; there are commands, test_speakers, pattern, noise, columns,"
-        " root, channel, segment, mistakes, max_bad, closed"
+        " root, channel, segment, stream_shards, buffer_clips, mistakes, max_bad, closed"
     )
 
 

@@ -1,41 +1,18 @@
 """Sounds to reject beside a data set: labels, splits and windows."""
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
-from common import labels_of, load
+from common import labels_of, load, make_rejects
 
 from speechcls.audio.samples import to_float
-from speechcls.data.clips import ClipStore, digest_of
-from speechcls.data.corpus import Rejects
 from speechcls.labels import SCRAMBLED, SILENCE, SPOKEN, UNKNOWN
-from speechcls.layouts.examples import Example
 
 
 @pytest.fixture
 def rejects():
-    """A stranger for training, one for validation, and a cut of background."""
-    rng = np.random.default_rng(0)
-    clips = [rng.integers(-9_000, 9_000, n, dtype=np.int16) for n in (4_000, 20_000, 16_000)]
-    lengths = np.array([len(clip) for clip in clips])
-    names = [(SPOKEN, "train"), (SPOKEN, "validation"), (SILENCE, "validation")]
-    examples = [
-        Example(Path("made", str(i)), label, None, split) for i, (label, split) in enumerate(names)
-    ]
-    store = ClipStore(
-        examples,
-        np.concatenate(clips),
-        np.cumsum(lengths) - lengths,
-        lengths,
-        np.ones(3, dtype=np.float32),
-        [digest_of(clip) for clip in clips],
-        [()] * 3,
-        16_000,
-        [],
-    )
-    return Rejects(store, rng.uniform(-0.1, 0.1, 48_000).astype(np.float32))
+    return make_rejects()
 
 
 def test_every_data_set_gets_unknown_and_silence(root, make_data, rejects):

@@ -243,7 +243,7 @@ def test_clips_on_the_host_make_the_same_batches(
     resident = make_all_kinds(**settings)
     monkeypatch.setattr(module, "_fits", lambda n_bytes, device: False)
     on_host = make_all_kinds(**settings)
-    assert resident._is_resident and not on_host._is_resident
+    assert resident._resident is not None and on_host._resident is None
     pairs = list(zip(resident.training_samples(1), on_host.training_samples(1), strict=True))
     assert len(pairs) == resident.n_steps > 4
     for (samples, targets), (same_samples, same_targets) in pairs:
