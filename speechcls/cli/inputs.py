@@ -11,7 +11,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
 from speechcls.config import DEFAULT_MODEL
 from speechcls.errors import DatasetError
-from speechcls.storage.places import is_address
+from speechcls.storage.places import is_address, is_mirrored
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
@@ -36,6 +36,21 @@ def open_clip(name: str) -> str | BytesIO:
         return name
     with open_stdin() as stdin:
         return BytesIO(stdin.read())
+
+
+def bring_input(path: Path) -> Path:
+    """Return a file that is read, once it has been fetched where it lies elsewhere.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be fetched.
+    """
+    if not is_mirrored(path):
+        return path
+    from speechcls.storage.mirror import bring_file
+
+    return bring_file(path)
 
 
 SHARDS = (".parquet", ".tar")

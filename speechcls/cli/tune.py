@@ -11,6 +11,7 @@ from speechcls.cli.common import INTERRUPTED as STOPPED
 from speechcls.cli.common import reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
 from speechcls.cli.data_options import DataOptions, announce, with_data_options
+from speechcls.cli.inputs import bring_input
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     OUTPUT,
@@ -23,6 +24,7 @@ from speechcls.cli.options import (
     Quiet,
     TrainDevice,
     Verbose,
+    as_path,
     option,
     out_option,
     split_names,
@@ -63,6 +65,7 @@ Given = Annotated[
         help="Settings that stay as they are, in a .toml file (see help config).",
         panel=_PANEL,
         metavar="FILE",
+        parser=as_path,
     ),
 ]
 Out = Annotated[
@@ -121,7 +124,7 @@ def tune(
         "training": training,
         "data": {name: value for name, value in in_data.items() if value is not None},
     }
-    in_file = read_config(config) if config else {}
+    in_file = read_config(bring_input(config)) if config else {}
     asked = _Search(
         data,
         merge_sections(in_file, options),
