@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from speechcls.cluster.attempts import Attempts
-from speechcls.cluster.clip_list import ClipList
 from speechcls.cluster.connection import Cluster, load_ray
 from speechcls.cluster.results import Part, Results, check_same, digest_of, part_bytes
 from speechcls.cluster.tasks import PartSizes, Task, error_of, fetched
 from speechcls.errors import AudioError, ClusterError, SpeechclsError
+from speechcls.lists.clip_list import ClipList
 
 _N_TOLD = 3
 """Errors of each part that are told; all are in its rows."""

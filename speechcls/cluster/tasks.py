@@ -12,6 +12,7 @@ from speechcls.audio.blocks import open_recording
 from speechcls.cluster.places import NamedBytes, read_recording
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, SpeechclsError
+from speechcls.lists.clip_list import no_path
 from speechcls.runtime.classifier import Classifier, Prediction
 from speechcls.runtime.detection import Event
 from speechcls.runtime.streaming import StreamingClassifier
@@ -261,7 +262,7 @@ def fetched(places: Iterable[str], n_ahead: int) -> Iterator[Source]:
         pending: deque[Source | Future[NamedBytes | SpeechclsError]] = deque()
         for place in places:
             if not place:
-                pending.append(AudioError("a row without a path; write it, or leave the row out"))
+                pending.append(no_path())
             else:
                 pending.append(pool.submit(read_recording, place) if is_address(place) else place)
             if len(pending) > n_ahead:
