@@ -100,7 +100,8 @@ Workers = Annotated[
     option(
         "--workers",
         min=1,
-        help="Processes of --engine ray. [default: one for each CPU of the cluster]",
+        help="Processes of --engine ray. [default: one for each CPU of the cluster, with --device"
+        " cuda for each GPU]",
         panel=CLUSTER,
     ),
 ]

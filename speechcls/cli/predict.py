@@ -76,7 +76,7 @@ _TOP_K = option(
 _OUT = out_option("File to write instead of stdout; with --engine ray the folder of the results.")
 
 
-_NOT_ON_CLUSTER = "device", "top_k", "format", "as_json", "as_csv", "raw", "resume", "jobs"
+_NOT_ON_CLUSTER = "top_k", "format", "as_json", "as_csv", "raw", "resume", "jobs"
 
 
 class _OutputOptions(NamedTuple):
@@ -132,7 +132,7 @@ def predict(
     Example: speechcls predict clip.wav
     """
     if uses_cluster(ctx, engine):
-        return _predict_on_cluster(ctx, model, clips, threshold, channel)
+        return _predict_on_cluster(ctx, model, clips, threshold, channel, device)
     file = local_file(out)
     format = format_name(ctx, format, as_json, as_csv)
     open_writer = choose_opener(PREDICTION_FORMATS, format, raw)  # refused before anything is read
@@ -180,11 +180,12 @@ def _predict_on_cluster(
     clips: list[str] | None,
     threshold: float | None,
     channel: int | None,
+    device: str,
 ) -> None:
     def make_task(artifact: "Artifact", messages: Messages) -> "PredictTask":
         from speechcls.cluster.tasks import PredictTask
 
-        return PredictTask(artifact, threshold, channel)
+        return PredictTask(artifact, threshold, channel, device)
 
     score_on_cluster(ctx, model, clips, _NOT_ON_CLUSTER, make_task)
 

@@ -169,8 +169,8 @@ class _Deadly:
 class DeadlyTask(SmallParts):
     marks: str = ""
 
-    def open(self):
-        return _Deadly(super().open(), self.marks)
+    def open(self, jobs=1):
+        return _Deadly(super().open(jobs), self.marks)
 
 
 def test_a_process_that_is_killed_loses_and_doubles_nothing(cluster, artifact, clips, tmp_path):
@@ -316,6 +316,15 @@ def test_words_are_detected_as_in_one_process(cluster, artifact, tmp_path, rng, 
         assert [row["error"] for row in own if row["error"]] == [found.error] * bool(found.error)
     assert rows[-1]["error"] and rows[-1]["error"].startswith(f"{tmp_path}/cut.wav: ")
     assert {row["row"] for row in rows} == {0, 1, 2, 3, 4}
+
+
+def test_without_a_gpu_a_task_for_one_is_refused(cluster, artifact, clips, tmp_path):
+    place = write_list(tmp_path / "clips.txt", clips)
+    with pytest.raises(
+        ConfigError, match=r"cuda: no GPU that Ray knows of in processes on this ma"
+    ):
+        score(place, SmallParts(artifact, device="cuda"), tmp_path / "out", cluster)
+    assert not [*tmp_path.glob("out/part-*")]
 
 
 def test_a_bad_line_of_a_list_ends_the_run_with_its_number(cluster, artifact, clips, tmp_path):
