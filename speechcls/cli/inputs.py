@@ -128,9 +128,8 @@ def open_list(files_from: str, is_null: bool, messages: Messages) -> "ClipList":
             f"has no effect on {clips.name}, whose rows are those of a table", field="null"
         )
     if clips.n_others:
-        messages.note(
-            f"{clips.name}: {len(clips.files)} lists; {clips.n_others} other files are left out"
-        )
+        others = "1 other file is" if clips.n_others == 1 else f"{clips.n_others} other files are"
+        messages.note(f"{clips.name}: {len(clips.files)} lists; {others} left out")
     return clips
 
 

@@ -78,9 +78,16 @@ class _Pieces(io.RawIOBase):
     """A file at an address, of which each piece is asked for in several attempts."""
 
     def __init__(self, place: str) -> None:
+        from speechcls.storage.addresses import find_address
+
         self._place, self._at = place, 0
         self._file: Any = self._try(lambda store: store.files.open(store.path, cache_type="none"))
-        self._size = int(self._file.size)
+        size = getattr(self._file, "size", None) or find_address(place).size
+        if size is None:
+            raise StorageError(
+                f"{without_credentials(place)}: its store does not say how long it is; copy it here"
+            )
+        self._size = size
 
     def _try(self, work: Any) -> Any:
         from speechcls.storage.addresses import try_on_store

@@ -180,7 +180,7 @@ def test_a_folder_of_tables_is_a_list(at_home, tmp_path, call):
     (tmp_path / "README").write_text("two lists")
     result = call("predict", "--files-from", tmp_path)
     assert result.labels == ["low", "rise"] * 2
-    assert f"{tmp_path}: 2 lists; 1 other files are left out" in result.stderr
+    assert f"{tmp_path}: 2 lists; 1 other file is left out" in result.stderr
     refused = call("predict", "--files-from", at_home.path / "tones")
     assert refused.code == 1
     [error] = refused.errors
