@@ -37,7 +37,7 @@ class DatasetError(SpeechclsError):
 
 
 class StorageError(DatasetError):
-    """What an address names cannot be read."""
+    """A file or folder, as at an address, cannot be read or written."""
 
 
 class ConfigError(SpeechclsError):

@@ -1,11 +1,13 @@
 """Find the model to use."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from speechcls.artifact.format import CARD, CONFIG, ONNX
+from speechcls.artifact.manifest import FILES
 from speechcls.config import DEFAULT_MODEL, MODELS
-from speechcls.errors import ArtifactError, reason_of
+from speechcls.errors import ArtifactError, StorageError, reason_of
 from speechcls.scratch import restore
 from speechcls.storage.places import is_mirrored, local_path
 
@@ -54,6 +56,7 @@ def find_artifacts(folder: Path) -> list[Path]:
     def is_model(path: Path) -> bool:
         return (path / CONFIG).is_file() or (path / ONNX).is_file()
 
+    _bring(folder, lambda name: "/" not in name or _is_of_inner_model(name))
     try:
         inside = folder.iterdir() if folder.is_dir() and not is_model(folder) else ()
         found = sorted(path for path in inside if path.is_dir() and is_model(path))
@@ -76,16 +79,27 @@ def locate(path: Path) -> Path:
     A model of the user's of that name takes precedence, a damaged one too. One that lies elsewhere
     is fetched.
     """
-    if is_mirrored(path):
-        from speechcls.storage.mirror import bring_folder
-
-        bring_folder(path, lambda name: "/" not in name)
+    _bring(path, lambda name: "/" not in name)
     bundled = find_bundled(str(path))
     if bundled is None:
         return path
     restore(path)  # the user's may be aside, if its replacement was interrupted
     is_users = (path / CONFIG).is_file() or (path / ONNX).is_file()
     return path if is_users else bundled
+
+
+def _bring(path: Path, wanted: Callable[[str], bool]) -> None:
+    """Fetch what is wanted of a folder that lies elsewhere."""
+    if is_mirrored(path):
+        from speechcls.storage.mirror import bring_folder
+
+        if problems := bring_folder(path, wanted).problems:
+            raise StorageError(problems[0])
+
+
+def _is_of_inner_model(name: str) -> bool:
+    folder, _, file = name.partition("/")
+    return bool(folder) and file in FILES
 
 
 def find_bundled(name: str = DEFAULT_MODEL) -> Path | None:

@@ -10,7 +10,7 @@ import typer
 from speechcls.cli.common import FAILED, reports_errors
 from speechcls.cli.inputs import find_model
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import AsJsonLines, Jobs, Quiet, Verbose
+from speechcls.cli.options import AsJsonLines, Jobs, Quiet, Verbose, as_path
 from speechcls.cli.progress import item_bar
 from speechcls.cli.tables import or_dash, print_json, print_table
 from speechcls.errors import SpeechclsError
@@ -22,6 +22,7 @@ _MODELS = typer.Argument(
     help="Models, or folders of models. [default: the model that predict takes]",
     metavar="MODEL...",
     show_default=False,
+    parser=as_path,
 )
 
 

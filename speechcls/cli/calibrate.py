@@ -17,13 +17,16 @@ from speechcls.cli.options import (
     Pattern,
     Quiet,
     Verbose,
+    as_path,
     option,
 )
 from speechcls.cli.progress import item_bar
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.tables import print_json, print_line
 from speechcls.config import DEFAULT_FA_PER_HOUR
+from speechcls.errors import ConfigError
 from speechcls.labels import list_names
+from speechcls.storage.places import is_mirrored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +37,11 @@ if TYPE_CHECKING:
     from speechcls.evaluation.calibration import NoiseAlarms
 
 _DATA = option(
-    "--data", help="Data of the model's training: its validation clips.", panel=DATA, metavar="DATA"
+    "--data",
+    help="Data of the model's training: its validation clips.",
+    panel=DATA,
+    metavar="DATA",
+    parser=as_path,
 )
 _FA_PER_HOUR = option(
     "--fa-per-hour", min=0.0, help="False alarms allowed per hour, of all labels together."
@@ -79,6 +86,7 @@ def calibrate(
         refuse(ctx, ["pattern", "jobs"], "without --data")
     messages = Messages(quiet, verbose)
     artifact = load_artifact(find_model(model, messages))
+    _require_local(artifact.path)
     kind_of = _find_kinds(noise)
     recordings = list(kind_of)
     _warn_of_trained(artifact, recordings, messages)
@@ -101,6 +109,16 @@ def calibrate(
             print_line(label, f"{threshold:.4f}")
     _explain(result, by_kind, messages)
     messages.note(f"wrote {place}, which predict, detect and listen use from now on")
+
+
+def _require_local(model: Path) -> None:
+    """Refuse a model at an address."""
+    if is_mirrored(model):
+        raise ConfigError(
+            f"{model}: thresholds are written into the model's folder, which has to be on this"
+            " machine; copy the model here",
+            field="model",
+        )
 
 
 def _read_clips(

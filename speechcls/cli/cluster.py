@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from speechcls.cli.common import FAILED, refuse
-from speechcls.cli.inputs import find_model
+from speechcls.cli.inputs import find_model, open_list
 from speechcls.cli.messages import Messages
 from speechcls.cli.outputs import check_folder_place
 from speechcls.cli.progress import item_bar
 from speechcls.errors import ConfigError
 from speechcls.storage.places import is_address
+from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
-    from speechcls.cluster.clip_list import ClipList
     from speechcls.cluster.results import Results
     from speechcls.cluster.scoring import Progress
     from speechcls.cluster.tasks import Task
+    from speechcls.lists.clip_list import ClipList
 
 LOCAL, RAY = "local", "ray"
 _STDERR = 2
@@ -103,17 +104,16 @@ def _without_chatter(is_wanted: bool) -> Iterator[None]:
 
 
 def _score(params: dict[str, Any], task: "Task", messages: Messages) -> None:
-    from speechcls.cluster.clip_list import ClipList
     from speechcls.cluster.connection import load_ray
     from speechcls.cluster.results import Results
     from speechcls.cluster.scoring import is_complete
 
     load_ray()  # refused before anything is read or written
-    clips = ClipList.at(params["files_from"], params["null"])
+    clips = open_list(params["files_from"], params["null"], messages)
     n_clips = clips.check()
     if not is_address(params["out"]):
         check_folder_place(Path(params["out"]))
-    results = Results(params["out"], task.about(), clips.name)
+    results = Results(params["out"], task.about(), without_credentials(clips.place))
     for name in results.damaged:
         messages.warn(f"{results}/{name}: damaged; it is made again")
     if n_before := results.n_clips:

@@ -22,6 +22,7 @@ from speechcls.cli.options import (
     TestSpeakers,
     TrainDevice,
     Verbose,
+    as_path,
     option,
     out_option,
     split_names,
@@ -30,6 +31,7 @@ from speechcls.cli.outputs import check_file_place, check_folder_place
 from speechcls.cli.resume import Resume
 from speechcls.config import RECIPES, DataConfig
 from speechcls.errors import ConfigError
+from speechcls.storage.places import name_of
 
 if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
@@ -51,9 +53,14 @@ _PATHS = typer.Argument(
     help="Models, or folders of them; with --archs or --memory the recordings.",
     metavar="MODEL...|DATA",
     show_default=False,
+    parser=as_path,
 )
 _DATA = option(
-    "--data", help="Recordings on which the models are compared.", panel=DATA, metavar="DATA"
+    "--data",
+    help="Recordings on which the models are compared.",
+    panel=DATA,
+    metavar="DATA",
+    parser=as_path,
 )
 _ARCHS = option(
     "--archs",
@@ -215,14 +222,14 @@ def _find_models(paths: list[Path] | None, data: Path | None) -> tuple[dict[str,
             f"{len(models)} model{'s' if len(models) != 1 else ''} named; name two or more, or"
             " recordings and --archs"
         )
-    return {str(model): [model] for model in models}, data
+    return {name_of(model): [model] for model in models}, data
 
 
 def _data_config(
     words: list[str], test_speakers: str | None, pattern: str | None, noise: Path | None
 ) -> DataConfig:
     speakers = split_names("test_speakers", test_speakers)
-    return DataConfig(tuple(words), tuple(speakers), pattern, str(noise) if noise else None)
+    return DataConfig(tuple(words), tuple(speakers), pattern, name_of(noise) if noise else None)
 
 
 def _train(

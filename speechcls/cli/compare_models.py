@@ -115,7 +115,7 @@ def _write_differences(
             place = dataset.relative_name(example.path), example.start_s, example.end_s
             labels = [predictions.labels[i] for i in (truth, *predicted)]
             rows.append([*place, example.speaker or "", *labels])
-    header = ["path", "start_s", "end_s", "speaker", "label", *map(str, models)]
+    header = ["path", "start_s", "end_s", "speaker", "label", *map(name_of, models)]
     write_csv(path, header, rows)
 
 

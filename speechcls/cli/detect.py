@@ -160,25 +160,28 @@ def detect(
     file = local_file(out)
     format = format_name(ctx, format, as_json, as_csv)
     messages = Messages(quiet, verbose)
-    names = _named(ctx, recordings or [], files_from, messages)
+    names, n_without = _named(ctx, recordings or [], files_from, messages)
     _check_usage(ctx, names, format, file)
     sink = choose_opener(EVENT_FORMATS, format, raw), file, resume, save_events
-    _detect_here(ctx, model, names, sink, messages)
+    if _detect_here(ctx, model, names, sink, messages) or n_without:
+        raise typer.Exit(FAILED)
 
 
 def _named(
     ctx: typer.Context, recordings: list[str], files_from: str | None, messages: Messages
-) -> list[str]:
-    """Return the names of all recordings, also of those in a list."""
+) -> tuple[list[str], int]:
+    """Return the names of all recordings, also of those in a list, and how many rows have none."""
     if files_from is None:
         refuse(ctx, ["null"], "without --files-from")
-        return recordings
+        return recordings, 0
     if files_from == "-" and "-" in recordings:
         raise typer.BadParameter("stdin cannot be both a recording and the list of files")
     listed = list(listed_paths(files_from, ctx.params["null"], messages))
     if not listed:
         messages.warn(f"{files_from}: names no recording")
-    return [*recordings, *listed]
+    names = [each for each in listed if isinstance(each, str)]
+    messages.errors(str(each) for each in listed if not isinstance(each, str))
+    return [*recordings, *names], len(listed) - len(names)
 
 
 def _detection(ctx: typer.Context, artifact: "Artifact", messages: Messages) -> _DetectOptions:
@@ -209,8 +212,8 @@ def _detect_here(
     recordings: list[str],
     sink: "tuple[Callable[[TextIO], WriteEvent], Path | None, bool, Path | None]",
     messages: Messages,
-) -> None:
-    """Detect the words in each recording in this process.
+) -> int:
+    """Detect the words in each recording in this process; return how many things failed.
 
     Parameters
     ----------
@@ -233,8 +236,7 @@ def _detect_here(
     ):
         outputs = open_writer, out, journal, recorder, messages
         n_failed = _detect(recordings, reading, detection, *outputs)
-    if n_failed or (recorder is not None and recorder.n_failed):
-        raise typer.Exit(FAILED)
+    return n_failed + (0 if recorder is None else recorder.n_failed)
 
 
 @dataclass

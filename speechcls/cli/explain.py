@@ -17,6 +17,7 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.outputs import check_file_place
 from speechcls.cli.tables import print_line
+from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.explain.trace import Explanation
@@ -74,7 +75,8 @@ def explain(
     _check_places(files)
     path = find_model(model, messages)
     classifier = Classifier.load(path)
-    window = classifier.read_window(open_clip(clip), name=clip)
+    content, clip = open_clip(clip), without_credentials(clip)
+    window = classifier.read_window(content, name=clip)
     if window.is_part:
         messages.note(
             f"{clip}: lasts {window.clip_duration_s:.2f} s; shown is its loudest part, from"

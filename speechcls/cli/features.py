@@ -14,6 +14,7 @@ from speechcls.cli.outputs import check_file_place
 from speechcls.cli.tables import print_line
 from speechcls.config import FEATURE_KINDS, FeatureConfig
 from speechcls.errors import ConfigError
+from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.render.terminal import Array
@@ -51,8 +52,9 @@ def features(
         check_file_place(out)
     config = FeatureConfig()
     messages = Messages(quiet, verbose)
+    content, clip = open_clip(clip), without_credentials(clip)
     samples = read_clip(
-        open_clip(clip),
+        content,
         config.sample_rate,
         name=clip,
         on_note=lambda note: messages.warn(f"{clip}: {note}"),

@@ -4,20 +4,22 @@ import os
 from collections.abc import Callable, Iterator
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from speechcls.cli.data_options import announce
 from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
 from speechcls.config import DEFAULT_MODEL
-from speechcls.errors import DatasetError
-from speechcls.storage.places import is_address
+from speechcls.errors import ConfigError, DatasetError
+from speechcls.storage.places import is_address, is_mirrored
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
     from speechcls.data.clips import ClipStore
+    from speechcls.errors import AudioError
     from speechcls.layouts.examples import Dataset
+    from speechcls.lists.clip_list import ClipList
     from speechcls.storage.ahead import Member
 
 
@@ -36,6 +38,21 @@ def open_clip(name: str) -> str | BytesIO:
         return name
     with open_stdin() as stdin:
         return BytesIO(stdin.read())
+
+
+def bring_input(path: Path) -> Path:
+    """Return a file that is read, once it has been fetched where it lies elsewhere.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be fetched.
+    """
+    if not is_mirrored(path):
+        return path
+    from speechcls.storage.mirror import bring_file
+
+    return bring_file(path)
 
 
 SHARDS = (".parquet", ".tar")
@@ -78,25 +95,42 @@ def expand_shards(recordings: list[str], on_problem: Callable[[str], None]) -> I
                 yield each
 
 
-def listed_paths(files_from: str, is_null: bool, messages: Messages) -> Iterator[str]:
-    """Yield the paths in a list of text as they come in, from stdin for ``-``."""
-    from speechcls.cluster.clip_list import text_paths
+def listed_paths(
+    files_from: str, is_null: bool, messages: Messages
+) -> "Iterator[str | AudioError]":
+    """Yield the paths in a list as they come in, from stdin for ``-``; an error for a row without.
 
+    Paths are as they are written, but those relative to a list at an address are addresses.
+    """
+    from speechcls.lists.clip_list import no_path
+
+    if files_from == "-":
+        from speechcls.lists.forms import text_paths
+
+        with open_stdin() as file:
+            yield from text_paths(file, "\0" if is_null else "\n", files_from, "--null")
+        return
     if os.path.exists(files_from) and Path(files_from).is_fifo():  # noqa: PTH110 - pathlib's raises
         messages.note(f"{files_from}: a pipe; waiting for what writes paths into it")
-    with _open_list(files_from) as file:
-        yield from text_paths(file, "\0" if is_null else "\n", files_from, "--null")
+    clips = open_list(files_from, is_null, messages)
+    is_elsewhere = is_address(files_from)
+    for path in clips.paths("--null"):
+        yield (clips.resolve(path) if is_elsewhere else path) if path else no_path(clips.name)
 
 
-def _open_list(files_from: str) -> BinaryIO:
-    """Open a list of paths: stdin for ``-``, a file, or what is at an address."""
-    if files_from == "-":
-        return open_stdin()
-    if is_address(files_from):
-        from speechcls.storage.addresses import read_address
+def open_list(files_from: str, is_null: bool, messages: Messages) -> "ClipList":
+    """Return a list of recordings; print what is left out of a folder of lists."""
+    from speechcls.lists.clip_list import ClipList
 
-        return BytesIO(read_address(files_from))
-    return Path(files_from).open("rb")
+    clips = ClipList.at(files_from, is_null)
+    if is_null and not clips.is_text:
+        raise ConfigError(
+            f"has no effect on {clips.name}, whose rows are those of a table", field="null"
+        )
+    if clips.n_others:
+        others = "1 other file is" if clips.n_others == 1 else f"{clips.n_others} other files are"
+        messages.note(f"{clips.name}: {len(clips.files)} lists; {others} left out")
+    return clips
 
 
 def find_model(named: Path | None, messages: Messages, default: str = DEFAULT_MODEL) -> Path:

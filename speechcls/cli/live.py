@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from speechcls.cli.common import refuse
+from speechcls.cli.inputs import bring_input
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import SOURCE, option
+from speechcls.cli.options import SOURCE, as_path, option
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
 from speechcls.interrupts import handling
+from speechcls.storage.places import name_of
 from speechcls.text import printable
 
 if TYPE_CHECKING:
@@ -34,7 +36,11 @@ Pipe = Annotated[
 From = Annotated[
     Path | None,
     option(
-        "--from", help="Read a recording in place of the microphone.", panel=SOURCE, metavar="FILE"
+        "--from",
+        help="Read a recording in place of the microphone.",
+        panel=SOURCE,
+        metavar="FILE",
+        parser=as_path,
     ),
 ]
 Speed = Annotated[
@@ -79,9 +85,9 @@ def open_source(
     from speechcls.live.sources import Pipe as PCMPipe
 
     if file is not None:
-        recording = FileSource(file, speed, channel=channel)
+        recording = FileSource(bring_input(file), speed, channel=channel)
         stack.callback(recording.close)
-        return recording, str(file)
+        return recording, name_of(file)
     if pipe is not None:
         stdin = stack.enter_context(io.FileIO(0, closefd=False))
         return PCMPipe(stdin, rate or FeatureConfig.sample_rate, channel=channel), "stdin"

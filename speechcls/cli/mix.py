@@ -16,6 +16,7 @@ from speechcls.cli.options import (
     Quiet,
     Seed,
     Verbose,
+    as_path,
     option,
     out_option,
     split_names,
@@ -29,6 +30,7 @@ _MODEL = option(
     help="Take the clips that this model held out. [default: those that train would hold out]",
     panel=DATA,
     metavar="MODEL",
+    parser=as_path,
 )
 _MINUTES = option("--minutes", help="Length of the recording.", metavar="MINUTES")
 _SNR = option("--snr", help="Power of each word over that of the noise under it.", metavar="DB")

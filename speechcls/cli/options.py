@@ -65,8 +65,8 @@ FilesFrom = Annotated[
     str | None,
     option(
         "--files-from",
-        help="File with one path per line (- for stdin); with --engine ray also CSV, JSON lines or"
-        " Parquet with a column of paths, and an address.",
+        help="List of recordings: text with one path per line (- for stdin); CSV, JSON lines or"
+        " Parquet with a column of paths, or a folder of them; also compressed, and at an address.",
         panel=SOURCE,
         metavar="FILE",
     ),
@@ -100,7 +100,8 @@ Workers = Annotated[
     option(
         "--workers",
         min=1,
-        help="Processes of --engine ray. [default: one for each CPU of the cluster]",
+        help="Processes of --engine ray. [default: one for each CPU of the cluster, with --device"
+        " cuda for each GPU]",
         panel=CLUSTER,
     ),
 ]

@@ -6,7 +6,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 
 import typer
 
@@ -76,7 +76,7 @@ _TOP_K = option(
 _OUT = out_option("File to write instead of stdout; with --engine ray the folder of the results.")
 
 
-_NOT_ON_CLUSTER = "device", "top_k", "format", "as_json", "as_csv", "raw", "resume", "jobs"
+_NOT_ON_CLUSTER = "top_k", "format", "as_json", "as_csv", "raw", "resume", "jobs"
 
 
 class _OutputOptions(NamedTuple):
@@ -93,6 +93,8 @@ class _Stdin(io.BytesIO):
     name = "-"
 
 
+_N_KNOWN = 4_096
+"""Predictions that are kept for recordings which a list names again."""
 _Source = str | _Stdin | SpeechclsError
 """A recording by its path or from stdin, or an error for a name without a recording."""
 
@@ -130,7 +132,7 @@ def predict(
     Example: speechcls predict clip.wav
     """
     if uses_cluster(ctx, engine):
-        return _predict_on_cluster(ctx, model, clips, threshold, channel)
+        return _predict_on_cluster(ctx, model, clips, threshold, channel, device)
     file = local_file(out)
     format = format_name(ctx, format, as_json, as_csv)
     open_writer = choose_opener(PREDICTION_FORMATS, format, raw)  # refused before anything is read
@@ -139,20 +141,20 @@ def predict(
     from speechcls.runtime.classifier import Classifier
 
     messages = Messages(quiet, verbose)
-    path = find_model(model, messages)
-    classifier = Classifier.load(path, jobs, device)
+    classifier = Classifier.load(path := find_model(model, messages), jobs, device)
     sources: Iterable[_Source] = _sources(clips or [], files_from, null, messages)
     # In a terminal the printed predictions show the progress.
     is_wanted = bool(file) or not sys.stdout.isatty()
-    is_list = files_from is None or Path(files_from).is_file()
-    if messages.shows_progress and is_wanted and is_list and "-" not in (clips or []):
+    is_short = files_from is None or Path(files_from).is_file()
+    if messages.shows_progress and is_wanted and is_short and "-" not in (clips or []):
         sources = list(sources)
     n_clips = len(sources) if isinstance(sources, list) else None
     output = _OutputOptions(open_writer, top_k, file)
     kept = None if "-" in (clips or []) else file  # stdin cannot be read again
     settings = {"device": device, "threshold": threshold, "channel": channel}
     with open_resumable(kept, resume, [path], messages, settings) as journal:
-        outcomes = _classify(classifier, sources, threshold, channel, journal)
+        is_list = files_from not in (None, "-")  # what stdin names again may have changed
+        outcomes = _classify(classifier, sources, threshold, channel, journal, is_list)
         n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
     if not n_done:
         messages.warn(f"{files_from}: names no recording")
@@ -178,11 +180,12 @@ def _predict_on_cluster(
     clips: list[str] | None,
     threshold: float | None,
     channel: int | None,
+    device: str,
 ) -> None:
     def make_task(artifact: "Artifact", messages: Messages) -> "PredictTask":
         from speechcls.cluster.tasks import PredictTask
 
-        return PredictTask(artifact, threshold, channel)
+        return PredictTask(artifact, threshold, channel, device)
 
     score_on_cluster(ctx, model, clips, _NOT_ON_CLUSTER, make_task)
 
@@ -193,26 +196,43 @@ def _classify(
     threshold: float | None,
     channel: int | None,
     journal: "Journal",
+    is_list: bool,
 ) -> "Iterator[tuple[_Source, Prediction | SpeechclsError]]":
-    """Yield every recording with its prediction or error, those in the journal from there."""
+    """Yield every recording with its prediction or error, those in the journal from there.
+
+    Parameters
+    ----------
+    is_list : whether recordings may be named again and again, which are predicted once
+    """
     from speechcls.storage.ahead import fetch_ahead
     from speechcls.storage.settings import storage_settings
 
     def compute(rest: Iterator[_Source]) -> "Iterator[Prediction | SpeechclsError]":
-        taken = deque["Ahead[_Source]"]()
+        known: dict[str, Prediction] = {}
+        keys, taken = deque[str](), deque["Ahead[_Source | Prediction]"]()
 
-        def take(fetched: "Iterator[Ahead[_Source]]") -> Iterator[_Source]:
+        def recall() -> "Iterator[_Source | Prediction]":
+            for source in rest:
+                keys.append(repr(_key_of(source)) if is_list else "")
+                yield known.get(keys[-1], source)
+
+        def take(fetched: "Iterator[Ahead[_Source | Prediction]]") -> "Iterator[Any]":
             for each in fetched:
                 taken.append(each)
                 yield each.local
 
-        with fetch_ahead(rest, storage_settings().parallel) as fetched:
+        with fetch_ahead(recall(), storage_settings().parallel) as fetched:
             clips = take(fetched)
             for _, outcome in classifier.predict_many(clips, None, threshold, channel):
-                each = taken.popleft()
+                key, each = keys.popleft(), taken.popleft()
                 each.drop()
-                is_error = isinstance(outcome, AudioError)
-                yield AudioError(each.named(str(outcome))) if is_error else outcome
+                if isinstance(outcome, AudioError):
+                    outcome = AudioError(each.named(str(outcome)))
+                elif is_list and not isinstance(outcome, SpeechclsError):
+                    known[key] = outcome
+                    if len(known) > _N_KNOWN:
+                        del known[next(iter(known))]
+                yield outcome
 
     return journal.run(sources, _key_of, compute, pack_outcome, unpack_outcome)
 

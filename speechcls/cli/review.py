@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechcls.cli.common import reports_errors
+from speechcls.cli.inputs import bring_input
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import OUTPUT, Quiet, Verbose, option
+from speechcls.cli.options import OUTPUT, Quiet, Verbose, as_path, option
 from speechcls.cli.tables import or_dash, print_line
 from speechcls.errors import AudioError, ConfigError
 from speechcls.text import printable, shell_line
@@ -38,7 +39,7 @@ def review(
     folder: Annotated[Path, _FOLDER],
     page: Annotated[bool, _PAGE] = False,
     verdicts: Annotated[Path | None, _IMPORT] = None,
-    missed: Annotated[tuple[str, Path, float] | None, _MISSED] = None,
+    missed: Annotated[tuple[str, str, float] | None, _MISSED] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -61,7 +62,8 @@ def review(
     if missed is not None:
         from speechcls.live.review import add_missed
 
-        word, recording, at_s = missed
+        word, name, at_s = missed
+        recording = bring_input(as_path(name))
         print_line(events.wav(add_missed(events, recording, at_s, word)))
         return
     if not events.events:

@@ -14,6 +14,7 @@ from speechcls.cli.data_options import (
     announce,
     with_data_options,
 )
+from speechcls.cli.inputs import bring_input
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     DATA,
@@ -188,6 +189,7 @@ ConfigFile = Annotated[
         help="Settings: a .toml file, or config.json of a model to repeat its training; options"
         " override it (see help config).",
         metavar="FILE",
+        parser=as_path,
     ),
 ]
 ShowConfig = Annotated[
@@ -282,7 +284,7 @@ def _merge_settings(
         network["size"] = fields["size"]
     if fields["from_model"]:
         training["from_model"] = fields["from_model"]
-    in_file = read_config(config) if config else {}
+    in_file = read_config(bring_input(config)) if config else {}
     start = (in_file.get("training", {}) | training).get("from_model", AUTO)
     is_started = start not in (AUTO, NOTHING)
     if streaming and not is_started:  # the model to start from decides the network

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from speechcls.cli.common import INTERRUPTED as STOPPED
-from speechcls.cli.common import reports_errors
+from speechcls.cli.common import own_place, reports_errors
 from speechcls.cli.config_options import OptionGroup, given_fields, with_config_options
 from speechcls.cli.data_options import DataOptions, announce, with_data_options
+from speechcls.cli.inputs import bring_input
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     OUTPUT,
@@ -23,6 +24,7 @@ from speechcls.cli.options import (
     Quiet,
     TrainDevice,
     Verbose,
+    as_path,
     option,
     out_option,
     split_names,
@@ -63,6 +65,7 @@ Given = Annotated[
         help="Settings that stay as they are, in a .toml file (see help config).",
         panel=_PANEL,
         metavar="FILE",
+        parser=as_path,
     ),
 ]
 Out = Annotated[
@@ -104,7 +107,7 @@ def tune(
     accuracy on the validation clips; test clips are not looked at. The first trial has the default
     settings, and trials that promise little are pruned. --out gets the best model, its settings as
     train.toml, and every trial. The same command goes on with a search that was ended, and several
-    at once share one. It needs pip install 'speechcls[tune]'.
+    at once, or the processes of torchrun, share one. It needs pip install 'speechcls[tune]'.
 
     Example: speechcls tune data/ --commands yes,no --trials 40 --minutes 60
     """
@@ -121,7 +124,7 @@ def tune(
         "training": training,
         "data": {name: value for name, value in in_data.items() if value is not None},
     }
-    in_file = read_config(config) if config else {}
+    in_file = read_config(bring_input(config)) if config else {}
     asked = _Search(
         data,
         merge_sections(in_file, options),
@@ -153,23 +156,21 @@ def _run(asked: _Search, as_json: bool, messages: Messages) -> None:
     """Search, and print what it came to; exit with a code other than 0 after Ctrl-C."""
     from speechcls.experiments.search import INTERRUPTED, OUT_OF_TIME, search
     from speechcls.experiments.search_result import conclude
-    from speechcls.parallel import default_jobs
-    from speechcls.training.plan import find_clips
     from speechcls.training.settings import TrainSettings
 
-    own, jobs = TrainSettings.from_sections(asked.given).data, asked.jobs or default_jobs()
-    dataset = find_clips(asked.data, own, jobs)
-    out = asked.out or Path("tuning", dataset.title)
+    own, is_main = TrainSettings.from_sections(asked.given).data, own_place().is_main
     with _showing(messages, asked.limits.trials) as callbacks:
-        ended = search(
-            *(dataset, asked.given, out, asked.archs, asked.limits),
+        folder, ended = search(
+            *(asked.data, asked.given, asked.out, asked.archs, asked.limits),
             device=asked.device,
-            jobs=jobs,
+            jobs=asked.jobs,
             force=asked.force,
             callbacks=callbacks,
         )
+    if not is_main:
+        raise typer.Exit(STOPPED if ended == INTERRUPTED else 0)
     try:
-        result = conclude(out)
+        result = conclude(folder)
     except TrainingError:
         if ended != INTERRUPTED:
             raise

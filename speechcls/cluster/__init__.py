@@ -1,10 +1,9 @@
 """Score long lists of recordings by many processes: Ray Data, on one machine or a cluster.
 
 ``connection``: ``open_cluster``, ``Cluster``. ``scoring``: ``score_list``. ``tasks``:
-``PredictTask``, ``DetectTask``, what is done with each recording. ``clip_list``: ``ClipList``, read
-as a stream from text, CSV, JSON lines or Parquet. ``results``: ``Results``, the folder of the parts
-that are done. ``places``: files here or at an address. ``attempts``: which recordings end the
-process that reads them.
+``PredictTask``, ``DetectTask``, what is done with each recording. ``results``: ``Results``, the
+folder of the parts that are done. ``places``: files here or at an address. ``attempts``: which
+recordings end the process that reads them.
 
 Ray is imported late, by what needs it.
 """

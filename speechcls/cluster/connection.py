@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +42,9 @@ class Cluster:
     """None: processes on this machine that end with this one."""
     n_machines: int
     n_cpus: int
+    n_gpus: int
+    cpus_per_gpu: int
+    """Of the machine that has fewest; 0 without a GPU."""
     here: str
     """Resource of Ray that this machine alone has."""
 
@@ -49,8 +52,11 @@ class Cluster:
         """Return what it is, for a note."""
         machines = "1 machine" if self.n_machines == 1 else f"{self.n_machines} machines"
         cpus = "1 CPU" if self.n_cpus == 1 else f"{self.n_cpus} CPUs"
+        gpus = f" and {self.n_gpus} GPU{'s' * (self.n_gpus > 1)}" if self.n_gpus else ""
         where = "processes on this machine" if self.address is None else f"cluster {self.address}"
-        return f"{where}, {machines} with {cpus}" if self.address else f"{where}, {cpus}"
+        return (
+            f"{where}, {machines} with {cpus}{gpus}" if self.address else f"{where}, {cpus}{gpus}"
+        )
 
 
 def load_ray() -> Any:
@@ -115,10 +121,18 @@ def _connected(ray: Any, address: str, workers: int | None) -> Iterator[Cluster]
             None if address == _LOCAL else address,
             len(nodes),
             max(1, int(resources.get("CPU", 1))),
+            int(resources.get("GPU", 0)),
+            cpus_per_gpu([node["Resources"] for node in nodes.values()]),
             f"node:{here['NodeManagerAddress']}",
         )
     finally:
         ray.shutdown()
+
+
+def cpus_per_gpu(machines: Sequence[Mapping[str, float]]) -> int:
+    """Return how many CPUs there are for each GPU, at least 1, where there are fewest."""
+    found = [int(m.get("CPU", 0) // m["GPU"]) for m in machines if m.get("GPU", 0) >= 1]
+    return max(1, min(found)) if found else 0
 
 
 def _connect(ray: Any, address: str, workers: int | None) -> None:

@@ -2,16 +2,14 @@
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
 
-from speechcls.errors import ClusterError, SpeechclsError, reason_of
+from speechcls.errors import SpeechclsError
 from speechcls.files import write_atomic
 from speechcls.storage.addresses import Store, read_address, try_on_store
-from speechcls.storage.faults import AbsentError, library_errors
+from speechcls.storage.faults import AbsentError
 from speechcls.storage.places import is_address
+from speechcls.storage.streams import naming_place
 from speechcls.text import without_credentials
 
 
@@ -31,33 +29,12 @@ def read_recording(address: str) -> "NamedBytes | SpeechclsError":
         return error
 
 
-@contextmanager
-def open_file(place: str) -> Iterator[BinaryIO]:
-    """Yield the file at a path or an address, to be read.
-
-    Raises
-    ------
-    ClusterError, StorageError
-        When it cannot be read.
-    """
-
-    def open_remote(store: Store) -> BinaryIO:
-        return cast(BinaryIO, store.files.open(store.path, "rb"))
-
-    path = Path(place.removeprefix("file://"))
-    with (
-        _naming(place),
-        try_on_store(place, open_remote) if is_address(place) else path.open("rb") as file,
-    ):
-        yield file
-
-
 class Folder:
     """A folder at a path or an address, whose files are written whole or not at all.
 
     Raises
     ------
-    ClusterError, StorageError
+    StorageError
         By all methods, when it cannot be used.
     """
 
@@ -74,7 +51,7 @@ class Folder:
 
     def names(self) -> list[str]:
         """Return the names of what is in it, but those that begin with a point."""
-        with _naming(self.place):
+        with naming_place(self.place):
             if self._is_address:
                 try:
                     found = try_on_store(self.place, _list_names)
@@ -87,7 +64,7 @@ class Folder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file; readers find all of it or none."""
-        with _naming(self.path_of(name)):
+        with naming_place(self.path_of(name)):
             if self._is_address:
                 # One request, which stores make whole.
                 try_on_store(
@@ -100,17 +77,3 @@ class Folder:
 def _list_names(store: Store) -> list[str]:
     """Return the names in a folder of a store."""
     return [each.rsplit("/", 1)[-1] for each in store.files.ls(store.path, detail=False)]
-
-
-@contextmanager
-def _naming(place: str) -> Iterator[None]:
-    """Turn errors of the system, and of a store while it is being read, into one with the place."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ClusterError(f"{place}: no such file; check the path") from error
-    except library_errors() as error:
-        shown = without_credentials(place)
-        raise ClusterError(f"{shown}: {reason_of(error)}; check the address and the rights") from (
-            error
-        )

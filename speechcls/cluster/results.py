@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from speechcls import __version__
-from speechcls.cluster.places import Folder, open_file
+from speechcls.cluster.places import Folder
 from speechcls.errors import ConfigError
 from speechcls.files import json_bytes
+from speechcls.storage.streams import open_file
 
 FORMAT_VERSION = 1
 MANIFEST = "_manifest.json"
@@ -68,7 +69,7 @@ class Results:
     ------
     ConfigError
         When it holds something else, or the results of another run, naming what differs.
-    ClusterError
+    StorageError
         When it cannot be used.
     """
 

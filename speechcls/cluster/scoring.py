@@ -2,23 +2,27 @@
 
 import itertools
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from speechcls import errors
 from speechcls.cluster.attempts import Attempts
-from speechcls.cluster.clip_list import ClipList
 from speechcls.cluster.connection import Cluster, load_ray
 from speechcls.cluster.results import Part, Results, check_same, digest_of, part_bytes
 from speechcls.cluster.tasks import PartSizes, Task, error_of, fetched
-from speechcls.errors import AudioError, ClusterError, SpeechclsError
+from speechcls.errors import AudioError, ClusterError, ConfigError, SpeechclsError
+from speechcls.lists.clip_list import ClipList
 
 _N_TOLD = 3
 """Errors of each part that are told; all are in its rows."""
 _N_IN_FLIGHT = 2
 """Parts that a process has: the one it works on and the next."""
 _N_WRITERS = 8
+_OWN = re.compile(rf"{re.escape(errors.__name__)}\.(\w+Error): (.+)")
+"""The last line of a traceback of one of our errors."""
 
 
 class Progress(NamedTuple):
@@ -43,16 +47,18 @@ def score_list(
 
     Parameters
     ----------
-    workers : processes, with a CPU each (default: one for each CPU of the cluster)
+    workers : processes (default: one for each CPU of the cluster, or for each GPU where the task
+        runs on these)
 
     Raises
     ------
     DatasetError, ConfigError
-        When the list cannot be read, or is another one than that of the finished parts.
+        When the list cannot be read, or is another one than that of the finished parts; or the
+        cluster has not so many GPUs.
     ClusterError
         When the cluster fails.
     """
-    rows = _run(clips, task, results, cluster, workers or cluster.n_cpus)
+    rows = _run(clips, task, results, cluster, choose_workers(task.device, cluster, workers))
     n_parts: int | None = None
     pending: deque[Future[Progress]] = deque()
     with ThreadPoolExecutor(_N_WRITERS) as pool:
@@ -68,6 +74,44 @@ def score_list(
     if n_parts is None or any(number not in results.finished for number in range(n_parts)):
         raise ClusterError(f"{results}: parts are missing; start this again to make them")
     results.conclude(n_parts)
+
+
+class Workers(NamedTuple):
+    """Processes that work, and what each of them has for itself."""
+
+    number: int
+    n_cpus: int
+    n_gpus: int
+
+
+def choose_workers(device: str, cluster: Cluster, number: int | None) -> Workers:
+    """Return how many processes do a task; each has a CPU, or a GPU and its part of the CPUs.
+
+    Parameters
+    ----------
+    device : that the task runs on
+    number : that is asked for (default: as many as there can be)
+
+    Raises
+    ------
+    ConfigError
+        When there are not so many GPUs.
+    """
+    if device == "cpu":
+        return Workers(number or cluster.n_cpus, 1, 0)
+    if not cluster.n_gpus:
+        raise ConfigError(
+            f"{device}: no GPU that Ray knows of in {cluster.describe()}; start a cluster with"
+            " some, or use cpu",
+            field="device",
+        )
+    if (number or 0) > cluster.n_gpus:
+        raise ConfigError(
+            f"{number} processes, each with a GPU, and there are {cluster.n_gpus} in"
+            f" {cluster.describe()}; ask for no more",
+            field="workers",
+        )
+    return Workers(number or cluster.n_gpus, cluster.cpus_per_gpu, 1)
 
 
 def is_complete(clips: ClipList, task: Task, results: Results) -> bool:
@@ -96,7 +140,7 @@ def _write(row: dict[str, Any], results: Results) -> Progress:
 
 
 def _run(
-    clips: ClipList, task: Task, results: Results, cluster: Cluster, workers: int
+    clips: ClipList, task: Task, results: Results, cluster: Cluster, workers: Workers
 ) -> Iterator[dict[str, Any]]:
     """Yield what ``_Worker`` makes of each part, in any order."""
     ray = load_ray()
@@ -105,7 +149,10 @@ def _run(
     on_no_cpu = {"num_cpus": 0, "resources": {cluster.here: 0.001}}
     attempts = ray.remote(**on_no_cpu)(Attempts).remote()
     listed = {"clips": clips, "sizes": task.sizes, "done": results.finished, "folder": str(results)}
-    pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=_N_IN_FLIGHT)
+    own = {"task": task, "clips": clips, "attempts": attempts, "jobs": workers.n_cpus}
+    pool = ray.data.ActorPoolStrategy(
+        size=workers.number, max_tasks_in_flight_per_actor=_N_IN_FLIGHT
+    )
     data = ray.data.from_items([{"start": 0}], override_num_blocks=1)
     # A block a part, however small.
     data.context.target_max_block_size = data.context.target_min_block_size = 1
@@ -116,27 +163,32 @@ def _run(
         _Worker,
         batch_size=1,
         batch_format="pyarrow",
-        num_cpus=1,
+        num_cpus=workers.n_cpus,
+        num_gpus=workers.n_gpus or None,
         compute=pool,
-        fn_constructor_kwargs={"task": task, "clips": clips, "attempts": attempts},
+        fn_constructor_kwargs=own,
     )
     try:
         for batch in data.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
             yield from batch.to_pylist()
     except ray.exceptions.RayError as error:
-        raise _own_error(error) from error
+        raise as_own_error(error) from error
 
 
-def _own_error(error: BaseException) -> SpeechclsError:
+def as_own_error(error: BaseException) -> SpeechclsError:
     """Return the error of ours that one of Ray's came from, or one that says what Ray says."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, SpeechclsError):
-            return type(cause)(str(cause))
+        own = getattr(cause, "cause", cause)  # Ray's class of it takes no more than a text
+        if isinstance(own, SpeechclsError):
+            return type(own)(own.message, own.details, field=own.field)
         cause = getattr(cause, "cause", None) or cause.__cause__ or cause.__context__
-    reason = str(error).strip().splitlines() or [type(error).__name__]
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    if match := _OWN.fullmatch(reason):  # of a process that could not begin, a text is left
+        kind: type[SpeechclsError] = getattr(errors, match[1])
+        return kind(match[2])
     return ClusterError(
-        f"the cluster failed ({type(error).__name__}: {reason[-1]}); start this again to go on"
+        f"the cluster failed ({type(error).__name__}: {reason}); start this again to go on"
     )
 
 
@@ -179,10 +231,10 @@ class _Worker:
     attempts : actor of the class ``Attempts``
     """
 
-    def __init__(self, task: Task, clips: ClipList, attempts: Any) -> None:
+    def __init__(self, task: Task, clips: ClipList, attempts: Any, jobs: int) -> None:
         self._task, self._clips = task, clips
         self._attempts = attempts
-        self._scorer = task.open()
+        self._scorer = task.open(jobs)
 
     def __call__(self, batch: Any) -> Any:
         """Return the file of the part in ``batch``, a table of one row, and what is in it."""

@@ -11,9 +11,11 @@ from speechcls.artifact.format import Artifact
 from speechcls.audio.blocks import open_recording
 from speechcls.cluster.places import NamedBytes, read_recording
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
-from speechcls.errors import AudioError, SpeechclsError
+from speechcls.errors import AudioError, ConfigError, SpeechclsError
+from speechcls.lists.clip_list import no_path
 from speechcls.runtime.classifier import Classifier, Prediction
 from speechcls.runtime.detection import Event
+from speechcls.runtime.session import DEVICES
 from speechcls.runtime.streaming import StreamingClassifier
 from speechcls.storage.places import is_address
 
@@ -71,12 +73,17 @@ class Task(Protocol):
     n_ahead: ClassVar[int]
     """Recordings at addresses that are fetched at once by a process."""
 
+    @property
+    def device(self) -> str:
+        """What the model runs on: ``cpu`` or ``cuda``."""
+        ...
+
     def about(self) -> dict[str, Any]:
         """Return everything that the results depend on, JSON-ready values by name."""
         ...
 
-    def open(self) -> Scorer:
-        """Return what does it."""
+    def open(self, jobs: int = 1) -> Scorer:
+        """Return what does it, in so many threads."""
         ...
 
 
@@ -102,24 +109,31 @@ class PredictTask:
     artifact: Artifact
     threshold: float | None = None
     channel: int | None = None
+    device: str = "cpu"
     name: ClassVar[str] = "predict"
     sizes: ClassVar[PartSizes] = PartSizes(first=256, largest=16_384)
     n_ahead: ClassVar[int] = 32
 
+    def __post_init__(self) -> None:
+        """Refuse a device that there is nowhere."""
+        if self.device not in DEVICES:
+            known = ", ".join(DEVICES)
+            raise ConfigError(f"no {self.device!r}; there are {known}", field="device")
+
     def about(self) -> dict[str, Any]:
         """Return everything that the results depend on, JSON-ready values by name."""
-        settings = {"threshold": self.threshold, "channel": self.channel}
+        settings = {name: getattr(self, name) for name in ("threshold", "channel", "device")}
         return {"command": self.name, **_model_of(self.artifact), "settings": settings}
 
-    def open(self) -> "_Predictor":
-        """Return what does it, on one core."""
-        return _Predictor(self)
+    def open(self, jobs: int = 1) -> "_Predictor":
+        """Return what does it, in so many threads."""
+        return _Predictor(self, jobs)
 
 
 class _Predictor:
-    def __init__(self, task: PredictTask) -> None:
+    def __init__(self, task: PredictTask, jobs: int) -> None:
         self._task = task
-        self._classifier = Classifier(task.artifact, jobs=1)
+        self._classifier = Classifier(task.artifact, jobs, task.device)
 
     def score(self, sources: Iterable[Source]) -> Iterator[Prediction | SpeechclsError]:
         settings = self._task.threshold, self._task.channel
@@ -175,6 +189,7 @@ class DetectTask:
     rate: int | None = None
     """Of sound without a header, Hz."""
     name: ClassVar[str] = "detect"
+    device: ClassVar[str] = "cpu"
     sizes: ClassVar[PartSizes] = PartSizes(first=1, largest=16)
     n_ahead: ClassVar[int] = 2
 
@@ -184,7 +199,7 @@ class DetectTask:
         settings = {name: getattr(self, name) for name in names} | self.settings.to_dict()
         return {"command": self.name, **_model_of(self.artifact), "settings": settings}
 
-    def open(self) -> "_Detector":
+    def open(self, jobs: int = 1) -> "_Detector":
         """Return what does it, on one core."""
         return _Detector(self)
 
@@ -261,7 +276,7 @@ def fetched(places: Iterable[str], n_ahead: int) -> Iterator[Source]:
         pending: deque[Source | Future[NamedBytes | SpeechclsError]] = deque()
         for place in places:
             if not place:
-                pending.append(AudioError("a row without a path; write it, or leave the row out"))
+                pending.append(no_path())
             else:
                 pending.append(pool.submit(read_recording, place) if is_address(place) else place)
             if len(pending) > n_ahead:

@@ -23,6 +23,7 @@ import numpy as np
 from speechcls.artifact.format import ONNX
 from speechcls.artifact.store import load_artifact, read_metrics
 from speechcls.errors import ArtifactError
+from speechcls.files import CACHE_VARIABLE
 from speechcls.parallel import default_jobs
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import open_session
@@ -89,6 +90,8 @@ def benchmark_in_subprocess(path: Path, jobs: int | None = None) -> BenchmarkRes
     Classifier.load(path, jobs=1)  # refuses what is not a model, or mixed files of two
     # The modules of this process, and none that happens to be in the current folder.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    # In no cache folder a model is as any other, and not fetched while the clock runs.
+    environment[CACHE_VARIABLE] = os.devnull
     command = [sys.executable, "-P", "-m", __name__, os.fspath(path), str(jobs or default_jobs())]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment)
     if done.returncode:

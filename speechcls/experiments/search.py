@@ -5,15 +5,18 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 
 from speechcls.artifact.format import ONNX
 from speechcls.artifact.manifest import read_file
 from speechcls.config import SearchConfig
 from speechcls.data.corpus import Corpus
+from speechcls.distributed.group import joined
 from speechcls.errors import SpeechclsError
 from speechcls.experiments.search_journal import (
     CHOICE,
@@ -42,7 +45,15 @@ from speechcls.parallel import default_jobs
 from speechcls.training.checkpoint import Checkpoint, identify
 from speechcls.training.loop import choose_device
 from speechcls.training.optimisation import Epoch
-from speechcls.training.plan import Callbacks, TrainPlan, ignore, prepare, read_corpus
+from speechcls.training.plan import (
+    Callbacks,
+    Data,
+    TrainPlan,
+    find_clips,
+    ignore,
+    prepare,
+    read_corpus,
+)
 from speechcls.training.publish import predict_validation
 from speechcls.training.run import TrainResult, train_on_corpus
 from speechcls.training.settings import Sections, TrainSettings
@@ -90,6 +101,12 @@ class SearchCallbacks:
     on_warning: Callable[[str], None] = ignore
     """With what the user should know."""
 
+    def of_trials(self) -> "SearchCallbacks":
+        """Return those that tell of trials, also of a process beside the main one."""
+        return SearchCallbacks(
+            on_claim=self.on_claim, on_trial=self.on_trial, on_warning=self.on_warning
+        )
+
 
 class _OutOfTime(Exception):
     """The time of the search is over."""
@@ -121,10 +138,18 @@ class _Corpora:
         return dataclasses.replace(corpus, features=features, warnings=list(corpus.warnings))
 
 
+class SearchEnd(NamedTuple):
+    """Where a search is, and what ended it before all trials were done."""
+
+    folder: Path
+    why: str
+    """``OUT_OF_TIME``, ``INTERRUPTED`` on Ctrl-C, or nothing where all are done or under way."""
+
+
 def search(
-    dataset: Dataset,
+    data: Data,
     given: Sections,
-    out: Path,
+    out: Path | None = None,
     archs: Sequence[str] = (),
     config: SearchConfig | None = None,
     *,
@@ -132,20 +157,21 @@ def search(
     jobs: int | None = None,
     force: bool = False,
     callbacks: SearchCallbacks | None = None,
-) -> str:
+) -> SearchEnd:
     """Try settings around those that are given, which stay as they are, until all trials are done.
 
     What the trials came to is in ``out``, for ``search_result.conclude``. The same call goes on
     with a search that was ended, and shares one that is running.
 
+    Processes that torchrun has started share it too, and return when all trials have ended. The
+    main one begins it, and alone calls back what is not of a trial.
+
     Parameters
     ----------
+    data : a folder, a manifest or several, read as ``given`` says, or a data set read before
     given : settings by section, as of a config file
+    out : folder of the search; None: ``tuning/<data>``
     archs : architectures to choose from; none: every one, unless it is given
-
-    Returns
-    -------
-    ``OUT_OF_TIME``, ``INTERRUPTED`` on Ctrl-C, or nothing where all trials are done or under way
 
     Raises
     ------
@@ -154,27 +180,77 @@ def search(
         other settings or data, or Optuna is not installed.
     ArtifactError
         When ``out`` is taken or cannot be written, or the model to start from cannot be loaded.
+    TrainingError
+        When another process is gone.
     """
     check_archs(archs, given)
     import_optuna()
     config, callbacks = config or SearchConfig(), callbacks or SearchCallbacks()
     deadline, jobs = time.monotonic() + 60 * config.minutes, jobs or default_jobs()
+    with joined() as group:
+        asked = _Asked(data, given, out, archs, choose_device(device, group.place), jobs, force)
+        # The others find in the cache what the main process has read, and the search begun.
+        first = group.in_turn(partial(_begin, asked, callbacks), group.is_main)
+        rest = group.in_turn(partial(_begin, asked, SearchCallbacks()), not group.is_main)
+        begun = first or rest
+        assert begun is not None
+        told = callbacks if group.is_main else callbacks.of_trials()
+        run = partial(_run, begun, asked, config.trials, deadline, told)
+        ends = group.gather(group.in_turn(run, True))
+    return SearchEnd(begun.journal.folder, next(filter(None, ends), ""))
+
+
+class _Asked(NamedTuple):
+    """What a search is asked for; the arguments of ``search``."""
+
+    data: Data
+    given: Sections
+    out: Path | None
+    archs: Sequence[str]
+    device: torch.device
+    jobs: int
+    force: bool
+
+
+class _Begun(NamedTuple):
+    """A search that has begun, for one of its processes."""
+
+    journal: SearchJournal
+    plan: TrainPlan
+    """Of the default settings."""
+    space: SearchSpace
+    dataset: Dataset
+    corpora: _Corpora
+
+
+def _begin(asked: _Asked, callbacks: SearchCallbacks) -> _Begun:
+    """Read the data and begin the search, or go on with it; refuse all that can be refused."""
+    given, archs = asked.given, asked.archs
     base = {name: dict(fields) for name, fields in given.items()}
     if archs:
         base["network"] = base.get("network", {}) | {"arch": archs[0]}
     settings, corpora = TrainSettings.from_sections(base), _Corpora()
+    dataset = find_clips(asked.data, settings.data, asked.jobs)
+    out = asked.out or Path("tuning", dataset.title)
     check_search_place(out)
     reading = Callbacks(
         on_dataset=callbacks.on_dataset, on_clip=callbacks.on_clip, on_warning=callbacks.on_warning
     )
-    plan = prepare(dataset, settings, choose_device(device), jobs, False, reading, corpora)
+    plan = prepare(dataset, settings, asked.device, asked.jobs, False, reading, corpora)
     space = space_around(plan, base if len(archs) == 1 else given, archs)
-    journal = open_search(out, _about(plan, given, archs), space.default(plan.settings), force)
+    about = _about(plan, given, archs)
+    journal = open_search(out, about, space.default(plan.settings), asked.force)
     callbacks.on_start(plan, journal.n_ended())
-    with SearchWorker(journal, settings.training.seed, callbacks.on_warning) as worker:
-        machine = device, jobs, deadline
-        runner = _Runner(journal, worker, space, dataset, corpora, *machine, callbacks)
-        return runner.run_all(config.trials)
+    return _Begun(journal, plan, space, dataset, corpora)
+
+
+def _run(
+    begun: _Begun, asked: _Asked, n_trials: int, deadline: float, callbacks: SearchCallbacks
+) -> str:
+    """Run trials in this process; return what ended it before all were done."""
+    seed = begun.plan.settings.training.seed
+    with SearchWorker(begun.journal, seed, callbacks.on_warning) as worker:
+        return _Runner(begun, worker, asked, deadline, callbacks).run_all(n_trials)
 
 
 def _about(plan: TrainPlan, given: Sections, archs: Sequence[str]) -> dict[str, Any]:
@@ -190,13 +266,9 @@ def _about(plan: TrainPlan, given: Sections, archs: Sequence[str]) -> dict[str, 
 class _Runner:
     """Runs trials of a search in this process."""
 
-    journal: SearchJournal
+    search: _Begun
     worker: SearchWorker
-    space: SearchSpace
-    dataset: Dataset
-    corpora: _Corpora
-    device: str
-    jobs: int
+    asked: _Asked
     deadline: float
     """As of ``time.monotonic``."""
     callbacks: SearchCallbacks
@@ -205,7 +277,7 @@ class _Runner:
         """Run trials until there are so many, of all processes; return what ended it earlier."""
         try:
             while time.monotonic() < self.deadline:
-                trial = self.worker.claim(n_trials, lambda trial: choose(trial, self.space))
+                trial = self.worker.claim(n_trials, lambda trial: choose(trial, self.search.space))
                 if trial is None:
                     return ""
                 self.run(trial)
@@ -240,7 +312,7 @@ class _Runner:
             self._end(trial, FINISHED, score)
 
     def _end(self, trial: "Trial", state: str, score: float | None = None) -> None:
-        self.journal.end(trial, state, score)
+        self.search.journal.end(trial, state, score)
         attrs = trial.user_attrs
         end = TrialEnd(attrs[INDEX], state, attrs[CHOICE], score, attrs.get(ERROR, ""))
         self.callbacks.on_trial(end)
@@ -253,7 +325,7 @@ class _Runner:
         optuna.TrialPruned, _OutOfTime
             When the training ended before its end.
         """
-        checkpoint = Checkpoint(self.journal.place(trial.user_attrs[INDEX]))
+        checkpoint = Checkpoint(self.search.journal.place(trial.user_attrs[INDEX]))
         with checkpoint.locked():
             try:
                 return self._train(trial, checkpoint)
@@ -264,10 +336,9 @@ class _Runner:
                 raise
 
     def _train(self, trial: "Trial", checkpoint: Checkpoint) -> float:
-        sections = self.space.sections(trial.user_attrs[CHOICE])
-        settings = TrainSettings.from_sections(sections)
-        device = choose_device(self.device)
-        plan = prepare(self.dataset, settings, device, self.jobs, read=self.corpora)
+        own, asked = self.search, self.asked
+        settings = TrainSettings.from_sections(own.space.sections(trial.user_attrs[CHOICE]))
+        plan = prepare(own.dataset, settings, asked.device, asked.jobs, read=own.corpora)
         callbacks = self._callbacks(trial, plan.settings.training.epochs)
         # A model that is there is of these settings, by a process that was killed in telling so.
         result = train_on_corpus(
@@ -288,7 +359,7 @@ class _Runner:
         def on_resume(n: int) -> None:
             nonlocal n_done
             n_done = n
-            for step, score in self.journal.reported(index).items():
+            for step, score in self.search.journal.reported(index).items():
                 if step <= n:
                     trial.report(score, step)
 

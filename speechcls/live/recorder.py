@@ -14,6 +14,7 @@ from speechcls.errors import reason_of
 from speechcls.journal import key_of_file
 from speechcls.live.events import EventFolder, SavedEvent
 from speechcls.runtime.detection import Event
+from speechcls.storage.places import is_address, name_of
 
 CONTEXT_S = 1.0
 """Sound before and after a word that is kept with it."""
@@ -71,9 +72,10 @@ class EventRecorder:
 
         Parameters
         ----------
-        source : path of the recording, or what is listened to
+        source : path or address of the recording, or what is listened to
         is_file : whether it is a recording, of which each word is kept once
         """
+        is_file = is_file and not is_address(source)
         self._source = str(Path(source).absolute()) if is_file else source
         self._source_time_ns = key_of_file(source)[2] if is_file else None
         self._pieces: deque[PCM] = deque()
@@ -127,7 +129,7 @@ class EventRecorder:
             clip_end_s=round(max(0, self._at(event.end_s) - first) / self._rate, 3),
             label=event.label,
             probability=round(event.probability, 6),
-            model=str(self._model),
+            model=name_of(self._model),
             time="",
         )
         if self._folder.find(saved):

@@ -13,6 +13,7 @@ from speechcls.journal import key_of_file
 from speechcls.live.events import RIGHT, EventFolder, SavedEvent, Verdict, check_word
 from speechcls.live.microphone import load_sounddevice
 from speechcls.live.recorder import CONTEXT_S
+from speechcls.storage.places import is_mirrored, name_of
 
 SAMPLE_RATE = FeatureConfig.sample_rate
 """Hz, at which kept sound is played and missed words are kept."""
@@ -89,13 +90,14 @@ def add_missed(folder: EventFolder, recording: Path, at_s: float, label: str) ->
     start_s = max(0.0, at_s - _HALF_S)
     first_s = max(0.0, start_s - CONTEXT_S)
     last_s = at_s + _HALF_S + CONTEXT_S
+    is_elsewhere = is_mirrored(recording)
     samples = read_clip(recording, SAMPLE_RATE, first_s, last_s)
     if at_s >= first_s + len(samples) / SAMPLE_RATE:
         raise AudioError(f"{recording}: ends before {at_s:g} s; name a time in it")
     event = SavedEvent(
         file="0.wav",
-        source=str(recording.absolute()),
-        source_time_ns=key_of_file(recording)[2],
+        source=name_of(recording) if is_elsewhere else str(recording.absolute()),
+        source_time_ns=None if is_elsewhere else key_of_file(recording)[2],
         start_s=round(start_s, 3),
         end_s=round(at_s + _HALF_S, 3),
         clip_start_s=round(start_s - first_s, 3),

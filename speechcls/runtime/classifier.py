@@ -299,7 +299,8 @@ class Classifier:
         Parameters
         ----------
         clips : paths, open binary streams or arrays (n_samples,), as many as there are, from any
-            iterable; or one array (batch, n_samples). An error in place of a clip is passed on.
+            iterable; or one array (batch, n_samples). An error, or a prediction, in place of a clip
+            is passed on.
         sample_rate : Hz of arrays (default: the model's)
         threshold : see ``decide``
         channel : see ``predict``
@@ -355,9 +356,9 @@ class Classifier:
             yield from pairs
 
     def _attempt(
-        self, clip: Clip | SpeechclsError, sample_rate: int | None, channel: int | None
-    ) -> Window | SpeechclsError:
-        if isinstance(clip, SpeechclsError):
+        self, clip: Clip | Prediction | SpeechclsError, sample_rate: int | None, channel: int | None
+    ) -> Window | Prediction | SpeechclsError:
+        if isinstance(clip, Prediction | SpeechclsError):
             return clip
         try:
             return self.read_window(clip, sample_rate, channel=channel)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from speechcls.errors import StorageError
 from speechcls.storage.faults import AbsentError, CutOffError, explain, library_errors
-from speechcls.storage.places import REMOTE, STORES
+from speechcls.storage.places import REMOTE, STORES, is_on_web
 from speechcls.storage.settings import StorageSettings, storage_settings
 from speechcls.text import without_credentials
 
@@ -101,7 +101,7 @@ def list_address(address: str) -> Iterator[Entry]:
         When it cannot be listed, or nothing is there.
     """
     scheme = address.partition(":")[0].lower()
-    is_web = scheme in ("http", "https")
+    is_web = is_on_web(address)
     if is_web and address.endswith("/"):
         raise StorageError(
             f"{without_credentials(address)}: folders of web servers cannot be listed; name files,"

@@ -41,6 +41,11 @@ def is_address(text: str) -> bool:
     return match is not None and match[1].lower() != "file"
 
 
+def is_on_web(address: str) -> bool:
+    """Whether an address is of a web server, which lists no folders."""
+    return address.partition(":")[0].lower() in _WEB
+
+
 def mirror_folder() -> Path:
     """Return the folder of the files that lie elsewhere."""
     return cache_folder() / MIRROR
@@ -70,7 +75,7 @@ def place_of(address: str) -> Path:
         When a part of it is no name of a file.
     """
     scheme, _, rest = address.partition("://")
-    rest, _, query = rest.partition("?") if scheme.lower() in _WEB else (rest, "", "")
+    rest, _, query = rest.partition("?") if is_on_web(address) else (rest, "", "")
     user, at, _ = rest.partition("/")[0].rpartition("@")
     parts = rest.removeprefix(f"{user}{at}").strip("/").split("/")  # of memory:///data as well
     if (fault := next((part for part in parts if not _is_name(part)), None)) is not None:

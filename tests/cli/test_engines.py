@@ -41,7 +41,6 @@ def test_wrong_usage_of_engines_is_told(command, arguments, said, call):
     ("command", "option"),
     [
         (["predict", *LISTED, "--top-k", "2"], "--top-k"),
-        (["predict", *LISTED, "--device", "cpu"], "--device"),
         (["predict", *LISTED, "--jobs", "2"], "--jobs"),
         (["detect", *LISTED, "--save-events", "kept"], "--save-events"),
     ],

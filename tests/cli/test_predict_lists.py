@@ -1,5 +1,6 @@
 """``speechcls predict`` of what comes through stdin, pipes and lists of paths."""
 
+import gzip
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ import time
 
 import pytest
 from common_cli import LONG_NAME
+
+from speechcls import Classifier
 
 
 def test_a_dash_is_a_recording_on_stdin(home, run):
@@ -138,3 +141,93 @@ def test_a_list_from_a_pipe_is_waited_for(home, tmp_path, start):
     (tmp_path / "list").write_text(f"\n{clip}\r\n\n  \n{clip}")
     assert process.wait(60) == 0
     assert [line.split(b"\t")[0] for line in process.stdout] == [os.fsencode(clip)] * 2
+
+
+CLIPS = ("tones/low/s00_nohash_0.wav", "tones/rise/s01_nohash_1.wav", "tones/none.wav")
+
+
+def write_table(path):
+    """Write ``CLIPS`` as the ending of a name says."""
+    ending = path.name.removesuffix(".gz").rpartition(".")[2]
+    if ending == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table({"file": CLIPS}), path)
+        return
+    text = {
+        "csv": "id;File Name\n" + "".join(f"{n};{clip}\n" for n, clip in enumerate(CLIPS)),
+        "jsonl": "".join(json.dumps({"audio": clip}) + "\n" for clip in CLIPS),
+        "txt": "\n".join(CLIPS),
+    }[ending]
+    content = text.encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+@pytest.mark.parametrize("command", ["predict", "detect"])
+@pytest.mark.parametrize("name", ["l.csv", "l.jsonl", "l.parquet", "l.txt.gz", "l.csv.gz"])
+def test_a_table_is_a_list_as_a_text_is(name, command, at_home, tmp_path, call):
+    if command == "detect" and name != "l.csv.gz":
+        return
+    (tmp_path / "list").write_text("\n".join(CLIPS))
+    write_table(tmp_path / name)
+    expected = call(command, "--files-from", tmp_path / "list")
+    assert expected.code == 1 and expected.rows
+    assert call(command, "--files-from", tmp_path / name) == expected
+
+
+def test_a_folder_of_tables_is_a_list(at_home, tmp_path, call):
+    for name in ("b.csv", "a.csv", "_SUCCESS.csv"):
+        write_table(tmp_path / name)
+    (tmp_path / "README").write_text("two lists")
+    result = call("predict", "--files-from", tmp_path)
+    assert result.labels == ["low", "rise"] * 2
+    assert f"{tmp_path}: 2 lists; 1 other file is left out" in result.stderr
+    refused = call("predict", "--files-from", at_home.path / "tones")
+    assert refused.code == 1
+    [error] = refused.errors
+    assert error.startswith(f"{at_home.path / 'tones'}: no list in this folder; name a list, or")
+
+
+def test_a_row_without_a_path_is_an_error_and_the_others_are_done(at_home, tmp_path, call):
+    (tmp_path / "l.csv").write_text(f"path,x\n{CLIPS[0]},1\n,2\n{CLIPS[1]},3\n")
+    for command in ("predict", "detect"):
+        result = call(command, "--files-from", tmp_path / "l.csv")
+        assert result.code == 1
+        assert list(dict.fromkeys(row[0] for row in result.rows)) == [*CLIPS[:2]]
+        told = f"{tmp_path / 'l.csv'}: a row without a path; write it, or leave the row out"
+        assert result.errors == [told]
+
+
+def test_null_has_no_effect_on_a_table(at_home, tmp_path, call):
+    write_table(tmp_path / "l.csv")
+    result = call("predict", "--files-from", tmp_path / "l.csv", "-0")
+    assert (result.code, result.stdout) == (2, "")
+    told = f"--null: has no effect on {tmp_path / 'l.csv'}, whose rows are those of a table"
+    assert result.errors == [told]
+
+
+def test_what_is_named_again_and_again_is_predicted_once(at_home, tmp_path, call, monkeypatch):
+    read, n_read = Classifier.read_window, []
+
+    def count(self, clip, *args, **options):
+        n_read.append(clip)
+        return read(self, clip, *args, **options)
+
+    monkeypatch.setattr(Classifier, "read_window", count)
+    (tmp_path / "list").write_text("".join(f"{clip}\n" for clip in CLIPS[:2]) * 5_000)
+    result = call("predict", "--files-from", tmp_path / "list")
+    assert result.code == 0
+    assert [row[0] for row in result.rows] == [*CLIPS[:2]] * 5_000
+    assert len({tuple(row) for row in result.rows}) == 2
+    assert len(n_read) < 1_000  # but for those that were on their way before the first was known
+
+
+def test_a_recording_that_changes_is_predicted_again(home, tmp_path, start):
+    """Whoever asks on stdin may write each clip over the last one."""
+    process = start("predict", "--files-from", "-", "-q", "-m", home.model, cwd=tmp_path)
+    for label in ("low", "rise", "low"):
+        shutil.copyfile(home.clip(label), tmp_path / "a.wav")
+        process.stdin.write(b"a.wav\n")
+        process.stdin.flush()
+        assert process.stdout.readline().decode().split("\t")[:2] == ["a.wav", label]
+    process.stdin.close()
+    assert process.wait(60) == 0

@@ -1,6 +1,7 @@
 """Lists scored by Ray Data: equal to one process, whatever is lost, bad, or named again."""
 
 import csv
+import gzip
 import json
 import os
 import re
@@ -21,12 +22,12 @@ from moto.server import ThreadedMotoServer
 
 from speechcls import Classifier
 from speechcls.artifact.store import load_artifact
-from speechcls.cluster.clip_list import ClipList
 from speechcls.cluster.connection import open_cluster
 from speechcls.cluster.results import Results
 from speechcls.cluster.scoring import is_complete, score_list
 from speechcls.cluster.tasks import DetectTask, PartSizes, PredictTask
 from speechcls.errors import ConfigError, DatasetError
+from speechcls.lists.clip_list import ClipList
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 MODEL = "commands-tiny"
@@ -168,8 +169,8 @@ class _Deadly:
 class DeadlyTask(SmallParts):
     marks: str = ""
 
-    def open(self):
-        return _Deadly(super().open(), self.marks)
+    def open(self, jobs=1):
+        return _Deadly(super().open(jobs), self.marks)
 
 
 def test_a_process_that_is_killed_loses_and_doubles_nothing(cluster, artifact, clips, tmp_path):
@@ -242,6 +243,37 @@ def test_lists_recordings_and_results_at_addresses(cluster, artifact, clips, tmp
     assert is_complete(ClipList.at(place), SmallParts(artifact), results_at(out, artifact))
 
 
+def test_a_folder_of_lists_at_an_address_is_one_list(cluster, artifact, clips, tmp_path):
+    folder, files = tmp_path / "lists", s3fs.S3FileSystem(use_listings_cache=False)
+    (folder / "more").mkdir(parents=True)
+    write_list(folder / "part-1.parquet", clips[60:75])
+    write_list(folder / "part-0.parquet", clips[45:60])
+    write_list(folder / "more" / "part-2.parquet", clips[40:45])
+    (folder / "_SUCCESS").touch()
+    files.put(str(folder), "clips/folder", recursive=True)
+    assert [*ClipList.at(str(folder)).paths()] == clips[40:75]
+    place = ClipList.at("s3://clips/folder/")
+    assert place.check() == 35
+    assert place.resolve("a.wav") == "s3://clips/folder/a.wav"
+    score("s3://clips/folder", SmallParts(artifact), tmp_path / "out", cluster)
+    rows = rows_of(tmp_path / "out")
+    assert [(row["row"], row["path"]) for row in rows] == [*enumerate(clips[40:75])]
+    assert [row["row"] for row in rows if row["error"]] == [10, 11, 12]
+
+
+def test_compressed_lists_at_addresses(store, clips, tmp_path):
+    content = write_list(tmp_path / "clips.jsonl", clips).read_bytes() * 200  # several pieces
+    s3fs.S3FileSystem(use_listings_cache=False).pipe(
+        {
+            "clips/lists/clips.jsonl.gz": gzip.compress(content),
+            "clips/lists/clips.jsonl.zst": pa.Codec("zstd").compress(content, asbytes=True),
+            "clips/lists/clips.txt": "\n".join(clips * 900).encode(),
+        }
+    )
+    for name, n_times in (("clips.jsonl.gz", 200), ("clips.jsonl.zst", 200), ("clips.txt", 900)):
+        assert [*ClipList.at(f"s3://clips/lists/{name}").paths()] == clips * n_times
+
+
 def rows_of_store(out, files):
     paths = sorted(files.glob(f"{out}/*.parquet"))
     return pa.concat_tables(pq.read_table(files.open(path)) for path in paths).to_pylist()
@@ -284,6 +316,15 @@ def test_words_are_detected_as_in_one_process(cluster, artifact, tmp_path, rng, 
         assert [row["error"] for row in own if row["error"]] == [found.error] * bool(found.error)
     assert rows[-1]["error"] and rows[-1]["error"].startswith(f"{tmp_path}/cut.wav: ")
     assert {row["row"] for row in rows} == {0, 1, 2, 3, 4}
+
+
+def test_without_a_gpu_a_task_for_one_is_refused(cluster, artifact, clips, tmp_path):
+    place = write_list(tmp_path / "clips.txt", clips)
+    with pytest.raises(
+        ConfigError, match=r"cuda: no GPU that Ray knows of in processes on this ma"
+    ):
+        score(place, SmallParts(artifact, device="cuda"), tmp_path / "out", cluster)
+    assert not [*tmp_path.glob("out/part-*")]
 
 
 def test_a_bad_line_of_a_list_ends_the_run_with_its_number(cluster, artifact, clips, tmp_path):

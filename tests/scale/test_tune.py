@@ -322,3 +322,26 @@ def test_the_example_of_its_help_runs(here):
     assert stdout.startswith("trials   1: 1 finished\nbest     trial 0: balanced accuracy ")
     assert "no trial did better than the default settings" in stderr
     assert Path("example/model/model.onnx").is_file()
+
+
+def test_processes_of_torchrun_take_trials_from_one_list(place):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "speechcls",
+        *arguments("torchrun", "--json", trials=2),
+    ]
+    done = subprocess.run(
+        command, cwd=place, capture_output=True, text=True, timeout=TIMEOUT_S, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    rows = trials_of(done.stdout)  # of rank 0 alone, which has waited for all
+    assert [row["trial"] for row in rows] == [0, 1]
+    assert [row["state"] for row in rows] == ["finished"] * 2
+    told = [line.split()[2] for line in done.stderr.splitlines() if " of 2" in line]
+    assert sorted(told) == ["0", "1"]
+    assert done.stderr.count("labels high, low, mid") == 1
+    trials = SearchJournal(place / "torchrun").attempts().values()
+    assert len({each.user_attrs["worker"] for (each,) in trials}) == 2

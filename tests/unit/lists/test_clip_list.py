@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from speechcls.cluster.clip_list import ClipList
-from speechcls.errors import ClusterError, DatasetError
+from speechcls.errors import DatasetError, StorageError
+from speechcls.lists.clip_list import ClipList
 
 PATHS = ["a.wav", "/b/ü x.wav", "s3://bucket/c.wav", 'q"uote.wav', "a.wav"]
 
@@ -44,6 +44,11 @@ def test_a_row_without_a_path_stays_a_row(tmp_path):
     assert [*write(tmp_path, "list.jsonl", text).paths()] == ["a.wav", "", "", "b.wav"]
 
 
+def test_csv_of_paths_alone_needs_no_header(tmp_path):
+    text = 'x/a.wav\n"b, c.flac"\nd\n'
+    assert [*write(tmp_path, "list.csv", text).paths()] == ["x/a.wav", "b, c.flac", "d"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -66,7 +71,7 @@ def test_what_is_no_list_is_refused_with_its_line(name, text, said, tmp_path):
 
 
 def test_a_list_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ClusterError, match=r"none\.csv: no such file; check the path"):
+    with pytest.raises(StorageError, match=r"none\.csv: no such file; check the path"):
         ClipList.at(str(tmp_path / "none.csv")).check()
 
 
@@ -76,7 +81,7 @@ def test_relative_paths_are_those_of_the_folder_or_of_the_list_elsewhere(tmp_pat
     assert (here.place, here.resolve("a.wav")) == (f"{tmp_path}/list.txt", f"{tmp_path}/a.wav")
     assert here.resolve("/b.wav") == "/b.wav"
     there = ClipList.at("https://ann:secret@host/lists/all.csv?sig=secret")
-    assert (there.form, there.name) == ("csv", "https://host/lists/all.csv?...")
+    assert (there.is_text, there.name) == (False, "https://host/lists/all.csv?...")
     assert there.resolve("a.wav") == "https://ann:secret@host/lists/a.wav"
     assert there.resolve("s3://c/d.wav") == "s3://c/d.wav"
 
@@ -84,3 +89,41 @@ def test_relative_paths_are_those_of_the_folder_or_of_the_list_elsewhere(tmp_pat
 def test_a_list_without_end_is_read_as_far_as_asked(tmp_path):
     clips = write(tmp_path, "list.jsonl", '{"path": "a"}\n' * 1_000 + "no")
     assert [*itertools.islice(clips.paths(), 3)] == ["a", "a", "a"]
+
+
+def write_folder(folder, *names):
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"path\n{number}.wav\n")
+    return folder
+
+
+def test_a_folder_of_lists_is_one_list_in_the_order_of_names(tmp_path):
+    names = ("b.csv", "a/z.csv", "a.csv", "c.csv")
+    hidden = ("_temporary/x.csv", ".crc.csv", "a/_SUCCESS")
+    folder = write_folder(tmp_path / "lists", *names, *hidden, "READ ME.txt")
+    clips = ClipList.at(f"{folder}/")
+    assert [*clips.paths()] == ["2.wav", "1.wav", "0.wav", "3.wav"]
+    assert (clips.n_others, clips.name) == (1, f"{folder}/")
+    (folder / "b.csv").write_text("no\n")
+    with pytest.raises(DatasetError, match=rf"^{folder}/b\.csv:1: no column of file names"):
+        clips.check()
+
+
+def test_a_folder_without_lists_or_with_several_forms_is_refused(tmp_path):
+    folder = write_folder(tmp_path / "lists", "a.wav")
+    with pytest.raises(DatasetError, match=f"^{folder}: no list in this folder; name a list"):
+        ClipList.at(str(folder))
+    write_folder(folder, "a.csv", "a.jsonl.gz")
+    with pytest.raises(DatasetError, match=r"lists: lists in several forms .*\(csv, json\)"):
+        ClipList.at(str(folder))
+
+
+def test_messages_call_a_list_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "lists", "a.csv").joinpath("a.csv").write_text("no\n")
+    with pytest.raises(DatasetError, match=r"^lists/a\.csv:1: no column"):
+        [*ClipList.at("lists").paths()]
+    with pytest.raises(StorageError, match=r"^none: no such file; check the path"):
+        [*ClipList.at("none").paths()]
+    assert ClipList.at(f"file://{tmp_path}/lists").place == f"{tmp_path}/lists"

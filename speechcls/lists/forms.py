@@ -1,4 +1,4 @@
-"""Lists of recordings, read as a stream: text, CSV, JSON lines or Parquet, here or elsewhere."""
+"""The paths in one list of recordings: text, CSV, JSON lines or Parquet, read as a stream."""
 
 import csv
 import io
@@ -6,111 +6,60 @@ import itertools
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from speechcls.cluster.places import open_file
+from speechcls.audio.sniff import is_recording_name
 from speechcls.errors import DatasetError
 from speechcls.layouts.columns import list_names, path_column
 from speechcls.layouts.tables import delimiter_of
-from speechcls.storage.places import is_address
-from speechcls.text import from_csv_cell, without_credentials
+from speechcls.text import from_csv_cell
 
-_TABLES = {
+TEXT, PARQUET = "text", "parquet"
+FORMS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".jsonl": "json",
     ".ndjson": "json",
     ".json": "json",
-    ".parquet": "parquet",
+    ".parquet": PARQUET,
 }
+"""Forms of lists by the endings of their names; any other one is ``TEXT``."""
 _PIECE_BYTES = 65_536
 """Of a list of text that are read at once; so much without a path is no list."""
 _PIECE_ROWS = 65_536
 _LONGEST_CELL = 1 << 20  # characters
 
 
-@dataclass(frozen=True)
-class ClipList:
-    """A list of recordings, in the form that the ending of its name stands for.
+def read_paths(file: BinaryIO, form: str, name: str) -> Iterator[str]:
+    """Yield the paths in a table, in their order and as they are written.
 
-    CSV, TSV, JSON lines and Parquet have a column of paths; anything else is text with a path a
-    line. Relative paths are relative to the folder of work, and in a list at an address to where
-    the list is.
+    Parameters
+    ----------
+    form : one of ``FORMS``
+    name : of the list, in messages
+
+    Raises
+    ------
+    DatasetError
+        When it is no list of recordings, naming the line.
     """
+    if form == PARQUET:
+        return _parquet_paths(file, name)
+    return _csv_paths(file, name) if form == "csv" else _json_paths(file, name)
 
-    place: str
-    """Path or address."""
-    folder: str
-    """What relative paths are relative to."""
-    is_null: bool = False
-    """Whether each path in a text ends with NUL, not newline."""
 
-    @classmethod
-    def at(cls, place: str, is_null: bool = False) -> "ClipList":
-        """Return the list at a path or an address."""
-        if is_address(place):
-            return cls(place, place.partition("?")[0].rpartition("/")[0], is_null)
-        return cls(os.path.abspath(place), str(os.getcwd()), is_null)  # noqa: PTH100, PTH109
+def count_rows(file: BinaryIO, name: str) -> int:
+    """Return how many rows a list in Parquet has, by its end.
 
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return without_credentials(self.place)
-
-    @property
-    def form(self) -> str:
-        """One of ``text``, ``csv``, ``json`` and ``parquet``."""
-        name = self.place.partition("?")[0] if is_address(self.place) else self.place
-        return _TABLES.get(PurePosixPath(name).suffix.lower(), "text")
-
-    def resolve(self, path: str) -> str:
-        """Return the path or address of a recording in the list, wherever it is read."""
-        if not path or is_address(path) or os.path.isabs(path):  # noqa: PTH117 - on text, millions of times
-            return path
-        return f"{self.folder}/{path}"
-
-    def check(self) -> int | None:
-        """Return how many recordings it names, if that is known without reading it.
-
-        Raises
-        ------
-        ClusterError
-            When it cannot be read.
-        DatasetError
-            When it is no list of recordings.
-        """
-        with open_file(self.place) as file:
-            if self.form == "parquet":
-                parquet = _open_parquet(file, self.name)
-                _parquet_column(parquet, self.name)
-                n_rows: int = parquet.metadata.num_rows
-                return n_rows
-            next(self._paths(file), None)
-            return None
-
-    def paths(self) -> Iterator[str]:
-        """Yield the paths in their order, as they are written.
-
-        Raises
-        ------
-        ClusterError
-            When it cannot be read.
-        DatasetError
-            When it is no list of recordings, naming the line.
-        """
-        with open_file(self.place) as file:
-            yield from self._paths(file)
-
-    def _paths(self, file: BinaryIO) -> Iterator[str]:
-        if self.form == "parquet":
-            return _parquet_paths(file, self.name)
-        if self.form == "csv":
-            return _csv_paths(file, self.name)
-        if self.form == "json":
-            return _json_paths(file, self.name)
-        return text_paths(file, "\0" if self.is_null else "\n", self.name)
+    Raises
+    ------
+    DatasetError
+        When it is no list of recordings.
+    """
+    parquet = _open_parquet(file, name)
+    _parquet_column(parquet, name)
+    n_rows: int = parquet.metadata.num_rows
+    return n_rows
 
 
 def text_paths(file: BinaryIO, end: str, name: str, null_name: str = "is_null") -> Iterator[str]:
@@ -165,7 +114,11 @@ def _csv_paths(file: BinaryIO, name: str) -> Iterator[str]:
         rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
         try:
             names = [from_csv_cell(cell).strip() for cell in next(rows, [])]
-            column = names.index(_path_column(names, f"{name}:1"))
+            if len(names) == 1 and is_recording_name(names[0]):  # a path a line, without a header
+                yield names[0]
+                column = 0
+            else:
+                column = names.index(_path_column(names, f"{name}:1"))
             for row in filter(any, rows):
                 cell = row[column] if column < len(row) else ""
                 if len(cell) > _LONGEST_CELL or cell.count("\n") > 1:
