@@ -90,8 +90,8 @@ def test_differences_and_pictures(models, home, call, tmp_path):
     assert {path.name for path in out.iterdir()} == names
 
 
-def test_the_table_has_speed_and_size(models, home, run):
-    result = run("compare", models / "good", models / "poor", "--data", home.data)
+def test_the_table_has_speed_and_size(models, home, call):
+    result = call("compare", models / "good", models / "poor", "--data", home.data)
     assert (result.code, result.stderr) == (0, "speechcls: labels high, low, rise\n")
     lines = result.stdout.splitlines()
     assert lines[0] == "scored  36 clips of the test split by 6 speakers"
