@@ -170,7 +170,9 @@ def _call(*arguments, cwd="."):
         result = CliRunner().invoke(app, [os.fspath(a) for a in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception  # a user would see a traceback
-    return Result(result.exit_code, result.stdout, result.stderr)
+    streams = (result.stdout_bytes, result.stderr_bytes)
+    stdout, stderr = (stream.decode("utf-8", "surrogateescape") for stream in streams)
+    return Result(result.exit_code, stdout.replace("\r\n", "\n"), stderr)
 
 
 @pytest.fixture(scope="session")
