@@ -158,11 +158,15 @@ def test_features_in_a_pipe_are_plain_shades(home, run, call):
     assert int(np.argmax(darkness)) in (15, 16)  # 1600 of 8000 Hz
 
 
-def test_features_are_coloured_where_colour_is_wanted(home, run):
-    coloured = run("features", home.clip("low"), env={"FORCE_COLOR": "1", "TERM": "xterm"})
+def test_features_are_coloured_where_colour_is_wanted(home, call, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    coloured = call("features", home.clip("low"))
     assert "\x1b[" in coloured.stdout
     assert coloured.stdout.count("▀") == 51 * 20
-    plain = run("features", home.clip("low"), env={"FORCE_COLOR": "1", "NO_COLOR": "1"})
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = call("features", home.clip("low"))
     assert "\x1b" not in plain.stdout
 
 
