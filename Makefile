@@ -5,8 +5,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# The tests of a file in one process: what they share, often a trained model, is made once.
-WORKERS := -n auto --dist loadfile
+# The tests of a file in one process: what they share, often a trained model, is made once. Files
+# begin as they are collected, those of commands first: of these a few tests take the longest.
+WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 DEMO := demo
 LIGHT := build/light
 

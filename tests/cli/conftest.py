@@ -161,15 +161,18 @@ def start():
         process.wait(TIMEOUT_S)
 
 
-def _call(*arguments):
+def _call(*arguments, cwd="."):
     from typer.testing import CliRunner
 
     from speechcls.cli.app import app
 
-    result = CliRunner().invoke(app, [os.fspath(a) for a in arguments])
+    with contextlib.chdir(cwd):
+        result = CliRunner().invoke(app, [os.fspath(a) for a in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception  # a user would see a traceback
-    return Result(result.exit_code, result.stdout, result.stderr)
+    streams = (result.stdout_bytes, result.stderr_bytes)
+    stdout, stderr = (stream.decode("utf-8", "surrogateescape") for stream in streams)
+    return Result(result.exit_code, stdout.replace("\r\n", "\n"), stderr)
 
 
 @pytest.fixture(scope="session")
@@ -310,12 +313,12 @@ def unprivileged():
 
 
 @pytest.fixture(scope="session")
-def hostile(tmp_path_factory, run):
+def hostile(tmp_path_factory, call):
     """A folder with ``data.jsonl`` and its recordings, a model, a long recording, and noise."""
     path = tmp_path_factory.mktemp("hostile")
     write_data(path)
     options = (*SMALL, "--streaming", "--epochs", "24", "--noise", "=noise", "--out", MODEL)
-    trained = run("train", "data.jsonl", *options, cwd=path)
+    trained = call("train", "data.jsonl", *options, cwd=path)
     assert trained.code == 0, trained.stderr
     check_people(trained.stderr)
     assert trained.stdout == "$'=model\\x1b[0m'\n"
@@ -323,12 +326,16 @@ def hostile(tmp_path_factory, run):
 
 
 @pytest.fixture
-def ask(hostile, run):
-    """Run a command in ``hostile``; return what it printed, once stdout and stderr are checked."""
+def ask(hostile, call, capfd):
+    """Run a command in ``hostile``; return what it printed, once stdout and stderr are checked.
+
+    In this process, and what its libraries and processes print by themselves is nothing.
+    """
 
     def ask(*arguments, code=0):
-        result = run(*arguments, cwd=hostile)
+        result = call(*arguments, cwd=hostile)
         assert result.code in ((0, 1) if arguments[0] == "check" else (code,)), result.stderr
+        assert capfd.readouterr() == ("", "")
         check_plain(result.stdout, "\n\t")
         check_people(result.stderr)
         return result.stdout

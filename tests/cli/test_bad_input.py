@@ -257,7 +257,7 @@ class TestPermissionDenied:
 
         locked(data / "low" / "s00_nohash_0.wav")
         options = ("--out", tmp_path / "model", "--epochs", "1", "--hidden-size", "8", "--closed")
-        options = (*options, "--num-layers", "1", "--max-bad", "0.05")
+        options = (*options, "--num-layers", "1", "--max-bad", "0.05", "--epoch-clips", "1")
         trained = run("train", data, *options, preexec_fn=unprivileged)
         assert (trained.code, trained.stdout) == (0, f"{tmp_path / 'model'}\n"), trained.stderr
         assert [e.split(";")[0] for e in trained.errors] == [

@@ -207,8 +207,11 @@ def test_no_model_at_all(home, tmp_path, call, monkeypatch):
     assert error.endswith("; train one")
 
 
+FOUR_MIB = 2**22
+
+
 def no_file_above_4_mib():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, 2**22))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FOUR_MIB, FOUR_MIB))
 
 
 def test_a_full_disk_leaves_no_half_model(home, tmp_path, run):
@@ -228,18 +231,21 @@ def test_a_full_disk_leaves_no_half_model(home, tmp_path, run):
     assert list((tmp_path / "tmp").glob("speechcls*")) == []
 
 
-def test_a_full_disk_leaves_the_model_that_was_there(home, model, tmp_path, run):
+def test_a_full_disk_leaves_the_model_that_was_there(home, model, tmp_path, call, monkeypatch):
     before = {path.name: path.read_bytes() for path in model.iterdir()}
-    result = run(
-        *("train", home.data, *TINY, *LARGE, "--out", model, "--force"),
-        env={"TMPDIR": "/nowhere"},
-        preexec_fn=no_file_above_4_mib,
-    )
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FOUR_MIB, hard))
+    try:
+        result = call("train", home.data, *TINY, *LARGE, "--out", model, "--force")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (result.code, result.stdout) == (1, "")
-    assert "Traceback" not in result.stderr
+    assert "epoch 1/1" in result.stderr
+    assert result.errors[0].startswith(f"{model}: not written (file too large)")
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert run("predict", home.clip("low"), "--model", model, "-q").code == 0
+    assert call("predict", home.clip("low"), "--model", model, "-q").code == 0
 
 
 def test_a_failure_to_save_says_what_to_do(home, tmp_path, train, monkeypatch):

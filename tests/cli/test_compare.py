@@ -1,12 +1,15 @@
 """``speechcls compare``: the same clips for all, what differs, trainings that go on, memory."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import sys
 
 import pytest
 import typer
+
+from speechcls.config import RECIPES
 
 GRID = ("--archs", "gru,rnn", "--epochs", "1", "--size", "tiny", "--no-speed")
 
@@ -90,8 +93,8 @@ def test_differences_and_pictures(models, home, call, tmp_path):
     assert {path.name for path in out.iterdir()} == names
 
 
-def test_the_table_has_speed_and_size(models, home, run):
-    result = run("compare", models / "good", models / "poor", "--data", home.data)
+def test_the_table_has_speed_and_size(models, home, call):
+    result = call("compare", models / "good", models / "poor", "--data", home.data)
     assert (result.code, result.stderr) == (0, "speechcls: labels high, low, rise\n")
     lines = result.stdout.splitlines()
     assert lines[0] == "scored  36 clips of the test split by 6 speakers"
@@ -152,7 +155,9 @@ def test_wrong_usage(arguments, reason, models, home, call, monkeypatch, tmp_pat
     assert reason in result.errors[0]
 
 
-def test_architectures_are_trained_once_and_with_one_budget(home, call, tmp_path):
+def test_architectures_are_trained_once_and_with_one_budget(home, call, tmp_path, monkeypatch):
+    once = dataclasses.replace(RECIPES["fast"], epoch_clips=1)
+    monkeypatch.setattr("speechcls.cli.compare.RECIPES", {"fast": once})
     out = tmp_path / "out"
     first = call("compare", home.data, *GRID, "--seeds", "2", "--out", out, "--json")
     assert first.code == 0, first.stderr

@@ -239,6 +239,8 @@ def test_train_gates_on_recall_when_the_model_is_saved(home, tmp_path, call):
         "1",
         "--epochs",
         "1",
+        "--epoch-clips",
+        "1",
         "--closed",
     )
     options += ("--lr", "1e-9", "--min-recall", "0.01", "--out", tmp_path / "m")

@@ -97,17 +97,23 @@ def test_labels_in_other_scripts_with_odd_characters_are_drawn(tmp_path, train, 
     assert "\x1b" not in "".join(header)
 
 
+@pytest.fixture(scope="module")
+def predictions(home, call, tmp_path_factory):
+    """What predictions.json of a report holds."""
+    out = tmp_path_factory.mktemp("report")
+    assert call("evaluate", home.data, "--model", home.model, "--report", out).code == 0
+    return (out / "predictions.json").read_text()
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("level_db", None), ("snr_db", "loud"), ("duration_s", float("nan")),
                          ("path", 3), ("probabilities", [2.0, -1.0, 0.0])]
 )  # fmt: skip
-def test_damaged_predictions_are_told(field, value, at_home, call, tmp_path):
-    out = tmp_path / "out"
-    assert call("evaluate", "tones", "--report", out).code == 0
-    content = json.loads((out / "predictions.json").read_text())
+def test_damaged_predictions_are_told(field, value, predictions, call, tmp_path):
+    content = json.loads(predictions)
     content["clips"][3][field] = value
-    (out / "predictions.json").write_text(json.dumps(content))
-    result = call("report", out)
+    (tmp_path / "predictions.json").write_text(json.dumps(content))
+    result = call("report", tmp_path)
     assert (result.code, result.stdout) == (1, "")
     assert "predictions.json: damaged or not of speechcls" in result.errors[0]
 

@@ -50,9 +50,9 @@ def test_the_picture_lies_where_it_is_wanted_and_is_named(home, run, tmp_path):
     assert "gates" not in result.stderr
 
 
-def test_an_svg_names_every_panel_as_text(home, run, tmp_path):
+def test_an_svg_names_every_panel_as_text(home, call, tmp_path):
     out = tmp_path / "low.svg"
-    result = run("explain", home.clip("low"), "-m", home.model, "--out", out, "--quiet")
+    result = call("explain", home.clip("low"), "-m", home.model, "--out", out, "--quiet")
     assert (result.code, result.stdout, result.stderr) == (0, f"{out}\n", "")
     text = texts_of(out)
     for part in ("waveform", "spectrogram", "log-mel", "reset gate r", "update gate z", "state h"):
@@ -63,10 +63,10 @@ def test_an_svg_names_every_panel_as_text(home, run, tmp_path):
     assert "no gates" not in text
 
 
-def test_a_network_without_gates_is_said_to_have_none(rnn, home, run, tmp_path):
+def test_a_network_without_gates_is_said_to_have_none(rnn, home, call, tmp_path):
     out = tmp_path / "rnn.svg"
     options = ("--model", rnn, "--layer", "1", "--out", out)
-    result = run("explain", home.clip("low"), *options)
+    result = call("explain", home.clip("low"), *options)
     assert result.code == 0, result.stderr
     assert "birnn has no gates; the picture shows its states alone" in result.stderr
     text = texts_of(out)
@@ -77,9 +77,9 @@ def test_a_network_without_gates_is_said_to_have_none(rnn, home, run, tmp_path):
     assert "lasts 0.50 s" in result.stderr  # longer than the window of 0.3 s
 
 
-def test_a_page_and_a_moving_picture(home, run, tmp_path):
+def test_a_page_and_a_moving_picture(home, call, tmp_path):
     options = ("-m", home.model, "--html", "low.html", "--animate", "low.gif", "-q")
-    result = run("explain", home.clip("low"), *options, cwd=tmp_path)
+    result = call("explain", home.clip("low"), *options, cwd=tmp_path)
     assert (result.code, result.stdout, result.stderr) == (0, "low.html\nlow.gif\n", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["low.gif", "low.html"]
     assert (tmp_path / "low.gif").read_bytes().startswith(b"GIF89a")
@@ -90,13 +90,13 @@ def test_a_page_and_a_moving_picture(home, run, tmp_path):
     assert titles[-1] == "state h = z·h + (1 - z)·candidate"
 
 
-def test_a_clip_from_stdin(home, run, tmp_path):
+def test_a_clip_from_stdin(home, run, call, tmp_path):
     out = tmp_path / "a.svg"
     content = home.clip("rise").read_bytes()
     result = run("explain", "-", "-m", home.model, "--out", out, stdin=content)
     assert (result.code, result.stdout) == (0, f"{out}\n"), result.stderr
     drawn = out.read_bytes()
-    assert run("explain", home.clip("rise"), "-m", home.model, "--out", out).code == 0
+    assert call("explain", home.clip("rise"), "-m", home.model, "--out", out).code == 0
     # But for the name the same picture, each time.
     assert len(drawn.splitlines()) == len(out.read_bytes().splitlines())
 
@@ -158,11 +158,15 @@ def test_features_in_a_pipe_are_plain_shades(home, run, call):
     assert int(np.argmax(darkness)) in (15, 16)  # 1600 of 8000 Hz
 
 
-def test_features_are_coloured_where_colour_is_wanted(home, run):
-    coloured = run("features", home.clip("low"), env={"FORCE_COLOR": "1", "TERM": "xterm"})
+def test_features_are_coloured_where_colour_is_wanted(home, call, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    coloured = call("features", home.clip("low"))
     assert "\x1b[" in coloured.stdout
     assert coloured.stdout.count("▀") == 51 * 20
-    plain = run("features", home.clip("low"), env={"FORCE_COLOR": "1", "NO_COLOR": "1"})
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = call("features", home.clip("low"))
     assert "\x1b" not in plain.stdout
 
 

@@ -106,14 +106,14 @@ def test_bench_and_cache(hostile, ask):
         read_json(line)
 
 
-def test_errors(hostile, ask, run):
+def test_errors(hostile, ask, call):
     names = [f"{HIGH[:30]}.wav", f"{LOW[:30]}.wav", f"{LONG}.wav", NOT_UTF_8]
     ask("predict", *names, "-m", MODEL, code=1)
     ask("detect", *names, "-m", MODEL, code=1)
     for command, name in zip(("explain", "features", "listen --from", "bench"), names, strict=True):
         ask(*command.split(), name, code=1)
     ask("check", names[0])
-    check_plain(run("train", names[0], "-v", cwd=hostile).stderr)  # and the traceback
+    check_plain(call("train", names[0], "-v", cwd=hostile).stderr)  # and the traceback
     ask("predict", "a.wav", f"--{HIGH}", code=2)
     ask("train", "data.jsonl", "--commands", f"{LONG},x", code=1)
 

@@ -76,8 +76,8 @@ def test_segment_takes_them_apart_in_place(long_takes, call):
     ]
     assert result.stdout.startswith("clips     60 of 2 labels")
     out = str(long_takes.parent / "model")
-    options = ("--segment", "--size", "tiny", "--epochs", "1", "--closed", "--out", out)
-    trained = call("train", str(long_takes), *options)
+    options = ("--segment", "--size", "tiny", "--epochs", "1", "--epoch-clips", "1", "--closed")
+    trained = call("train", str(long_takes), *options, "--out", out)
     assert trained.code == 0
     assert "2 labels, 60 clips" in trained.stderr
     assert f"evaluate {long_takes} --segment --model {out}" in trained.stderr

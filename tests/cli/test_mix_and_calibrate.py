@@ -29,27 +29,27 @@ def place(tmp_path_factory, make_tones, train):
 
 
 @pytest.fixture(scope="module")
-def mixed(place, run):
+def mixed(place, call):
     options = "--noise", "noise", "--minutes", "1", "--words-per-minute", "20", "--snr", "20"
-    result = run("mix", "data", *options, "--model", "model", cwd=place)
+    result = call("mix", "data", *options, "--model", "model", cwd=place)
     assert (result.code, result.stdout) == (0, "stream/recording.wav\n"), result.stderr
     return result
 
 
 @pytest.fixture(scope="module")
-def calibrated(place, mixed, run):
+def calibrated(place, mixed, call):
     """The score before, the calibration, and a prediction before it."""
     arguments = "--stream", "stream/recording.wav", "--truth", "stream/truth.txt", "-m", "model"
-    before = run("evaluate", *arguments, "--json", cwd=place)
+    before = call("evaluate", *arguments, "--json", cwd=place)
     assert before.code == 0, before.stderr
     clip = "data/low/s00_nohash_0.wav"
-    predicted = run("predict", clip, "-m", "model", "--json", cwd=place)
+    predicted = call("predict", clip, "-m", "model", "--json", cwd=place)
     (place / "unheard" / "fan").mkdir(parents=True)
     for seed, name in enumerate(("hiss.wav", "fan/fan.wav"), 1):
         noise = np.random.default_rng(seed).normal(0.0, 0.01, 30 * RATE)
         soundfile.write(place / "unheard" / name, noise, RATE)
     options = "--noise", "unheard", "--data", "data", "--model", "model", "--json"
-    result = run("calibrate", *options, cwd=place)
+    result = call("calibrate", *options, cwd=place)
     assert result.code == 0, result.stderr
     return json.loads(before.stdout), result, predicted
 
@@ -65,11 +65,11 @@ def test_nobody_in_the_recording_trained_the_model(place, mixed):
     assert "20 words by" in mixed.stderr and "of the test split" in mixed.stderr
 
 
-def test_labels_of_another_locale_count_the_same(place, mixed, run):
+def test_labels_of_another_locale_count_the_same(place, mixed, call):
     truth = (place / "stream" / "truth.txt").read_text()
     (place / "commas.txt").write_text(truth.replace(".", ",") + "7,1\t7,2\t\n")
     arguments = "evaluate", "--stream", "stream/recording.wav", "-m", "model", "--truth"
-    results = [run(*arguments, name, cwd=place) for name in ("stream/truth.txt", "commas.txt")]
+    results = [call(*arguments, name, cwd=place) for name in ("stream/truth.txt", "commas.txt")]
     assert [result.code for result in results] == [0, 0]
     assert results[0].stdout == results[1].stdout
     warning = "speechcls: warning: commas.txt:21: '7,1\\t7,2\\t' has no label, which is left out"
@@ -118,12 +118,12 @@ def test_calibration_says_what_it_is_worth(place, calibrated):
     assert "trained on" not in result.stderr
 
 
-def test_noise_that_the_model_was_trained_on_is_named(place, calibrated, run, tmp_path):
+def test_noise_that_the_model_was_trained_on_is_named(place, calibrated, call, tmp_path):
     shutil.copytree(place / "model", tmp_path / "model")
     (tmp_path / "mine").mkdir()
     shutil.copy(place / "noise" / "hiss.wav", tmp_path / "mine" / "renamed.wav")
     shutil.copy(place / "unheard" / "hiss.wav", tmp_path / "mine" / "hiss.wav")
-    result = run("calibrate", "--noise", "mine", "--model", "model", cwd=tmp_path)
+    result = call("calibrate", "--noise", "mine", "--model", "model", cwd=tmp_path)
     assert result.code == 0
     assert (
         "speechcls: warning: the model was trained on mine/renamed.wav: other sound will have more"
@@ -132,38 +132,38 @@ def test_noise_that_the_model_was_trained_on_is_named(place, calibrated, run, tm
     assert json.loads((tmp_path / "model" / "calibration.json").read_text())["n_clips"] == 0
     assert {row[1] for row in result.rows} == {"0.6000"}
     (tmp_path / "model" / "split.csv").unlink()
-    result = run("calibrate", "--noise", "mine", "--model", "model", cwd=tmp_path)
+    result = call("calibrate", "--noise", "mine", "--model", "model", cwd=tmp_path)
     assert result.code == 0
     assert "whether the model was trained on this sound is not known" in result.stderr
 
 
-def test_thresholds_and_temperature_are_used_from_then_on(place, calibrated, run):
+def test_thresholds_and_temperature_are_used_from_then_on(place, calibrated, call):
     before, result, predicted = calibrated
     artifact, answer = load_artifact(place / "model"), json.loads(result.stdout)
     answer["thresholds"]["low"] = 0.7125
     of_file = {k: v for k, v in answer.items() if k not in ("model", "by_kind")}
     save_calibration(artifact, Calibration.from_dict(of_file))
     arguments = "--stream", "stream/recording.wav", "--truth", "stream/truth.csv", "-m", "model"
-    after = json.loads(run("evaluate", *arguments, "--json", cwd=place).stdout)
+    after = json.loads(call("evaluate", *arguments, "--json", cwd=place).stdout)
     assert after["thresholds"] == answer["thresholds"] != before["thresholds"]
-    again = run("predict", "data/low/s00_nohash_0.wav", "-m", "model", "--json", cwd=place)
+    again = call("predict", "data/low/s00_nohash_0.wav", "-m", "model", "--json", cwd=place)
     was, now = (json.loads(r.stdout)["probabilities"] for r in (predicted, again))
     powers = {label: p ** (1 / answer["temperature"]) for label, p in was.items()}
     expected = {label: p / sum(powers.values()) for label, p in powers.items()}
     assert now == pytest.approx(expected, abs=1e-3)
     assert now != was
-    table = run("evaluate", *arguments, cwd=place)
+    table = call("evaluate", *arguments, cwd=place)
     assert table.code == 0, table.stderr
     assert table.stdout.startswith("duration      0.017 hours, 20 words\nhits ")
     low = next(line.split() for line in table.stdout.splitlines() if line.startswith("low "))
     assert low[1] == f"{answer['thresholds']['low']:.4f}"
 
 
-def test_words_by_speakers_who_trained_are_told(place, calibrated, run, tmp_path):
+def test_words_by_speakers_who_trained_are_told(place, calibrated, call, tmp_path):
     truth = tmp_path / "truth.csv"
     truth.write_text("start_s,end_s,label,path,speaker\n1,2,low,a.wav,s05\n3,4,go,b.wav,x\n")
     arguments = "--stream", place / "stream" / "recording.wav", "--truth", truth
-    result = run("evaluate", *arguments, "-m", place / "model")
+    result = call("evaluate", *arguments, "-m", place / "model")
     assert result.code == 0
     assert "biased: 1 words are by speakers who trained the model" in result.stderr
     assert "do not count: go" in result.stderr

@@ -64,13 +64,13 @@ def test_every_command_is_tried() -> None:
 
 
 @pytest.fixture(scope="module")
-def place(home, tmp_path_factory, make_tone, run):
+def place(home, tmp_path_factory, make_tone, call):
     path = tmp_path_factory.mktemp("place")
     (path / "noise").mkdir()
     clip = np.pad(make_tone("low"), 8_000)
     for name in ("clip.wav", "noise/hiss.wav"):
         soundfile.write(path / name, clip, 16_000)
-    done = run("evaluate", home.data, "-m", home.model, "--report", "report", cwd=path)
+    done = call("evaluate", home.data, "-m", home.model, "--report", "report", cwd=path)
     assert done.code == 0, done.stderr
     return path
 

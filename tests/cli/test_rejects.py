@@ -9,6 +9,7 @@ pytest.importorskip("espeakng_loader", reason="the extra synth")
 
 NETWORK = ("--arch", "gru", "--hidden-size", "16", "--num-layers", "1", "--batch-size", "32")
 OPTIONS = (*NETWORK, "--epochs", "3", "--epoch-clips", "1", "--lr", "0.01", "--ema-decay", "0")
+OPTIONS += ("--n-spoken", "100")
 
 
 @pytest.fixture(scope="module")

@@ -218,6 +218,8 @@ def test_data_that_vanish_while_a_model_is_trained_are_no_longer_needed(home, tm
         "1",
         "--epochs",
         "3",
+        "--epoch-clips",
+        "1",
         "--closed",
     )
     process = start("train", "tones", *small, cwd=tmp_path)

@@ -123,6 +123,7 @@ def seen(tmp_path_factory):
     shutil.copy(clip, root / "work" / "e.wav")
     model = ("-m", "models/data-gru")
     small = ("--arch", "gru", "--hidden-size", "8", "--num-layers", "1", "--epochs", "1")
+    small += ("--epoch-clips", "1", "--n-spoken", "20")
     commands = [
         ("check", "data", "--html", "check.html", "--findings", "check.csv", "--max-bad", "1"),
         ("train", "data", *small),  # exports model.onnx and stream.onnx

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from speechcls.artifact.store import load_artifact
 
@@ -112,17 +113,19 @@ EPOCHS = (*SIZE, "--batch-size", "4", "--epochs", "12", "--epoch-clips", "1", "-
 WEIGHTS = ("weights.safetensors", "model.onnx")
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(home, tmp_path_factory, run):
-    """Return what a training never interrupted says, and the bytes of its weights and graph."""
-    model = tmp_path_factory.mktemp("whole") / "m"
-    done = run("train", home.data, *EPOCHS, "--out", model)
-    assert done.code == 0
-    return done, [(model / name).read_bytes() for name in WEIGHTS]
-
-
 def bytes_of(model):
     return [(model / name).read_bytes() for name in WEIGHTS]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(home, tmp_path_factory, call):
+    """Return the bytes of the weights and the graph of a training that was never interrupted."""
+    model = tmp_path_factory.mktemp("whole") / "m"
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes that are interrupted
+    assert call("train", home.data, *EPOCHS, "--out", model).code == 0
+    torch.set_num_threads(n_threads)
+    return bytes_of(model)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def bytes_of(model):
     ids=["SIGKILL", "SIGTERM", "SIGHUP"],
 )
 def test_the_same_command_goes_on_to_the_same_bits(
-    number, code, home, tmp_path, start, run, uninterrupted
+    number, code, home, tmp_path, start, call, uninterrupted
 ):
     command = ("train", home.data, *EPOCHS, "--out", tmp_path / "m")
     process = start(*command)
@@ -140,7 +143,7 @@ def test_the_same_command_goes_on_to_the_same_bits(
     assert "Traceback" not in stderr
     assert [path.name for path in tmp_path.iterdir()] == ["m.unfinished"]
 
-    again = run(*command)
+    again = call(*command)
     assert again.code == 0
     lines = again.stderr.splitlines()
     told = "speechcls: goes on with an interrupted training, of which "
@@ -148,23 +151,23 @@ def test_the_same_command_goes_on_to_the_same_bits(
     assert 1 <= n_done < 12
     epochs = [line.split("  ")[0] for line in lines if ": epoch " in line]
     assert epochs == [f"speechcls: epoch {n}/12" for n in range(n_done + 1, 13)]
-    assert bytes_of(tmp_path / "m") == uninterrupted[1]
+    assert bytes_of(tmp_path / "m") == uninterrupted
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_after_ctrl_c_the_model_is_replaced_by_the_whole_training(
-    home, tmp_path, start, run, uninterrupted
+    home, tmp_path, start, call, uninterrupted
 ):
     command = ("train", home.data, *EPOCHS, "--out", tmp_path / "m")
     code, stdout, _ = interrupt_after(start(*command), "epoch 2/12")
     assert (code, stdout) == (130, f"{tmp_path / 'm'}\n")
     assert json.loads((tmp_path / "m" / "metrics.json").read_text())["interrupted"]
-    assert run(*command, "--resume").code == 0
-    assert bytes_of(tmp_path / "m") == uninterrupted[1]
+    assert call(*command, "--resume").code == 0
+    assert bytes_of(tmp_path / "m") == uninterrupted
     assert not json.loads((tmp_path / "m" / "metrics.json").read_text())["interrupted"]
 
 
-def test_a_second_ctrl_c_stops_at_once(home, tmp_path, start, run, uninterrupted):
+def test_a_second_ctrl_c_stops_at_once(home, tmp_path, start, call, uninterrupted):
     command = ("train", home.data, *EPOCHS, "--out", tmp_path / "m")
     process = start(*command)
     while "epoch 2/12" not in process.stderr.readline().decode():
@@ -176,13 +179,13 @@ def test_a_second_ctrl_c_stops_at_once(home, tmp_path, start, run, uninterrupted
     assert "Traceback" not in process.stderr.read().decode()
     left = {path.name for path in tmp_path.iterdir()}
     assert "m.unfinished" in left and left <= {"m", "m.unfinished"}
-    assert run(*command).code == 0
-    assert bytes_of(tmp_path / "m") == uninterrupted[1]
+    assert call(*command).code == 0
+    assert bytes_of(tmp_path / "m") == uninterrupted
 
 
-def test_resume_refuses_what_is_not_there_and_what_has_changed(home, tmp_path, start, run):
+def test_resume_refuses_what_is_not_there_and_what_has_changed(home, tmp_path, start, call):
     command = ("train", home.data, *EPOCHS, "--out", tmp_path / "m")
-    result = run(*command, "--resume")
+    result = call(*command, "--resume")
     assert result.code == 2
     assert result.errors == [
         f"--resume: no training of {tmp_path / 'm'} is unfinished; leave it out"
@@ -191,20 +194,20 @@ def test_resume_refuses_what_is_not_there_and_what_has_changed(home, tmp_path, s
     changed = (*command, "--lr", "0.01")
     told = "with other settings or data (lr was 0.002, is 0.01); repeat these to go on, "
     for options in ((), ("--resume",), ("--resume", "--force")):
-        result = run(*changed, *options)
+        result = call(*changed, *options)
         assert result.code == 1
         assert told in result.errors[0], result.errors
-    result = run(*changed, "--force")
+    result = call(*changed, "--force")
     assert result.code == 0
     assert "is replaced, which had other settings (lr was 0.002, is 0.01)" in result.stderr
     assert json.loads((tmp_path / "m" / "metrics.json").read_text())["training"]["lr"] == 0.01
 
 
-def test_a_second_training_of_the_model_is_refused_at_its_start(home, tmp_path, start, run):
+def test_a_second_training_of_the_model_is_refused_at_its_start(home, tmp_path, start, call):
     process = start("train", home.data, *ENDLESS, "--out", tmp_path / "m")
     while "epoch 1/" not in process.stderr.readline().decode():
         pass
-    result = run("train", home.data, *ENDLESS, "--out", tmp_path / "m")
+    result = call("train", home.data, *ENDLESS, "--out", tmp_path / "m")
     assert result.code == 1
     assert result.errors == [
         f"{tmp_path / 'm'}: process {process.pid} is training this model; wait for its end, or"
@@ -236,6 +239,8 @@ def test_a_label_that_is_never_recognised_is_named_at_the_end(home, tmp_path, ca
         "--num-layers",
         "1",
         "--epochs",
+        "1",
+        "--epoch-clips",
         "1",
         "--closed",
     )

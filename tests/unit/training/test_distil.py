@@ -99,6 +99,7 @@ def test_the_saved_model_has_the_outputs_of_the_words_alone(
     distil: ModuleType, recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = {"recipe": recipe, "epochs": 2, "from_model": "none", "batch_size": 16}
+    training |= {"epoch_clips": 1}
     settings = TrainSettings.from_sections(
         {"network": {"size": "tiny"}, "training": training, "features": {"kind": "log-mel"}}
     )

@@ -182,8 +182,9 @@ def test_with_more_clips_a_training_starts_from_nothing_then(
     made, make_rejects = [], planning.make_rejects
 
     def spied(*arguments):
-        made.append(arguments[-1])
-        return make_rejects(*arguments)
+        *others, n_spoken = arguments
+        made.append(n_spoken)
+        return make_rejects(*others, min(n_spoken, 3))
 
     monkeypatch.setattr(planning, "make_rejects", spied)
     plan = plan_of(clips, tmp_path / "m", n_spoken=30)
