@@ -40,7 +40,7 @@ test: $(INSTALLED)
 # Several processes, a cluster and object stores, with the extras that these need: minutes.
 test-scale: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scale]'
-	$(BIN)/pytest tests/scale
+	$(BIN)/pytest -n 2 --no-loadscope-reorder tests/scale
 
 test-order: $(INSTALLED)
 	$(BIN)/pytest $(WORKERS) --random-order --random-order-seed=$(SEED)

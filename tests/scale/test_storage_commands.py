@@ -13,7 +13,7 @@ import pytest
 from common_stores import BUCKET, free_port, s3_server
 
 DATA = f"s3://{BUCKET}/data"
-TRAIN = ("--epochs", "1", "--size", "tiny", "--from", "none", "--closed")
+TRAIN = ("--epochs", "1", "--epoch-clips", "1", "--size", "tiny", "--from", "none", "--closed")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -137,9 +137,9 @@ def test_predict_takes_addresses_everywhere_and_keeps_no_file(
 
 def test_detect_names_the_address(work: Path, trained: Any, run: Run, s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="long/empty.wav", Body=b"")
-    local = run("detect", "local/yes/s00_nohash_0.wav", "--model", "model", "--threshold", "0.4")
+    local = run("detect", "local/yes/s00_nohash_0.wav", "--model", "model", "--threshold", "0.1")
     sources = f"{DATA}/yes/s00_nohash_0.wav", f"s3://{BUCKET}/long/empty.wav"
-    done = run("detect", *sources, "--model", "model", "--threshold", "0.4")
+    done = run("detect", *sources, "--model", "model", "--threshold", "0.1")
     assert local.stdout and done.stdout == local.stdout.replace("local/", f"{DATA}/")
     assert done.returncode == 1
     assert f"error: s3://{BUCKET}/long/empty.wav: is empty" in done.stderr

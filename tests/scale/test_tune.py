@@ -1,5 +1,6 @@
 """``speechcls tune``: what it finds, and that it goes on, is shared and ends as it should."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -60,16 +61,14 @@ def begin(place, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # What a shell runs in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
 def end_of(process):
     stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     return process.returncode, stdout, stderr
-
-
-def run(place, *arguments):
-    return end_of(begin(place, *arguments))
 
 
 def wait_for(process, text):
@@ -104,7 +103,8 @@ def trials_of(stdout):
 @pytest.fixture(scope="module")
 def unkilled(place):
     """The trials of a search that nobody disturbed."""
-    code, stdout, stderr = run(place, *arguments("unkilled", "--json"))
+    with contextlib.chdir(place):
+        code, stdout, stderr = call(*arguments("unkilled", "--json"))
     assert code == 0, stderr
     return json.loads(stdout) | {"rows": trials_of(stdout)}
 
@@ -277,14 +277,14 @@ def test_another_search_is_refused_and_replaced_by_force(here, unkilled):
     assert [path.name for path in (here / "other" / "trials").iterdir()] == ["000"]
 
 
-def test_a_setting_of_the_file_is_named_with_the_file(place):
-    (place / "wrong.toml").write_text("[network]\narch = 'grue'\n")
-    code, _, stderr = run(place, "tune", "data", "--config", "wrong.toml", "--out", "wrong")
+def test_a_setting_of_the_file_is_named_with_the_file(here):
+    (here / "wrong.toml").write_text("[network]\narch = 'grue'\n")
+    code, _, stderr = call("tune", "data", "--config", "wrong.toml", "--out", "wrong")
     assert code == 2
     assert stderr.startswith(
         "speechcls: error: wrong.toml: network.arch: no 'grue'; there are rnn, "
     )
-    assert not (place / "wrong").exists()
+    assert not (here / "wrong").exists()
 
 
 def test_what_is_not_a_search_is_left_alone(here):
