@@ -27,7 +27,8 @@ _MODEL = typer.Argument(
 )
 _TARGET = option(
     "--to",
-    help="onnx (the graphs for ONNX Runtime) or onnx-int8 (the same, rounded to 8 bits).",
+    help="onnx (the graphs for ONNX Runtime), onnx-int8 (the same, rounded to 8 bits), c (C99 of a"
+    " causal network, features included) or c-int8 (the same with weights of 8 bits).",
     metavar="TARGET",
 )
 _PURPOSE = option(
@@ -76,7 +77,7 @@ def export(
     accuracy of both. If it does not do what the model does, nothing is written, and the exit code
     is 1.
 
-    Example: speechcls export commands --to onnx-int8 --out small/
+    Example: speechcls export commands-stream --to c --out firmware/
     """
     from speechcls.artifact.store import load_artifact
     from speechcls.deployment.export import TARGETS, check_place, check_target, export_model

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from speechcls.artifact.format import Artifact
 from speechcls.deployment.bundle import ABOUT, README, Bundle, Request, readme, with_about
+from speechcls.deployment.c_program import c_bundle
 from speechcls.deployment.check import Agreement, Clips, made_clips
 from speechcls.deployment.graphs import check_graphs, model_graphs
 from speechcls.deployment.quantise import rounded_products, rounded_weights
@@ -63,9 +64,19 @@ def _int8(request: Request) -> Bundle:
     return Bundle({**graphs, README: readme(request, "onnx.md", checks, how=how)}, checks)
 
 
+def _c(request: Request) -> Bundle:
+    return c_bundle(request, is_int8=False)
+
+
+def _c_int8(request: Request) -> Bundle:
+    return c_bundle(request, is_int8=True)
+
+
 TARGETS = {
     "onnx": Target("the graphs for ONNX Runtime, as they are", _onnx),
     "onnx-int8": Target("the same, rounded to 8 bits", _int8, is_rounded=True, has_purposes=True),
+    "c": Target("C99 of a causal network, features included", _c),
+    "c-int8": Target("the same with weights of 8 bits", _c_int8, is_rounded=True),
 }
 """What a model can be exported to, by name."""
 

@@ -45,7 +45,7 @@ _N_CALIBRATION = 64
 def rounded_weights(content: bytes) -> bytes:
     """Return a graph whose network has int8 weights, with a scale for each row.
 
-    They become float32 again when the graph is run, so that nothing else is rounded.
+    They become float32 again when the graph is run, or an engine multiplies them as they are.
 
     Raises
     ------
