@@ -37,7 +37,7 @@ def c_files(artifact: Artifact, facts: Mapping[str, Any], is_int8: bool) -> dict
         When its weights are missing, damaged or of another network.
     """
     network = read_network(artifact)
-    values = _values(artifact, network, facts)
+    values = _values(artifact, network, facts, is_int8)
     return {
         HEADER: filled("model.h", values),
         SOURCE: _source(artifact, network),
@@ -46,7 +46,7 @@ def c_files(artifact: Artifact, facts: Mapping[str, Any], is_int8: bool) -> dict
 
 
 def _values(
-    artifact: Artifact, network: CausalNetwork, facts: Mapping[str, Any]
+    artifact: Artifact, network: CausalNetwork, facts: Mapping[str, Any], is_int8: bool
 ) -> dict[str, object]:
     """Return what the header has of a model."""
     features = artifact.features
@@ -56,6 +56,7 @@ def _values(
     if network.block:
         maps = [(2 * network.frames_per_step - 1) * features.n_features]
     last = network.convolutions[-1] if network.convolutions else None
+    n_rounded = max([*maps, *(each.weights.shape[1] for each in network.matrices)])
     maps.append(last.n_bands_out * last.n_outputs if last else features.n_features)
     n_spectrum = features.n_fft + features.n_fft // 2 + 1 + features.n_mels
     n_words = len(artifact.words)
@@ -69,6 +70,7 @@ def _values(
         "n_labels": len(artifact.labels),
         "n_fft": features.n_fft,
         "maps": "\n".join(f"  float maps{i}[{size}];" for i, size in enumerate(maps)),
+        "rounded": f"\n  int16_t rounded[{n_rounded}];" if is_int8 else "",
         "n_layers": n_layers,
         "n_states": n_states,
         "n_work": max(n_spectrum, n_cells, n_words),
@@ -112,12 +114,12 @@ def _step(artifact: Artifact, network: CausalNetwork) -> Iterator[str]:
         following = [*network.convolutions[1:], None]
         for i, after in enumerate(following):
             kept = (after.width - 1) * after.n_bands * after.n_inputs if after else 0
-            yield f"  convolve(&STAGE{i}, state->maps{i}, state->maps{i + 1} + {kept});"
+            yield f"  convolve(state, &STAGE{i}, state->maps{i}, state->maps{i + 1} + {kept});"
             yield f"  keep_frames(&STAGE{i}, state->maps{i});"
-        yield f"  linear(&PROJECT, state->maps{len(following)}, values);"
+        yield f"  linear(state, &PROJECT, state->maps{len(following)}, values);"
     elif network.block:
         kept = network.frames_per_step - 1
-        yield "  linear(&BLOCK, state->maps0, values);"
+        yield "  linear(state, &BLOCK, state->maps0, values);"
         yield "  for (int i = 0; i < N_HIDDEN; i++) values[i] = fmaxf(values[i], 0.0f);"
         yield (
             f"  memmove(state->maps0, state->maps0 + {network.frames_per_step * n_features},"
@@ -126,9 +128,9 @@ def _step(artifact: Artifact, network: CausalNetwork) -> Iterator[str]:
     else:
         yield "  values = state->maps0;"
     for i in range(len(network.layers)):
-        yield f"  cell(&INPUT{i}, &STATE{i}, values, state->hidden[{i}], work);"
+        yield f"  cell(state, &INPUT{i}, &STATE{i}, values, state->hidden[{i}], work);"
         yield f"  values = state->hidden[{i}];"
-    yield "  linear(&OUTPUT, values, state->work);"
+    yield "  linear(state, &OUTPUT, values, state->work);"
 
 
 def _tables(
@@ -139,12 +141,9 @@ def _tables(
     yield f"/* Constants of {values['model']}; included by {SOURCE} alone. */"
     for name, value in _constants(artifact, network, values).items():
         yield f"#define {name} {value}"
-    if is_int8:
-        yield "#define WEIGHT int8_t"
-        yield "#define SCALE(m, row) (m)->scale[row]"
-    else:
-        yield "#define WEIGHT float"
-        yield "#define SCALE(m, row) 1.0f"
+    yield f"#define IS_INT8 {int(is_int8)}"
+    yield f"#define SCALE(m, row) {'(m)->scale[row]' if is_int8 else '1.0f'}"
+    yield f"typedef {'int8_t' if is_int8 else 'float'} weight_value;"
     yield from _feature_tables(features)
     yield from _array("FEATURE_MEAN", weights["feature_mean"])
     yield from _array("FEATURE_STD", weights["feature_std"])
@@ -152,7 +151,7 @@ def _tables(
     yield from _array("LABEL_OF_WORD", np.array(words, np.uint16))
     scale = "const float *scale; " if is_int8 else ""
     yield "typedef struct {"
-    yield f"  const WEIGHT *weights; const float *bias; {scale}int n_rows, n_columns;"
+    yield f"  const weight_value *weights; const float *bias; {scale}int n_rows, n_columns;"
     yield "} matrix;"
     if network.convolutions:
         names = ", ".join(_CONVOLUTION_FIELDS)

@@ -86,6 +86,13 @@ class CausalNetwork:
         return int(self.layers[0][1].weights.shape[1])
 
     @property
+    def matrices(self) -> list[Matrix]:
+        """Every linear layer, but for the kernels of convolutions."""
+        layers = [matrix for layer in self.layers for matrix in layer]
+        singles = [matrix for matrix in (self.block, self.project) if matrix is not None]
+        return [*singles, *layers, self.output]
+
+    @property
     def n_gates(self) -> int:
         """Rows of a recurrent layer for each of its units."""
         return _N_GATES[self.cell]

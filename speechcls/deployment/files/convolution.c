@@ -1,11 +1,15 @@
 
 /* A convolution over time and bands with ReLU, maps are [time][band][channel]. Bands are padded by
    zeros on both sides; `in` begins with the frames that came before. */
-static void convolve(const convolution *c, const float *in, float *out) {
+static void convolve(speechcls_model *state, const convolution *c, const float *in, float *out) {
   const int pad = c->width / 2;
   const int n_in = c->n_bands * c->n_inputs, n_out = c->n_bands_out * c->n_outputs;
+  float unit;
+  const input_value *rounded = round_input(state, in, n_in * (c->width - 1 + c->n_times), &unit);
   for (int time = 0; time < c->n_times_out; time++) {
-    const float *frames = in + (size_t)time * c->time_stride * n_in;
+    const input_value *frames = rounded + (size_t)time * c->time_stride * n_in;
+    /* The newest of the frames, to which a residual adds. */
+    const float *newest = in + (size_t)(time * c->time_stride + c->width - 1) * n_in;
     for (int band = 0; band < c->n_bands_out; band++) {
       const int begin = band * c->band_stride - pad;
       const int first = begin < 0 ? 0 : begin;
@@ -13,17 +17,14 @@ static void convolve(const convolution *c, const float *in, float *out) {
       const int n = (end - first) * c->n_inputs;
       float *values = out + (size_t)time * n_out + (size_t)band * c->n_outputs;
       for (int channel = 0; channel < c->n_outputs; channel++) {
-        const WEIGHT *weights = c->kernel.weights + (size_t)channel * c->kernel.n_columns;
-        float sum = 0.0f;
+        const weight_value *weights = c->kernel.weights + (size_t)channel * c->kernel.n_columns;
+        sum_value total = 0;
         for (int row = 0; row < c->width; row++) {
           const int at = (row * c->width + first - begin) * c->n_inputs;
-          sum += dot(weights + at, frames + (size_t)row * n_in + (size_t)first * c->n_inputs, n);
+          total += dot(weights + at, frames + (size_t)row * n_in + (size_t)first * c->n_inputs, n);
         }
-        sum = c->kernel.bias[channel] + SCALE(&c->kernel, channel) * sum;
-        if (c->is_residual) {
-          /* The newest frames of the input: one for each time. */
-          sum += frames[(size_t)(c->width - 1) * n_in + (size_t)band * c->n_inputs + channel];
-        }
+        float sum = c->kernel.bias[channel] + SCALE(&c->kernel, channel) * unit * (float)total;
+        if (c->is_residual) sum += newest[(size_t)band * c->n_inputs + channel];
         values[channel] = sum > 0.0f ? sum : 0.0f;
       }
     }

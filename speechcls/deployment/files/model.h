@@ -21,7 +21,7 @@ typedef struct {
   float level[2];
 ${maps}
   float hidden[${n_layers}][${n_states}];
-  float work[${n_work}];
+  float work[${n_work}];${rounded}
 } speechcls_model;
 
 /* Labels in the order of the probabilities. */
