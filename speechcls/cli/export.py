@@ -28,7 +28,8 @@ _MODEL = typer.Argument(
 _TARGET = option(
     "--to",
     help="onnx (the graphs for ONNX Runtime), onnx-int8 (the same, rounded to 8 bits), c (C99 of a"
-    " causal network, features included) or c-int8 (the same with weights of 8 bits).",
+    " causal network, features included), c-int8 (the same with weights of 8 bits) or web (a page"
+    " that runs in the browser alone).",
     metavar="TARGET",
 )
 _PURPOSE = option(

@@ -1,7 +1,7 @@
 """The files of an export: their texts, ``export.json``, and the facts that all targets tell."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -43,11 +43,14 @@ class Bundle:
     """How far each part agrees with the model."""
     notes: tuple[str, ...] = ()
     """What its user should know, a sentence each."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What ``export.json`` has besides."""
 
 
 def facts_of(request: Request) -> dict[str, Any]:
     """Return what a program has to know that runs the model: ``export.json``, but for checks."""
     artifact = request.artifact
+    # Those of words that are told at once, as all examples of exports do.
     settings = EAGER_CAUSAL_SETTINGS if artifact.network.is_streaming else EventSettings()
     return {
         "format_version": _FORMAT_VERSION,
@@ -67,8 +70,12 @@ def facts_of(request: Request) -> dict[str, Any]:
 def with_about(request: Request, bundle: Bundle) -> Bundle:
     """Return a bundle with ``export.json``, by which a folder is known as an export."""
     checks = {name: agreement.to_dict() for name, agreement in bundle.checks.items()}
-    about = facts_of(request) | {"checked_on": request.clips.about, "checks": checks}
-    return Bundle({**bundle.files, ABOUT: json_bytes(about)}, bundle.checks, bundle.notes)
+    about = (
+        facts_of(request)
+        | dict(bundle.facts)
+        | {"checked_on": request.clips.about, "checks": checks}
+    )
+    return replace(bundle, files={**bundle.files, ABOUT: json_bytes(about)})
 
 
 def own_file(name: str) -> bytes:

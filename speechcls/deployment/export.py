@@ -11,6 +11,7 @@ from speechcls.deployment.c_program import c_bundle
 from speechcls.deployment.check import Agreement, Clips, made_clips
 from speechcls.deployment.graphs import check_graphs, model_graphs
 from speechcls.deployment.quantise import rounded_products, rounded_weights
+from speechcls.deployment.web import web_bundle
 from speechcls.errors import ConfigError, ExportError, reason_of
 from speechcls.files import write_folder_atomic
 from speechcls.scratch import restore
@@ -77,6 +78,7 @@ TARGETS = {
     "onnx-int8": Target("the same, rounded to 8 bits", _int8, is_rounded=True, has_purposes=True),
     "c": Target("C99 of a causal network, features included", _c),
     "c-int8": Target("the same with weights of 8 bits", _c_int8, is_rounded=True),
+    "web": Target("a page that runs in the browser alone", web_bundle, has_runtime=True),
 }
 """What a model can be exported to, by name."""
 
