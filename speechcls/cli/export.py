@@ -78,7 +78,7 @@ def export(
     accuracy of both. If it does not do what the model does, nothing is written, and the exit code
     is 1.
 
-    Example: speechcls export commands-stream --to c --out firmware/
+    Example: speechcls export commands --to onnx-int8 --out small/
     """
     from speechcls.artifact.store import load_artifact
     from speechcls.deployment.export import TARGETS, check_place, check_target, export_model

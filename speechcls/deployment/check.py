@@ -3,21 +3,21 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speechcls.artifact.format import Artifact
 from speechcls.audio.samples import PCM, to_float, to_pcm
-from speechcls.data.packing import make_reader
 from speechcls.errors import ExportError
-from speechcls.evaluation.score import evaluate
 from speechcls.fields import Config
-from speechcls.layouts.examples import Dataset
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import Probabilities
 from speechcls.runtime.stream import PosteriorStream
+
+if TYPE_CHECKING:
+    from speechcls.layouts.examples import Dataset
 
 _N_MADE = 64
 """Sounds that are made where no recordings are given."""
@@ -146,7 +146,7 @@ _FORMANTS_HZ = ((250, 850), (800, 2_400), (2_300, 3_200))
 
 
 def clips_of(
-    classifier: Classifier, dataset: Dataset, on_clip: Callable[[], None] = lambda: None
+    classifier: Classifier, dataset: "Dataset", on_clip: Callable[[], None] = lambda: None
 ) -> Clips:
     """Return the clips of a data set that the model was not trained on, as ``evaluate`` has them.
 
@@ -155,6 +155,10 @@ def clips_of(
     DatasetError
         When the data cannot be read, or have no clip to score.
     """
+    # Late: what scores and decodes data sets is not there where models are only run.
+    from speechcls.data.packing import make_reader
+    from speechcls.evaluation.score import evaluate
+
     evaluation = evaluate(classifier, dataset, "auto", on_clip)
     n_all = len(evaluation.clips)
     n = min(n_all, LIMITS.clips_max)

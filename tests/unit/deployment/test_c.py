@@ -41,6 +41,7 @@ MODELS = {
         "hop_length": 80,
         "n_mels": 24,
         "relative": False,
+        "n_layers": 1,
     },
 }
 
@@ -86,11 +87,12 @@ def test_the_program_names_labels_and_says_what_a_stream_takes(compiled):
 
 
 @pytest.fixture(scope="module")
-def stream_model():
-    return load_artifact("commands-stream")
+def small(tmp_path_factory):
+    return save_causal_model(tmp_path_factory.mktemp("small") / "model", "lstm", n_layers=1)
 
 
-def test_int8_gives_the_events_of_the_model(stream_model, tmp_path):
+def test_int8_gives_the_events_of_the_model(tmp_path):
+    stream_model = load_artifact("commands-stream")
     clips = made_clips(stream_model, 40, seed=5)
     facts = facts_of(Request(stream_model, "c-int8", clips, "size"))
     files = c_files(stream_model, facts, is_int8=True)
@@ -134,9 +136,9 @@ def test_networks_without_a_form_in_c_are_refused(tmp_path):
         check_has_c(model)
 
 
-def test_without_a_compiler_it_is_written_and_said(stream_model, monkeypatch):
+def test_without_a_compiler_it_is_written_and_said(small, monkeypatch):
     monkeypatch.setenv("CC", "absent-compiler")
-    bundle = c_bundle(Request(stream_model, "c", made_clips(stream_model, 2), "size"), False)
+    bundle = c_bundle(Request(small, "c", made_clips(small, 2), "size"), False)
     assert bundle.checks == {}
     [note] = bundle.notes
     assert "no C compiler was found" in note
@@ -195,9 +197,9 @@ int i2s_channel_read(i2s_chan_handle_t, void *, size_t, size_t *, unsigned);
         ("esp-idf/main/main.c", ESP_STUBS, ["gcc", "-std=gnu11"]),
     ],
 )
-def test_the_sketches_compile(sketch, stubs, command, stream_model, tmp_path, monkeypatch):
+def test_the_sketches_compile(sketch, stubs, command, small, tmp_path, monkeypatch):
     monkeypatch.setenv("CC", "absent-compiler")
-    files = c_bundle(Request(stream_model, "c", made_clips(stream_model, 2), "size"), False).files
+    files = c_bundle(Request(small, "c", made_clips(small, 2), "size"), False).files
     for name, content in stubs.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
