@@ -14,6 +14,7 @@ from speechcls.deployment.check import Agreement, Clips
 from speechcls.files import json_bytes
 from speechcls.runtime.detection import EAGER_CAUSAL_SETTINGS, choose_thresholds
 from speechcls.runtime.session import temperature_of
+from speechcls.text import printable
 
 ABOUT, README = "export.json", "README.md"
 _FORMAT_VERSION = 1
@@ -99,6 +100,7 @@ def readme(request: Request, name: str, checks: Mapping[str, Agreement], **more:
     facts = facts_of(request)
     artifact = request.artifact
     values = facts | {
+        "model": printable(facts["model"]),
         "duration_s": f"{artifact.features.duration_s:g}",
         "n_labels": len(artifact.labels),
         "temperature": f"{facts['temperature']:.4f}",
@@ -114,7 +116,7 @@ def label_table(facts: Mapping[str, Any]) -> str:
     rows = ["| index | label | threshold |", "| ---: | --- | ---: |"]
     for i, label in enumerate(facts["labels"]):
         threshold = facts["thresholds"].get(label)
-        shown = label.replace("|", "\\|").replace("\n", " ")
+        shown = printable(label).replace("|", "\\|").replace("`", "'")
         rows.append(f"| {i} | `{shown}` | {'' if threshold is None else f'{threshold:.4f}'} |")
     return "\n".join(rows)
 

@@ -13,10 +13,14 @@ from speechcls.config import FeatureConfig
 from speechcls.deployment.bundle import filled, own_file
 from speechcls.deployment.c_network import CausalNetwork, Convolution, Matrix, read_network
 from speechcls.deployment.quantise import round_rows
+from speechcls.errors import ExportError
 from speechcls.labels import label_indices
+from speechcls.text import printable
 
 HEADER, SOURCE, TABLES = "speechcls_model.h", "speechcls_model.c", "speechcls_tables.h"
 _PER_LINE = 12
+WIDEST = 8_000
+"""Largest number of products, of 8 by 12 bits, that are summed in 32 bits."""
 _NEVER = 2.0
 """Threshold of a label that is no event."""
 
@@ -37,6 +41,12 @@ def c_files(artifact: Artifact, facts: Mapping[str, Any], is_int8: bool) -> dict
         When its weights are missing, damaged or of another network.
     """
     network = read_network(artifact)
+    widest = max(each.weights.shape[1] for each in network.matrices)
+    if is_int8 and widest > WIDEST:
+        raise ExportError(
+            f"{artifact.path}: a layer has {widest} inputs, whose sums of rounded products would"
+            " not fit into 32 bits; export it with float weights"
+        )
     values = _values(artifact, network, facts, is_int8)
     return {
         HEADER: filled("model.h", values),
@@ -62,7 +72,7 @@ def _values(
     n_words = len(artifact.words)
     n_cells = n_hidden + 2 * network.n_gates * n_hidden
     return {
-        "model": facts["model"],
+        "model": printable(facts["model"]),
         "arch": artifact.network.arch,
         "version": facts["speechcls"],
         "sample_rate": features.sample_rate,
@@ -85,7 +95,13 @@ def _values(
 def _string(text: str) -> str:
     """Return text as a literal of C, in UTF-8."""
     plain = {byte: chr(byte) for byte in range(32, 127) if chr(byte) not in '"\\?'}
-    return '"' + "".join(plain.get(byte, f"\\{byte:03o}") for byte in text.encode()) + '"'
+    return (
+        '"'
+        + "".join(
+            plain.get(byte, f"\\{byte:03o}") for byte in text.encode("utf-8", "backslashreplace")
+        )
+        + '"'
+    )
 
 
 def _source(artifact: Artifact, network: CausalNetwork) -> bytes:
@@ -148,7 +164,7 @@ def _tables(
     yield from _array("FEATURE_MEAN", weights["feature_mean"])
     yield from _array("FEATURE_STD", weights["feature_std"])
     words = label_indices(artifact.words, artifact.labels)
-    yield from _array("LABEL_OF_WORD", np.array(words, np.uint16))
+    yield from _array("LABEL_OF_WORD", _indices(words))
     scale = "const float *scale; " if is_int8 else ""
     yield "typedef struct {"
     yield f"  const weight_value *weights; const float *bias; {scale}int n_rows, n_columns;"
@@ -207,7 +223,7 @@ def _feature_tables(config: FeatureConfig) -> Iterator[str]:
     yield from _array("WINDOW", window.astype(np.float32))
     n_bits = n.bit_length() - 1
     order = [int(f"{i:0{n_bits}b}"[::-1], 2) for i in range(n)]
-    yield from _array("FFT_ORDER", np.array(order, np.uint16 if n <= 2**16 else np.uint32))
+    yield from _array("FFT_ORDER", _indices(order))
     phase = np.pi * np.arange(n) / n
     yield from _array("COSINE", np.cos(phase).astype(np.float32))
     yield from _array("SINE", np.sin(phase).astype(np.float32))
@@ -219,10 +235,9 @@ def _feature_tables(config: FeatureConfig) -> Iterator[str]:
         fmax=config.fmax,
     )  # (n_mels, 1 + n_fft // 2)
     used = [np.flatnonzero(row) for row in filters]
-    first = np.array([bins[0] for bins in used], np.uint16)
-    end = np.array([bins[-1] + 1 for bins in used], np.uint16)
-    yield from _array("MEL_FIRST", first)
-    yield from _array("MEL_END", end)
+    first, end = [int(bins[0]) for bins in used], [int(bins[-1]) + 1 for bins in used]
+    yield from _array("MEL_FIRST", _indices(first))
+    yield from _array("MEL_END", _indices(end))
     rows = [row[a:b] for row, a, b in zip(filters, first, end, strict=True)]
     yield from _array("MEL_WEIGHT", np.concatenate(rows).astype(np.float32))
     if config.kind == "mfcc":
@@ -260,6 +275,11 @@ def _matrix(
     else:
         numbers = ", ".join(map(str, more.values()))
         yield f"static const convolution {name} = {{{fields}, {numbers}}};"
+
+
+def _indices(values: Sequence[int]) -> npt.NDArray[Any]:
+    """Return integers from 0 on in as few bytes as a board has room for."""
+    return np.array(values, np.uint16 if max(values) < 2**16 else np.uint32)
 
 
 _C_TYPES = {"f": "float", "i1": "int8_t", "u2": "uint16_t", "u4": "uint32_t"}

@@ -87,10 +87,11 @@ class CausalNetwork:
 
     @property
     def matrices(self) -> list[Matrix]:
-        """Every linear layer, but for the kernels of convolutions."""
+        """Every linear layer, kernels of convolutions among them."""
         layers = [matrix for layer in self.layers for matrix in layer]
         singles = [matrix for matrix in (self.block, self.project) if matrix is not None]
-        return [*singles, *layers, self.output]
+        kernels = [convolution.kernel for convolution in self.convolutions]
+        return [*kernels, *singles, *layers, self.output]
 
     @property
     def n_gates(self) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _N_MADE = 64
 """Sounds that are made where no recordings are given."""
-_LONGEST_S = 120.0
+_SHORTEST_S, _LONGEST_S = 2.0, 120.0
 """Of the clips joined to a stream."""
 _BATCH = 8
 
@@ -57,9 +57,11 @@ class Clips:
     """One line for each clip that could not be read."""
 
     def joined(self, sample_rate: int) -> PCM:
-        """Return the clips one after the other, (n,), two minutes of them at most."""
+        """Return the clips one after the other, (n,), two seconds to two minutes of sound."""
         n_max = max(1, int(_LONGEST_S * sample_rate) // self.windows.shape[1])
-        return self.windows[:n_max].reshape(-1)
+        samples = self.windows[:n_max].reshape(-1)
+        missing = max(0, int(_SHORTEST_S * sample_rate) - len(samples))
+        return np.pad(samples, (0, missing))
 
 
 @dataclass(frozen=True)

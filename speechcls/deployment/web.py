@@ -15,6 +15,7 @@ from speechcls.deployment.bundle import (
 )
 from speechcls.deployment.graphs import check_graphs, model_graphs, open_plain, stream_of
 from speechcls.errors import ExportError, reason_of
+from speechcls.text import printable
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 """The npm package that runs the graphs, and its version that was tested."""
@@ -49,7 +50,7 @@ def web_bundle(request: Request) -> Bundle:
         )
         notes = (f"the page lacks its engine: {get}, then name the folder package as runtime",)
     text = readme(request, "web.md", checks, runtime=runtime, version=VERSION)
-    title = html.escape(f"{request.artifact.path.name}: recognise words")
+    title = html.escape(f"{printable(request.artifact.path.name)}: recognise words")
     files = {
         "index.html": filled("index.html", {"title": title}),
         **{name: own_file(name) for name in _OWN},

@@ -131,7 +131,7 @@ def test_networks_without_a_form_in_c_are_refused(tmp_path):
     for name in ("commands", "commands-tiny"):
         with pytest.raises(ExportError, match=r"att-bigru .* no C form; rnn, lstm, gru, crnn have"):
             check_has_c(load_artifact(name))
-    model = save_causal_model(tmp_path / "m", "rnn", n_fft=480)
+    model = save_causal_model(tmp_path / "m", "rnn", n_layers=1, n_fft=480)
     with pytest.raises(ExportError, match="n_fft 480 is no power of two"):
         check_has_c(model)
 
@@ -227,3 +227,23 @@ def test_make_builds_it_with_every_warning_an_error(compiled, tmp_path):
     first = printed.stdout.decode().splitlines()[0].split("\t")
     assert len(first) == 1 + len(LABELS)
     assert sum(map(float, first[1:])) == pytest.approx(1, abs=1e-5)
+
+
+def test_sums_that_would_overflow_are_refused(small, monkeypatch):
+    monkeypatch.setattr("speechcls.deployment.c_code.WIDEST", 100)
+    facts = facts_of(Request(small, "c-int8", made_clips(small, 1), "size"))
+    with pytest.raises(ExportError, match=r"a layer has 160 inputs, .* would not fit into 32 bits"):
+        c_files(small, facts, is_int8=True)
+    assert c_files(small, facts, is_int8=False)
+
+
+def test_labels_are_text_of_c_whatever_they_hold(tmp_path, monkeypatch):
+    labels = ('a"b\\c', "line\nend??/", "größe 日本", "_silence_")
+    monkeypatch.setattr("common_streams.LABELS", labels)
+    model = save_causal_model(tmp_path / "it's *mine*", "rnn", labels, 1, 8)
+    bundle = c_bundle(Request(model, "c", made_clips(model, 2), "size"), is_int8=False)
+    assert bundle.checks["speechcls_model.c"].equal_ratio == 1
+    program = compile_program(bundle.files, tmp_path, find_compiler())
+    printed = subprocess.run([program, "labels"], capture_output=True, check=True).stdout
+    assert printed.decode() == "".join(f"{label}\n" for label in labels)
+    assert "| 1 | `line\\nend??/` |" in bundle.files["README.md"].decode()
