@@ -48,6 +48,10 @@ class ArtifactError(SpeechclsError):
     """A trained model is missing, damaged, not of speechcls or from a newer version."""
 
 
+class ExportError(SpeechclsError):
+    """A model cannot be exported, or its export does not do what it does."""
+
+
 class TrainingError(SpeechclsError):
     """A training came to no model."""
 

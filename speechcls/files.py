@@ -144,7 +144,7 @@ def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
 
     Parameters
     ----------
-    contents : of each file by its name
+    contents : of each file by its name, with forward slashes where it is in a folder of its own
 
     Raises
     ------
@@ -156,10 +156,12 @@ def write_folder_atomic(path: Path, contents: Mapping[str, bytes]) -> None:
         whole = scratch / WHOLE
         whole.mkdir()
         for name, content in contents.items():
+            (whole / name).parent.mkdir(parents=True, exist_ok=True)
             with (whole / name).open("wb") as file:
                 file.write(content)
                 _sync(file)
-        sync_folder(whole)
+        for folder in {whole, *((whole / name).parent for name in contents)}:
+            sync_folder(folder)
         replace_folder(whole, path, scratch / REPLACED)
 
 

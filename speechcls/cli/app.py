@@ -30,6 +30,9 @@ GROUPS = {
         "review": "Judge detected words by listening, to train on the mistakes.",
         "calibrate": "Set detection thresholds by the rate of false alarms.",
     },
+    "Deployment": {
+        "export": "Write a model in the form that other programs and machines run.",
+    },
     "Evaluation": {
         "evaluate": "Score a model on recordings that it was not trained on.",
         "report": "Draw the report of an evaluation again from its saved predictions.",

@@ -30,7 +30,7 @@ _MB = 1_000_000
 _LEAST_MB = {
     **dict.fromkeys(("predict", "detect", "listen", "verify", "bench", "synth", "mix"), 250),
     "check": 350,
-    **dict.fromkeys(("evaluate", "calibrate", "compare"), 650),
+    **dict.fromkeys(("evaluate", "calibrate", "compare", "export"), 650),
     **dict.fromkeys(("archs", "features"), 1_100),
     **dict.fromkeys(("explain", "train", "tune"), 1_600),
 }

@@ -31,6 +31,7 @@ WORKING = {
     "check": ["DATA"],
     "pack": ["DATA", "--shards", "tar", "--out", "shards"],
     "synth": ["yes", "no", "--out", "spoken", "--per-word", "2"],
+    "export": ["MODEL", "--to", "onnx", "--out", "exported"],
     "help": [],
 }
 LACKING = {

@@ -1,0 +1,249 @@
+"""C code of causal networks: compiled, run, and compared with the model's own stream."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from common_streams import LABELS, save_causal_model
+
+from speechcls.artifact.store import load_artifact
+from speechcls.audio.samples import to_float
+from speechcls.deployment.bundle import Request, facts_of
+from speechcls.deployment.c_code import c_files
+from speechcls.deployment.c_network import check_has_c
+from speechcls.deployment.c_program import (
+    c_bundle,
+    compile_program,
+    find_compiler,
+    peak_steps,
+    run_program,
+)
+from speechcls.deployment.check import made_clips, model_answers, model_stream
+from speechcls.errors import ExportError
+from speechcls.runtime.classifier import Classifier
+from speechcls.runtime.streaming import StreamingClassifier
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
+
+MODELS = {
+    "crnn": {},
+    "crnn, two frames a step": {"step_frames": 2},
+    "gru, one layer": {"n_layers": 1},
+    "lstm": {"words": LABELS},
+    "rnn of coefficients": {"kind": "mfcc", "n_mfcc": 13},
+    "rnn at 8 kHz, absolute": {
+        "sample_rate": 8_000,
+        "fmax": 4_000.0,
+        "n_fft": 256,
+        "win_length": 200,
+        "hop_length": 80,
+        "n_mels": 24,
+        "relative": False,
+        "n_layers": 1,
+    },
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def compiled(request, tmp_path_factory):
+    """A model, its files in C, and the program."""
+    arch, _, _ = request.param.replace(",", " ").partition(" ")
+    folder = tmp_path_factory.mktemp("c")
+    artifact = save_causal_model(folder / "model", arch, **MODELS[request.param])
+    wanted = Request(artifact, "c", made_clips(artifact, 12), "size")
+    bundle = c_bundle(wanted, is_int8=False)
+    program = compile_program(bundle.files, folder, find_compiler())
+    return artifact, bundle, program, wanted.clips
+
+
+def test_every_network_is_computed_as_by_the_model(compiled):
+    artifact, bundle, program, clips = compiled
+    samples = clips.joined(artifact.features.sample_rate)
+    rows = run_program(program, samples)
+    expected = model_stream(artifact, samples)
+    assert rows.shape == expected.shape and expected.std(axis=0).max() > 0.01
+    np.testing.assert_allclose(rows, expected, atol=1e-4)
+    assert bundle.checks["speechcls_model.c"].largest_difference < 1e-4
+
+
+def test_a_clip_is_a_stream_of_its_own(compiled):
+    artifact, _, program, clips = compiled
+    n_samples = clips.windows.shape[1]
+    rows = run_program(program, clips.windows.reshape(-1), n_samples)
+    found = peak_steps(rows, len(clips.windows), artifact.labels)
+    expected = model_answers(Classifier(artifact, jobs=1), clips)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_program_names_labels_and_says_what_a_stream_takes(compiled):
+    artifact, _, program, _ = compiled
+    printed = subprocess.run([program, "labels"], capture_output=True, text=True).stdout
+    assert printed.splitlines() == list(artifact.labels)
+    n_bytes = int(subprocess.run([program, "state"], capture_output=True, text=True).stdout)
+    assert 4 * artifact.features.n_fft < n_bytes < 100_000
+    assert subprocess.run([program, "nonsense"], capture_output=True).returncode == 2
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return save_causal_model(tmp_path_factory.mktemp("small") / "model", "lstm", n_layers=1)
+
+
+def test_int8_gives_the_events_of_the_model(tmp_path):
+    stream_model = load_artifact("commands-stream")
+    clips = made_clips(stream_model, 40, seed=5)
+    facts = facts_of(Request(stream_model, "c-int8", clips, "size"))
+    files = c_files(stream_model, facts, is_int8=True)
+    files["speechcls_run.c"] = _run_c()
+    program = compile_program(files, tmp_path, find_compiler())
+    samples = clips.windows.reshape(-1)
+    rows = run_program(program, samples)
+    expected = model_stream(stream_model, samples)
+    assert (rows.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98
+    assert len(files["speechcls_tables.h"]) < 2e6
+    stream = StreamingClassifier(stream_model)
+    assert [e.label for e in stream.feed(to_float(samples)) + stream.finish()] == events_of(
+        stream_model, rows
+    )
+
+
+def _run_c():
+    from speechcls.deployment.bundle import own_file
+
+    return own_file("run.c")
+
+
+def events_of(artifact, rows):
+    """The labels of the events in posteriors of another engine."""
+    from speechcls.runtime.detection import Detector, choose_thresholds
+    from speechcls.runtime.stream import Posteriors, PosteriorStream
+
+    stream = PosteriorStream(artifact)
+    detector = Detector(stream, choose_thresholds(artifact))
+    times = stream.every_s * np.arange(1, 1 + len(rows))
+    found = detector.push(Posteriors(times, rows)) + detector.finish()
+    return [event.label for event in found]
+
+
+def test_networks_without_a_form_in_c_are_refused(tmp_path):
+    for name in ("commands", "commands-tiny"):
+        with pytest.raises(ExportError, match=r"att-bigru .* no C form; rnn, lstm, gru, crnn have"):
+            check_has_c(load_artifact(name))
+    model = save_causal_model(tmp_path / "m", "rnn", n_layers=1, n_fft=480)
+    with pytest.raises(ExportError, match="n_fft 480 is no power of two"):
+        check_has_c(model)
+
+
+def test_without_a_compiler_it_is_written_and_said(small, monkeypatch):
+    monkeypatch.setenv("CC", "absent-compiler")
+    bundle = c_bundle(Request(small, "c", made_clips(small, 2), "size"), False)
+    assert bundle.checks == {}
+    [note] = bundle.notes
+    assert "no C compiler was found" in note
+
+
+def test_code_that_does_not_compile_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="cannot compile the model"):
+        compile_program({"speechcls_run.c": b"int main", "speechcls_model.c": b""}, tmp_path, "cc")
+
+
+ARDUINO_STUBS = {
+    "PDM.h": """
+struct Microphone {
+  void onReceive(void (*)()) {}
+  int begin(int, int) { return 1; }
+  int available() { return 0; }
+  int read(void *, int n) { return n; }
+};
+static Microphone PDM;
+struct Port {
+  void begin(long) {}
+  void println(const char *) {}
+};
+static Port Serial;
+"""
+}
+ESP_STUBS = {
+    "driver/i2s_std.h": """
+#include <stddef.h>
+typedef void *i2s_chan_handle_t;
+typedef struct { int port, role; } i2s_chan_config_t;
+typedef struct { int rate; } i2s_clock;
+typedef struct { int bits, mode; } i2s_slot;
+typedef struct { int mclk, bclk, ws, dout, din; } i2s_pins;
+typedef struct { i2s_clock clk_cfg; i2s_slot slot_cfg; i2s_pins gpio_cfg; } i2s_std_config_t;
+enum { I2S_NUM_AUTO, I2S_ROLE_MASTER, I2S_DATA_BIT_WIDTH_32BIT, I2S_SLOT_MODE_MONO };
+enum { GPIO_NUM_25 = 25, GPIO_NUM_26, GPIO_NUM_33 = 33, I2S_GPIO_UNUSED = -1 };
+#define I2S_CHANNEL_DEFAULT_CONFIG(port, role) {port, role}
+#define I2S_STD_CLK_DEFAULT_CONFIG(rate) {rate}
+#define I2S_STD_PHILIPS_SLOT_DEFAULT_CONFIG(bits, mode) {bits, mode}
+#define ESP_ERROR_CHECK(call) do { if (call) return 0; } while (0)
+int i2s_new_channel(const i2s_chan_config_t *, i2s_chan_handle_t *, i2s_chan_handle_t *);
+int i2s_channel_init_std_mode(i2s_chan_handle_t, const i2s_std_config_t *);
+int i2s_channel_enable(i2s_chan_handle_t);
+int i2s_channel_read(i2s_chan_handle_t, void *, size_t, size_t *, unsigned);
+""".replace("return 0;", "abort();").replace("<stddef.h>", "<stddef.h>\n#include <stdlib.h>"),
+    "freertos/FreeRTOS.h": "#define portMAX_DELAY 0xffffffffu\n",
+}
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+@pytest.mark.parametrize(
+    ("sketch", "stubs", "command"),
+    [
+        ("arduino/arduino.ino", ARDUINO_STUBS, ["g++", "-x", "c++", "-std=gnu++17"]),
+        ("esp-idf/main/main.c", ESP_STUBS, ["gcc", "-std=gnu11"]),
+    ],
+)
+def test_the_sketches_compile(sketch, stubs, command, small, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", "absent-compiler")
+    files = c_bundle(Request(small, "c", made_clips(small, 2), "size"), False).files
+    for name, content in stubs.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    for name in ("speechcls_model.h", sketch):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(files[name])
+    flags = ["-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I.", "-include", "stdint.h"]
+    done = subprocess.run([*command, *flags, sketch], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+def test_make_builds_it_with_every_warning_an_error(compiled, tmp_path):
+    _, bundle, _, clips = compiled
+    for name, content in bundle.files.items():
+        if "/" not in name:
+            (tmp_path / name).write_bytes(content)
+    done = subprocess.run(["make"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "-std=c99 -Wall -Wextra -Werror -pedantic" in done.stdout
+    assert sys.byteorder == "little"
+    with (tmp_path / "clip.raw").open("wb") as file:
+        file.write(clips.windows[:3].tobytes())
+    with (tmp_path / "clip.raw").open("rb") as file:
+        printed = subprocess.run([tmp_path / "speechcls_run"], stdin=file, capture_output=True)
+    first = printed.stdout.decode().splitlines()[0].split("\t")
+    assert len(first) == 1 + len(LABELS)
+    assert sum(map(float, first[1:])) == pytest.approx(1, abs=1e-5)
+
+
+def test_sums_that_would_overflow_are_refused(small, monkeypatch):
+    monkeypatch.setattr("speechcls.deployment.c_code.WIDEST", 100)
+    facts = facts_of(Request(small, "c-int8", made_clips(small, 1), "size"))
+    with pytest.raises(ExportError, match=r"a layer has 160 inputs, .* would not fit into 32 bits"):
+        c_files(small, facts, is_int8=True)
+    assert c_files(small, facts, is_int8=False)
+
+
+def test_labels_are_text_of_c_whatever_they_hold(tmp_path, monkeypatch):
+    labels = ('a"b\\c', "line\nend??/", "größe 日本", "_silence_")
+    monkeypatch.setattr("common_streams.LABELS", labels)
+    model = save_causal_model(tmp_path / "it's *mine*", "rnn", labels, 1, 8)
+    bundle = c_bundle(Request(model, "c", made_clips(model, 2), "size"), is_int8=False)
+    assert bundle.checks["speechcls_model.c"].equal_ratio == 1
+    program = compile_program(bundle.files, tmp_path, find_compiler())
+    printed = subprocess.run([program, "labels"], capture_output=True, check=True).stdout
+    assert printed.decode() == "".join(f"{label}\n" for label in labels)
+    assert "| 1 | `line\\nend??/` |" in bundle.files["README.md"].decode()
