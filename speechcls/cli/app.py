@@ -43,6 +43,10 @@ GROUPS = {
         "explain": "Visualise a model's internals on one clip: gates, attention, occlusion.",
         "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
     },
+    "Sharing": {
+        "push": "Upload a model to the Hugging Face Hub.",
+        "pull": "Download a model from the Hugging Face Hub.",
+    },
     "Help": {
         "help": "Show the help of a command, or explain a topic.",
     },

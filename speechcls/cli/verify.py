@@ -8,13 +8,14 @@ import typer
 from speechcls.cli.common import FAILED, reports_errors
 from speechcls.cli.inputs import find_model
 from speechcls.cli.messages import Messages
-from speechcls.cli.options import Quiet, Verbose
+from speechcls.cli.options import Quiet, Verbose, as_path
 from speechcls.cli.tables import print_line
 
 _MODEL = typer.Argument(
     help="Folder of the model. [default: the model that predict takes]",
     metavar="[MODEL]",
     show_default=False,
+    parser=as_path,
 )
 
 

@@ -43,6 +43,8 @@ LACKING = {
     "features": (["clip.wav"], "librosa"),
     "evaluate": (["DATA", "-m", "MODEL"], "scipy"),
     "verify": (["MODEL"], "safetensors"),
+    "push": (["MODEL", "hf://ann/words"], "safetensors"),
+    "pull": (["hf://ann/words"], "safetensors"),
     "calibrate": (["--noise", "noise", "-m", "MODEL"], "scipy"),
     "compare": (["DATA", "--archs", "gru"], "torch"),
     "mix": (["DATA", "--noise", "noise", "--out", "mixed.wav"], "filelock"),
