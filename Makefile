@@ -133,10 +133,14 @@ results: $(INSTALLED)
 pictures: $(INSTALLED)
 	$(BIN)/python benchmarks/pictures.py
 
-# The wheel without torch and librosa has to predict with a model trained before.
+# What a release is made of: the source distribution, and the wheel that is built from it, which
+# without torch and librosa has to predict with a model trained before. A tag must name the version.
 dist-check: $(INSTALLED)
 	rm -rf build dist && mkdir -p $(LIGHT)
-	$(BIN)/python -m build --wheel --outdir dist . >$(LIGHT)/build.log 2>&1 || (cat $(LIGHT)/build.log; exit 1)
+	@tag=$$(git describe --exact-match --tags 2>/dev/null) || exit 0; \
+	  test "$$tag" = "v$$($(BIN)/python -c 'import speechcls; print(speechcls.__version__)')" || \
+	  { echo "dist-check: the tag $$tag is not that of the version in speechcls/__init__.py"; exit 1; }
+	$(BIN)/python -m build --outdir dist . >$(LIGHT)/build.log 2>&1 || (cat $(LIGHT)/build.log; exit 1)
 	cd $(LIGHT) && ../../$(BIN)/speechcls synth yes no --out data --per-word 30
 	cd $(LIGHT) && ../../$(BIN)/speechcls train data --arch gru --hidden-size 16 --epochs 2
 	$(PYTHON) -m venv $(LIGHT)/venv
