@@ -31,7 +31,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,synth,parquet]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,synth,parquet,wyoming,hub]'
 	touch $@
 
 test: $(INSTALLED)
@@ -57,7 +57,7 @@ MIN := build/min
 test-min:
 	test -x $(MIN)/bin/uv || ($(PYTHON) -m venv $(MIN) && $(MIN)/bin/pip install --quiet uv)
 	$(MIN)/bin/uv pip install --quiet --python $(MIN)/bin/python --resolution lowest-direct \
-	  -e '.[dev,synth,parquet]' 'pyparsing>=3.2,<3.3'
+	  -e '.[dev,synth,parquet,wyoming,hub]' 'pyparsing>=3.2,<3.3'
 	$(MIN)/bin/python -m pytest $(WORKERS)
 
 demo: $(INSTALLED)
@@ -134,10 +134,14 @@ results: $(INSTALLED)
 pictures: $(INSTALLED)
 	$(BIN)/python benchmarks/pictures.py
 
-# The wheel without torch and librosa has to predict with a model trained before.
+# What a release is made of: the source distribution, and the wheel that is built from it, which
+# without torch and librosa has to predict with a model trained before. A tag must name the version.
 dist-check: $(INSTALLED)
 	rm -rf build dist && mkdir -p $(LIGHT)
-	$(BIN)/python -m build --wheel --outdir dist . >$(LIGHT)/build.log 2>&1 || (cat $(LIGHT)/build.log; exit 1)
+	@tag=$$(git describe --exact-match --tags 2>/dev/null) || exit 0; \
+	  test "$$tag" = "v$$($(BIN)/python -c 'import speechcls; print(speechcls.__version__)')" || \
+	  { echo "dist-check: the tag $$tag is not that of the version in speechcls/__init__.py"; exit 1; }
+	$(BIN)/python -m build --outdir dist . >$(LIGHT)/build.log 2>&1 || (cat $(LIGHT)/build.log; exit 1)
 	cd $(LIGHT) && ../../$(BIN)/speechcls synth yes no --out data --per-word 30
 	cd $(LIGHT) && ../../$(BIN)/speechcls train data --arch gru --hidden-size 16 --epochs 2
 	$(PYTHON) -m venv $(LIGHT)/venv

@@ -12,6 +12,8 @@ MODELS = Path("models")
 """Folder of trained models, relative to the working directory."""
 DEFAULT_MODEL, LIVE_MODEL = "commands", "commands-stream"
 """Of the models that come with speechcls that for recordings, and the causal one for live sound."""
+BUNDLED = (DEFAULT_MODEL, LIVE_MODEL, "commands-tiny")
+"""Names of all models that come with speechcls."""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ class ClusterError(SpeechclsError):
     """A cluster cannot be reached or used, or what it works on cannot."""
 
 
+class ServerError(SpeechclsError):
+    """A server cannot listen at its address, or take another client."""
+
+
 class PeerError(TrainingError):
     """Another of the processes that share a training failed, and says why."""
 

@@ -2,8 +2,8 @@
 
 Whoever made a recording, a manifest or a model chose such text. The rules for it are here and
 nowhere else: ``printable`` and ``shorten`` are for people, ``escape`` for a cell of a line,
-``csv_cell`` for a cell of CSV, and ``json_text`` for JSON. ``unescape`` and ``from_csv_cell`` give
-back what the text was, whatever it was.
+``csv_cell`` for a cell of CSV, ``json_text`` for JSON, ``markdown`` and ``yaml_text`` for cards.
+``unescape`` and ``from_csv_cell`` give back what the text was, whatever it was.
 """
 
 import math
@@ -32,6 +32,8 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|([tnr\\']))")
 _ESCAPED = re.compile(rf"\$'(?:[^\\']|{_ESCAPE.pattern})*'")
 _FORMULA = re.compile(r"'*(?:[\t\n\r]|\s*[=+\-@＝＋－＠])(?=.)", re.DOTALL)
 """What spreadsheets take for a formula, wide characters of Japanese ones too, or a guard of it."""
+_MARKUP = re.compile(r"[!#$&()*<>@\[\\\]^_`{|}~]|:(?=/)|(?<=[wW]{3})\.")
+"""What Markdown may take for markup within a line, and takes as it is behind a backslash."""
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -120,6 +122,17 @@ def from_csv_cell(cell: str) -> str:
     if cell.startswith("'") and _FORMULA.match(cell):
         return cell[1:]
     return unescape(cell)
+
+
+def markdown(text: str) -> str:
+    """Return text for within a line of Markdown, or a cell, in which none of it is markup."""
+    spelled = printable(text).strip() or "blank"
+    return _MARKUP.sub(r"\\\g<0>", spelled)
+
+
+def yaml_text(text: str) -> str:
+    """Return text as a quoted scalar of YAML, with control characters spelled out."""
+    return json_text(printable(text), ensure_ascii=False)
 
 
 def json_text(content: Any, indent: int | None = None, ensure_ascii: bool = True) -> str:

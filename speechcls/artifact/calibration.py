@@ -1,10 +1,12 @@
 """Calibration of a model: detection thresholds and temperature, in calibration.json."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from speechcls.artifact.format import CALIBRATION, MANIFEST, Artifact
-from speechcls.artifact.manifest import extended_manifest, held_file, parse_json
+from speechcls.artifact.card import write_card
+from speechcls.artifact.format import CALIBRATION, CARD, MANIFEST, Artifact
+from speechcls.artifact.manifest import extended_manifest, held_file, parse_json, read_limited
+from speechcls.artifact.store import read_metrics
 from speechcls.errors import ArtifactError, ConfigError, reason_of
 from speechcls.fields import Config
 from speechcls.files import json_bytes, write_atomic
@@ -72,6 +74,8 @@ def load_calibration(artifact: Artifact) -> Calibration | None:
 def save_calibration(artifact: Artifact, calibration: Calibration) -> None:
     """Write ``calibration.json`` into the model's folder, whole or not at all.
 
+    The model's card gets the new thresholds, unless somebody has edited it.
+
     Raises
     ------
     ArtifactError
@@ -79,12 +83,30 @@ def save_calibration(artifact: Artifact, calibration: Calibration) -> None:
     """
     path = artifact.path / CALIBRATION
     try:
+        card = _renewed_card(artifact, calibration)
         content = json_bytes(calibration.to_dict())
         manifest = extended_manifest(artifact.path, CALIBRATION, content)
         write_atomic(path, content)
         if manifest:
             write_atomic(artifact.path / MANIFEST, manifest)
+        if card:
+            write_atomic(artifact.path / CARD, card)
     except OSError as error:
         raise ArtifactError(
             f"{path}: not written ({reason_of(error)}); copy the model to where you may write"
         ) from error
+
+
+def _renewed_card(artifact: Artifact, calibration: Calibration) -> bytes | None:
+    """Return the card with another calibration; None where somebody wrote the one that is there."""
+    place, metrics = artifact.path / CARD, read_metrics(artifact.path)
+    if not place.is_file():
+        return None
+    try:
+        before = load_calibration(replace(artifact, contents=None))
+    except ArtifactError:
+        return None  # of a damaged calibration, which is replaced
+    was = write_card(artifact, metrics, before.thresholds if before else {})
+    if read_limited(place) != was:
+        return None
+    return write_card(artifact, metrics, calibration.thresholds)

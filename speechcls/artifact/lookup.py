@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from speechcls.artifact.format import CARD, CONFIG, ONNX
+from speechcls.artifact.format import CONFIG, ONNX
 from speechcls.artifact.manifest import FILES
-from speechcls.config import DEFAULT_MODEL, MODELS
+from speechcls.config import BUNDLED, DEFAULT_MODEL, MODELS
 from speechcls.errors import ArtifactError, StorageError, reason_of
 from speechcls.scratch import restore
 from speechcls.storage.places import is_mirrored, local_path
@@ -30,8 +30,8 @@ def find_artifact(named: Path | None, default: str = DEFAULT_MODEL) -> tuple[Pat
     if from_environment := os.environ.get(MODEL_VARIABLE):
         return locate(local_path(from_environment)), f"${MODEL_VARIABLE}"
     found = [path.parent for path in MODELS.glob(f"*/{CONFIG}") if (path.parent / ONNX).is_file()]
-    # In a source tree those with a model card came with speechcls and are not the user's.
-    found = [path for path in found if not (path / CARD).is_file()]
+    # In a source tree some came with speechcls and are not the user's.
+    found = [path for path in found if not is_bundled(path)]
     if not found and (bundled := find_bundled(default)):
         return bundled, "comes with speechcls"
     if not found:
@@ -110,13 +110,18 @@ def find_bundled(name: str = DEFAULT_MODEL) -> Path | None:
 def bundled_models() -> dict[str, Path]:
     """Return the folders of the models that come with speechcls, by name.
 
-    In a wheel they are inside the package, in a source tree beside it, among the user's, which have
-    no model card.
+    In a wheel they are inside the package, in a source tree beside it, among the user's.
     """
     package = Path(__file__).parents[1]
     found: dict[str, Path] = {}
     for place in (package / "bundled", package.parent / MODELS):
-        for card in sorted(place.glob(f"*/{CARD}")):
-            if (card.parent / ONNX).is_file():
-                found.setdefault(card.parent.name, card.parent)
+        for name in sorted(BUNDLED):
+            if (place / name / ONNX).is_file():
+                found.setdefault(name, place / name)
     return found
+
+
+def is_bundled(path: Path) -> bool:
+    """Whether the model in a folder is one that comes with speechcls."""
+    bundled = bundled_models().get(path.name)
+    return bundled is not None and bundled.resolve() == path.resolve()

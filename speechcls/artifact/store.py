@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechcls.artifact.card import write_card
 from speechcls.artifact.format import (
+    CARD,
     CONFIG,
     CURVES,
     FORMAT_VERSION,
@@ -67,7 +69,7 @@ def save_artifact(
     curves: bytes | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model to ``artifact.path``, whole or not at all.
+    """Write a model to ``artifact.path`` with its card, whole or not at all.
 
     Parameters
     ----------
@@ -98,6 +100,8 @@ def save_artifact(
     if history := metrics.get("history"):
         contents[HISTORY] = csv_bytes(list(history[0]), (list(row.values()) for row in history))
     contents[MANIFEST] = manifest_of(contents)
+    if card := write_card(artifact, parse_json(contents[METRICS])):
+        contents[CARD] = card
     try:
         write_folder_atomic(artifact.path, contents)
     except OSError as error:

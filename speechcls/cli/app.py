@@ -27,6 +27,7 @@ GROUPS = {
         "predict": "Classify recordings of one word each.",
         "detect": "Detect words in long recordings.",
         "listen": "Detect words live, from the microphone or a pipe.",
+        "wyoming": "Detect words for Home Assistant and its satellites, as a Wyoming server.",
         "review": "Judge detected words by listening, to train on the mistakes.",
         "calibrate": "Set detection thresholds by the rate of false alarms.",
     },
@@ -44,6 +45,10 @@ GROUPS = {
         "verify": "Check that a model's files are whole, fit each other, and are safe to run.",
         "explain": "Visualise a model's internals on one clip: gates, attention, occlusion.",
         "features": "Draw the spectrogram, log-mel energies or MFCCs of a clip.",
+    },
+    "Sharing": {
+        "push": "Upload a model to the Hugging Face Hub.",
+        "pull": "Download a model from the Hugging Face Hub.",
     },
     "Help": {
         "help": "Show the help of a command, or explain a topic.",

@@ -41,7 +41,7 @@ _PER_THREAD_MB = 25
 _NEEDED_LATE = {
     "evaluate": ("scipy", "sklearn"),
     "calibrate": ("scipy",),
-    "verify": ("safetensors",),
+    **dict.fromkeys(("verify", "push", "pull"), ("safetensors",)),
 }
 """Packages that are imported only once the long work is done."""
 

@@ -40,6 +40,7 @@ from speechcls.labels import (
     mean_command_count,
 )
 from speechcls.layouts.examples import SPLITS, Dataset, Example
+from speechcls.storage.places import is_mirrored, name_of
 
 _N_LISTED = 20  # bad clips named in an error
 
@@ -89,6 +90,8 @@ class Corpus:
     """One line for each clip, and each recording of background, that could not be used."""
     reviewed: str = ""
     """What training has of reviewed events, if there are any."""
+    address: str = ""
+    """Where the data set lies, if it does not lie here."""
 
     def samples(self, clips: npt.NDArray[np.int64]) -> Samples:
         """Return the amplitudes (n, n_samples) of some clips, by index (n,)."""
@@ -195,6 +198,7 @@ def load_corpus(
         warnings=_warn(dataset, store, noise) + splits.warnings,
         long_takes=long_takes,
         bad=bad + bad_noise,
+        address=name_of(dataset.root) if is_mirrored(dataset.root) else "",
         windows=make_windows(stores, features.n_samples, is_trained, cut, buffer_clips),
         **joined,
     )

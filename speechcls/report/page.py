@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speechcls.artifact.card import without_front_matter
 from speechcls.audio.samples import PCM
 from speechcls.config import FeatureConfig
 from speechcls.errors import ConfigError
@@ -181,7 +182,8 @@ def _markdown(text: str) -> str:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = parser.disable(["link", "image", "autolink", "reference"]).parse(text)
+    parser.disable(["link", "image", "autolink", "reference"])
+    tokens = parser.parse(without_front_matter(text))
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):  # it is below a heading of level 3
             token.tag = f"h{min(6, int(token.tag[1]) + 3)}"

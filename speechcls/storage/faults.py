@@ -15,6 +15,7 @@ _LIBRARY_ERRORS = (
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
     ("huggingface_hub.errors", "HfHubHTTPError"),
+    ("httpx2", "HTTPError"),
     ("azure.core.exceptions", "AzureError"),
 )
 """Errors of the stores' libraries that are none of the system's, by module."""

@@ -17,7 +17,7 @@ STORES = {
     **dict.fromkeys(("s3", "s3a"), ("s3fs", REMOTE)),
     **dict.fromkeys(("http", "https"), ("aiohttp", REMOTE)),
     **dict.fromkeys(("gs", "gcs"), ("gcsfs", "gcsfs")),
-    "hf": ("huggingface_hub", "huggingface_hub"),
+    "hf": ("huggingface_hub", "'speechcls[hub]'"),
     **dict.fromkeys(("az", "abfs"), ("adlfs", "adlfs")),
     **dict.fromkeys(("sftp", "ssh"), ("paramiko", "paramiko")),
     "oci": ("ocifs", "ocifs"),

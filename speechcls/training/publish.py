@@ -240,6 +240,7 @@ def _metrics(
             },
             "n_bad": len(corpus.bad),
             "sha256": hash_data(corpus),
+            **({"address": corpus.address} if corpus.address else {}),
         },
         "versions": {
             "speechcls": speechcls.__version__,

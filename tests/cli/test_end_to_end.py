@@ -19,7 +19,7 @@ from speechcls.runtime.classifier import Classifier
 ARCHS = ("rnn", "fastrnn", "lstm", "lstmp", "gru", "mingru", "birnn", "bilstm", "bigru", "crnn")
 ARCHS += ("att-bigru", "att-bilstm")
 FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx", "manifest.json"}
-FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
+FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png", "README.md"}
 
 
 def contents(folder):

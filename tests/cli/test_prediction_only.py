@@ -1,6 +1,7 @@
 """Without what only training needs, predicting works and the rest says what to install."""
 
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -34,6 +35,7 @@ WORKING = {
     "export": ["MODEL", "--to", "onnx", "--out", "exported"],
     "help": [],
 }
+SERVING = {"wyoming": ["--uri", "tcp://127.0.0.1:0", "-m", "MODEL"]}
 LACKING = {
     "train": (["DATA"], "torch"),
     "tune": (["DATA"], "torch"),
@@ -42,6 +44,8 @@ LACKING = {
     "features": (["clip.wav"], "librosa"),
     "evaluate": (["DATA", "-m", "MODEL"], "scipy"),
     "verify": (["MODEL"], "safetensors"),
+    "push": (["MODEL", "hf://ann/words"], "safetensors"),
+    "pull": (["hf://ann/words"], "safetensors"),
     "calibrate": (["--noise", "noise", "-m", "MODEL"], "scipy"),
     "compare": (["DATA", "--archs", "gru"], "torch"),
     "mix": (["DATA", "--noise", "noise", "--out", "mixed.wav"], "filelock"),
@@ -60,7 +64,7 @@ def absent():
 
 
 def test_every_command_is_tried() -> None:
-    assert {*WORKING, *LACKING} == set(COMMANDS)
+    assert {*WORKING, *SERVING, *LACKING} == set(COMMANDS)
     assert {"torch", "librosa", "sklearn", "matplotlib", "filelock"} <= set(absent())
 
 
@@ -76,17 +80,24 @@ def place(home, tmp_path_factory, make_tone, call):
     return path
 
 
-def run_light(home, place, *arguments):
+def start_light(home, place, *arguments):
     own = {name: value for name, value in os.environ.items() if name != CACHE_VARIABLE}
     names = {"MODEL": str(home.model), "DATA": str(home.data)}
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, ",".join(absent()), *(names.get(a, a) for a in arguments)],
         cwd=place,
         env=own | {"HOME": str(place)},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def run_light(home, place, *arguments):
+    process = start_light(home, place, *arguments)
+    stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 @pytest.mark.parametrize("command", WORKING)
@@ -95,6 +106,18 @@ def test_works(command, home, place) -> None:
         pytest.importorskip("espeakng_loader")
     done = run_light(home, place, command, *WORKING[command])
     assert (done.returncode, "error:" in done.stderr) == (0, False), done.stderr
+
+
+@pytest.mark.parametrize("command", SERVING)
+def test_serves(command, home, place) -> None:
+    pytest.importorskip(command, reason=f"pip install 'speechcls[{command}]'")
+    with start_light(home, place, command, *SERVING[command]) as process:
+        lines = []
+        while (line := process.stderr.readline()) and "listening at" not in line:
+            lines.append(line)
+        assert line, lines
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("command", LACKING)

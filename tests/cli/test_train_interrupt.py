@@ -14,7 +14,7 @@ import torch
 from speechcls.artifact.store import load_artifact
 
 FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx", "manifest.json"}
-FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
+FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png", "README.md"}
 # An epoch of these takes seconds, so that the first one is still running when Ctrl-C comes.
 SLOW = ("--hidden-size", "256", "--num-layers", "2", "--batch-size", "1")
 SLOW += ("--arch", "bilstm", "--epoch-clips", "1", "--closed")

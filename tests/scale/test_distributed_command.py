@@ -19,7 +19,7 @@ SETTINGS = ("--arch", "gru", "--hidden-size", "16", "--num-layers", "1", "--drop
 SETTINGS += ("--epochs", str(EPOCHS), "--patience", "99", "--epoch-clips", "1", "--closed")
 SETTINGS += ("--batch-size", "8", "--from", "none")
 FILES = {"config.json", "weights.safetensors", "model.onnx", "stream.onnx", "manifest.json"}
-FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png"}
+FILES |= {"metrics.json", "split.csv", "history.csv", "curves.png", "README.md"}
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from speechcls.artifact.lookup import (
     find_artifact,
     find_artifacts,
     find_bundled,
+    is_bundled,
     locate,
 )
 from speechcls.artifact.store import load_artifact
@@ -32,7 +33,6 @@ def test_which_model_is_taken(tmp_path, monkeypatch):
         tmp_path / "source/speechcls/bundled/commands",
     ):
         save(place)  # in a source tree, then in a wheel, which comes first
-        (place / "README.md").touch()
         assert find_artifact(None) == (place, "comes with speechcls")
     for age, name in ((300, "old"), (100, "new"), (200, "middle")):
         save(tmp_path / "models" / name)
@@ -54,19 +54,31 @@ COMING = ("commands", "commands-stream", "commands-tiny")
 def test_models_that_come_with_speechcls_are_found_in_its_folder(tmp_path, monkeypatch):
     package = tmp_path / "speechcls"
     monkeypatch.setattr("speechcls.artifact.lookup.__file__", str(package / "artifact/lookup.py"))
-    for name in ("two", "one", "mine"):
+    for name in ("commands-tiny", "commands", "mine"):
         save(package / "bundled" / name)
-    for name in ("two", "one"):
-        (package / "bundled" / name / "README.md").touch()
-    (package / "bundled" / "half").mkdir()
-    (package / "bundled" / "half" / "README.md").touch()
-    assert list(bundled_models()) == ["one", "two"]  # without what has no card or no graph
-    assert locate(Path("two")) == package / "bundled" / "two"
+    (package / "bundled" / "commands-stream").mkdir()  # half of one
+    (package / "bundled" / "commands-stream" / "README.md").touch()
+    assert list(bundled_models()) == ["commands", "commands-tiny"]
+    assert locate(Path("commands")) == package / "bundled" / "commands"
     assert locate(Path("mine")) == Path("mine")
-    assert locate(tmp_path / "two") == tmp_path / "two"  # a place, not a name
+    assert locate(tmp_path / "commands") == tmp_path / "commands"  # a place, not a name
+    assert is_bundled(package / "bundled" / "commands")
+    assert not is_bundled(package / "bundled" / "mine") and not is_bundled(tmp_path / "commands")
     expected = "none: no such model; name the folder of a trained model, or one that comes with"
     message = refusal(ArtifactError, load_artifact, Path("none"))
-    assert message == f"{expected} speechcls (one, two)"
+    assert message == f"{expected} speechcls (commands, commands-tiny)"
+
+
+def test_in_a_source_tree_a_model_with_a_card_is_the_users(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPEECHCLS_MODEL", raising=False)
+    module = tmp_path / "speechcls/artifact/lookup.py"
+    monkeypatch.setattr("speechcls.artifact.lookup.__file__", str(module))
+    for name in ("commands", "mine"):
+        save(tmp_path / "models" / name)
+        (tmp_path / "models" / name / "README.md").touch()
+    os.utime(tmp_path / "models/mine/config.json", (1, 1))  # older, but the user's own
+    assert find_artifact(None) == (Path("models/mine"), "newest in ./models/")
 
 
 def test_a_model_of_the_users_takes_precedence_over_one_of_its_name(tmp_path, monkeypatch):
