@@ -338,6 +338,17 @@ def read_exactly(file: BinaryIO, n_bytes: int) -> bytes:
     return bytes(content)
 
 
+def wav_header(format: SampleFormat, n_bytes: int) -> bytes:
+    """Return what stands before ``n_bytes`` of samples of a format in a WAV."""
+    tag, bits = next(key for key, name in _SUBTYPES.items() if name == format.subtype)
+    size = format.frame_bytes
+    fields = tag, format.n_channels, format.rate, format.rate * size, size, bits
+    about = struct.pack("<4sIHHIIHH", b"fmt ", 16, *fields)
+    sizes = (min(n, SIZE_UNKNOWN) for n in (36 + n_bytes, n_bytes))
+    riff, data = (struct.pack("<I", n) for n in sizes)
+    return b"RIFF" + riff + b"WAVE" + about + b"data" + data
+
+
 def wav_bytes(samples: PCM | Samples, sample_rate: int) -> bytes:
     """Return ``samples`` (n_samples,) as a 16-bit WAV file."""
     wav = io.BytesIO()
