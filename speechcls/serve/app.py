@@ -1,6 +1,5 @@
 """All routes of the server."""
 
-import logging
 import math
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -19,16 +18,15 @@ from starlette.websockets import WebSocket
 from speechcls.errors import ConfigError, SpeechclsError
 from speechcls.parallel import default_jobs
 from speechcls.serve.bodies import Budget, raw_format, read_recordings
-from speechcls.serve.guard import Guard, Refusal, error_response
+from speechcls.serve.guard import STREAM_ROUTE, Guard, Refusal, error_response
 from speechcls.serve.metrics import Metrics
 from speechcls.serve.models import ModelSet
 from speechcls.serve.openapi import PARAMETERS, describe_api
 from speechcls.serve.settings import ServeConfig
-from speechcls.serve.streams import Live, StreamSet
+from speechcls.serve.streams import LOG, MODEL_FAULT, Live, StreamSet
 from speechcls.serve.work import Answer, Pool, detect, predict
 from speechcls.text import json_text
 
-LOG = logging.getLogger("speechcls.serve")
 NOTES = "speechcls-notes"
 """Header with what was mended in recordings, a JSON list."""
 _NOTES_MAX = 20
@@ -63,8 +61,8 @@ class Service:
             Route("/v1/openapi.json", self._openapi),
             Route("/v1/predict", self._predict, methods=["POST"]),
             Route("/v1/detect", self._detect, methods=["POST"]),
-            WebSocketRoute("/v1/stream", self._stream),
-            Route("/v1/stream", self._no_stream),
+            WebSocketRoute(STREAM_ROUTE, self._stream),
+            Route(STREAM_ROUTE, self._no_stream),
         ]
 
     def close(self) -> None:
@@ -128,7 +126,7 @@ class Service:
     async def _stream(self, socket: WebSocket) -> None:
         if self.streams.is_full:
             raise Refusal(503, f"streams: {self._settings.streams} are open; try again", 5)
-        query = _query(socket, "/v1/stream")
+        query = _query(socket, STREAM_ROUTE)
         model = self._models.find(query.get("model"), is_live=True)
         format = raw_format(dict(query))
         threshold, labels = _number(query, "threshold"), _names(query, "labels")
@@ -197,7 +195,7 @@ async def _on_error(connection: HTTPConnection, error: SpeechclsError) -> Respon
     if isinstance(error, ConfigError):
         return error_response(400, str(error))
     LOG.error("%s: %s", connection.url.path, error)  # it names the model's folder
-    return error_response(500, "model: cannot be run; whoever runs the server finds why in its log")
+    return error_response(500, MODEL_FAULT)
 
 
 async def _on_http_error(

@@ -18,6 +18,8 @@ from speechcls.text import json_text
 
 OPEN_ROUTE = "/health"
 """The one route that asks for no token."""
+STREAM_ROUTE = "/v1/stream"
+"""The one route of WebSockets."""
 PROTOCOL, TOKEN_PROTOCOL = "speechcls", "token."
 """Subprotocols of a WebSocket: the server's, and what stands before the token in the client's."""
 TOKEN = re.compile(r"[A-Za-z0-9._~+-]{16,256}")
@@ -156,6 +158,8 @@ class Guard:
             return Refusal(403, f"origin {origin}: may not ask; name it when the server is started")
         if scope["path"] != OPEN_ROUTE and not self._has_token(scope, headers):
             return Refusal(401, f"token: {self._where(scope)}")
+        if scope["type"] == "websocket" and scope["path"] != STREAM_ROUTE:
+            return Refusal(404, f"path: no stream here; connect to {STREAM_ROUTE}")
         return None
 
     def _is_known(self, origin: str, host: str) -> bool:

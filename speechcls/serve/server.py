@@ -12,12 +12,14 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from speechcls.errors import ConfigError, reason_of
-from speechcls.serve.app import LOG, Service, make_app
+from speechcls.serve.app import Service, make_app
 from speechcls.serve.guard import TOKEN, is_loopback
 from speechcls.serve.models import ModelSet
 from speechcls.serve.settings import ServeConfig
+from speechcls.serve.streams import LOG
 from speechcls.text import json_text
 
 OnLog = Callable[[str, BaseException | None], None]
@@ -107,6 +109,7 @@ class Server:
             logger.addHandler(handler)
             logger.setLevel(logging.WARNING)
             logger.propagate = False
+        self._loop.set_exception_handler(self._on_loop_error)
         try:
             self._loop.run_until_complete(self._server.serve([self._socket]))
         finally:
@@ -115,6 +118,12 @@ class Server:
             self._loop.close()
             for logger in loggers:
                 logger.removeHandler(handler)
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what went wrong in a connection, which asyncio ends."""
+        error = context.get("exception")
+        if not isinstance(error, OSError):  # of a socket that broke
+            self._on_log(f"internal error ({context['message']} {error!r}); report it", error)
 
 
 def _check_access(host: str, token: str | None) -> None:
@@ -160,7 +169,7 @@ def _configure(app: ASGIApp, settings: ServeConfig) -> uvicorn.Config:
         app,
         loop="asyncio",
         http=_protocol(settings),
-        ws="websockets-sansio",
+        ws=_StreamProtocol,
         ws_max_size=round(1e3 * settings.frame_kb),
         ws_per_message_deflate=False,  # a small message may not become a large one
         lifespan="off",
@@ -221,6 +230,21 @@ def _protocol(settings: ServeConfig) -> type[H11Protocol]:
     return Protocol
 
 
+class _StreamProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, to which neither data before its answer nor a refusal is a fault."""
+
+    def data_received(self, data: bytes) -> None:
+        if self.handshake_initiated and not self.handshake_complete:
+            self.transport.abort()
+        else:
+            super().data_received(data)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # else it logs that there was none
+
+
 def _limit_silence(transport: Any, seconds: float) -> None:
     """Have the system end a connection whose other side takes nothing for so long."""
     connection = transport.get_extra_info("socket")
@@ -240,5 +264,6 @@ class _Handler(logging.Handler):
         if record.levelno >= logging.ERROR:
             error = record.exc_info[1] if record.exc_info else None
             text = record.getMessage().strip()
-            name = f" ({type(error).__name__}: {error})" if error is not None else ""
-            self._on_log(f"{text}{name}", error)
+            if error is not None:
+                text = f"internal error ({type(error).__name__}: {error}); report it"
+            self._on_log(text, error)

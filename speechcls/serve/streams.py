@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from speechcls.audio.samples import ChannelMixer, Samples
 from speechcls.audio.wav import SampleFormat, decode_frames
-from speechcls.errors import AudioError
+from speechcls.errors import AudioError, SpeechclsError
 from speechcls.runtime.detection import Event
 from speechcls.runtime.streaming import StreamingClassifier
 from speechcls.runtime.writers import LIVE_FORMATS
@@ -19,6 +20,8 @@ from speechcls.serve.metrics import Metrics
 from speechcls.serve.work import Pool
 from speechcls.text import json_text
 
+LOG = logging.getLogger("speechcls.serve")
+MODEL_FAULT = "model: cannot be run; whoever runs the server finds why in its log"
 DONE, AWAY, BAD_DATA, BAD_CLIENT, BROKEN = 1000, 1001, 1003, 1008, 1011
 """Codes that a stream is closed with (RFC 6455)."""
 _WAITING_S = 2.0
@@ -137,6 +140,11 @@ class Stream:
         self._ready.set()
         self._room.set()
 
+    def _fail(self, code: int, fault: str) -> None:
+        """End at once, even if it is to end otherwise."""
+        self._code, self._fault = code, fault
+        self._room.set()
+
     async def serve(self) -> None:
         """Serve until one of both sides ends it."""
         reader = asyncio.create_task(self._read())
@@ -206,8 +214,11 @@ class Stream:
                     self._pool.executor, self._live.feed, data, is_last
                 )
             except AudioError as error:
-                self._code, self._fault = BAD_DATA, f"stream: {error}"
-                self._room.set()
+                self._fail(BAD_DATA, f"stream: {error}")
+                return
+            except SpeechclsError as error:
+                LOG.error("/v1/stream: %s", error)  # it names the model's folder
+                self._fail(BROKEN, MODEL_FAULT)
                 return
             self._room.set()
             for line in lines:

@@ -59,7 +59,8 @@ def absent():
 
 
 def test_every_command_is_tried() -> None:
-    assert {*WORKING, *LACKING} == set(COMMANDS)
+    # serve, which does not end by itself, is tried in test_serve.py.
+    assert {*WORKING, *LACKING, "serve"} == set(COMMANDS)
     assert {"torch", "librosa", "sklearn", "matplotlib", "filelock"} <= set(absent())
 
 
