@@ -31,7 +31,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,synth,parquet,wyoming,hub]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,synth,parquet,serve,wyoming,hub]'
 	touch $@
 
 test: $(INSTALLED)
@@ -57,7 +57,7 @@ MIN := build/min
 test-min:
 	test -x $(MIN)/bin/uv || ($(PYTHON) -m venv $(MIN) && $(MIN)/bin/pip install --quiet uv)
 	$(MIN)/bin/uv pip install --quiet --python $(MIN)/bin/python --resolution lowest-direct \
-	  -e '.[dev,synth,parquet,wyoming,hub]' 'pyparsing>=3.2,<3.3'
+	  -e '.[dev,synth,parquet,serve,wyoming,hub]' 'pyparsing>=3.2,<3.3'
 	$(MIN)/bin/python -m pytest $(WORKERS)
 
 demo: $(INSTALLED)

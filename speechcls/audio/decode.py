@@ -44,6 +44,7 @@ def read_clip(
     name: str | None = None,
     channel: int | None = None,
     on_note: OnNote = ignore_note,
+    longest_s: float = math.inf,
 ) -> Samples:
     """Return a recording as mono samples in [-1, 1] at ``sample_rate`` Hz.
 
@@ -54,6 +55,7 @@ def read_clip(
     name : what messages call the recording (default: see ``display_name``)
     channel : which one to read, from 1 on; None: see ``to_mono``
     on_note : called with what was mended: a sentence, the same for every recording like this
+    longest_s : seconds that may be read; more is an error before it is held in memory
 
     Returns
     -------
@@ -65,6 +67,7 @@ def read_clip(
         When the recording is missing, unreadable, truncated, empty, not finite, or too long.
     """
     with _open_part(source, start_s, end_s, name) as part:
+        part = part._replace(longest_s=longest_s)
         sound, n_block = part.sound, part.n_block
         if part.n_wanted is None or part.n_wanted > n_block:
             frames = sound.read(n_block)
@@ -72,6 +75,7 @@ def read_clip(
         else:
             frames, is_whole = sound.read(part.n_wanted), True
         if is_whole:
+            part.check_length(len(frames))
             part.check_end(len(frames))
             mono = to_mono(frames, channel, on_note)
             part.check_cost(_HELD_RATIO * len(mono) * sample_rate // sound.rate)
@@ -129,6 +133,7 @@ class _Part(NamedTuple):
     n_skipped: int
     n_wanted: int | None
     """Frames; None: to the end."""
+    longest_s: float = math.inf
 
     @property
     def n_block(self) -> int:
@@ -153,12 +158,20 @@ class _Part(NamedTuple):
             frames = self.sound.read(n_asked) if first is None else first
             first = None
             n_read += len(frames)
+            self.check_length(n_read)
             self.check_cost(n_read * n_values)
             if len(frames) < n_block:
                 self.check_end(n_read)
             yield frames
             if len(frames) < n_block:
                 break
+
+    def check_length(self, n_read: int) -> None:
+        """Refuse more than ``longest_s`` seconds."""
+        if n_read > self.longest_s * self.sound.rate:
+            raise AudioError(
+                f"lasts more than {self.longest_s:g} s; cut it into clips, or detect words in it"
+            )
 
     def check_end(self, n_read: int) -> None:
         """Refuse what is not all there, or nothing, when as much was read as there is."""

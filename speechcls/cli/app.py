@@ -27,6 +27,7 @@ GROUPS = {
         "predict": "Classify recordings of one word each.",
         "detect": "Detect words in long recordings.",
         "listen": "Detect words live, from the microphone or a pipe.",
+        "serve": "Answer HTTP requests and live streams of other programs.",
         "wyoming": "Detect words for Home Assistant and its satellites, as a Wyoming server.",
         "review": "Judge detected words by listening, to train on the mistakes.",
         "calibrate": "Set detection thresholds by the rate of false alarms.",

@@ -271,7 +271,7 @@ Raw = Annotated[
 ]
 
 
-_UNITS = {"_s": "SECONDS", "_db": "DB"}
+_UNITS = {"_s": "SECONDS", "_db": "DB", "_mb": "MB", "_kb": "KB"}
 
 
 def format_option(formats: "Mapping[str, Format[Any]]") -> Any:

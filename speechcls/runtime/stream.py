@@ -13,6 +13,7 @@ from speechcls.config import DEFAULT_EVERY_S
 from speechcls.errors import ArtifactError, ConfigError
 from speechcls.runtime.session import (
     Probabilities,
+    Session,
     apply_temperature,
     does_not_fit,
     open_graph,
@@ -43,6 +44,7 @@ class PosteriorStream:
     Parameters
     ----------
     every_s : seconds from one window to the next; a causal network has its own steps
+    session : of another stream of this model, to run both: each has a state of its own
 
     Raises
     ------
@@ -52,7 +54,12 @@ class PosteriorStream:
         When ``every_s`` is impossible.
     """
 
-    def __init__(self, artifact: Artifact, every_s: float = DEFAULT_EVERY_S) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        every_s: float = DEFAULT_EVERY_S,
+        session: Session | None = None,
+    ) -> None:
         if artifact.contents is not None and STREAM not in artifact.contents:
             raise ArtifactError(
                 f"{artifact.path / STREAM}: no such file; the model predates streaming; train it"
@@ -63,7 +70,8 @@ class PosteriorStream:
         self.sample_rate = artifact.features.sample_rate
         self.is_causal = artifact.network.is_streaming
         self.temperature = temperature_of(artifact)
-        self._session = open_graph(artifact, STREAM)
+        self.session = open_graph(artifact, STREAM) if session is None else session
+        """What runs the network; it may be shared, also by threads."""
         self._step = step = self._find_step()
         if not 0 < every_s < math.inf:
             raise ConfigError(
@@ -73,14 +81,14 @@ class PosteriorStream:
         self._block = step if self.is_causal else n_steps * step
         n_blocks = max(1, round(_LONGEST_S * self.sample_rate / self._block))
         if not self.is_causal:
-            n_blocks = _N_WINDOWS if self._session.graph.samples_shape[0] != 1 else 1
+            n_blocks = _N_WINDOWS if self.session.graph.samples_shape[0] != 1 else 1
         self._longest = n_blocks * self._block
         self._check_outputs(self._blocks_of(np.zeros(self._longest, np.float32)).shape)
         self.every_s = self._block / self.sample_rate
         """Seconds from one posterior to the next."""
         self._states = {
             name: np.zeros(shape, dtype=np.float32)
-            for name, shape in self._session.graph.states.items()
+            for name, shape in self.session.graph.states.items()
         }
         self._rest = np.empty(0, dtype=np.float32)
         self.n_processed = 0
@@ -88,7 +96,7 @@ class PosteriorStream:
 
     def _find_step(self) -> int:
         """Return the samples in each step; refuse a graph of another model."""
-        hop, step = self.artifact.features.hop_length, self._session.graph.step
+        hop, step = self.artifact.features.hop_length, self.session.graph.step
         if not step or step % hop or not (self.is_causal or step == hop):
             raise does_not_fit(self.artifact, STREAM)
         return step
@@ -99,7 +107,7 @@ class PosteriorStream:
 
     def _check_outputs(self, shape: tuple[int, int]) -> None:
         """Refuse a graph whose outputs are not a row of each step, or of each block, and states."""
-        graph = self._session.graph
+        graph = self.session.graph
         rows, *states = graph.output_shapes(shape)
         n_rows = shape[1] // self._step if self.is_causal else shape[0]
         expected = (n_rows, len(self.labels))
@@ -117,7 +125,7 @@ class PosteriorStream:
         for start in range(0, n_whole, self._longest):
             blocks = self._blocks_of(waiting[start : min(start + self._longest, n_whole)])
             self._check_outputs(blocks.shape)
-            new, *after = self._session.run(None, {"samples": blocks} | self._states)
+            new, *after = self.session.run(None, {"samples": blocks} | self._states)
             self._states = dict(zip(self._states, after, strict=True))
             rows.append(new)
         self._rest = waiting[n_whole:]

@@ -14,7 +14,7 @@ from speechcls.audio.samples import check_samples, open_resampler
 from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
 from speechcls.runtime.detection import EAGER_CAUSAL_SETTINGS, Detector, Event, choose_thresholds
-from speechcls.runtime.session import Probabilities
+from speechcls.runtime.session import Probabilities, Session
 from speechcls.runtime.stream import Posteriors, PosteriorStream
 
 
@@ -34,6 +34,7 @@ class StreamingClassifier:
     eager : report a word as soon as its posterior reaches the threshold, as ``listen`` does, not
         when it has fallen again, which places the word better
     sample_rate : Hz of the samples that will be fed (default: the model's)
+    session : see ``PosteriorStream``
 
     Raises
     ------
@@ -63,11 +64,16 @@ class StreamingClassifier:
         every_s: float = DEFAULT_EVERY_S,
         eager: bool = False,
         sample_rate: int | None = None,
+        session: Session | None = None,
     ) -> None:
         self.artifact = artifact
         self.thresholds = choose_thresholds(artifact, threshold, labels)
         """Detection threshold of each label that may be an event."""
-        self._stream = PosteriorStream(artifact, every_s)
+        self._stream = PosteriorStream(artifact, every_s, session)
+        self.session = self._stream.session
+        """What runs the network; see ``PosteriorStream``."""
+        self.every_s = self._stream.every_s
+        """Seconds from one posterior to the next."""
         if settings is None and eager and self._stream.is_causal:
             settings = EAGER_CAUSAL_SETTINGS
         self.settings = settings or EventSettings()

@@ -64,7 +64,8 @@ def absent():
 
 
 def test_every_command_is_tried() -> None:
-    assert {*WORKING, *SERVING, *LACKING} == set(COMMANDS)
+    # serve, which does not end by itself, is tried in test_serve.py.
+    assert {*WORKING, *SERVING, *LACKING, "serve"} == set(COMMANDS)
     assert {"torch", "librosa", "sklearn", "matplotlib", "filelock"} <= set(absent())
 
 
