@@ -22,7 +22,7 @@ from speechcls.deployment.check import (
 )
 from speechcls.errors import ExportError
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.session import Probabilities
+from speechcls.runtime.session import Probabilities, apply_temperature, temperature_of
 
 PROGRAM = "speechcls_run"
 _COMPILERS = ("cc", "gcc", "clang")
@@ -130,17 +130,19 @@ def run_program(program: Path, samples: PCM, n_anew: int | None = None) -> Proba
     return np.asarray(rows[:, 1:], np.float32)
 
 
-def peak_steps(rows: Probabilities, n_clips: int, labels: tuple[str, ...]) -> Probabilities:
+def peak_steps(rows: Probabilities, n_clips: int, temperature: float) -> Probabilities:
     """Return for each clip (n_clips, n_labels) the step at which a word is most probable.
 
-    That is how the model itself answers for a clip: by the last label being no word.
+    That is how the model itself answers for a clip: the last label is no word, and the temperature
+    comes after the choice.
 
     Parameters
     ----------
-    rows : (n_clips * n_steps, n_labels)
+    rows : (n_clips * n_steps, n_labels) at the temperature
     """
-    steps = rows.reshape(n_clips, -1, len(labels))
-    likeliest = steps[:, :, :-1].max(axis=2).argmax(axis=1)
+    steps = rows.reshape(n_clips, -1, rows.shape[1])
+    before = apply_temperature(rows, 1 / temperature).reshape(steps.shape)
+    likeliest = before[:, :, :-1].max(axis=2).argmax(axis=1)
     return np.asarray(steps[np.arange(n_clips), likeliest])
 
 
@@ -157,7 +159,7 @@ def _check(
         if clips.truth is not None:
             windows = clips.windows
             rows = run_program(program, windows.reshape(-1), windows.shape[1])
-            found = peak_steps(rows, len(windows), artifact.labels)
+            found = peak_steps(rows, len(windows), temperature_of(artifact))
             expected = model_answers(Classifier(artifact, jobs=1), clips)
             checks[PROGRAM + ".c"] = compare(found, expected, clips.truth)
     for name, agreement in checks.items():

@@ -2,6 +2,7 @@
 
 import torch
 
+from speechcls.artifact.calibration import Calibration, save_calibration
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_artifact, save_artifact
 from speechcls.config import FeatureConfig, NetworkConfig
@@ -36,4 +37,6 @@ def save_causal_model(
     weights = {name: value.numpy() for name, value in recogniser.state_dict().items()}
     graphs = (export_onnx(recogniser, list(LABELS)), export_stream(recogniser, list(LABELS)))
     save_artifact(model, weights, graphs[0], {}, [], stream=graphs[1])
+    words = [label for label in LABELS if not label.startswith("_")]
+    save_calibration(model, Calibration(dict.fromkeys(words, 0.7), 0.5, 1.0, 0, 1.0, 1.4, 9, 0, 0))
     return load_artifact(path)

@@ -23,6 +23,7 @@ from speechcls.deployment.c_program import (
 from speechcls.deployment.check import made_clips, model_answers, model_stream
 from speechcls.errors import ExportError
 from speechcls.runtime.classifier import Classifier
+from speechcls.runtime.session import temperature_of
 from speechcls.runtime.streaming import StreamingClassifier
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
@@ -72,7 +73,7 @@ def test_a_clip_is_a_stream_of_its_own(compiled):
     artifact, _, program, clips = compiled
     n_samples = clips.windows.shape[1]
     rows = run_program(program, clips.windows.reshape(-1), n_samples)
-    found = peak_steps(rows, len(clips.windows), artifact.labels)
+    found = peak_steps(rows, len(clips.windows), temperature_of(artifact))
     expected = model_answers(Classifier(artifact, jobs=1), clips)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -84,6 +85,22 @@ def test_the_program_names_labels_and_says_what_a_stream_takes(compiled):
     n_bytes = int(subprocess.run([program, "state"], capture_output=True, text=True).stdout)
     assert 4 * artifact.features.n_fft < n_bytes < 100_000
     assert subprocess.run([program, "nonsense"], capture_output=True).returncode == 2
+
+
+def test_no_memory_is_touched_beyond_the_state(compiled, tmp_path):
+    _, bundle, program, clips = compiled
+    for name in ("speechcls_run.c", "speechcls_model.c", "speechcls_model.h", "speechcls_tables.h"):
+        (tmp_path / name).write_bytes(bundle.files[name])
+    flags = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+    sources = ["speechcls_run.c", "speechcls_model.c"]
+    command = [find_compiler(), *flags, "-o", "checked", *sources, "-lm"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    if "cannot find" in done.stderr:
+        pytest.skip("no sanitizers")
+    assert done.returncode == 0, done.stderr
+    rows = run_program(tmp_path / "checked", clips.windows[:2].reshape(-1))
+    expected = run_program(program, clips.windows[:2].reshape(-1))
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
