@@ -189,11 +189,10 @@ def load_corpus(
     stores += [rejects.clips] if rejects else []
     joined = _join(dataset, stores, splits.names, labels)
     is_trained = joined["split"] == "train"
-    parts = [_training_noise(noise, rate), *([rejects.noise] if rejects else [])]
     return Corpus(
         labels=tuple(labels),
         features=features,
-        noise=np.concatenate(parts),
+        noise=np.concatenate([_training_noise(noise, rate), *([rejects.noise] if rejects else [])]),
         n_own=len(store.examples),
         warnings=_warn(dataset, store, noise) + splits.warnings,
         long_takes=long_takes,
