@@ -225,6 +225,9 @@ def _protocol(settings: ServeConfig) -> type[H11Protocol]:
                 answer = h11.Response(status_code=status, headers=fields)
                 for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
                     self.transport.write(self.conn.send(event) or b"")
+            if self.cycle is not None and not self.cycle.response_complete:
+                self.cycle.disconnected = True  # nothing can be answered any more
+                self.cycle.message_event.set()
             self.transport.close()
 
     return Protocol
