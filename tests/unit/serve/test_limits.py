@@ -295,6 +295,11 @@ def test_a_body_that_breaks_off_in_nonsense_is_one_refusal(small):
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
+def test_nonsense_behind_a_request_that_wants_no_body_is_refused(small):
+    ask = b"HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert raw(small.port, ask + b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 ")
+
+
 def test_nobody_is_sent_elsewhere(small):
     answer = raw(
         small.port, b"GET /v1/models/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
