@@ -116,10 +116,14 @@ def request_of(rng: Rng) -> bytes:
     sound = rng.random() < 0.5
     method = "POST" if sound else choose(rng, _METHODS)
     path = choose(rng, _PATHS[:2] if sound else _PATHS)
-    query = "&".join(choose(rng, _QUERIES) for _ in range(int(rng.integers(0, 3))))
+    n_queries = int(rng.integers(0, 3)) if rng.random() < 0.5 else 0
+    query = "&".join(choose(rng, _QUERIES) for _ in range(n_queries))
     body = body_of(rng)
-    headers = ["Host: 127.0.0.1", f"Content-Type: {choose(rng, _TYPES)}"]
-    headers += [choose(rng, _HEADERS) for _ in range(int(rng.integers(0, 2 if sound else 4)))]
+    kind = choose(rng, _TYPES) if rng.random() < 0.6 else "application/octet-stream"
+    headers = ["Host: 127.0.0.1", f"Content-Type: {kind}"]
+    n_headers = int(rng.integers(0, 4)) if rng.random() < 0.4 else 0
+    headers += [choose(rng, _HEADERS) for _ in range(n_headers)]
+    headers += ["Connection: close"] if sound else []
     if rng.random() < 0.9:
         headers.append(f"Content-Length: {len(body)}")
     first = f"{method} {path}{'?' + query if query else ''} HTTP/1.1"
