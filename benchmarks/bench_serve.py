@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -138,9 +139,8 @@ async def run_streams(port: int, n_streams: int, frame_ms: int, seconds: float) 
     clients = []
     for _ in range(n_streams):
         n_frames = round(seconds * 1e3 / frame_ms)
-        _, client = await loop.create_connection(
-            lambda n=n_frames: Client(frame_ms, n, latencies), "127.0.0.1", port
-        )
+        make = partial(Client, frame_ms, n_frames, latencies)
+        _, client = await loop.create_connection(make, "127.0.0.1", port)
         clients.append(client)
         await client.is_open
     begin, chance = time.perf_counter() + 0.2, random.Random(0)

@@ -8,5 +8,4 @@
 ``writers``: the formats of predictions and events as lines of text.
 
 A new output format is a function and an entry in a table of ``writers``; commands and help follow.
-A server would be a package of its own after ``live``, on this one and ``audio``.
 """

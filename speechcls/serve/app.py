@@ -184,7 +184,9 @@ def make_app(
         Exception: _on_bug,
     }
     middleware = [cors, guard] if origins else [guard]
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    app.router.redirect_slashes = False  # it would lead to wherever the header Host says
+    return app
 
 
 async def _on_refusal(connection: HTTPConnection, error: Refusal) -> Response:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -192,7 +193,7 @@ def _protocol(settings: ServeConfig) -> type[H11Protocol]:
             self._late = self.loop.call_later(settings.request_s, self._close_late)
             if len(self.connections) > settings.connections:
                 text = f"server: {settings.connections} connections are open; try again"
-                self._refuse(503, text, [("retry-after", "1")])
+                self._refuse(503, text, "retry-after: 1\r\n")
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._late.cancel()
@@ -217,14 +218,16 @@ def _protocol(settings: ServeConfig) -> type[H11Protocol]:
             self._late = self.loop.call_later(settings.request_s, self._close_late)
             super().on_response_complete()
 
-        def _refuse(self, status: int, text: str, headers: Any = ()) -> None:
-            body = (json_text({"error": text}) + "\n").encode()
-            fields = [*headers, ("content-type", "application/json"), ("connection", "close")]
-            fields.append(("content-length", str(len(body))))
+        def _refuse(self, status: int, text: str, headers: str = "") -> None:
+            body = json_text({"error": text}) + "\n"
+            head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{headers}"
+            head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            # Not through h11, which may be in any state.
             if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                answer = h11.Response(status_code=status, headers=fields)
-                for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
-                    self.transport.write(self.conn.send(event) or b"")
+                self.transport.write(f"{head}connection: close\r\n\r\n{body}".encode())
+            if self.cycle is not None and not self.cycle.response_complete:
+                self.cycle.disconnected = True  # nothing can be answered any more
+                self.cycle.message_event.set()
             self.transport.close()
 
     return Protocol
@@ -253,7 +256,7 @@ def _limit_silence(transport: Any, seconds: float) -> None:
 
 
 class _Handler(logging.Handler):
-    """Passes on what Starlette and uvicorn log; a client's bad HTTP is its own fault."""
+    """Passes on what uvicorn logs; bad HTTP and text that is no UTF-8 are the client's fault."""
 
     def __init__(self, on_log: OnLog) -> None:
         super().__init__(logging.WARNING)
@@ -261,9 +264,9 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record on."""
-        if record.levelno >= logging.ERROR:
-            error = record.exc_info[1] if record.exc_info else None
-            text = record.getMessage().strip()
+        error = record.exc_info[1] if record.exc_info else None
+        text = record.getMessage().strip()
+        if record.levelno >= logging.ERROR and not text.startswith("Invalid UTF-8"):
             if error is not None:
                 text = f"internal error ({type(error).__name__}: {error}); report it"
             self._on_log(text, error)

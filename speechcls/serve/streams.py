@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -160,7 +161,8 @@ class Stream:
             reader.cancel()
             await asyncio.wait((reader,))
             if not self._is_gone:
-                await self._socket.close(code)
+                with suppress(WebSocketDisconnect):
+                    await self._socket.close(code)
         if not reader.cancelled():
             reader.result()
 

@@ -285,3 +285,24 @@ def test_an_address_of_the_network_takes_a_token():
 def test_a_port_that_is_taken_is_said(server):
     with pytest.raises(ConfigError, match=f"{server.port} at 127.0.0.1: address already in use"):
         serving(port=server.port, names=["commands-tiny"]).__enter__()
+
+
+def test_a_body_that_breaks_off_in_nonsense_is_one_refusal(small):
+    """Once the answer to the nonsense is sent, what works on the request can send none."""
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    answer = raw(small.port, chunked + b"5\r\nhello\r\n", b"nonsense\r\n\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_nonsense_behind_a_request_that_wants_no_body_is_refused(small):
+    ask = b"HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert raw(small.port, ask + b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 ")
+
+
+def test_nobody_is_sent_elsewhere(small):
+    answer = raw(
+        small.port, b"GET /v1/models/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"location" not in answer.lower()

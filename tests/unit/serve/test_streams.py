@@ -184,6 +184,12 @@ def test_what_is_no_sound_ends_a_stream_with_an_error(send, code, error, server)
     assert message["error"].startswith(error)
 
 
+def test_text_that_is_no_utf8_ends_a_stream(server):
+    with open_raw(server.port) as socket:
+        socket.sendall(b"\x81\x82\0\0\0\0\xff\xfe")
+        assert socket.recv(4)[2:] == b"\x03\xef"  # 1007
+
+
 def test_a_sample_that_is_cut_is_said(server):
     with stream(server.port) as socket:
         socket.send(bytes(3_201))
