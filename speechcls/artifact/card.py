@@ -227,7 +227,7 @@ def _usage(artifact: Artifact) -> str:
 With speechcls, in the folder of the model; any recording, of any length:
 
 ```sh
-speechcls predict clip.wav --model .
+speechcls predict clip.wav -m .
 ```
 
 With ONNX Runtime alone:
