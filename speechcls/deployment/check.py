@@ -1,5 +1,6 @@
 """Compare what was exported with the model that it was made of, on the same sound."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +96,13 @@ def made_clips(artifact: Artifact, n: int = _N_MADE, seed: int = 0) -> Clips:
 
     Their level, pitch and length differ, so that a model gives various answers.
     """
-    rate, n_samples = artifact.features.sample_rate, artifact.features.n_samples
+    features = artifact.features
+    windows = _made_windows(features.sample_rate, features.n_samples, n, seed)
+    return Clips(windows, None, f"{n} made sounds")
+
+
+@functools.lru_cache(maxsize=4)
+def _made_windows(rate: int, n_samples: int, n: int, seed: int) -> PCM:
     rng = np.random.default_rng(seed)
     makers = (_noise, _tone, _vowels, _vowels, _vowels)
     sounds = [np.zeros(n_samples)]
@@ -104,7 +111,8 @@ def made_clips(artifact: Artifact, n: int = _N_MADE, seed: int = 0) -> Clips:
         background = 10 ** rng.uniform(-4, -2) * rng.standard_normal(n_samples)
         sounds.append(10 ** rng.uniform(-1.5, -0.1) * sound + background)
     windows = to_pcm(np.clip(np.stack(sounds), -1, 1).astype(np.float32))
-    return Clips(windows, None, f"{n} made sounds")
+    windows.setflags(write=False)  # others get them too
+    return windows
 
 
 Draw = npt.NDArray[np.float64]

@@ -182,3 +182,10 @@ def test_the_first_bytes_of_a_text_end_with_a_line(n_bytes, text, tmp_path):
     place = tmp_path / "list.txt"
     place.write_bytes("né\nné\n".encode())
     assert read_text(place, n_bytes) == text
+
+
+def test_a_folder_may_have_folders(tmp_path):
+    write_folder_atomic(tmp_path / "out", {"a.txt": b"1", "b/c/d.txt": b"2"})
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt")}
+    assert found == {"out/a.txt", "out/b/c/d.txt"}
+    assert (tmp_path / "out/b/c/d.txt").read_bytes() == b"2"
