@@ -345,3 +345,11 @@ def test_processes_of_torchrun_take_trials_from_one_list(place):
     assert done.stderr.count("labels high, low, mid") == 1
     trials = SearchJournal(place / "torchrun").attempts().values()
     assert len({each.user_attrs["worker"] for (each,) in trials}) == 2
+
+
+def test_data_that_cannot_be_loaded_leave_nothing_behind(tmp_path):
+    process = begin(tmp_path, "tune", tmp_path / "none", "--out", tmp_path / "search")
+    code, stdout, stderr = end_of(process)
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith(f"speechcls: error: {tmp_path / 'none'}: ")
+    assert not (tmp_path / "search").exists()

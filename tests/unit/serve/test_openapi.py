@@ -28,11 +28,6 @@ def test_it_has_every_route_with_its_methods(document, server):
     assert request(server.port, "GET", "/v1/openapi.json").json == document
 
 
-def test_it_is_openapi(document):
-    validator = pytest.importorskip("openapi_spec_validator", reason="for tests/scale alone")
-    validator.validate(document)
-
-
 def test_every_reference_leads_somewhere(document):
     def references(node):
         if isinstance(node, dict):
