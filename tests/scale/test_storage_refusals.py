@@ -135,7 +135,7 @@ def test_a_bucket_that_is_not_there(command: str, environment: pytest.MonkeyPatc
 
     environment.setenv("AWS_ACCESS_KEY_ID", os.environ["ANN"])
     environment.setenv("AWS_SECRET_ACCESS_KEY", os.environ["ANNS_SECRET"])
-    s3: Any = boto3.client("s3")
+    s3: Any = boto3.Session().client("s3")  # its own: the default one has the keys of other tests
     if BUCKET in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
         s3.delete_bucket(Bucket=BUCKET)
     check(command, "no such", "check the address")
