@@ -35,7 +35,8 @@ MEMORY_MAX = 1_500_000_000
 """Bytes that the server may have at its peak."""
 _CHECK_EVERY = 200
 _LIMITS = ("--requests-per-minute", "0", "--request-timeout", "2", "--max-body", "1")
-_LEAKS = re.compile(rb"Traceback|/work/|/home/|/root/|site-packages|\.py\b", re.I)
+_ROOT = re.escape(str(Path(__file__).parent.parent)).encode()
+_LEAKS = re.compile(rb"Traceback|%b|/home/|/root/|site-packages|\.py\b" % _ROOT, re.I)
 Rng = np.random.Generator
 _PATHS = (
     *("/v1/predict", "/v1/detect", "/v1/stream", "/v1/models", "/health", "/metrics"),

@@ -11,7 +11,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.progress import item_bar
 from speechcls.config import DEFAULT_MODEL
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.storage.places import is_address, is_mirrored
+from speechcls.storage.places import SHARDS, is_address, is_mirrored
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
@@ -53,10 +53,6 @@ def bring_input(path: Path) -> Path:
     from speechcls.storage.mirror import bring_file
 
     return bring_file(path)
-
-
-SHARDS = (".parquet", ".tar")
-"""Endings of files that hold recordings."""
 
 
 def read_shard(name: str) -> "Iterator[Member | DatasetError]":

@@ -12,7 +12,7 @@ import typer
 
 from speechcls.cli.cluster import LOCAL, score_on_cluster, uses_cluster
 from speechcls.cli.common import FAILED, refuse, reports_errors
-from speechcls.cli.inputs import SHARDS, find_model, listed_paths, open_stdin, read_shard
+from speechcls.cli.inputs import find_model, listed_paths, open_stdin, read_shard
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     MODEL,
@@ -45,7 +45,7 @@ from speechcls.runtime.writers import (
     pack_outcome,
     unpack_outcome,
 )
-from speechcls.storage.places import is_address
+from speechcls.storage.places import SHARDS, is_address
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:

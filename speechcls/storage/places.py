@@ -25,6 +25,8 @@ STORES = {
     "memory": ("fsspec", REMOTE),
 }
 """Of each scheme: the package that reads it, and what pip calls that."""
+SHARDS = (".parquet", ".tar")
+"""Endings of files that hold recordings."""
 MIRROR = "elsewhere"
 """Folder in the cache folder of the files that lie elsewhere."""
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://.")

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from speechcls.errors import DatasetError, reason_of
 from speechcls.files import CACHE_VARIABLE, UNPACKED, cache_folder, is_file_name
 from speechcls.scratch import WHOLE, open_scratch
+from speechcls.storage.places import SHARDS
 
 if TYPE_CHECKING:
     from tarfile import TarFile, TarInfo
 
     import pyarrow
 
-SHARDS = (".parquet", ".tar")
-"""Endings of files that hold recordings."""
 _ROWS = ".rows.json"
 """What is known of the samples of a tar shard, beside their recordings."""
 _LABEL_FILES = (".cls", ".txt")

@@ -125,7 +125,9 @@ def test_a_client_may_ask_so_often_a_minute(encoded):
     assert replies[-1].json["error"].startswith("requests: too many from this address; try again")
 
 
-def test_requests_that_would_wait_too_long_are_refused(encoded, monkeypatch):
+@pytest.fixture
+def slow_work(monkeypatch):
+    """Set when the first job has started; and what each job waits for, to be set."""
     started, may_go_on = threading.Event(), threading.Event()
     run = Pool.run
 
@@ -138,6 +140,11 @@ def test_requests_that_would_wait_too_long_are_refused(encoded, monkeypatch):
         return await run(self, request, slow)
 
     monkeypatch.setattr(Pool, "run", run_slowly)
+    return started, may_go_on
+
+
+def test_requests_that_would_wait_too_long_are_refused(encoded, slow_work):
+    started, may_go_on = slow_work
     with serving(names=["commands-tiny"], waiting=1, jobs=1) as server:
         replies = []
         first = threading.Thread(
@@ -182,19 +189,8 @@ def test_who_goes_away_is_not_worked_for(encoded, monkeypatch):
     assert ended == [True]
 
 
-def test_what_runs_is_finished_when_the_server_stops(encoded, monkeypatch):
-    started, may_go_on = threading.Event(), threading.Event()
-    run = Pool.run
-
-    async def run_slowly(self, request, job):
-        def slow(stop):
-            started.set()
-            may_go_on.wait(20)
-            return job(stop)
-
-        return await run(self, request, slow)
-
-    monkeypatch.setattr(Pool, "run", run_slowly)
+def test_what_runs_is_finished_when_the_server_stops(encoded, slow_work):
+    started, may_go_on = slow_work
     with serving(names=["commands-tiny"], stop_s=20.0) as server:
         replies = []
         asking = threading.Thread(
