@@ -1,5 +1,6 @@
 # make demo: from nothing to a working recogniser.  make test: every test.  make: all checks.
 # make test-scale: those on several processes, a cluster and object stores.
+# make test-pages: the pages in Chromium, where there is one.
 # make test-order SEED=1: every test in random order.  make test-min: with the lowest versions.
 # make coverage: of lines and branches.
 PYTHON ?= python3
@@ -16,7 +17,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-scale test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures dist-check clean
+.PHONY: check test test-scale test-pages test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -41,6 +42,11 @@ test: $(INSTALLED)
 test-scale: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scale]'
 	$(BIN)/pytest -n 2 --no-loadscope-reorder tests/scale
+
+# Pages in a real browser: apt install chromium. Without one they are skipped, with the reason.
+test-pages: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pages]'
+	$(BIN)/pytest -n 2 --dist loadfile tests/pages
 
 test-order: $(INSTALLED)
 	$(BIN)/pytest $(WORKERS) --random-order --random-order-seed=$(SEED)
