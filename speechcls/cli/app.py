@@ -66,6 +66,24 @@ TOPICS = {
 }
 """Name and first line of each page that ``speechcls help TOPIC`` shows."""
 
+START = """\
+speechcls recognises spoken words: your own, from a folder of short recordings.
+
+Your own words in five commands:
+  speechcls record yes --out data   record a word; then the next one (or, without a
+                                    microphone: speechcls synth yes no --out data)
+  speechcls check data              find what is wrong with the recordings
+  speechcls train data              train a recogniser
+  speechcls evaluate data           score it on recordings that it was not trained on
+  speechcls listen                  detect the words live, from the microphone
+
+A recogniser of eight English words comes with it: speechcls predict clip.wav
+
+Go on with: speechcls --help        all commands
+            speechcls help train    one of them, with examples
+            speechcls help data     how recordings are read"""
+"""What ``speechcls`` alone says."""
+
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -93,7 +111,7 @@ class _Program(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:
-            typer.echo(ctx.get_help(), err=True)
+            typer.echo(START, err=True)
             ctx.exit(UsageError.exit_code)
         return super().parse_args(ctx, args)
 

@@ -37,7 +37,8 @@ def archs(
     """
     if size:
         refuse(ctx, ["hidden_size"], "with --size, which chooses it")
-    rows = list(_describe(hidden_size, size, num_layers, n_labels, Messages(quiet, verbose)))
+    messages = Messages(quiet, verbose)
+    rows = list(_describe(hidden_size, size, num_layers, n_labels, messages))
     if as_json:
         for row in rows:
             print_json(row)
@@ -56,6 +57,7 @@ def archs(
         ),
         text=("arch", "about"),
     )
+    messages.next_steps(("train", "DATA", "--arch", "ARCH"), in_scripts=False)
 
 
 def _describe(

@@ -71,6 +71,8 @@ def bench(
         _print_table(results)
     if n_failed:
         raise typer.Exit(FAILED)
+    step = ("compare", *models) if len(results) > 1 and models else ("evaluate",)
+    messages.next_steps((*step, *(("--data",) if len(step) > 1 else ()), "DATA"), in_scripts=False)
 
 
 def _find(named: list[Path] | None, messages: Messages) -> Iterator[Path | SpeechclsError]:

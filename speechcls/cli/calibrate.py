@@ -101,14 +101,10 @@ def calibrate(
             )
         save_calibration(artifact, result)
     by_kind = sum_by_kind(kind_of.values(), alarms) if any(kind_of.values()) else {}
-    if as_json:
-        kinds = {kind: own.to_dict() for kind, own in by_kind.items()}
-        print_json({"model": str(artifact.path)} | result.to_dict() | {"by_kind": kinds})
-    else:
-        for label, threshold in result.thresholds.items():
-            print_line(label, f"{threshold:.4f}")
+    _print(result, by_kind, artifact.path, as_json)
     _explain(result, by_kind, messages)
     messages.note(f"wrote {place}, which predict, detect and listen use from now on")
+    messages.next_steps(("listen", "--model", artifact.path))
 
 
 def _require_local(model: Path) -> None:
@@ -196,6 +192,18 @@ def _explain(
             f" calibration error {100 * result.ece_before:.2f} % before,"
             f" {100 * result.ece_after:.2f} % after (15 bins)"
         )
+
+
+def _print(
+    result: "Calibration", by_kind: "Mapping[str, NoiseAlarms]", model: Path, as_json: bool
+) -> None:
+    """Print the thresholds on stdout."""
+    if as_json:
+        kinds = {kind: own.to_dict() for kind, own in by_kind.items()}
+        print_json({"model": str(model)} | result.to_dict() | {"by_kind": kinds})
+        return
+    for label, threshold in result.thresholds.items():
+        print_line(label, f"{threshold:.4f}")
 
 
 def _count(n_alarms: int) -> str:

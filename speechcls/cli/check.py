@@ -130,6 +130,8 @@ def check(
     if reasons := result.blocking_issues(max_bad):
         messages.errors(reasons)
         raise typer.Exit(FAILED)
+    words = (fix_list,) if fix_list else (*data, *reading.as_arguments())
+    messages.next_steps(("train", *words), in_scripts=False)
 
 
 def _show(

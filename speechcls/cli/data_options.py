@@ -72,6 +72,12 @@ class DataOptions(NamedTuple):
         }
         return {name: value for name, value in values.items() if value is not None}
 
+    def as_arguments(self) -> list[str]:
+        """Return what is given as words of a command line."""
+        from speechcls.config import DataConfig
+
+        return data_arguments(DataConfig(**self.as_settings()))
+
     def load(self, data: Sequence[Path], messages: Messages, jobs: int | None = None) -> "Dataset":
         """Return the data set in a folder or in manifests; print how it was understood."""
         from speechcls.layouts.load import load_dataset

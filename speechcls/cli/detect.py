@@ -236,6 +236,9 @@ def _detect_here(
     ):
         outputs = open_writer, out, journal, recorder, messages
         n_failed = _detect(recordings, reading, detection, *outputs)
+    if recorder is None and not n_failed and "-" not in recordings:
+        words = "detect", without_credentials(recordings[0]), "--save-events", "kept"
+        messages.next_steps(words, in_scripts=False)
     return n_failed + (0 if recorder is None else recorder.n_failed)
 
 

@@ -129,6 +129,10 @@ def evaluate(
             reading, data, split, model, device, as_json, report, resume, jobs, messages
         )
         _check_result(evaluation, min_accuracy, min_recall, messages)
+        if report is None:
+            own = ("--model", model) if model else ()
+            words = ("evaluate", *data, *reading.as_arguments(), *own, "--report", "report")
+            messages.next_steps(("listen", *own), words, in_scripts=False)
 
 
 def _evaluate(

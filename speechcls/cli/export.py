@@ -102,6 +102,7 @@ def export(
         print_json(_as_object(exported, target, artifact, clips))
     else:
         _print(exported)
+        messages.note(f"{exported.path / 'README.md'} tells how to use it")
     if clips and clips.bad:
         raise typer.Exit(FAILED)
 

@@ -176,6 +176,8 @@ def _listen(
     if runner is not None:
         runner.finish(cancel=interrupt.requested)
     messages.note(f"listened for {time_s:.1f} s, {n_events} words detected")
+    if recorder is None:
+        messages.next_steps(("listen", "--save-events", "kept"), in_scripts=False)
     return recorder is None or not recorder.n_failed
 
 

@@ -3,8 +3,6 @@
 import sys
 from collections.abc import Iterable, Sequence
 
-import typer
-
 LONGEST = 2_000
 """Characters of a line before its middle is left out; a path may have 4,096."""
 
@@ -39,6 +37,20 @@ class Messages:
         """Print an error, with a further line for each of ``details``."""
         _print(f"error: {text}", details)
 
+    def next_steps(self, *commands: Sequence[object], in_scripts: bool = True) -> None:
+        """Print commands to go on with, unless quiet.
+
+        Parameters
+        ----------
+        commands : the words of each, without ``speechcls``
+        in_scripts : also where stderr is no terminal, as of what makes a file or a model
+        """
+        from speechcls.text import shell_line
+
+        if in_scripts or self.shows_progress:
+            for number, words in enumerate(commands):
+                self.note(f"{'      ' if number else 'next: '}{shell_line('speechcls', *words)}")
+
     def errors(self, texts: Iterable[str]) -> None:
         """Print each text as an error."""
         for text in texts:
@@ -55,4 +67,6 @@ def _print(text: str, details: Sequence[str] = ()) -> None:
     from speechcls.text import printable, shorten
 
     lines = (shorten(printable(shown(line)), LONGEST) for line in (text, *details))
-    typer.echo("speechcls: " + "\n  ".join(lines), err=True)
+    # Not echoed, which writes past the bar that may be on the terminal, into its line.
+    sys.stderr.write("speechcls: " + "\n  ".join(lines) + "\n")
+    sys.stderr.flush()

@@ -23,7 +23,6 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.tables import print_line
 from speechcls.config import FeatureConfig
-from speechcls.text import shell_line
 
 _MODEL = option(
     *("--model", "-m"),
@@ -90,5 +89,4 @@ def mix(
     if result.n_clipped:
         messages.warn(f"{result.n_clipped} samples were too loud and are clipped")
     print_line(out / RECORDING)
-    command = ("evaluate", "--stream", out / RECORDING, "--truth", out / "truth.csv")
-    messages.note(f"next: {shell_line('speechcls', *command)}")
+    messages.next_steps(("evaluate", "--stream", out / RECORDING, "--truth", out / "truth.csv"))

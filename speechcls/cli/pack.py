@@ -62,5 +62,6 @@ def pack(
         f"{out}: {written.n_clips} clips, {written.n_bytes / 1e6:,.1f} MB in"
         f" {len(written.shards)} shards"
     )
+    messages.next_steps(("train", out))
     if dataset.problems or written.bad:
         raise typer.Exit(FAILED)

@@ -158,8 +158,16 @@ def predict(
         n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
     if not n_done:
         messages.warn(f"{files_from}: names no recording")
+    _finish(n_failed, clips or [], model, messages)
+
+
+def _finish(n_failed: int, clips: list[str], model: Path | None, messages: Messages) -> None:
     if n_failed:
         raise typer.Exit(FAILED)
+    if clips and clips[0] != "-":
+        step = "evaluate" if Path(clips[0]).is_dir() else "explain"
+        own = ("--model", model) if model else ()
+        messages.next_steps((step, without_credentials(clips[0]), *own), in_scripts=False)
 
 
 def _check_usage(

@@ -9,13 +9,20 @@ from speechcls.cli.scores import describe_headline
 from speechcls.text import printable, shorten
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, ProgressColumn
+    from rich.text import Text
 
     from speechcls.storage.mirror import Watch
     from speechcls.training.optimisation import Epoch
 
 _LONGEST = 60
 """Characters of a name before its middle is left out, so that there is room for the bar."""
+_LABEL = 20
+"""Characters of a label before its middle is left out."""
+_CHART_COLUMNS = 60
+_AXIS = ("100 % |", "      |", " 50 % |", "      |", "  0 % |")
+"""What stands before the rows of the curve of the validation accuracy."""
 
 
 def _bar(*columns: "ProgressColumn") -> "Progress":
@@ -103,7 +110,7 @@ def _clock(seconds: float) -> str:
 def training_display(
     messages: Messages, n_epochs: int, log: Callable[["Epoch"], None]
 ) -> Iterator[tuple[Callable[["Epoch"], None], Callable[[float], None]]]:
-    """Yield ``on_epoch`` and ``on_step`` of a training: a line per epoch, with a bar below.
+    """Yield ``on_epoch`` and ``on_step`` of a training: a line per epoch, with a curve and a bar.
 
     Parameters
     ----------
@@ -117,19 +124,56 @@ def training_display(
     if not messages.shows_progress:
         yield note, lambda done: None
         return
-    with _bar() as progress:
-        task = progress.add_task(f"epoch 1/{n_epochs}", total=n_epochs)
-        n_done = 0
+    from rich.console import Group
+    from rich.live import Live
+
+    progress = _bar()
+    task = progress.add_task(f"epoch 1/{n_epochs}", total=n_epochs)
+    history: list[Epoch] = []
+
+    def draw() -> Group:
+        return Group(*_curve(history, n_epochs, progress.console), progress)
+
+    how = {"console": progress.console, "transient": True, "redirect_stdout": False}
+    with Live(get_renderable=draw, **how):  # type: ignore[arg-type]
 
         def on_epoch(epoch: "Epoch") -> None:
-            nonlocal n_done
-            log(epoch)
-            n_done = epoch.epoch
-            progress.print(f"speechcls: {_epoch_line(epoch, n_epochs)}", markup=False)
-            next_epoch = min(n_done + 1, n_epochs)
-            progress.update(task, completed=n_done, description=f"epoch {next_epoch}/{n_epochs}")
+            note(epoch)
+            history.append(epoch)
+            next_epoch = min(epoch.epoch + 1, n_epochs)
+            text = f"epoch {next_epoch}/{n_epochs}"
+            progress.update(task, completed=epoch.epoch, description=text)
 
-        yield on_epoch, lambda done: progress.update(task, completed=n_done + done)
+        def on_step(done: float) -> None:
+            progress.update(task, completed=(history[-1].epoch if history else 0) + done)
+
+        yield on_epoch, on_step
+
+
+def _curve(history: "list[Epoch]", n_epochs: int, console: "Console") -> "list[Text]":
+    """Return the accuracy of every epoch so far as a chart, the loss, and the worst confusion."""
+    import numpy as np
+    from rich.text import Text
+
+    from speechcls.render.terminal import as_columns
+
+    if not history or not console.encoding.startswith("utf"):
+        return []
+    last, n_columns = history[-1], max(10, min(_CHART_COLUMNS, console.width - len(_AXIS[0])))
+    # The chart is as wide at the first epoch as at the last one.
+    n_columns = n_columns if len(history) > n_columns else max(n_columns // n_epochs, 1) * n_epochs
+    accuracies = np.array([epoch.validation_balanced_accuracy for epoch in history])
+    losses = np.array([epoch.loss for epoch in history])
+    rows = as_columns(accuracies, len(_AXIS), n_columns)
+    lines = [label + row for label, row in zip(_AXIS, rows, strict=True)]
+    [loss] = as_columns(losses / losses.max(), 1, n_columns)
+    lines.append(f"{'loss':>5} |{loss}")
+    if last.confused_clips:
+        clips = f"{last.confused_clips} clip{'s' * (last.confused_clips != 1)}"
+        pair = f"{shorten(printable(last.confused_truth), _LABEL)} taken for"
+        pair += f" {shorten(printable(last.confused_prediction), _LABEL)}"
+        lines.append(f"worst: {pair}, {clips}")
+    return [Text(line, no_wrap=True, overflow="crop") for line in lines]
 
 
 def _epoch_line(epoch: "Epoch", n_epochs: int) -> str:

@@ -43,3 +43,4 @@ def pull(
     commit = pull(place, folder, force)
     messages.note(f"{place}: commit {commit}, whole; that does not tell who made it")
     print_line(str(folder))
+    messages.next_steps(("predict", "CLIP", "--model", folder))

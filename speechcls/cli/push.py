@@ -44,3 +44,4 @@ def push(
     n_clips, n_speakers = count_named(model)
     messages.note(f"goes up with split.csv, which names {n_clips} clips and {n_speakers} speakers")
     print_line(f"{place}@{push(model, place, public)}")
+    messages.next_steps(("pull", place))

@@ -89,6 +89,10 @@ def record(
                 utterances = _spoken(blocks, SAMPLE_RATE, duration_s, messages)
             counts = _write(utterances, place, meter, duration_s, n_wanted, messages)
     messages.note(f"wrote {counts.written} clips of {label} to {place.folder}")
+    if counts.written and not interrupt.requested:
+        is_first = sum(each.is_dir() for each in out.iterdir()) == 1
+        more = ("record", "WORD", "--out", out), ("check", out)
+        messages.next_steps(*(more[:1] if is_first else more))
     if interrupt.requested:
         messages.error("interrupted")
         raise typer.Exit(INTERRUPTED)

@@ -12,7 +12,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.options import OUTPUT, Quiet, Verbose, as_path, option
 from speechcls.cli.tables import or_dash, print_line
 from speechcls.errors import AudioError, ConfigError
-from speechcls.text import printable, shell_line
+from speechcls.text import printable
 
 if TYPE_CHECKING:
     from speechcls.live.events import EventFolder, SavedEvent, Verdict
@@ -78,6 +78,8 @@ def review(
         _list(events)
     n_open = len(events.unjudged())
     messages.note(f"{len(events.events)} events, {n_open} of them not judged")
+    if n_open < len(events.events):
+        messages.next_steps(("train", "DATA", "--mistakes", folder), in_scripts=False)
 
 
 def _write_page(folder: "EventFolder", messages: Messages) -> None:
@@ -85,10 +87,8 @@ def _write_page(folder: "EventFolder", messages: Messages) -> None:
 
     path, n_events = write_review_page(folder)
     print_line(path)
-    messages.note(
-        f"{n_events} events to judge in a browser; next: speechcls review"
-        f" {shell_line(folder.path)} --import verdicts.json"
-    )
+    messages.note(f"{n_events} events to judge in a browser")
+    messages.next_steps(("review", folder.path, "--import", "verdicts.json"))
 
 
 def _import(folder: "EventFolder", path: Path, messages: Messages) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import OUTPUT, option
 from speechcls.cli.outputs import check_folder_place
-from speechcls.text import shell_line
 
 if TYPE_CHECKING:
     from speechcls.artifact.format import Artifact
@@ -48,6 +47,6 @@ def saving_events(
         known = f" ({recorder.n_known} were there already)" if recorder.n_known else ""
         messages.note(f"kept {recorder.n_kept} events in {folder}{known}")
         if recorder.n_kept:
-            messages.note(f"next: speechcls review {shell_line(folder)}")
+            messages.next_steps(("review", folder))
         if recorder.n_failed:
             messages.error(f"{folder}: {recorder.n_failed} events are not kept")

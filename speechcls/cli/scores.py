@@ -4,10 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import option
-from speechcls.labels import list_names
+from speechcls.labels import is_command, list_names
 
 if TYPE_CHECKING:
     from speechcls.evaluation.metrics import Scores
+
+RELIABLE_RECALL = 0.8
+"""Mean recall of the words below which a model is called not to be relied on."""
+FEW_CLIPS = 5
+"""Clips of a word below which its recall says little: of five, 95 % intervals span a half."""
 
 MinRecall = Annotated[
     float | None,
@@ -61,3 +66,23 @@ def describe_failures(validation: "Scores") -> list[str]:
     if others := [label for label in missed if label not in never]:
         failures.append(f"no validation clip of {list_names(others)} is recognised")
     return failures
+
+
+def describe_trust(validation: "Scores") -> list[str]:
+    """Return why nobody should rely on a model, as its validation clips show, a sentence each."""
+    recall = validation.command_recall or validation.balanced_accuracy
+    reasons = []
+    if recall < RELIABLE_RECALL:
+        reasons.append(
+            f"not to be relied on: of 100 words {100 * (1 - recall):.0f} are not recognised; more"
+            " recordings by more people help most, and speechcls check finds what is wrong with"
+            " these"
+        )
+    pairs = zip(validation.labels, validation.per_label, strict=True)
+    few = [label for label, own in pairs if 0 < own.n_clips < FEW_CLIPS and is_command(label)]
+    if few:
+        reasons.append(
+            f"fewer than {FEW_CLIPS} validation clips each of {list_names(few)}: how well they are"
+            " recognised is not known yet"
+        )
+    return reasons

@@ -10,7 +10,6 @@ from speechcls.cli.common import reports_errors
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import Quiet, Seed, Verbose, option, out_option
 from speechcls.cli.progress import item_bar
-from speechcls.text import shell_line
 
 _PER_WORD = option("--per-word", min=1, help="Clips of each word.")
 _LANGUAGE = option("--language", help="Language of the voices: en, de, pt-br, ...", metavar="TAG")
@@ -46,4 +45,4 @@ def synth(
         listed = ", ".join(f"{word} {n}" for word, n in n_by_word.items())
         messages.warn(f"{len(result.skipped)} voices failed and were left out: {listed}")
     messages.note(f"wrote {result.n_written} clips of {len(words)} words to {out}")
-    messages.note(f"next: speechcls train {shell_line(out)}")
+    messages.next_steps(("check", out), ("train", out))

@@ -9,9 +9,8 @@ from speechcls.cli.common import FAILED, INTERRUPTED, own_place
 from speechcls.cli.data_options import data_arguments, describe_long_takes
 from speechcls.cli.inputs import describe_rejection
 from speechcls.cli.messages import Messages
-from speechcls.cli.scores import describe_failures, describe_headline, reach_recall
+from speechcls.cli.scores import describe_failures, describe_headline, describe_trust, reach_recall
 from speechcls.cli.tables import print_line
-from speechcls.text import shell_line
 
 if TYPE_CHECKING:
     from speechcls.training.plan import TrainPlan
@@ -86,11 +85,11 @@ def report_result(
 
         messages.note(describe_rejection(load_artifact(place)))
     options = data_arguments(settings.data)
-    for failure in describe_failures(scores):
-        messages.warn(failure)
-    evaluate = shell_line("speechcls", "evaluate", *data, *options, "--model", place)
-    messages.note(f"next: {evaluate}")
-    messages.note(f"      speechcls predict CLIP --model {shell_line(place)}")
+    for warning in describe_failures(scores) or describe_trust(scores):
+        messages.warn(warning)
+    messages.next_steps(
+        ("evaluate", *data, *options, "--model", place), ("predict", "CLIP", "--model", place)
+    )
     print_line(place)
     is_good = reach_recall(scores, min_recall, messages)
     if result.save_error or result.fit.diverged:

@@ -11,7 +11,6 @@ import typer
 from speechcls.cli.data_options import data_arguments
 from speechcls.cli.messages import Messages
 from speechcls.cli.tables import or_dash, print_json, print_table
-from speechcls.text import shell_line
 
 if TYPE_CHECKING:
     from speechcls.config import DataConfig
@@ -57,10 +56,10 @@ def report_search(
         messages.note(f"{open_ones} unfinished, or run by another process")
     options = data_arguments(reading)
     messages.note(f"saved {result.model} and {result.config}: trial {result.best.trial}")
-    evaluate = shell_line("speechcls", "evaluate", *data, *options, "--model", result.model)
-    messages.note(f"next: {evaluate}")
-    train = shell_line("speechcls", "train", *data, "--config", result.config)
-    messages.note(f"      {train}")
+    messages.next_steps(
+        ("evaluate", *data, *options, "--model", result.model),
+        ("train", *data, "--config", result.config),
+    )
 
 
 def describe_luck(result: "SearchResult") -> str:

@@ -39,7 +39,8 @@ def verify(
 
     messages = Messages(quiet, verbose)
     n_bad = 0
-    for finding in findings_of(find_model(model, messages)):
+    path = find_model(model, messages)
+    for finding in findings_of(path):
         if finding.is_foreign:
             messages.note(f"{finding.file}: not a file of a model, not checked")
             continue
@@ -49,3 +50,4 @@ def verify(
             messages.error(str(finding.problem))
     if n_bad:
         raise typer.Exit(FAILED)
+    messages.next_steps(("predict", "CLIP", "--model", path), in_scripts=False)

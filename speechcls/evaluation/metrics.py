@@ -158,6 +158,23 @@ def command_recall(labels: Sequence[str], recalls: Recalls) -> float | None:
     return None if of_commands.all() or np.isnan(own).all() else mean_recall(own)
 
 
+def worst_confusion(labels: Sequence[str], confusion: Labels) -> tuple[str, str, int] | None:
+    """Return truth, prediction and count of the mistakes that cost the balanced accuracy most.
+
+    These are not the most frequent ones: of a label with few clips each mistake counts for more.
+    None where all clips are right.
+
+    Parameters
+    ----------
+    confusion : (n_labels, n_labels); rows truth, columns prediction
+    """
+    wrong = confusion - np.diag(np.diag(confusion))
+    lost = wrong / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    truth, prediction = np.unravel_index(int(lost.argmax()), lost.shape)
+    n_clips = int(wrong[truth, prediction])
+    return (labels[int(truth)], labels[int(prediction)], n_clips) if n_clips else None
+
+
 def score(
     truth: Labels, predicted: Labels, labels: Sequence[str], speakers: Sequence[str]
 ) -> Scores:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SHADES = " .:-=+*#%@"
 """From the lowest value to the highest, in plain text."""
 _UPPER_HALF = "▀"
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
 # magma, as matplotlib has it, at 0, 1/8 ... 1: each is lighter than the one before.
 _COLOURS = np.array(
     [
@@ -66,6 +67,25 @@ def as_shades(cells: Array) -> list[str]:
     """Return a line of plain text for each row of ``cells`` (n_rows, n_columns) in [0, 1]."""
     levels = np.minimum(cells * len(SHADES), len(SHADES) - 1).astype(int)
     return ["".join(SHADES[level] for level in row) for row in levels]
+
+
+def as_columns(heights: Array, n_rows: int, n_columns: int) -> list[str]:
+    """Return ``n_rows`` lines of a chart with a column for each height, in eighths of a row.
+
+    Columns are as wide as ``n_columns`` characters allow, up to four; where there are more heights
+    than characters, neighbours share one.
+
+    Parameters
+    ----------
+    heights : (n,) in [0, 1]; at least one
+    """
+    if len(heights) > n_columns:
+        heights = _resize(heights, n_columns)
+    width = min(4, n_columns // len(heights))
+    # What is above 0 is seen, however little it is.
+    eighths = np.maximum(np.rint(8 * n_rows * heights), heights > 0).astype(int)
+    rows = (np.clip(eighths - 8 * row, 0, 8) for row in reversed(range(n_rows)))
+    return ["".join(_EIGHTHS[level] * width for level in row) for row in rows]
 
 
 def level_line(samples: Samples, n_columns: int) -> str:

@@ -6,7 +6,7 @@ a network are a few megabytes, one message. Each process counts by the rows that
 
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -22,6 +22,27 @@ _N_WARM_UP = 3
 """Steps before a capture, in which libraries choose their kernels."""
 _N_AHEAD = 32
 """Steps by which the host may run ahead of a GPU."""
+_N_CLIPS_NAMED = 3
+
+
+class Diverged(Exception):
+    """The loss of a batch, or of the validation clips, is not finite."""
+
+    def __init__(self, what: str, lr: float, clips: Sequence[int]) -> None:
+        self._what, self._lr, self._clips = what, lr, clips
+
+    def describe(self, paths: Sequence[str]) -> str:
+        """Return it in one line.
+
+        Parameters
+        ----------
+        paths : of all clips of the corpus
+        """
+        named = [paths[clip] for clip in self._clips[:_N_CLIPS_NAMED]]
+        n_more = len(self._clips) - len(named)
+        more = f" and {n_more} more" if n_more else ""
+        clips = f"; clips {', '.join(named)}{more}" if named else ""
+        return f"{self._what} at a learning rate of {self._lr:.3g}{clips}; choose a lower one"
 
 
 class Gradient:

@@ -20,12 +20,8 @@ from speechcls.interrupts import DeferredSignals
 from speechcls.networks.recogniser import Recogniser, forward_mixed_precision
 from speechcls.training.batches import Batches
 from speechcls.training.checkpoint import Checkpoint, State
-from speechcls.training.optimisation import (
-    Diverged,
-    Epoch,
-    FitResult,
-    Training,
-)
+from speechcls.training.gradient import Diverged
+from speechcls.training.optimisation import Epoch, FitResult, Training
 from speechcls.training.stream_batches import StreamBatches
 
 _SMALLER = "choose smaller batches, a smaller network or the cpu"

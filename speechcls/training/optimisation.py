@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,15 +16,13 @@ from speechcls.augmentation.draws import Generators, Rows, seed_of
 from speechcls.augmentation.transforms import mask_features
 from speechcls.config import TrainConfig
 from speechcls.distributed.group import ALONE, Group
-from speechcls.evaluation.metrics import command_recall, mean_recall
+from speechcls.evaluation.metrics import command_recall, mean_recall, worst_confusion
 from speechcls.networks.ema import WeightEma
 from speechcls.networks.recogniser import Recogniser
 from speechcls.parallel import prefetch
 from speechcls.training.batches import Batches
 from speechcls.training.checkpoint import State
-from speechcls.training.gradient import Failure, FiniteCheck, Gradient
-
-_N_CLIPS_NAMED = 3
+from speechcls.training.gradient import Diverged, Failure, FiniteCheck, Gradient
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,10 @@ class Epoch:
     clips_per_second: float
     duration_s: float
     is_best: bool
+    confused_truth: str = ""
+    confused_prediction: str = ""
+    confused_clips: int = 0
+    """Of the worst confusion, see ``metrics.worst_confusion``; 0 where all clips are right."""
 
 
 class Validation(NamedTuple):
@@ -56,6 +58,8 @@ class Validation(NamedTuple):
     balanced_accuracy: float
     command_recall: float | None
     accuracy: float
+    confused: tuple[str, str, int] | None = None
+    """The worst confusion, see ``metrics.worst_confusion``."""
 
 
 @dataclass
@@ -67,26 +71,6 @@ class FitResult:
     interrupted: bool = False
     diverged: str | None = None
     """Where the loss stopped being finite, which ended the training."""
-
-
-class Diverged(Exception):
-    """The loss of a batch, or of the validation clips, is not finite."""
-
-    def __init__(self, what: str, lr: float, clips: Sequence[int]) -> None:
-        self._what, self._lr, self._clips = what, lr, clips
-
-    def describe(self, paths: Sequence[str]) -> str:
-        """Return it in one line.
-
-        Parameters
-        ----------
-        paths : of all clips of the corpus
-        """
-        named = [paths[clip] for clip in self._clips[:_N_CLIPS_NAMED]]
-        n_more = len(self._clips) - len(named)
-        more = f" and {n_more} more" if n_more else ""
-        clips = f"; clips {', '.join(named)}{more}" if named else ""
-        return f"{self._what} at a learning rate of {self._lr:.3g}{clips}; choose a lower one"
 
 
 class _Step(NamedTuple):
@@ -197,30 +181,38 @@ class Training:
         self._refuse(self._check.find())
         place.duration_s = time.perf_counter() - begun  # a GPU has done them now
         validation = validate(self._ema.model, batches, between, self.group)
-        lr = self._optimizer.param_groups[0]["lr"]
         if not math.isfinite(validation.loss):
+            lr = self._optimizer.param_groups[0]["lr"]
             raise Diverged(f"epoch {place.epoch}: the validation loss is {validation.loss}", lr, [])
-        best = self.result.best
-        epoch = Epoch(
-            epoch=place.epoch,
-            loss=float(place.total_loss) / place.n_clips,
-            validation_loss=validation.loss,
-            validation_balanced_accuracy=validation.balanced_accuracy,
-            validation_command_recall=validation.command_recall,
-            validation_accuracy=validation.accuracy,
-            lr=lr,
-            clips_per_second=place.n_clips / place.duration_s,
-            duration_s=place.duration_s,
-            is_best=best is None
-            or (-validation.balanced_accuracy, validation.loss)
-            < (-best.validation_balanced_accuracy, best.validation_loss),
-        )
+        epoch = self._summary(validation)
         self.result.history.append(epoch)
         if epoch.is_best:
             # In one statement, since Ctrl-C may come in between.
             self.best_state, self.result.best = copy.deepcopy(self._ema.model.state_dict()), epoch
         self._place = self._start_epoch(place.epoch + 1)
         return epoch
+
+    def _summary(self, validation: Validation) -> Epoch:
+        """Return the metrics of the epoch that is done."""
+        place, best = self._place, self.result.best
+        truth, prediction, n_confused = validation.confused or ("", "", 0)
+        return Epoch(
+            epoch=place.epoch,
+            loss=float(place.total_loss) / place.n_clips,
+            validation_loss=validation.loss,
+            validation_balanced_accuracy=validation.balanced_accuracy,
+            validation_command_recall=validation.command_recall,
+            validation_accuracy=validation.accuracy,
+            lr=self._optimizer.param_groups[0]["lr"],
+            clips_per_second=place.n_clips / place.duration_s,
+            duration_s=place.duration_s,
+            is_best=best is None
+            or (-validation.balanced_accuracy, validation.loss)
+            < (-best.validation_balanced_accuracy, best.validation_loss),
+            confused_truth=truth,
+            confused_prediction=prediction,
+            confused_clips=n_confused,
+        )
 
     def _prepare(self, place: _Place) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
         """Yield the rest of an epoch: normalised features with masks, targets, random states."""
@@ -365,24 +357,25 @@ def validate(
     recogniser.eval()
     loss = torch.zeros((), device=batches.device)
     n_labels = len(batches.labels)
-    n_right, n_clips = torch.zeros(2, n_labels, dtype=torch.int64, device=batches.device)
+    confusion = torch.zeros(n_labels * n_labels, dtype=torch.int64, device=batches.device)
     with torch.no_grad():
         for features, targets in batches.validation():
             if len(targets):  # of several processes one may have nothing of the last batch
                 # In float32, as the exported model runs.
                 logits = recogniser.logits_of(recogniser.normalise(features))
                 loss += nn.functional.cross_entropy(logits, targets, reduction="sum")
-                is_right = logits.argmax(dim=1) == targets
-                n_right.index_add_(0, targets, is_right.to(n_right.dtype))
-                n_clips.index_add_(0, targets, torch.ones_like(targets))
+                cells = targets * n_labels + logits.argmax(dim=1)
+                confusion.index_add_(0, cells, torch.ones_like(cells))
             between()
-    for values in (loss, n_right, n_clips):
+    for values in (loss, confusion):
         group.add(values)
-    right, clips = n_right.cpu().numpy(), n_clips.cpu().numpy()
+    counts = confusion.view(n_labels, n_labels).cpu().numpy()  # rows truth, columns prediction
+    right, clips = counts.diagonal(), counts.sum(axis=1)
     recalls = np.divide(right, clips, out=np.full(n_labels, np.nan), where=clips > 0)
     return Validation(
         loss=float(loss) / int(clips.sum()),
         balanced_accuracy=mean_recall(recalls),
         command_recall=command_recall(batches.labels, recalls),
         accuracy=int(right.sum()) / int(clips.sum()),
+        confused=worst_confusion(batches.labels, counts),
     )

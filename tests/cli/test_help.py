@@ -11,7 +11,7 @@ import soundfile
 import typer
 
 import speechcls
-from speechcls.cli.app import GROUPS, TOPICS, app
+from speechcls.cli.app import GROUPS, START, TOPICS, app
 from speechcls.runtime.writers import EVENT_FORMATS, LIVE_FORMATS, PREDICTION_FORMATS
 
 PROGRAM = typer.main.get_command(app)
@@ -117,9 +117,15 @@ def test_help_of_the_program_names_every_command(call):
         assert f" {command} {sentence}" in text  # the same as in the command's own help
 
 
-def test_without_arguments_there_is_help(call):
+def test_alone_it_tells_how_to_start(call):
     result = call()
-    assert (result.code, result.stdout, result.stderr) == (2, "", call("--help").stdout)
+    assert (result.code, result.stdout, result.stderr) == (2, "", f"{START}\n")
+    assert max(map(len, START.splitlines())) < 100
+    commands = re.findall(r"speechcls (\w[\w -]*)", START.partition("\n")[2])
+    assert [line.split()[0] for line in commands] == [
+        *("record", "synth", "check", "train", "evaluate", "listen", "predict", "help", "help")
+    ]
+    assert {"train", "data"} <= {*COMMANDS, *TOPICS}  # of which it says help train, help data
 
 
 def test_version(call, run):

@@ -15,6 +15,7 @@ from speechcls.evaluation.metrics import (
     resample_accuracies,
     score,
     wilson_interval,
+    worst_confusion,
 )
 from speechcls.labels import SILENCE, UNKNOWN
 
@@ -143,6 +144,12 @@ def test_the_ten_most_frequent_mistakes_come_first_and_equal_ones_in_order() -> 
     pairs = score(truth, answer, list("abcde"), [""] * 21).most_confused()
     expected = [("e", "d", 2), *(("abcde"[t], "abcde"[p], 1) for t, p in wrong[:9])]
     assert pairs == expected
+
+
+def test_the_worst_confusion_is_the_one_that_costs_most_recall() -> None:
+    confusion = np.array([[90, 10, 0], [0, 8, 2], [0, 0, 0]])
+    assert worst_confusion(("a", "b", "c"), confusion) == ("b", "c", 2)  # 2 of 10, not 10 of 100
+    assert worst_confusion(("a", "b", "c"), np.diag([3, 2, 0])) is None
 
 
 COMMANDS = ("yes", "no", UNKNOWN, SILENCE)

@@ -5,6 +5,7 @@ import numpy as np
 from speechcls.render.terminal import (
     SHADES,
     as_blocks,
+    as_columns,
     as_shades,
     colours_of,
     fit_cells,
@@ -51,3 +52,17 @@ def test_standardise_makes_bands_comparable():
     values = np.array([[-300.0, 1.0], [-100.0, 3.0]])
     np.testing.assert_allclose(standardise(values), [[-1, -1], [1, 1]])
     np.testing.assert_array_equal(standardise(np.full((3, 1), 5.0)), np.zeros((3, 1)))
+
+
+def test_columns_are_drawn_in_eighths_of_a_row():
+    # 2 rows are 16 eighths: 0, 8, 12 and 16 of them, each column two characters wide.
+    assert as_columns(np.array([0.0, 0.5, 0.75, 1.0]), 2, 8) == ["    ▄▄██", "  ██████"]
+
+
+def test_what_is_above_nothing_is_seen():
+    assert as_columns(np.array([0.001, 0.0]), 1, 2) == ["▁ "]
+
+
+def test_columns_are_at_most_four_wide_and_shared_where_there_are_too_many():
+    assert as_columns(np.array([1.0]), 1, 60) == ["████"]
+    assert as_columns(np.array([0.0, 1.0, 1.0, 1.0]), 1, 2) == ["▄█"]

@@ -134,6 +134,10 @@ def test_validation_sums_the_words_of_a_label() -> None:
     recalls = [is_right[truth == label].mean() for label in (0, 1)]
     assert own.balanced_accuracy == pytest.approx(np.mean(recalls))
     assert own.command_recall == pytest.approx(recalls[0])
+    n_wrong = [int((~is_right[truth == label]).sum()) for label in (0, 1)]
+    worst = int(np.argmin(recalls))
+    pair = corpus.labels[worst], corpus.labels[1 - worst]
+    assert own.confused == ((*pair, n_wrong[worst]) if n_wrong[worst] else None)
 
 
 # What is kept
