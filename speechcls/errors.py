@@ -68,6 +68,11 @@ class PeerError(TrainingError):
     """Another of the processes that share a training failed, and says why."""
 
 
+def not_installed(package: str, extra: str) -> str:
+    """Return that an optional package is missing, and how to install it."""
+    return f"{package} is not installed; run pip install 'speechcls[{extra}]'"
+
+
 def reason_of(error: Exception) -> str:
     """Return what the system says went wrong, in lower case and without its number."""
     return (getattr(error, "strerror", None) or str(error)).lower()

@@ -14,7 +14,7 @@ from speechcls.cli.config_options import OptionGroup, given_fields, with_config_
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import MODEL, Jobs, Quiet, Verbose, as_path, option
 from speechcls.config import DEFAULT_MODEL, LIVE_MODEL
-from speechcls.errors import ConfigError
+from speechcls.errors import ConfigError, not_installed
 from speechcls.interrupts import STOPPING, handling
 from speechcls.serve.settings import ServeConfig
 
@@ -123,9 +123,7 @@ def _open(
         package = (error.name or "").split(".")[0]
         if package not in ("starlette", "uvicorn", "websockets", "h11"):
             raise
-        raise ConfigError(
-            f"{package} is not installed; run pip install 'speechcls[serve]'"
-        ) from error
+        raise ConfigError(not_installed(package, "serve")) from error
 
     def log(text: str, error: BaseException | None) -> None:
         messages.error(text)

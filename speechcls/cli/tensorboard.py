@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechcls.errors import ConfigError
+from speechcls.errors import ConfigError, not_installed
 
 if TYPE_CHECKING:
     from speechcls.training.optimisation import Epoch
@@ -23,8 +23,7 @@ def import_summary_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ConfigError(
-            "the package tensorboard is not installed; run pip install 'speechcls[tensorboard]'",
-            field="tensorboard",
+            not_installed("the package tensorboard", "tensorboard"), field="tensorboard"
         ) from error
     return SummaryWriter
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from speechcls.errors import ArtifactError, ConfigError, reason_of
+from speechcls.errors import ArtifactError, ConfigError, not_installed, reason_of
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -51,7 +51,7 @@ def import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ConfigError("optuna is not installed; run pip install 'speechcls[tune]'") from error
+        raise ConfigError(not_installed("optuna", "tune")) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

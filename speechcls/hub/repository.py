@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from speechcls.errors import ConfigError, StorageError
+from speechcls.errors import ConfigError, StorageError, not_installed
 from speechcls.storage.faults import explain, library_errors
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def open_api() -> "HfApi":
         from huggingface_hub import HfApi
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError as error:
-        raise ConfigError(
-            "huggingface_hub is not installed; run pip install 'speechcls[hub]'"
-        ) from error
+        raise ConfigError(not_installed("huggingface_hub", "hub")) from error
     from speechcls import __version__
 
     disable_progress_bars()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from speechcls.audio.sniff import SUFFIXES, is_recording_name
-from speechcls.errors import DatasetError, reason_of
+from speechcls.errors import DatasetError, not_installed, reason_of
 from speechcls.files import read_text
 from speechcls.storage.unpacked import embedded_column, member_path, read_tar, unpack
 from speechcls.text import from_csv_cell
@@ -256,10 +256,8 @@ def _read_parquet(path: Path, is_first_look: bool, unpacks: bool) -> Table:
         import pyarrow
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise DatasetError(
-            f"{path}: Parquet is read by pyarrow, which is not installed; install it:"
-            " pip install 'speechcls[parquet]'"
-        ) from error
+        fact = not_installed("pyarrow, which reads Parquet,", "parquet")
+        raise DatasetError(f"{path}: {fact}") from error
     try:
         stream = path.open("rb")
     except OSError as error:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from speechcls.errors import DatasetError
+from speechcls.errors import DatasetError, not_installed
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """Endings of compressed files that are read."""
@@ -76,9 +76,7 @@ def _open(file: BinaryIO, compression: str, name: str) -> BinaryIO:
     try:
         import pyarrow
     except ImportError as error:
-        raise DatasetError(
-            f"{name}: {compression} is read by pyarrow, which is not installed; install it:"
-            " pip install 'speechcls[parquet]'"
-        ) from error
+        fact = not_installed(f"pyarrow, which reads {compression},", "parquet")
+        raise DatasetError(f"{name}: {fact}") from error
     stream: Any = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), "zstd")
     return cast(BinaryIO, io.BufferedReader(stream))

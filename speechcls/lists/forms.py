@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from speechcls.audio.sniff import is_recording_name
-from speechcls.errors import DatasetError
+from speechcls.errors import DatasetError, not_installed
 from speechcls.layouts.columns import list_names, path_column
 from speechcls.layouts.tables import delimiter_of
 from speechcls.text import from_csv_cell
@@ -175,10 +175,8 @@ def _open_parquet(file: BinaryIO, name: str) -> Any:
         import pyarrow
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise DatasetError(
-            f"{name}: Parquet is read by pyarrow, which is not installed; install it:"
-            " pip install 'speechcls[parquet]'"
-        ) from error
+        fact = not_installed("pyarrow, which reads Parquet,", "parquet")
+        raise DatasetError(f"{name}: {fact}") from error
     try:
         return pq.ParquetFile(file)
     except pyarrow.ArrowException as error:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from speechcls.audio.samples import Samples
-from speechcls.errors import AudioError, ConfigError
+from speechcls.errors import AudioError, ConfigError, not_installed
 from speechcls.live.sources import BLOCK_S, Block
 
 WAITING_S = 10.0
@@ -33,10 +33,7 @@ def load_sounddevice() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise ConfigError(
-            "sounddevice is not installed; run pip install 'speechcls[mic]'",
-            field="microphone",
-        ) from error
+        raise ConfigError(not_installed("sounddevice", "mic"), field="microphone") from error
     except OSError as error:  # the wheel for Linux comes without PortAudio
         raise ConfigError(
             f"{error}; install it (on Debian: apt install libportaudio2)",

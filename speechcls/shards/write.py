@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from speechcls.config import ShardSettings
-from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.errors import AudioError, ConfigError, DatasetError, not_installed
 from speechcls.files import with_path
 from speechcls.labels import NOISE_FOLDER
 from speechcls.layouts.examples import SPLITS, Dataset, Example
@@ -211,10 +211,8 @@ class _ParquetShard:
             import pyarrow as pa
             import pyarrow.parquet as pq
         except ImportError as error:
-            raise DatasetError(
-                "Parquet is written by pyarrow, which is not installed; install it: pip install"
-                " 'speechcls[parquet]'"
-            ) from error
+            fact = not_installed("pyarrow, which writes Parquet,", "parquet")
+            raise DatasetError(fact) from error
         self._arrow, self._rows = pa, list[dict[str, Any]]()
         self._numbers = {label: number for number, label in enumerate(labels)}
         audio = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from speechcls.errors import ConfigError, ServerError, reason_of
+from speechcls.errors import ConfigError, ServerError, not_installed, reason_of
 
 SERVICE = "_wyoming._tcp.local."
 """Kind of service that Home Assistant looks for."""
@@ -32,9 +32,7 @@ async def announced(name: str, host: str, port: int) -> AsyncIterator[None]:
         from zeroconf import BadTypeInNameException, Error
         from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
     except ImportError as error:
-        raise ConfigError(
-            "zeroconf is not installed; run pip install 'speechcls[wyoming]'", field="zeroconf"
-        ) from error
+        raise ConfigError(not_installed("zeroconf", "wyoming"), field="zeroconf") from error
     address = _address_of(host)
     try:
         about = AsyncServiceInfo(SERVICE, f"{name}.{SERVICE}", addresses=[address], port=port)

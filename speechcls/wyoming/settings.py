@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from speechcls.errors import ConfigError
+from speechcls.errors import ConfigError, not_installed
 
 PORT = 10_400
 """The one that Wyoming servers of wake words have by custom."""
@@ -61,6 +61,4 @@ def load_wyoming() -> None:
     try:
         import wyoming.wake  # noqa: F401
     except ImportError as error:
-        raise ConfigError(
-            "wyoming is not installed; run pip install 'speechcls[wyoming]'"
-        ) from error
+        raise ConfigError(not_installed("wyoming", "wyoming")) from error

@@ -184,7 +184,7 @@ def test_without_pyarrow_the_install_line_is_told(root, monkeypatch):
     touch(root, "m.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     assert message_of([root / "m.parquet"]) == (
-        f"{root / 'm.parquet'}: Parquet is read by pyarrow, which is not installed; install it:"
+        f"{root / 'm.parquet'}: pyarrow, which reads Parquet, is not installed; run"
         " pip install 'speechcls[parquet]'"
     )
 
