@@ -197,21 +197,22 @@ def _print_summary(result: "CheckResult") -> None:
     typer.echo(f"formats   {'; '.join(f'{n} x {name}' for name, n in formats(result).items())}")
     n_left_out = len(result.clips_with(LEFT_OUT))
     typer.echo(f"bad       {n_left_out} of them, which --fix-list FILE leaves out\n")
-    print_table(
-        ("finding", "clips", "per cent", "effect", "what it is"),
+    rows = [
         (
-            (
-                kind,
-                str(n),
-                f"{100 * n / n_clips:.2f}",
-                "blocks" if kind in LEAKS else "bad" if kind in BAD else "warning",
-                meaning,
-            )
-            for kind, meaning in KINDS.items()
-            if (n := len(result.of_kind(kind)))
-        ),
-        text=("finding", "effect", "what it is"),
-    )
+            kind,
+            str(n),
+            f"{100 * n / n_clips:.2f}",
+            "blocks" if kind in LEAKS else "bad" if kind in BAD else "warning",
+            meaning,
+        )
+        for kind, meaning in KINDS.items()
+        if (n := len(result.of_kind(kind)))
+    ]
+    if rows:
+        headings = ("finding", "clips", "per cent", "effect", "what it is")
+        print_table(headings, rows, text=("finding", "effect", "what it is"))
+    else:
+        typer.echo("nothing is wrong with them")
     typer.echo()
 
 
