@@ -109,24 +109,25 @@ class Live:
 
 Piece = tuple[Live, bytes, bool]
 """A stream with its next bytes, and whether they are the last."""
-Answer = list[str] | SpeechclsError
-"""Lines of a stream, or why it cannot go on."""
 
 
-def feed_together(pieces: Sequence[Piece]) -> list[Answer]:
-    """Return what the next bytes of several streams of one model lead to."""
-    faults: dict[Live, SpeechclsError] = {}
+def feed_together(pieces: Sequence[Piece]) -> list[list[str] | Exception]:
+    """Return the lines that the next bytes of each of several streams of one model lead to.
+
+    What one of them fails with is for it to raise, whatever it is, and no matter of the others.
+    """
+    faults: dict[Live, Exception] = {}
     for live, data, is_last in pieces:
         try:
             live.put(data, is_last)
-        except SpeechclsError as error:
+        except Exception as error:
             faults[live] = error
     advance_together([live.classifier for live, *_ in pieces if live not in faults])
-    answers: list[Answer] = []
+    answers: list[list[str] | Exception] = []
     for live, *_ in pieces:
         try:
             answers.append(faults[live] if live in faults else live.take())
-        except SpeechclsError as error:
+        except Exception as error:
             answers.append(error)
     return answers
 
@@ -144,7 +145,7 @@ class Stream:
         self,
         socket: WebSocket,
         live: Live,
-        batches: Batches[Piece, Answer],
+        batches: Batches[Piece, list[str]],
         format: SampleFormat,
         step_s: float,
         idle_s: float,
@@ -251,16 +252,17 @@ class Stream:
             is_last = self._code is not None and not self._pending
             if len(self._pending) < self._step and self._code is None:
                 self._ready.clear()
-            answer = await self._batches.add((self._live, data, is_last))
-            if isinstance(answer, AudioError):
-                self._fail(BAD_DATA, f"stream: {answer}")
+            try:
+                lines = await self._batches.add((self._live, data, is_last))
+            except AudioError as error:
+                self._fail(BAD_DATA, f"stream: {error}")
                 return
-            if isinstance(answer, SpeechclsError):
-                LOG.error("/v1/stream: %s", answer)  # it names the model's folder
+            except SpeechclsError as error:
+                LOG.error("/v1/stream: %s", error)  # it names the model's folder
                 self._fail(BROKEN, MODEL_FAULT)
                 return
             self._room.set()
-            for line in answer:
+            for line in lines:
                 await self._socket.send_text(line)
 
 
@@ -274,7 +276,7 @@ class StreamSet:
 
     def __init__(self, metrics: Metrics, n_threads: int, n_max: int) -> None:
         self.pool = Pool(n_threads, None, "stream")
-        self._n_threads, self._batches = n_threads, dict[Session, Batches[Piece, Answer]]()
+        self._n_threads, self._batches = n_threads, dict[Session, Batches[Piece, list[str]]]()
         self._metrics, self._n_max = metrics, n_max
         self._open: set[Stream] = set()
         self._is_closing = False

@@ -111,11 +111,14 @@ class Batches(Generic[Job, Result]):
     Parameters
     ----------
     n_threads : of those of ``executor``
-    work : does some jobs, and returns what each comes to
+    work : does some jobs; returns the result of each, or what its future is to raise
     """
 
     def __init__(
-        self, executor: Executor, n_threads: int, work: Callable[[Sequence[Job]], Sequence[Result]]
+        self,
+        executor: Executor,
+        n_threads: int,
+        work: Callable[[Sequence[Job]], Sequence[Result | Exception]],
     ) -> None:
         self._executor, self._n_free, self._work = executor, n_threads, work
         self._waiting: list[tuple[Job, asyncio.Future[Result]]] = []
@@ -149,19 +152,22 @@ class Batches(Generic[Job, Result]):
         self._start()
 
     def _on_done(
-        self, futures: "Sequence[asyncio.Future[Result]]", run: "asyncio.Future[Sequence[Result]]"
+        self,
+        futures: "Sequence[asyncio.Future[Result]]",
+        run: "asyncio.Future[Sequence[Result | Exception]]",
     ) -> None:
         self._n_free += 1
         if run.cancelled():  # the server has ended
             return
         error = run.exception()
         for i, future in enumerate(futures):
+            result = error or run.result()[i]
             if future.done():  # nobody waits for it any more
                 continue
-            if error is None:
-                future.set_result(run.result()[i])
+            if isinstance(result, BaseException):
+                future.set_exception(result)
             else:
-                future.set_exception(error)
+                future.set_result(result)
         self._start()
 
 
