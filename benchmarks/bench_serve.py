@@ -183,7 +183,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with serving() as (port, pid):
-        print("streams  frame ms  p50 ms  p99 ms  largest ms  server's cores")
+        print("streams  frame ms  p50 ms  p99 ms  largest ms  server's cores  ms a stream s")
         for frame_ms in map(int, arguments.frame_ms.split(",")):
             for n_streams in map(int, arguments.streams.split(",")):
                 before = cpu_s(pid)
@@ -193,7 +193,7 @@ def main() -> None:
                 shown = [1e3 * each for each in (cuts[49], cuts[98], max(latencies))]
                 print(
                     f"{n_streams:7}  {frame_ms:8}  {shown[0]:6.1f}  {shown[1]:6.1f}"
-                    f"  {shown[2]:10.1f}  {cores:14.2f}",
+                    f"  {shown[2]:10.1f}  {cores:14.2f}  {1e3 * cores / n_streams:13.1f}",
                     flush=True,
                 )
         times = predict_times(port)

@@ -1,6 +1,6 @@
 """Send mutated requests and streams to the server, and count what goes wrong.
 
-Usage: python benchmarks/fuzz_serve.py [--requests 20000] [--seed 0] [--save FOLDER]
+Usage: python benchmarks/fuzz_serve.py [--requests 20000] [--seed 0] [--clients 8] [--save FOLDER]
 
 Request number i, from ``--seed`` on, is always the same. Wrong are: an answer that is no HTTP, or
 whose status is 500, or whose error is no object with ``error`` of one line, or that names a path of
@@ -24,6 +24,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -271,17 +272,27 @@ def attempt(rng: Rng, port: int) -> tuple[list[bytes], str | None, str]:
     return pieces, fault_of(answer, is_stream), ("stream " if is_stream else "") + status
 
 
-def run(n_requests: int, seed: int, save: Path | None, report: Callable[[str], None]) -> int:
+def run(
+    n_requests: int,
+    seed: int,
+    save: Path | None,
+    report: Callable[[str], None],
+    n_clients: int = 8,
+) -> int:
     """Return how many inputs went wrong."""
     target = Target()
     try:
-        return _run(target, n_requests, seed, save, report)
+        return _run(target, range(seed, seed + n_requests), save, report, n_clients)
     finally:
         target.kill()
 
 
 def _run(
-    target: Target, n_requests: int, seed: int, save: Path | None, report: Callable[[str], None]
+    target: Target,
+    numbers: range,
+    save: Path | None,
+    report: Callable[[str], None],
+    n_clients: int,
 ) -> int:
     statuses, n_wrong = Counter[str](), 0
 
@@ -293,18 +304,23 @@ def _run(
             save.mkdir(parents=True, exist_ok=True)
             (save / f"{number}.bin").write_bytes(b"\n-- next piece --\n".join(pieces))
 
-    for number in range(seed, seed + n_requests):
-        pieces, fault, status = attempt(np.random.default_rng(number), target.port)
-        statuses[status] += 1
-        if fault is None and number % _CHECK_EVERY == 0:
-            fault = target.check()
-        if fault is not None:
-            tell(number, pieces, fault)
+    def try_one(number: int) -> tuple[list[bytes], str | None, str]:
+        return attempt(np.random.default_rng(number), target.port)
+
+    with ThreadPoolExecutor(n_clients) as pool:
+        for number, (pieces, fault, status) in zip(
+            numbers, pool.map(try_one, numbers), strict=True
+        ):
+            statuses[status] += 1
+            if fault is None and number % _CHECK_EVERY == 0:
+                fault = target.check()
+            if fault is not None:
+                tell(number, pieces, fault)
     for fault in (target.check(), target.end()):
         if fault is not None:
-            tell(seed + n_requests, [], fault)
+            tell(numbers.stop, [], fault)
     counts = ", ".join(f"{n} {status}" for status, n in statuses.most_common())
-    report(f"{n_requests} requests, {n_wrong} wrong; answers: {counts}")
+    report(f"{len(numbers)} requests, {n_wrong} wrong; answers: {counts}")
     return n_wrong
 
 
@@ -313,9 +329,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clients", type=int, default=8, help="at once")
     parser.add_argument("--save", type=Path)
     arguments = parser.parse_args()
-    sys.exit(bool(run(arguments.requests, arguments.seed, arguments.save, print)))
+    requests, seed, clients = arguments.requests, arguments.seed, arguments.clients
+    sys.exit(bool(run(requests, seed, arguments.save, print, clients)))
 
 
 if __name__ == "__main__":

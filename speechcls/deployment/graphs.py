@@ -110,15 +110,22 @@ def stream_of(artifact: Artifact, content: bytes) -> Stream:
     return Stream(max(1, round(DEFAULT_EVERY_S * rate / step)) * step, 8, False)
 
 
+def state_shapes(session: onnxruntime.InferenceSession) -> dict[str, list[int]]:
+    """Return the shape of each state of one stream, by name."""
+    return {
+        value.name: [n if isinstance(n, int) else 1 for n in value.shape]
+        for value in session.get_inputs()
+        if value.name != "samples"
+    }
+
+
 def stream_inputs(
     artifact: Artifact, content: bytes, samples: PCM
 ) -> list[tuple[dict[str, np.ndarray], Probabilities]]:
     """Return inputs and probabilities of each run of a graph on a stream of ``samples`` (n,)."""
     session, stream = open_plain(content), stream_of(artifact, content)
     states = {
-        value.name: np.zeros(value.shape, dtype=np.float32)
-        for value in session.get_inputs()
-        if value.name != "samples"
+        name: np.zeros(shape, dtype=np.float32) for name, shape in state_shapes(session).items()
     }
     runs, n = [], stream.shape[0] * stream.shape[1]
     for start in range(0, len(samples) - n + 1, n):

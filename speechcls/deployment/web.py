@@ -13,7 +13,13 @@ from speechcls.deployment.bundle import (
     own_file,
     readme,
 )
-from speechcls.deployment.graphs import check_graphs, model_graphs, open_plain, stream_of
+from speechcls.deployment.graphs import (
+    check_graphs,
+    model_graphs,
+    open_plain,
+    state_shapes,
+    stream_of,
+)
 from speechcls.errors import ExportError, reason_of
 from speechcls.text import printable
 
@@ -63,8 +69,7 @@ def web_bundle(request: Request) -> Bundle:
 
 def _stream_facts(request: Request, content: bytes) -> dict[str, object]:
     """Return how the page feeds the graph of a stream."""
-    inputs = open_plain(content).get_inputs()
-    states = {value.name: list(value.shape) for value in inputs if value.name != "samples"}
+    states = state_shapes(open_plain(content))
     return {"block": stream_of(request.artifact, content).block, "states": states}
 
 

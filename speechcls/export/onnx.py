@@ -55,10 +55,11 @@ def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
 
     Inputs are ``samples``, and states, all zeros at the start of the stream; outputs are
     ``probabilities`` and, with ``_next`` appended to their names, the states to pass with the next
-    samples. A streaming network takes a block (1, n_samples), a multiple of ``step`` in the
-    metadata, and gives probabilities of each step (n_steps, n_labels). Any other one takes
-    successive blocks of such a length (n_blocks, n_samples), and gives those of the window that
-    ends with each (n_blocks, n_labels).
+    samples. A streaming network takes a block of each of any number of streams (batch, n_samples),
+    whose length is a multiple of ``step`` in the metadata; it gives probabilities of each step,
+    stream after stream (batch * n_steps, n_labels), and the axis ``batch`` of each state is that of
+    the streams. Any other one takes successive blocks of one stream (n_blocks, n_samples), and
+    gives those of the window that ends with each (n_blocks, n_labels).
 
     Raises
     ------
@@ -67,29 +68,43 @@ def export_stream(recogniser: Recogniser, labels: list[str]) -> bytes:
     """
     is_streaming = recogniser.network.is_streaming
     kind = CausalStreamingModule if is_streaming else SlidingWindowModule
-    model = kind(exportable(recogniser)).eval()
-    states = model.states()
+    model, own = kind(exportable(recogniser)).eval(), kind(recogniser.to("cpu").eval())
     generator = torch.Generator().manual_seed(0)
-    n_blocks = 1 if is_streaming else 2
-    blocks = 0.1 * torch.randn(4, n_blocks, 3 * model.n_samples, generator=generator)
+    blocks = 0.1 * torch.randn(4, 3, 3 * model.n_samples, generator=generator)
     blocks[2] = 0.0
+    states = model.states(2)
+    axes = {"samples": {0: "batch" if is_streaming else "n_blocks", 1: "n"}}
+    axes |= {name: {axis: "batch"} for name, axis in _batch_axes(model).items()}
     names = ["probabilities", *(f"{name}_next" for name in states)]
     with torch.no_grad():
-        expected = run_blocks(kind(recogniser.to("cpu").eval()), blocks)
-        axes = {1: "n"} if is_streaming else {0: "n_blocks", 1: "n"}
         content = _trace(
-            model, (blocks[0], *states.values()), ["samples", *states], names, {"samples": axes}
+            model, (blocks[0, :2], *states.values()), ["samples", *states], names, axes
         )
     about = describe_graph(labels, recogniser.features.config.sample_rate)
     content = _finish(content, about | {"step": str(model.n_samples)})
-    session, rows = open_session(content), []
-    arrays = {name: state.numpy() for name, state in states.items()}
-    for block in blocks:
-        probabilities, *after = session.run(None, {"samples": block.numpy()} | arrays)
-        rows.append(probabilities)
-        arrays = dict(zip(arrays, after, strict=True))
-    _compare(STREAM, np.concatenate(rows), expected.numpy())
+    session = open_session(content)
+    for some in (blocks, blocks[:, :1]):  # other numbers than the one that was traced
+        with torch.no_grad():
+            expected = run_blocks(own, some)
+        arrays = {name: state.numpy() for name, state in model.states(some.shape[1]).items()}
+        rows = []
+        for block in some:
+            probabilities, *after = session.run(None, {"samples": block.numpy()} | arrays)
+            rows.append(probabilities)
+            arrays = dict(zip(arrays, after, strict=True))
+        _compare(STREAM, np.concatenate(rows), expected.numpy())
     return content
+
+
+def _batch_axes(model: CausalStreamingModule | SlidingWindowModule) -> dict[str, int]:
+    """Return which axis of each state is of the streams; empty where a run takes only one."""
+    one, two = model.states(1), model.states(2)
+    return {
+        name: axis
+        for name, state in one.items()
+        for axis, (n, m) in enumerate(zip(state.shape, two[name].shape, strict=True))
+        if n != m
+    }
 
 
 def run_blocks(model: CausalStreamingModule | SlidingWindowModule, blocks: Tensor) -> Tensor:
@@ -99,7 +114,7 @@ def run_blocks(model: CausalStreamingModule | SlidingWindowModule, blocks: Tenso
     ----------
     blocks : (n_runs, n_blocks, n_samples)
     """
-    states: Sequence[Tensor] = list(model.states().values())
+    states: Sequence[Tensor] = list(model.states(blocks.shape[1]).values())
     rows = []
     for block in blocks:
         probabilities, *states = model(block, *states)

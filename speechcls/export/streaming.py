@@ -23,17 +23,28 @@ class CausalStreamingModule(nn.Module):
         self.config = recogniser.features.config
         self.n_samples = self.config.hop_length * recogniser.network.frames_per_step
         """Samples per step: a block holds a multiple of them, and gives a row for each."""
+        self.n_tail = self.config.n_fft - self.config.hop_length
 
-    def states(self) -> dict[str, Tensor]:
-        """Return the states at the start of the stream, by name."""
-        states = {"tail": torch.zeros(1, self.config.n_fft - self.config.hop_length)}
+    def states(self, batch: int = 1) -> dict[str, Tensor]:
+        """Return the states at the start of so many streams, by name."""
+        states = {"tail": torch.zeros(batch, self.n_tail)}
         if self.config.relative:
-            states["level"] = torch.zeros(1, 2)
-        of_network = self.recogniser.network.states(1)
+            states["level"] = torch.zeros(batch, 2)
+        of_network = self.recogniser.network.states(batch)
         return states | {f"network{i}": state for i, state in enumerate(of_network)}
 
     def forward(self, samples: Tensor, tail: Tensor, *states: Tensor) -> StepOutputs:
-        """Return probabilities (n_steps, n_labels) of a block (1, n_samples), and new states."""
+        """Return probabilities, and new states, of a block of each of several streams.
+
+        Parameters
+        ----------
+        samples : (batch, n_samples)
+        tail, states : as ``states``, of each stream
+
+        Returns
+        -------
+        (batch * n_steps, n_labels), stream after stream, and the new states
+        """
         features = self.recogniser.features
         extended = torch.cat([tail, samples], dim=1)
         energy = features.energies(extended)
@@ -43,8 +54,9 @@ class CausalStreamingModule(nn.Module):
             states, sums = states[1:], [new_sums]
         normalised = self.recogniser.normalise(features.from_energies(energy, level))
         logits, states_after = self.recogniser.network.step(normalised, list(states))
-        probabilities = self.recogniser.merge_word_logits(logits).softmax(dim=2).squeeze(0)
-        return probabilities, extended[:, -tail.shape[1] :], *sums, *states_after
+        probabilities = self.recogniser.merge_word_logits(logits).softmax(dim=2)
+        probabilities = probabilities.reshape(-1, int(probabilities.shape[2]))
+        return probabilities, extended[:, -self.n_tail :], *sums, *states_after
 
 
 class SlidingWindowModule(nn.Module):
@@ -68,8 +80,8 @@ class SlidingWindowModule(nn.Module):
         self.n_last = config.n_frames - last_inner - 1
         self.after_inner = (last_inner + 1) * config.hop_length - self.margin
 
-    def states(self) -> dict[str, Tensor]:
-        """Return the states at the start of the stream, by name."""
+    def states(self, n_blocks: int = 1) -> dict[str, Tensor]:
+        """Return the states at the start of the stream, by name, whatever the number of blocks."""
         return {
             "window": torch.zeros(1, self.config.n_samples),
             "energies": torch.zeros(1, self.n_inner, self.config.n_mels),

@@ -179,4 +179,4 @@ class _ConvBlock(nn.Module):
         frames = torch.cat([before, maps], dim=2)
         changed = self.norm(self.convolution(frames))
         changed = torch.relu(changed + maps if self.is_residual else changed)
-        return changed, frames[:, :, -before.shape[2] :]
+        return changed, frames[:, :, 1 - self.width :]

@@ -99,10 +99,19 @@ class CheckedGraph:
         try:
             graph = read_graph(content)
             check_operators(graph)
-            self.states = _states(graph)
-            """Shapes of the inputs beside ``samples``, by name."""
+            self._states = _states(graph)
+            """Inputs beside ``samples``."""
         except GraphError as error:
             raise ArtifactError(f"{name}: damaged ({error}); copy the model again") from error
+        self.states = self.state_shapes(1)
+        """Shapes of the inputs beside ``samples``, of one stream, by name."""
+        self.batch_axes = {
+            name: i
+            for name, shape in self._states.items()
+            for i, n in enumerate(shape)
+            if isinstance(n, str)
+        }
+        """Axis of each of them that several streams share; empty where a run takes only one."""
         self.graph, self.metadata, self.step = graph, graph.metadata, graph.step
         rate = self.metadata.get("sample_rate", "")
         n_default = self.step or (int(rate) if re.fullmatch("[0-9]{1,9}", rate) else 0)
@@ -115,6 +124,13 @@ class CheckedGraph:
         )
         self.output_shapes(self.first_shape)
 
+    def state_shapes(self, batch: int) -> dict[str, Shape]:
+        """Return the shapes of the inputs beside ``samples``, of some streams at once."""
+        return {
+            name: tuple(n if isinstance(n, int) else batch for n in shape)
+            for name, shape in self._states.items()
+        }
+
     def output_shapes(self, shape: Shape) -> list[Shape]:
         """Return the shapes of what a run on samples of a shape gives; each is checked once.
 
@@ -125,7 +141,7 @@ class CheckedGraph:
         """
         if shape not in self._output_shapes:
             try:
-                outputs = check_cost(self.graph, {"samples": shape} | self.states)
+                outputs = check_cost(self.graph, {"samples": shape} | self.state_shapes(shape[0]))
             except GraphError as error:
                 raise ArtifactError(
                     f"{self.name}: not run ({error}); copy the model again"
@@ -134,20 +150,22 @@ class CheckedGraph:
         return self._output_shapes[shape]
 
 
-def _states(graph: Graph) -> dict[str, Shape]:
-    """Return the shapes of a graph's inputs beside its samples."""
-    values = graph.inputs
-    are_floats = all(value.is_float for value in (*values, *graph.outputs))
-    if not values or values[0].name != "samples" or len(values[0].shape) != 2 or not are_floats:
+def _states(graph: Graph) -> dict[str, tuple[int | str, ...]]:
+    """Return the shapes of a graph's inputs beside its samples, which may be of several streams.
+
+    Then one axis of each is named as that of the samples.
+    """
+    samples, *states = graph.inputs or (None,)
+    are_floats = all(value.is_float for value in (*graph.inputs, *graph.outputs))
+    if samples is None or samples.name != "samples" or len(samples.shape) != 2 or not are_floats:
         raise GraphError("other inputs than a model of speechcls has")
-    fixed = {
-        value.name: tuple(n for n in value.shape if isinstance(n, int)) for value in values[1:]
-    }
-    if any(fixed[value.name] != value.shape for value in values[1:]):
-        raise GraphError("states without a shape")
-    if len({"samples", *fixed}) != len(values):
+    if len({value.name for value in graph.inputs}) != len(graph.inputs):
         raise GraphError("inputs of the same name")
-    return fixed
+    names = [[n for n in value.shape if isinstance(n, str)] for value in states]
+    expected = [samples.shape[0]] if any(names) else []
+    if any(each != expected for each in names) or "" in expected:
+        raise GraphError("states without a shape")
+    return {value.name: value.shape for value in states}
 
 
 class _Run:

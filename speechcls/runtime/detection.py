@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -113,7 +114,8 @@ class Detector:
     def _step(self, time_s: float, row: Probabilities) -> list[Event]:
         """Process the posteriors (n_labels,) of one time; return the events that they complete."""
         self._recent.append(row)
-        smooth = np.mean(self._recent, axis=0)
+        # As np.mean, which takes four times as long for so few.
+        smooth: Probabilities = reduce(np.add, self._recent) / np.float32(len(self._recent))
         now_s = time_s - self._delay_s
         for i, probability in enumerate(smooth.tolist()):
             segment = self._open[i]

@@ -304,6 +304,7 @@ VALUES: dict[str, Callable[..., Values]] = {
     "Gather": lambda call, x, i: np.take(x, i.astype(np.int64), axis=call.attribute("axis", 0)),
     "Identity": lambda call, a: a,
     "Mul": lambda call, a, b: a * b,
+    "Neg": lambda call, a: -a,
     "Range": lambda call, *bounds: np.arange(*(int(bound) for bound in bounds)),
     "Slice": _slice_values,
     "Sub": lambda call, a, b: a - b,

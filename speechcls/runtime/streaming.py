@@ -15,7 +15,7 @@ from speechcls.config import DEFAULT_EVERY_S, EventSettings
 from speechcls.errors import AudioError, ConfigError
 from speechcls.runtime.detection import EAGER_CAUSAL_SETTINGS, Detector, Event, choose_thresholds
 from speechcls.runtime.session import Probabilities, Session
-from speechcls.runtime.stream import Posteriors, PosteriorStream
+from speechcls.runtime.stream import PosteriorStream, advance
 
 
 class StreamingClassifier:
@@ -139,7 +139,9 @@ class StreamingClassifier:
         AudioError
             When the samples are of another type or shape or not finite, or the stream has ended.
         """
-        return self._feed(samples, is_last=False)
+        self.put(samples)
+        advance_together([self])
+        return self.take()
 
     def finish(self) -> list[Event]:
         """Return the events that are open at the end of the stream; nothing can be fed after it.
@@ -149,17 +151,44 @@ class StreamingClassifier:
         AudioError
             When the stream has ended before.
         """
-        events = self._feed(np.empty(0, dtype=np.float32), is_last=True)
-        events += self._push(self._stream.finish())
-        self._has_ended = True
-        return events + self._detector.finish()
+        self.put(np.empty(0, dtype=np.float32), is_last=True)
+        advance_together([self])
+        return self.take()
 
-    def _feed(self, samples: npt.NDArray[Any], is_last: bool) -> list[Event]:
+    def put(self, samples: npt.NDArray[Any], is_last: bool = False) -> None:
+        """Have the next samples wait, for ``advance_together`` and ``take``; as ``feed`` does.
+
+        Parameters
+        ----------
+        is_last : whether the stream ends with them
+
+        Raises
+        ------
+        AudioError
+            As ``feed``.
+        """
         if self._has_ended:
             raise AudioError("the stream has ended; make another StreamingClassifier for the next")
-        return self._push(self._stream.feed(self._resample(check_samples(samples), is_last)))
+        self._stream.put(self._resample(check_samples(samples), is_last))
+        if is_last:
+            self._stream.put_end()
+            self._has_ended = True
 
-    def _push(self, posteriors: Posteriors) -> list[Event]:
+    def take(self) -> list[Event]:
+        """Return the events that are complete by what ``advance_together`` has computed.
+
+        Raises
+        ------
+        ArtifactError
+            When the model cannot be run on the sound of this stream.
+        """
+        posteriors = self._stream.take()
         if len(posteriors.probabilities):
             self.posterior = posteriors.probabilities[-1]
-        return self._detector.push(posteriors)
+        events = self._detector.push(posteriors)
+        return events + self._detector.finish() if self._has_ended else events
+
+
+def advance_together(classifiers: Sequence[StreamingClassifier]) -> None:
+    """Run streams of one session on all that waits: in common, but each as if it were alone."""
+    advance([classifier._stream for classifier in classifiers])

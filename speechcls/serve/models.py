@@ -9,7 +9,7 @@ from speechcls.artifact.store import load_artifact
 from speechcls.errors import ConfigError
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.detection import choose_thresholds
-from speechcls.runtime.stream import PosteriorStream
+from speechcls.runtime.stream import PosteriorStream, advance
 from speechcls.runtime.streaming import StreamingClassifier
 from speechcls.serve.guard import Refusal
 
@@ -29,7 +29,12 @@ class ServedModel:
         self._stream: PosteriorStream | None = None
         if STREAM in (artifact.contents or {}):
             self._stream = PosteriorStream(artifact)
-            self._stream.feed(self._silence())  # what is checked once is checked before the first
+            streams = [self._stream, PosteriorStream(artifact, session=self._stream.session)]
+            for stream in streams:
+                stream.put(self._silence())
+            advance(streams)  # what is checked once is checked before the first
+            for stream in streams:
+                stream.take()
 
     def _silence(self) -> Any:
         import numpy as np

@@ -242,6 +242,14 @@ class _StreamProtocol(WebSocketsSansIOProtocol):
         else:
             super().data_received(data)
 
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on; reading stops where one waits, not at each, as uvicorn has it."""
+        has_room = not self.read_paused and self.queue.empty()
+        self.read_paused = self.read_paused or has_room
+        super().send_receive_event_to_app()
+        if has_room:
+            self.read_paused = False
+
     async def send(self, message: Any) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body":

@@ -4,7 +4,8 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,11 +15,12 @@ from speechcls.audio.samples import ChannelMixer, Samples
 from speechcls.audio.wav import SampleFormat, decode_frames
 from speechcls.errors import AudioError, SpeechclsError
 from speechcls.runtime.detection import Event
-from speechcls.runtime.streaming import StreamingClassifier
+from speechcls.runtime.session import Session
+from speechcls.runtime.streaming import StreamingClassifier, advance_together
 from speechcls.runtime.writers import LIVE_FORMATS
 from speechcls.serve.guard import PROTOCOL
 from speechcls.serve.metrics import Metrics
-from speechcls.serve.work import Pool
+from speechcls.serve.work import Batches, Pool
 from speechcls.text import json_text
 
 LOG = logging.getLogger("speechcls.serve")
@@ -49,7 +51,7 @@ class Live:
         channel: int | None,
         with_posteriors: bool,
     ) -> None:
-        self._classifier, self._format = classifier, format
+        self.classifier, self._format = classifier, format
         self._with_posteriors = with_posteriors
         self._notes: list[str] = []
         step = max(1, round(_STEP_S * format.rate))
@@ -57,8 +59,8 @@ class Live:
         self._rest = b""
         self._n_frames = self.n_events = 0
 
-    def feed(self, data: bytes, is_last: bool) -> list[str]:
-        """Return the lines that the next bytes lead to.
+    def put(self, data: bytes, is_last: bool) -> None:
+        """Have the next bytes wait for a run of the network.
 
         Raises
         ------
@@ -70,21 +72,24 @@ class Live:
         self._rest = data[n_whole:]
         frames = decode_frames(data[:n_whole], self._format)
         self._n_frames += len(frames)
-        before = self._classifier.posterior
-        events = self._classifier.feed(self._mono(frames, is_last))
+        self.classifier.put(self._mono(frames, is_last), is_last)
         if is_last:
             self._mixer.finish()
-            events += self._classifier.finish()
+            if self._rest:
+                self._notes.append("the stream ended within a sample; check encoding")
+
+    def take(self) -> list[str]:
+        """Return the lines that the run led to."""
+        before = self.classifier.posterior
+        events = self.classifier.take()
         lines = [json_text({"warning": note}) for note in self._notes]
         self._notes.clear()
-        if is_last and self._rest:
-            lines.append(json_text({"warning": "the stream ended within a sample; check encoding"}))
         time_s = self._n_frames / self._format.rate
         lines += [self._line(event, time_s) for event in events]
         self.n_events += len(events)
-        posterior = self._classifier.posterior
+        posterior = self.classifier.posterior
         if self._with_posteriors and posterior is not None and posterior is not before:
-            labels = self._classifier.artifact.labels
+            labels = self.classifier.artifact.labels
             values = {k: round(p, 6) for k, p in zip(labels, posterior.tolist(), strict=True)}
             lines.append(json_text({"heard_s": round(time_s, 3), "probabilities": values}))
         return lines
@@ -102,6 +107,31 @@ class Live:
         return text.getvalue().rstrip("\n")
 
 
+Piece = tuple[Live, bytes, bool]
+"""A stream with its next bytes, and whether they are the last."""
+
+
+def feed_together(pieces: Sequence[Piece]) -> list[list[str] | Exception]:
+    """Return the lines that the next bytes of each of several streams of one model lead to.
+
+    What one of them fails with is for it to raise, whatever it is, and no matter of the others.
+    """
+    faults: dict[Live, Exception] = {}
+    for live, data, is_last in pieces:
+        try:
+            live.put(data, is_last)
+        except Exception as error:
+            faults[live] = error
+    advance_together([live.classifier for live, *_ in pieces if live not in faults])
+    answers: list[list[str] | Exception] = []
+    for live, *_ in pieces:
+        try:
+            answers.append(faults[live] if live in faults else live.take())
+        except Exception as error:
+            answers.append(error)
+    return answers
+
+
 class Stream:
     """One connection: reads as fast as the sound is worked on, and writes what comes of it.
 
@@ -115,12 +145,12 @@ class Stream:
         self,
         socket: WebSocket,
         live: Live,
-        pool: Pool,
+        batches: Batches[Piece, list[str]],
         format: SampleFormat,
         step_s: float,
         idle_s: float,
     ) -> None:
-        self._socket, self._live, self._pool, self._idle_s = socket, live, pool, idle_s
+        self._socket, self._live, self._batches, self._idle_s = socket, live, batches, idle_s
         self._step = self._bytes_of(format, step_s)
         self._run = self._bytes_of(format, _RUN_S)
         self._most = self._bytes_of(format, _WAITING_S)
@@ -129,6 +159,7 @@ class Stream:
         self._fault: str | None = None
         self._is_gone = False
         self._ready, self._room = asyncio.Event(), asyncio.Event()
+        self._idle_from = math.inf
 
     @staticmethod
     def _bytes_of(format: SampleFormat, seconds: float) -> int:
@@ -149,6 +180,7 @@ class Stream:
     async def serve(self) -> None:
         """Serve until one of both sides ends it."""
         reader = asyncio.create_task(self._read())
+        watch = asyncio.create_task(self._watch())
         code = BROKEN
         try:
             await self._work()
@@ -159,21 +191,28 @@ class Stream:
             self._is_gone = True
         finally:
             reader.cancel()
-            await asyncio.wait((reader,))
+            watch.cancel()
+            await asyncio.wait((reader, watch))
             if not self._is_gone:
                 with suppress(WebSocketDisconnect):
                     await self._socket.close(code)
         if not reader.cancelled():
             reader.result()
 
+    async def _watch(self) -> None:
+        """End where no message has come for too long: one timer, not one for each message."""
+        loop = asyncio.get_running_loop()
+        left_s = self._idle_s
+        while left_s > 0:
+            await asyncio.sleep(min(left_s, self._idle_s))
+            left_s = self._idle_from + self._idle_s - loop.time()
+        self.end(BAD_CLIENT, f"stream: no message for {self._idle_s:g} s; open another one")
+
     async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._code is None:
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    message = await self._socket.receive()
-            except TimeoutError:
-                self.end(BAD_CLIENT, f"stream: no message for {self._idle_s:g} s; open another one")
-                return
+            self._idle_from = loop.time()
+            message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 self._is_gone = True
                 self.end(DONE)
@@ -187,6 +226,7 @@ class Stream:
         if len(self._pending) >= self._step:
             self._ready.set()
         while len(self._pending) > self._most and self._code is None:
+            self._idle_from = math.inf  # it is the client that waits
             self._room.clear()
             await self._room.wait()
 
@@ -202,19 +242,18 @@ class Stream:
 
     async def _work(self) -> None:
         """Work on the sound as it comes, on all of it at once that waits."""
-        loop = asyncio.get_running_loop()
         is_last = False
         while not is_last and not self._is_gone:
             await self._ready.wait()
-            data = bytes(self._pending[: self._run])
-            del self._pending[: self._run]
+            n = min(len(self._pending), self._run)
+            n -= n % self._step if self._code is None else 0  # the rest is no use yet
+            data = bytes(self._pending[:n])
+            del self._pending[:n]
             is_last = self._code is not None and not self._pending
             if len(self._pending) < self._step and self._code is None:
                 self._ready.clear()
             try:
-                lines = await loop.run_in_executor(
-                    self._pool.executor, self._live.feed, data, is_last
-                )
+                lines = await self._batches.add((self._live, data, is_last))
             except AudioError as error:
                 self._fail(BAD_DATA, f"stream: {error}")
                 return
@@ -237,6 +276,7 @@ class StreamSet:
 
     def __init__(self, metrics: Metrics, n_threads: int, n_max: int) -> None:
         self.pool = Pool(n_threads, None, "stream")
+        self._n_threads, self._batches = n_threads, dict[Session, Batches[Piece, list[str]]]()
         self._metrics, self._n_max = metrics, n_max
         self._open: set[Stream] = set()
         self._is_closing = False
@@ -268,7 +308,10 @@ class StreamSet:
             offered = socket.scope.get("subprotocols", ())
             await socket.accept(PROTOCOL if PROTOCOL in offered else None)
             metrics.streams += 1
-            stream = Stream(socket, live, self.pool, *settings)
+            session = live.classifier.session
+            if session not in self._batches:
+                self._batches[session] = Batches(self.pool.executor, self._n_threads, feed_together)
+            stream = Stream(socket, live, self._batches[session], *settings)
             self._open.add(stream)
             if self._is_closing:
                 stream.end(AWAY)

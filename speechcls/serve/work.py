@@ -4,9 +4,10 @@ import asyncio
 import io
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -20,8 +21,14 @@ from speechcls.serve.guard import Refusal
 from speechcls.serve.models import ServedModel
 
 T = TypeVar("T")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 Stop = threading.Event
 """Set when nobody wants the result any more."""
+_BATCH = 16
+"""Jobs that a thread takes together."""
+_PAUSE_S = 0.01
+"""From one start to the next with fewer jobs than that."""
 
 
 @dataclass
@@ -93,6 +100,75 @@ async def _gone(request: Request) -> None:
     """Return when the client is gone; its body was read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+class Batches(Generic[Job, Result]):
+    """Jobs that are cheaper together than alone: a thread takes all that have come by then.
+
+    It begins as soon as it is free, but after another one only so late that there are many where
+    many come.
+
+    Parameters
+    ----------
+    n_threads : of those of ``executor``
+    work : does some jobs; returns the result of each, or what its future is to raise
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        n_threads: int,
+        work: Callable[[Sequence[Job]], Sequence[Result | Exception]],
+    ) -> None:
+        self._executor, self._n_free, self._work = executor, n_threads, work
+        self._waiting: list[tuple[Job, asyncio.Future[Result]]] = []
+        self._next_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, job: Job) -> "asyncio.Future[Result]":
+        """Return what a job is going to come to."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, future))
+        self._start()
+        return future
+
+    def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        while self._n_free and self._waiting:
+            if len(self._waiting) < _BATCH and now_s < self._next_s:
+                if self._timer is None:
+                    self._timer = loop.call_at(self._next_s, self._on_time)
+                return
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            self._n_free -= 1
+            self._next_s = now_s + _PAUSE_S
+            jobs, futures = zip(*batch, strict=True)
+            run = loop.run_in_executor(self._executor, self._work, jobs)
+            run.add_done_callback(partial(self._on_done, futures))
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._start()
+
+    def _on_done(
+        self,
+        futures: "Sequence[asyncio.Future[Result]]",
+        run: "asyncio.Future[Sequence[Result | Exception]]",
+    ) -> None:
+        self._n_free += 1
+        if run.cancelled():  # the server has ended
+            return
+        error = run.exception()
+        for i, future in enumerate(futures):
+            result = error or run.result()[i]
+            if future.done():  # nobody waits for it any more
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        self._start()
 
 
 def predict(

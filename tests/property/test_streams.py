@@ -17,7 +17,7 @@ from speechcls.errors import ArtifactError, ConfigError
 from speechcls.export.onnx import export_onnx, export_stream
 from speechcls.networks.recogniser import Recogniser, build_recogniser
 from speechcls.runtime.classifier import Classifier
-from speechcls.runtime.stream import PosteriorStream
+from speechcls.runtime.stream import PosteriorStream, advance
 
 RATE, N_SAMPLES = 16_000, 40_000
 LABELS = ("yes", "no", "_silence_")
@@ -95,6 +95,27 @@ def test_pieces_of_one_length_make_no_difference(arch: str, piece: int) -> None:
     _, whole = feed(PosteriorStream(artifact), [])
     _, rows = feed(PosteriorStream(artifact), list(range(piece, N_SAMPLES, piece)))
     np.testing.assert_allclose(rows, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("arch", CAUSAL)
+@settings(max_examples=8, deadline=None)
+@given(cuts=st.lists(cuts, min_size=2, max_size=5))
+def test_streams_that_share_runs_are_the_whole_recording(arch: str, cuts: list[list[int]]) -> None:
+    artifact, _ = make(arch)
+    _, whole = feed(PosteriorStream(artifact), [])
+    first = PosteriorStream(artifact)
+    streams = [first, *(PosteriorStream(artifact, session=first.session) for _ in cuts[1:])]
+    assert first.session.graph.batch_axes  # else each would have runs of its own
+    pieces = [np.split(sound(), sorted(each)) for each in cuts]
+    rows: list[list[np.ndarray]] = [[] for _ in streams]
+    for turn in range(max(map(len, pieces))):
+        for stream, own in zip(streams, pieces, strict=True):
+            stream.put(own[turn] if turn < len(own) else np.empty(0, np.float32))
+        advance(streams)
+        for stream, found in zip(streams, rows, strict=True):
+            found.append(stream.take().probabilities)
+    for found in rows:
+        np.testing.assert_allclose(np.concatenate(found), whole, atol=1e-4)
 
 
 @pytest.mark.parametrize("arch", WINDOWED)

@@ -41,7 +41,10 @@ def test_a_graph_is_read_as_onnx_reads_it(path):
 
 @pytest.mark.parametrize("path", GRAPHS, ids=NAMES)
 def test_shapes_are_those_of_a_run(path):
-    """Of one step or clip and of three; graphs of all networks are in tests/unit/networks."""
+    """Of one step or clip and of three; graphs of all networks are in tests/unit/networks.
+
+    Where a graph takes several streams at once, of as many as steps.
+    """
     graph = read_graph(path.read_bytes())
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -50,8 +53,13 @@ def test_shapes_are_those_of_a_run(path):
     )
     rate = int(graph.metadata["sample_rate"])
     for n in (1, 3):
-        shape = (1, n * graph.step) if graph.step else (n, rate)
-        shapes = {"samples": shape} | {value.name: value.shape for value in graph.inputs[1:]}
+        states = {value.name: value.shape for value in graph.inputs[1:]}
+        takes_many = any(isinstance(size, str) for size in sum(states.values(), ()))
+        shape = (n if takes_many else 1, n * graph.step) if graph.step else (n, rate)
+        shapes = {"samples": shape} | {
+            name: tuple(n if isinstance(size, str) else size for size in each)
+            for name, each in states.items()
+        }
         outputs = session.run(None, {k: np.zeros(v, np.float32) for k, v in shapes.items()})
         assert check_cost(graph, shapes) == [output.shape for output in outputs]
 

@@ -183,6 +183,19 @@ def test_states_are_inputs_of_a_stated_shape():
             with_inputs(*inputs)
 
 
+def test_states_may_be_of_several_streams():
+    model = onnx.load_from_string(make_graph(SOFTMAX, SLICE))
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    graph = with_inputs(("h", (1, batch, 3), 1), ("tail", (batch, 2), 1))
+    assert graph.states == {"h": (1, 1, 3), "tail": (1, 2)}
+    assert graph.batch_axes == {"h": 1, "tail": 0}
+    assert graph.state_shapes(5) == {"h": (1, 5, 3), "tail": (5, 2)}
+    assert with_inputs(("h", (1, 2), 1)).batch_axes == {}
+    for other in ((batch, batch), (batch, "n"), (1, 2)):
+        with pytest.raises(ArtifactError, match="states without a shape"):
+            with_inputs(("h", (batch, 3), 1), ("g", other, 1))
+
+
 UNFIT = {
     "an axis twice": ([node("Unsqueeze", "samples twice", "x")], [("twice", int64(0, -4))]),
     "an axis beyond": ([node("ReduceSum", "samples beyond", "x")], [("beyond", int64(2))]),

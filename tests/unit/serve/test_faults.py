@@ -53,14 +53,14 @@ def test_too_little_memory(encoded, monkeypatch):
 
 @pytest.mark.parametrize("error", [KeyError(SECRET), ArtifactError(f"{SECRET}: damaged")])
 def test_a_stream_that_fails_ends_with_a_code_and_no_other_one_does(error, monkeypatch):
-    feed = Live.feed
+    put = Live.put
 
     def fail(self, data, is_last):
         if data.startswith(b"fail"):
             raise error
-        return feed(self, data, is_last)
+        return put(self, data, is_last)
 
-    monkeypatch.setattr(Live, "feed", fail)
+    monkeypatch.setattr(Live, "put", fail)
     with (
         serving(names=["commands-stream"]) as server,
         stream(server.port) as other,

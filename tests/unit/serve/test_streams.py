@@ -32,8 +32,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from speechcls import StreamingClassifier
 from speechcls.audio.wav import SampleFormat
-from speechcls.serve.streams import Live, Stream
-from speechcls.serve.work import Pool
+from speechcls.serve.streams import Live, Stream, feed_together
+from speechcls.serve.work import Batches
 
 FRAME = b"\x82\xfe\x05\x00\0\0\0\0" + bytes(1_280)
 """A message of 40 ms of silence, under a mask of zeros."""
@@ -150,6 +150,54 @@ def test_twenty_streams_at_once_get_the_events_of_each_alone(server):
     assert together == alone
     assert sum(map(len, alone)) > 20
     assert metric(server.port, "speechcls_open_streams") == 0
+
+
+def test_streams_that_share_runs_have_settings_and_faults_of_their_own(server):
+    """Others at the same time send what is no sound, are dropped, and end within a step."""
+    queries = {
+        f"threshold={LOW}": {},
+        "threshold=0.3&labels=yes,no": {"threshold": 0.3, "labels": ["yes", "no"]},
+        f"threshold={LOW}&labels=stop": {"labels": ["stop"]},
+        "threshold=1": {"threshold": 1.0},
+    }
+    samples = [beeps(seed, 3.0) for seed in range(len(queries))]
+    opened = threading.Barrier(len(queries) + 3)
+
+    def run(query, samples, n_frame):
+        with stream(server.port, query) as socket:
+            opened.wait(60)
+            return events_of(talk(socket, samples, n_frame))
+
+    def send_no_sound():
+        with stream(server.port, "encoding=f32le") as socket:
+            opened.wait(60)
+            socket.send(np.zeros(3_200, np.float32).tobytes())
+            socket.send(np.float32([np.nan] * 640).tobytes())
+            return messages_until_closed(socket)[1]
+
+    def drop():
+        with open_raw(server.port) as socket:
+            opened.wait(60)
+            socket.sendall(FRAME * 9)
+
+    def end_within_a_step():
+        with stream(server.port) as socket:
+            opened.wait(60)
+            socket.send(bytes(2 * 700))
+            socket.send(END)
+            return messages_until_closed(socket)[1]
+
+    with ThreadPoolExecutor(len(queries) + 3) as pool:
+        runs = [
+            pool.submit(run, query, each, n_frame)
+            for query, each, n_frame in zip(queries, samples, (640, 100, 1_600, 7_001), strict=True)
+        ]
+        others = [pool.submit(each) for each in (send_no_sound, drop, end_within_a_step)]
+        found = [each.result() for each in runs]
+        assert [each.result() for each in others] == [1003, None, 1000]
+    alone = [expected(each, **own) for each, own in zip(samples, queries.values(), strict=True)]
+    assert found == alone
+    assert sum(map(bool, alone)) >= 2
 
 
 def test_a_socket_that_is_dropped_leaves_nothing_behind(server, encoded):
@@ -320,9 +368,10 @@ def test_a_client_that_takes_nothing_is_read_no_further():
     classifier = StreamingClassifier.load(MODELS / "commands-stream")
 
     async def run():
-        socket, pool = Unread(n_max=1_000), Pool(1, None, "test")
+        socket, pool = Unread(n_max=1_000), ThreadPoolExecutor(1)
+        batches = Batches(pool, 1, feed_together)
         live = Live(classifier, format, None, with_posteriors=True)
-        task = asyncio.create_task(Stream(socket, live, pool, format, 0.04, 60).serve())
+        task = asyncio.create_task(Stream(socket, live, batches, format, 0.04, 60).serve())
         n_before = -1
         while n_before != socket.n_read:
             n_before = socket.n_read
@@ -330,7 +379,7 @@ def test_a_client_that_takes_nothing_is_read_no_further():
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        pool.executor.shutdown()
+        pool.shutdown()
         return n_before
 
     n_messages = asyncio.run(run())
