@@ -40,9 +40,8 @@ class Engine:
                 )
                 self._engine.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ExportError(
-                f"LiteRT takes no such graph ({error}); please report this"
-            ) from error
+            said = " ".join(str(error).split())
+            raise ExportError(f"LiteRT takes no such graph ({said}); please report this") from error
         self._inputs = {each["name"]: each for each in self._engine.get_input_details()}
         self._outputs = {each["name"]: each for each in self._engine.get_output_details()}
         self.states: dict[str, npt.NDArray[Any]] = {}
