@@ -4,5 +4,7 @@
 ``load_artifact``, ``load_weights``, ``load_split``, ``read_metrics``.
 ``manifest``: ``read_file``, ``manifest_of``, the SHA-256 of each file. ``lookup``:
 ``find_artifact``, ``find_artifacts``. ``calibration``: ``Calibration``, ``load_calibration``,
-``save_calibration``. ``card``: ``write_card``, ``front_matter``, the README.md of a model.
+``save_calibration``. ``constants``: ``Matrix``, ``fold_norm``, ``round_rows``,
+``feature_tables``, a model's numbers for other languages. ``card``: ``write_card``,
+``front_matter``, the README.md of a model.
 """

@@ -27,14 +27,16 @@ _MODEL = typer.Argument(
 )
 _TARGET = option(
     "--to",
-    help="onnx (the graphs for ONNX Runtime), onnx-int8 (the same, rounded to 8 bits), c (C99 of a"
-    " causal network, features included), c-int8 (the same with weights of 8 bits) or web (a page"
-    " that runs in the browser alone).",
+    help="onnx (the graphs for ONNX Runtime), onnx-int8 (the same, rounded to 8 bits), tflite (the"
+    " graphs for LiteRT and TensorFlow Lite Micro), tflite-int8 (the same, rounded to 8 bits), c"
+    " (C99 of a causal network, features included), c-int8 (the same with weights of 8 bits) or web"
+    " (a page that runs in the browser alone).",
     metavar="TARGET",
 )
 _PURPOSE = option(
     "--for",
-    help="Make onnx-int8 small (size: rounded weights) or fast (speed: rounded products).",
+    help="Make onnx-int8 or tflite-int8 small (size: rounded weights) or fast (speed: results are"
+    " rounded too).",
     metavar="size|speed",
 )
 _DATA = option(

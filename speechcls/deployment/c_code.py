@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechcls.artifact.constants import Matrix, feature_tables, round_rows
 from speechcls.artifact.format import Artifact
 from speechcls.artifact.store import load_weights
 from speechcls.config import FeatureConfig
 from speechcls.deployment.bundle import filled, own_file
-from speechcls.deployment.c_network import CausalNetwork, Convolution, Matrix, read_network
-from speechcls.deployment.quantise import round_rows
+from speechcls.deployment.c_network import CausalNetwork, Convolution, read_network
 from speechcls.errors import ExportError
 from speechcls.labels import label_indices
 from speechcls.text import printable
@@ -213,37 +213,22 @@ def _constants(
 
 def _feature_tables(config: FeatureConfig) -> Iterator[str]:
     """Yield the tables of window, transform and bands."""
-    import librosa  # late: it takes seconds
-
-    n = config.n_fft // 2
-    angles = 2 * np.pi * np.arange(config.win_length) / config.win_length
-    before = (config.n_fft - config.win_length) // 2
-    window = np.zeros(config.n_fft)
-    window[before : before + config.win_length] = 0.5 - 0.5 * np.cos(angles)
-    yield from _array("WINDOW", window.astype(np.float32))
+    tables, n = feature_tables(config), config.n_fft // 2
+    yield from _array("WINDOW", tables.window.astype(np.float32))
     n_bits = n.bit_length() - 1
     order = [int(f"{i:0{n_bits}b}"[::-1], 2) for i in range(n)]
     yield from _array("FFT_ORDER", _indices(order))
     phase = np.pi * np.arange(n) / n
     yield from _array("COSINE", np.cos(phase).astype(np.float32))
     yield from _array("SINE", np.sin(phase).astype(np.float32))
-    filters = librosa.filters.mel(
-        sr=config.sample_rate,
-        n_fft=config.n_fft,
-        n_mels=config.n_mels,
-        fmin=config.fmin,
-        fmax=config.fmax,
-    )  # (n_mels, 1 + n_fft // 2)
-    used = [np.flatnonzero(row) for row in filters]
+    used = [np.flatnonzero(row) for row in tables.filters]
     first, end = [int(bins[0]) for bins in used], [int(bins[-1]) + 1 for bins in used]
     yield from _array("MEL_FIRST", _indices(first))
     yield from _array("MEL_END", _indices(end))
-    rows = [row[a:b] for row, a, b in zip(filters, first, end, strict=True)]
+    rows = [row[a:b] for row, a, b in zip(tables.filters, first, end, strict=True)]
     yield from _array("MEL_WEIGHT", np.concatenate(rows).astype(np.float32))
-    if config.kind == "mfcc":
-        # The coefficients of each unit vector are the columns of the matrix.
-        dct = librosa.feature.mfcc(S=np.eye(config.n_mels), n_mfcc=config.n_mfcc)
-        yield from _array("DCT", dct.astype(np.float32))
+    if tables.dct is not None:
+        yield from _array("DCT", tables.dct)
 
 
 def _fields(convolution: Convolution) -> dict[str, int]:

@@ -4,30 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from speechcls.artifact.constants import Matrix, fold_norm, linear_layer
 from speechcls.artifact.format import WEIGHTS, Artifact, Weights
 from speechcls.artifact.store import load_weights
 from speechcls.errors import ArtifactError, ExportError
 
-Floats = npt.NDArray[np.float32]
 CELL_OF_ARCH = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "crnn": "gru"}
 """Kind of cell of each architecture that has a form in C."""
 _BLOCK = 4
 """Frames in each step of a network whose front end is a linear layer over blocks."""
-_EPSILON = 1e-5
-"""What batch norm adds to a variance."""
 _N_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A linear layer."""
-
-    weights: Floats
-    """(n_rows, n_columns)"""
-    bias: Floats
-    """(n_rows,)"""
 
 
 @dataclass(frozen=True)
@@ -150,7 +137,7 @@ def _read(artifact: Artifact, weights: Weights) -> CausalNetwork:
         frames_per_step = artifact.network.step_frames
         convolutions = _convolutions(weights, n_features, frames_per_step)
         last = convolutions[-1]
-        project = _linear(weights, f"{front}.project")
+        project = linear_layer(weights, f"{front}.project")
         # torch has (channel, band), the maps in C (band, channel)
         by_channel = project.weights.reshape(-1, last.n_outputs, last.n_bands_out)
         reordered = by_channel.transpose(0, 2, 1).reshape(len(by_channel), -1)
@@ -158,7 +145,7 @@ def _read(artifact: Artifact, weights: Weights) -> CausalNetwork:
     elif cell != "rnn":
         frames_per_step = _BLOCK
         kernel = weights[f"{front}.project.weight"].transpose(0, 2, 1)  # (size, time, feature)
-        block = _folded(weights, f"{front}.norm", kernel.reshape(len(kernel), -1))
+        block = fold_norm(weights, f"{front}.norm", kernel.reshape(len(kernel), -1))
     layers = [
         (
             _plain(weights, f"network.recurrence.{{}}_ih_l{number}"),
@@ -166,7 +153,7 @@ def _read(artifact: Artifact, weights: Weights) -> CausalNetwork:
         )
         for number in range(artifact.network.num_layers)
     ]
-    output = _linear(weights, "network.output")
+    output = linear_layer(weights, "network.output")
     return CausalNetwork(cell, frames_per_step, convolutions, block, project, layers, output)
 
 
@@ -178,7 +165,7 @@ def _convolutions(weights: Weights, n_bands: int, n_times: int) -> list[Convolut
         n_outputs, n_inputs, width, _ = kernel.shape
         rows = kernel.transpose(0, 2, 3, 1).reshape(n_outputs, -1)
         convolution = Convolution(
-            _folded(weights, f"{stage}.norm", rows),
+            fold_norm(weights, f"{stage}.norm", rows),
             n_inputs,
             n_outputs,
             width,
@@ -191,18 +178,6 @@ def _convolutions(weights: Weights, n_bands: int, n_times: int) -> list[Convolut
         n_bands, n_times = convolution.n_bands_out, convolution.n_times_out
         found.append(convolution)
     return found
-
-
-def _folded(weights: Weights, norm: str, rows: Floats) -> Matrix:
-    """Return a layer without bias and its batch norm as one layer."""
-    variance = weights[f"{norm}.running_var"].astype(np.float64)
-    gain = weights[f"{norm}.weight"] / np.sqrt(variance + _EPSILON)
-    bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * gain
-    return Matrix((rows * gain[:, None]).astype(np.float32), bias.astype(np.float32))
-
-
-def _linear(weights: Weights, name: str) -> Matrix:
-    return Matrix(weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
 def _plain(weights: Weights, name: str) -> Matrix:

@@ -10,6 +10,7 @@ from speechcls.deployment.bundle import ABOUT, README, Bundle, Request, readme, 
 from speechcls.deployment.c_program import c_bundle
 from speechcls.deployment.check import Agreement, Clips, made_clips
 from speechcls.deployment.graphs import check_graphs, model_graphs
+from speechcls.deployment.litert import litert_bundle
 from speechcls.deployment.quantise import rounded_products, rounded_weights
 from speechcls.deployment.web import web_bundle
 from speechcls.errors import ConfigError, ExportError, reason_of
@@ -65,6 +66,14 @@ def _int8(request: Request) -> Bundle:
     return Bundle({**graphs, README: readme(request, "onnx.md", checks, how=how)}, checks)
 
 
+def _litert(request: Request) -> Bundle:
+    return litert_bundle(request, is_int8=False)
+
+
+def _litert_int8(request: Request) -> Bundle:
+    return litert_bundle(request, is_int8=True)
+
+
 def _c(request: Request) -> Bundle:
     return c_bundle(request, is_int8=False)
 
@@ -76,6 +85,10 @@ def _c_int8(request: Request) -> Bundle:
 TARGETS = {
     "onnx": Target("the graphs for ONNX Runtime, as they are", _onnx),
     "onnx-int8": Target("the same, rounded to 8 bits", _int8, is_rounded=True, has_purposes=True),
+    "tflite": Target("the graphs for LiteRT (TensorFlow Lite) and its Micro", _litert),
+    "tflite-int8": Target(
+        "the same, rounded to 8 bits", _litert_int8, is_rounded=True, has_purposes=True
+    ),
     "c": Target("C99 of a causal network, features included", _c),
     "c-int8": Target("the same with weights of 8 bits", _c_int8, is_rounded=True),
     "web": Target("a page that runs in the browser alone", web_bundle, has_runtime=True),

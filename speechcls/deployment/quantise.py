@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechcls.artifact.constants import round_rows
 from speechcls.artifact.format import STREAM, Artifact
 from speechcls.audio.samples import to_float
 from speechcls.deployment.check import made_clips
@@ -95,21 +96,6 @@ def _round_tensor(graph: Any, tensor: Any, array: npt.NDArray[np.float32], axis:
     return helper.make_node(
         "DequantizeLinear", inputs, [name + _FLOAT], name=f"{name}_dequantize", axis=axis
     )
-
-
-def round_rows(
-    array: npt.NDArray[np.float32], axis: int
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Return weights as int8, and the scale of each place along an axis.
-
-    A weight is its integer, -127 to 127, times the scale of its place.
-    """
-    others = tuple(i for i in range(array.ndim) if i != axis)
-    largest = np.abs(array).max(axis=others)
-    scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
-    shape = [-1 if i == axis else 1 for i in range(array.ndim)]
-    rounded = np.rint(array / scale.reshape(shape)).clip(-127, 127)
-    return rounded.astype(np.int8), scale
 
 
 def network_nodes(graph: Any) -> list[Any]:

@@ -9,8 +9,11 @@ const read = async (name, kind) => {
   return answer[kind]();
 };
 
+const MOST_WORDS = 200; // lines of the log, of which the oldest go
+
 let recogniser = null;
-let listening = null;
+let stop = null; // ends the listening, if there is any
+let isBusy = false; // beginning or ending it
 
 function show(probabilities) {
   recogniser.about.labels.forEach((label, i) => {
@@ -23,13 +26,15 @@ function show(probabilities) {
 function log(text) {
   const line = document.createElement("li");
   line.textContent = text;
-  byId("words").prepend(line);
+  const words = byId("words");
+  words.prepend(line);
+  if (words.children.length > MOST_WORDS) words.lastChild.remove();
 }
 
 function drawBars(labels) {
   for (const label of labels) {
     const row = document.createElement("div");
-    const name = document.createElement("label");
+    const name = document.createElement("span");
     const meter = document.createElement("meter");
     name.textContent = label;
     meter.setAttribute("aria-label", label);
@@ -38,48 +43,62 @@ function drawBars(labels) {
   }
 }
 
-async function start() {
+// Listens; returns what ends it. whenLost is called with an error if it ends by itself.
+async function start(whenLost) {
+  if (!navigator.mediaDevices) throw new Error("a page gets none over a connection that is not encrypted");
   const { sample_rate: sampleRate } = recogniser.about;
   const media = await navigator.mediaDevices.getUserMedia({
     audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false },
   });
-  const context = new AudioContext({ sampleRate });
-  await context.audioWorklet.addModule("worklet.js");
-  const recorder = new AudioWorkletNode(context, "recorder");
-  const stream = await recogniser.openStream();
-  const detector = new Detector(recogniser.about, stream.everyS);
-  let work = Promise.resolve();
-  recorder.port.onmessage = ({ data }) => {
-    work = work.then(async () => {
-      for (const row of await stream.push(data)) {
-        show(row);
-        const word = detector.push(row);
-        if (word) log(`${word.timeS.toFixed(1)} s  ${word.label}  ${word.probability.toFixed(2)}`);
-      }
-    });
-    work.catch((error) => say(error.message));
-  };
-  context.createMediaStreamSource(media).connect(recorder);
-  return { media, context };
+  const end = () => media.getTracks().forEach((track) => track.stop());
+  try {
+    const context = new AudioContext({ sampleRate });
+    await context.audioWorklet.addModule("worklet.js");
+    const recorder = new AudioWorkletNode(context, "recorder");
+    const stream = await recogniser.openStream();
+    const detector = new Detector(recogniser.about, stream.everyS);
+    let work = Promise.resolve();
+    recorder.port.onmessage = ({ data }) => {
+      work = work.then(async () => {
+        for (const row of await stream.push(data)) {
+          show(row);
+          const word = detector.push(row);
+          if (word) log(`${word.timeS.toFixed(1)} s  ${word.label}  ${word.probability.toFixed(2)}`);
+        }
+      });
+      work.catch(whenLost);
+    };
+    media.getTracks()[0].onended = () => whenLost(new Error("it was taken away"));
+    context.createMediaStreamSource(media).connect(recorder);
+    return () => (end(), context.close());
+  } catch (error) {
+    end();
+    throw error;
+  }
 }
 
 async function toggle() {
-  const button = byId("listen");
+  if (isBusy) return; // a second click would begin twice
+  isBusy = true;
+  const lose = async (error) => {
+    if (stop) await toggle();
+    say(`No microphone: ${error.message}`);
+  };
   try {
-    if (listening) {
-      for (const track of listening.media.getTracks()) track.stop();
-      await listening.context.close();
-      listening = null;
+    if (stop) {
+      const end = stop;
+      stop = null;
+      await end();
       say("Ready.");
     } else {
-      listening = await start();
+      stop = await start(lose);
       say("Listening. The sound stays on this computer.");
     }
   } catch (error) {
     say(`No microphone: ${error.message}`);
   }
-  button.textContent = listening ? "Stop" : "Listen";
-  button.setAttribute("aria-pressed", String(Boolean(listening)));
+  byId("listen").textContent = stop ? "Stop" : "Listen";
+  isBusy = false;
 }
 
 async function open(files) {

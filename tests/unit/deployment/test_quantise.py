@@ -6,9 +6,10 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
+from speechcls.artifact.constants import round_rows
 from speechcls.artifact.store import load_artifact
 from speechcls.deployment.graphs import model_graphs
-from speechcls.deployment.quantise import network_nodes, round_rows, rounded_weights
+from speechcls.deployment.quantise import network_nodes, rounded_weights
 from speechcls.errors import ExportError
 
 
