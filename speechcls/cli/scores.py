@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import option
-from speechcls.labels import is_command, list_names
+from speechcls.labels import UNKNOWN, is_command, list_names
 
 if TYPE_CHECKING:
     from speechcls.evaluation.metrics import Scores
 
 RELIABLE_RECALL = 0.8
-"""Mean recall of the words below which a model is called not to be relied on."""
+"""Mean recall of its words, or recall of others, below which nobody should rely on a model."""
 FEW_CLIPS = 5
 """Clips of a word below which its recall says little: of five, 95 % intervals span a half."""
 
@@ -74,12 +74,18 @@ def describe_trust(validation: "Scores") -> list[str]:
     reasons = []
     if recall < RELIABLE_RECALL:
         reasons.append(
-            f"not to be relied on: of 100 words {100 * (1 - recall):.0f} are not recognised; more"
-            " recordings by more people help most, and speechcls check finds what is wrong with"
-            " these"
+            f"not to be relied on: {100 * (1 - recall):.1f} % of its words are not recognised; more"
+            " recordings by more people help most, and speechcls check finds what is wrong"
         )
-    pairs = zip(validation.labels, validation.per_label, strict=True)
-    few = [label for label, own in pairs if 0 < own.n_clips < FEW_CLIPS and is_command(label)]
+    of_label = dict(zip(validation.labels, validation.per_label, strict=True))
+    other = of_label.get(UNKNOWN)
+    if other and other.n_clips and other.recall < RELIABLE_RECALL:
+        reasons.append(
+            f"not to be relied on: {100 * (1 - other.recall):.1f} % of other words are not told"
+            f" from its own; a folder {UNKNOWN} of words that are said near them helps most"
+        )
+    few = [name for name, own in of_label.items() if 0 < own.n_clips < FEW_CLIPS]
+    few = [name for name in few if is_command(name)]
     if few:
         reasons.append(
             f"fewer than {FEW_CLIPS} validation clips each of {list_names(few)}: how well they are"
