@@ -17,7 +17,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-scale test-pages test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures dist-check clean
+.PHONY: check test test-scale test-pages test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures docs examples dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -45,8 +45,19 @@ test-scale: $(INSTALLED)
 
 # Pages in a real browser: apt install chromium. Without one they are skipped, with the reason.
 test-pages: $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pages]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs,pages]'
 	$(BIN)/pytest -n 2 --dist loadfile tests/pages
+
+# The manual, build/docs/index.html, and man pages, build/man. A broken link is an error.
+docs: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/python benchmarks/manpages.py build/man
+
+# What the commands print on the manual's pages, and in the README: recorded anew, minutes.
+examples: $(INSTALLED)
+	$(BIN)/python benchmarks/examples.py
+	$(BIN)/python benchmarks/transcripts.py README.md
 
 test-order: $(INSTALLED)
 	$(BIN)/pytest $(WORKERS) --random-order --random-order-seed=$(SEED)
@@ -138,6 +149,7 @@ results: $(INSTALLED)
 
 # Everything in docs/pictures, from synthetic speech; trains small networks first, minutes.
 pictures: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pictures]'
 	$(BIN)/python benchmarks/pictures.py
 
 # What a release is made of: the source distribution, and the wheel that is built from it, which

@@ -1,5 +1,7 @@
 """Make the pictures of the documentation: ``make pictures``, or names of some as arguments.
 
+Those of the README's session and of the manual's pages need ``speechcls[pictures]``.
+
 All sounds are synthetic (espeak-ng). Small networks are trained on them first, into
 ``build/pictures``, where they stay for the next time.
 """
@@ -30,11 +32,13 @@ from speechcls.runtime.classifier import Classifier
 
 ROOT = Path(__file__).parents[1]
 PLACE, SCRATCH = ROOT / "docs" / "pictures", ROOT / "build" / "pictures"
-MOST_BYTES = 150_000
+MOST_BYTES, MOST_BYTES_MOVING = 150_000, 1_000_000
 WORDS, WORD = ("yes", "no", "stop", "go"), "stop"
 CLIPS_A_WORD, HIDDEN_SIZE, EPOCHS = 120, 24, 12
 N_STEPS = 26
 """Steps of a recurrence in a second, at four frames each."""
+SESSION = "session"
+"""The README's own session, which moves."""
 WALK = """\
 synth yes no go on off up five nine left stop --out data --per-word 60
 check data
@@ -42,7 +46,7 @@ train data
 evaluate data --report out
 explain data/{mistake} --out explain.png --html explain.html
 """
-"""The commands of the README's walk; the last one looks into the most confident mistake."""
+"""The commands of docs/WALK.md; the last one looks into the most confident mistake."""
 N_WORDS = 6
 """What ``compare --memory`` lets the voices say, each as often: chance is one in six."""
 
@@ -53,7 +57,7 @@ def run(*arguments: str | Path) -> None:
 
 
 def walk(name: str) -> Path:
-    """Return a picture of the README's walk; what its commands print is in ``session.txt``."""
+    """Return a picture of docs/WALK.md; what its commands print is in ``session.txt``."""
     place = SCRATCH / "walk"
     if not (place / "explain.png").is_file():
         shutil.rmtree(place, ignore_errors=True)
@@ -209,16 +213,32 @@ def save_small(drawn: Figure | Path, path: Path) -> None:
         .quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     )
     picture.save(path, optimize=True)
-    if path.stat().st_size > MOST_BYTES:
-        raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")
+    check_size(path, MOST_BYTES)
+
+
+def check_size(path: Path, most: int) -> None:
+    """End if a picture is too large to be kept with the source."""
+    if path.stat().st_size > most:
+        raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, more than {most:,}")
+    print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
+
+
+def record_session() -> None:
+    """Write the moving picture of the README's commands."""
+    from terminal import record_readme, save_gif
+
+    path = PLACE / f"{SESSION}.gif"
+    save_gif(record_readme(ROOT / "README.md", SCRATCH / SESSION), path)
+    check_size(path, MOST_BYTES_MOVING)
 
 
 def main() -> None:
     """Make the pictures that are named, or all."""
-    for name in sys.argv[1:] or PICTURES:
-        path = PLACE / f"{name}.png"
-        save_small(PICTURES[name](), path)
-        print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
+    for name in sys.argv[1:] or [*PICTURES, SESSION]:
+        if name == SESSION:
+            record_session()
+        else:
+            save_small(PICTURES[name](), PLACE / f"{name}.png")
 
 
 if __name__ == "__main__":
