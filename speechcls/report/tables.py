@@ -173,6 +173,22 @@ def roc_det(results: Results) -> Table:
     return Table("roc_det", "Each label against all others, the hardest first", columns, rows)
 
 
+def label_table(results: Results) -> Table:
+    """Return ``by_label`` and ``roc_det`` in one, the lowest F1 first, for the page alone."""
+    first, second = by_label(results), roc_det(results)
+    curves = {row[0]: row[1:] for row in second.rows}
+    none = (math.nan, math.nan)
+    rows: Rows = [(*row, *curves.get(row[0], none)) for row in first.rows]
+
+    def f1(row: tuple[Cell, ...]) -> float:
+        value = row[5].value if isinstance(row[5], Ratio) else math.nan
+        return 2.0 if math.isnan(value) else value  # a label without clips and predictions is last
+
+    caption = "Scores by label, the hardest first"
+    columns = (*first.columns, *second.columns[1:])
+    return Table("labels", caption, columns, sorted(rows, key=f1))
+
+
 def reliability(results: Results) -> Table:
     """Return the accuracy of predictions by their confidence; empty bins are left out.
 
