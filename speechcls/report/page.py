@@ -168,7 +168,7 @@ def _save_mistakes(
 
 def _save_picture(folder: Path, name: str, figure: "Figure", alt: str) -> Picture:
     svg = save_both(figure, folder / FIGURES / name).decode()
-    return Picture(data_uri("image/svg+xml", _follow_page(svg).encode()), alt)
+    return Picture(data_uri("image/svg+xml", follow_page(svg)), alt)
 
 
 def _remove_picture(folder: Path, name: str) -> None:
@@ -205,10 +205,10 @@ def _markdown(text: str) -> str:
     return html
 
 
-def _follow_page(svg: str) -> str:
+def follow_page(svg: str) -> bytes:
     """Return an SVG in which black is the page's text colour and white is transparent."""
     svg = svg[svg.index("<svg") :]
     svg = svg.replace("#000000", "currentColor").replace("fill: #ffffff", "fill: none")
     # Text without a colour is black.
     style = f"<style>svg{{color:#000;fill:currentColor}}{_DARK}</style>"
-    return re.sub(r"(<svg[^>]*>)", rf"\1{style}", svg, count=1)
+    return re.sub(r"(<svg[^>]*>)", rf"\1{style}", svg, count=1).encode()

@@ -72,10 +72,14 @@ def format_cell(cell: Cell, unit: str) -> str:
     if isinstance(cell, Ratio):
         if math.isnan(cell.value):
             return "–"
+        if unit == "points":
+            return f"{100 * cell.value:+.1f} ({100 * cell.low:+.1f} – {100 * cell.high:+.1f})"
         return f"{_percent(cell.value)} ({_percent(cell.low)} – {_percent(cell.high)})"
     if isinstance(cell, float):
         if math.isnan(cell):
             return "–"
+        if unit == "p":
+            return f"{cell:.3g}"
         return _percent(cell) if unit == "%" else f"{cell:.{_DIGITS.get(unit, 1)}f}"
     return f"{cell:,}" if isinstance(cell, int) else cell
 
