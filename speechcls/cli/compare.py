@@ -168,8 +168,7 @@ def compare(
 
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)
-    way = "--memory" if memory else "--archs" if names else ""
-    _check_usage(ctx, way, (out, report), differences)
+    way = _check_usage(ctx, memory, names, (out, report), differences)
     if memory:
         sources = _given_data(paths, data, way, at_least=0)
         recordings = load_dataset(sources, pattern, noise) if sources else None
@@ -191,9 +190,17 @@ def compare(
 
 
 def _check_usage(
-    ctx: typer.Context, way: str, folders: Sequence[Path | None], differences: Path | None
-) -> None:
-    """Refuse options without effect in this way of comparing, and paths that cannot be written."""
+    ctx: typer.Context,
+    memory: bool,
+    archs: Sequence[str],
+    folders: Sequence[Path | None],
+    differences: Path | None,
+) -> str:
+    """Return the way of comparing, one of ``OPTIONS_OF``.
+
+    Options without effect in it are refused, and so are paths that cannot be written.
+    """
+    way = "--memory" if memory else "--archs" if archs else ""
     for name in sorted(given(ctx) - OPTIONS_OF[way] - {"paths", "quiet", "verbose"}):
         ways = " and ".join(each or "models" for each in OPTIONS_OF if name in OPTIONS_OF[each])
         refuse(ctx, [name], f"here; it is for {ways} alone")
@@ -201,6 +208,7 @@ def _check_usage(
         check_folder_place(folder)
     if differences:
         check_file_place(differences)
+    return way
 
 
 def _given_data(
