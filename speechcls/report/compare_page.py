@@ -106,9 +106,7 @@ def write_compare_page(
         data=dataset.title,
         n_speakers=len(set(predictions.speakers) - {""}),
         verdict=describe_best(comparison),
-        sentences=[
-            (pair, describe_pair(pair, len(comparison.pairs))) for pair in _first(comparison)
-        ],
+        sentences=[describe_pair(pair, len(comparison.pairs)) for pair in _first(comparison)],
         tables={table.name: table for table in tables},
         groups=differing_groups(comparison, predictions, dataset),
         pictures=[

@@ -101,6 +101,7 @@ def test_the_page_has_its_tables_beside_it(tmp_path):
     text = page.read_text()
     assert "<b>&" not in text and "a<i>" not in text
     assert "a&lt;i&gt; is better than the other" in text
+    assert '<li class="card"><p>a&lt;i&gt; is better than b: 45.0 points more are right' in text
     names = {path.stem for path in (tmp_path / "out" / "tables").iterdir()}
     assert names == {"models", "pairs", "recall_by_model", "differences"}
     with (tmp_path / "out" / "tables" / "differences.csv").open(newline="") as file:
