@@ -16,8 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from matplotlib.figure import Figure
 from PIL import Image
+from screenshots import save_screenshots
 
 from speechcls.artifact.store import load_artifact, load_split
 from speechcls.experiments.delayed_recall import DelayedRecallRun, mean_curves
@@ -203,6 +205,48 @@ PICTURES: dict[str, Callable[[], Figure | Path]] = {
 """What draws each picture, by its name in ``docs/pictures``."""
 
 
+def walk_check() -> Path:
+    """Return the page of ``check`` on the data of the walk, with a few faults planted."""
+    place = walk("out/report.html").parents[1]
+    page, faulty = place / "check.html", place / "faulty"
+    if not page.is_file():
+        shutil.rmtree(faulty, ignore_errors=True)
+        shutil.copytree(place / "data", faulty)
+        clips = sorted((faulty / "go").iterdir())
+        shutil.copy(clips[0], faulty / "no" / clips[0].name)  # the same sound under two labels
+        for clip in clips[1:4]:
+            samples, rate = soundfile.read(clip)
+            soundfile.write(clip, 0 * samples, rate)
+        samples, rate = soundfile.read(clips[4])
+        soundfile.write(clips[4], np.clip(30 * samples, -1, 1), rate)
+        clips[5].write_bytes(b"no recording")
+        _run_in(place, "check faulty --html check.html --max-bad 1", check=False)  # faulty: exit 1
+    return page
+
+
+def _run_in(place: Path, line: str, check: bool = True) -> None:
+    subprocess.run([sys.executable, "-m", "speechcls", *line.split()], cwd=place, check=check)
+
+
+def walk_compare() -> Path:
+    """Return the page that compares the model of the walk with a small one."""
+    place = walk("out/report.html").parents[1]
+    page = place / "compared" / "compare.html"
+    if not page.is_file():
+        if not (place / "models" / "gru").is_dir():
+            _run_in(place, "train data --arch gru --size tiny --epochs 4 -q --out models/gru")
+        _run_in(place, "compare models/data-att-bigru models/gru --data data --report compared")
+    return page
+
+
+PAGES: dict[str, Callable[[], Path]] = {
+    "report": lambda: walk("out/report.html"),
+    "check": walk_check,
+    "compare": walk_compare,
+}
+"""What makes each page that screenshots are taken of, by their name."""
+
+
 def save_small(drawn: Figure | Path, path: Path) -> None:
     """Write a PNG of 256 colours, a third of the size of one with all of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,25 +264,35 @@ def check_size(path: Path, most: int) -> None:
     """End if a picture is too large to be kept with the source."""
     if path.stat().st_size > most:
         raise SystemExit(f"{path}: {path.stat().st_size:,} bytes, more than {most:,}")
-    print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
 
 
-def record_session() -> None:
-    """Write the moving picture of the README's commands."""
+def record_session() -> Path:
+    """Write the moving picture of the README's commands; return its path."""
     from terminal import record_readme, save_gif
 
     path = PLACE / f"{SESSION}.gif"
     save_gif(record_readme(ROOT / "README.md", SCRATCH / SESSION), path)
     check_size(path, MOST_BYTES_MOVING)
+    return path
 
 
 def main() -> None:
-    """Make the pictures that are named, or all."""
-    for name in sys.argv[1:] or [*PICTURES, SESSION]:
-        if name == SESSION:
-            record_session()
-        else:
-            save_small(PICTURES[name](), PLACE / f"{name}.png")
+    """Make the pictures that are named, or all, screenshots of pages and the session likewise."""
+    every = [*PICTURES, *PAGES, SESSION]
+    names = sys.argv[1:] or every
+    if unknown := set(names) - {*every}:
+        raise SystemExit(f"no {min(unknown)}; there are {', '.join(every)}")
+    written = []
+    for name in names:
+        if name in PICTURES:
+            path = PLACE / f"{name}.png"
+            save_small(PICTURES[name](), path)
+            written.append(path)
+        elif name == SESSION:
+            written.append(record_session())
+    written += save_screenshots({name: PAGES[name]() for name in names if name in PAGES}, PLACE)
+    for path in written:
+        print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """``speechcls check``."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -25,6 +26,7 @@ from speechcls.cli.outputs import check_file_place, files_first
 from speechcls.cli.progress import item_bar
 from speechcls.cli.tables import print_json, print_table
 from speechcls.storage.places import name_of
+from speechcls.text import shell_line
 
 if TYPE_CHECKING:
     from speechcls.data_quality.findings import CheckResult
@@ -126,7 +128,7 @@ def check(
     messages.errors(dataset.problems + result.bad_noise)
     source = " ".join(map(name_of, data))
     with files_first(lambda: _show(result, source, max_bad, as_json, messages)):
-        _write_files(result, source, max_bad, files, messages)
+        _write_files(result, data, max_bad, files, messages)
     if reasons := result.blocking_issues(max_bad):
         messages.errors(reasons)
         raise typer.Exit(FAILED)
@@ -166,7 +168,7 @@ def _name_unreadable(result: "CheckResult", messages: Messages) -> None:
 
 def _write_files(
     result: "CheckResult",
-    data: str,
+    data: Sequence[Path],
     max_bad: float,
     files: _OutputFiles,
     messages: Messages,
@@ -177,7 +179,8 @@ def _write_files(
     if files.findings:
         write_findings(result, files.findings, files.raw)
     if files.html:
-        write_html(result, files.html, data, max_bad)
+        names = list(map(name_of, data))
+        write_html(result, files.html, " ".join(names), max_bad, shell_line(*names))
     if files.fix_list:
         n_clips = write_fix_list(result, files.fix_list, files.raw)
         messages.note(f"{files.fix_list}: {n_clips} of {len(result.dataset.examples)} clips")
@@ -185,7 +188,7 @@ def _write_files(
 
 def _print_summary(result: "CheckResult") -> None:
     """Print totals, and how often each kind of finding was made."""
-    from speechcls.data_quality.findings import BAD, KINDS, LEAKS, LEFT_OUT
+    from speechcls.data_quality.findings import KINDS, LEFT_OUT, effect_of
     from speechcls.data_quality.report import formats, tally
 
     n_clips = len(result.dataset.examples)
@@ -202,7 +205,7 @@ def _print_summary(result: "CheckResult") -> None:
             kind,
             str(n),
             f"{100 * n / n_clips:.2f}",
-            "blocks" if kind in LEAKS else "bad" if kind in BAD else "warning",
+            effect_of(kind),
             meaning,
         )
         for kind, meaning in KINDS.items()

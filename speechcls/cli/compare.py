@@ -1,6 +1,7 @@
 """``speechcls compare``: trained models, architectures to train, or their memory."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -41,10 +42,10 @@ _FEWEST = 2
 
 _TRAINED = {"data", "pattern", "noise", "out", "as_json"}
 OPTIONS_OF = {
-    "": _TRAINED | {"differences", "speed", "jobs", "resume"},
+    "": _TRAINED | {"differences", "report", "speed", "jobs", "resume"},
     "--archs": _TRAINED
     | {"archs", "seeds", "epochs", "size", "commands", "test_speakers", "device"}
-    | {"differences", "speed", "jobs", "resume"},
+    | {"differences", "report", "speed", "jobs", "resume"},
     "--memory": _TRAINED | {"archs", "seeds", "commands", "memory", "max_gap_s", "steps"},
 }
 """Options that each way of comparing uses, beside --quiet and --verbose."""
@@ -98,6 +99,12 @@ _DIFFERENCES = option(
     panel=OUTPUT,
     metavar="FILE",
 )
+_REPORT = option(
+    "--report",
+    help="Write a page of the comparison, with players for the clips on which they differ.",
+    panel=OUTPUT,
+    metavar="DIR",
+)
 _SPEED = option("--speed/--no-speed", help="Measure time and memory too.", panel=OUTPUT)
 
 
@@ -138,6 +145,7 @@ def compare(
     steps: Annotated[int, _STEPS] = 1_500,
     out: Annotated[Path | None, _OUT] = None,
     differences: Annotated[Path | None, _DIFFERENCES] = None,
+    report: Annotated[Path | None, _REPORT] = None,
     resume: Resume = False,
     speed: Annotated[bool, _SPEED] = True,
     as_json: AsJson = False,
@@ -160,37 +168,47 @@ def compare(
 
     messages = Messages(quiet, verbose)
     names, words = split_names("archs", archs), split_names("commands", commands)
-    _check_usage(ctx, "--memory" if memory else "--archs" if names else "", out, differences)
-    budget = _MemoryOptions(seeds, steps, max_gap_s)
+    way = _check_usage(ctx, memory, names, (out, report), differences)
     if memory:
-        sources = _given_data(paths, data, "--memory", at_least=0)
+        sources = _given_data(paths, data, way, at_least=0)
         recordings = load_dataset(sources, pattern, noise) if sources else None
-        _compare_memory(recordings, names, budget, words, out, as_json, messages)
-        return
+        budget = _MemoryOptions(seeds, steps, max_gap_s)
+        return _compare_memory(recordings, names, budget, words, out, as_json, messages)
     if names:
         out = out or Path("comparison")
-        dataset = load_dataset(_given_data(paths, data, "--archs", at_least=1), pattern, noise)
+        dataset = load_dataset(_given_data(paths, data, way, at_least=1), pattern, noise)
+        budgets = _TrainOptions(seeds, size, epochs, device, jobs)
         in_data = _data_config(words, test_speakers, pattern, noise)
-        training = _TrainOptions(seeds, size, epochs, device, jobs)
-        groups = _train(dataset, names, training, in_data, out, messages)
+        groups = _train(dataset, names, budgets, in_data, out, messages)
     else:
         groups, source = _find_models(paths, data)
         dataset = load_dataset(source, pattern, noise)
-    options = CompareOptions(out, differences, resume, speed, as_json, jobs)
+    options = CompareOptions(out, differences, report, resume, speed, as_json, jobs)
     messages.errors(bad := compare_models(groups, dataset, options, messages))
     if bad:
         raise typer.Exit(FAILED)
 
 
-def _check_usage(ctx: typer.Context, way: str, out: Path | None, differences: Path | None) -> None:
-    """Refuse options without effect in this way of comparing, and paths that cannot be written."""
+def _check_usage(
+    ctx: typer.Context,
+    memory: bool,
+    archs: Sequence[str],
+    folders: Sequence[Path | None],
+    differences: Path | None,
+) -> str:
+    """Return the way of comparing, one of ``OPTIONS_OF``.
+
+    Options without effect in it are refused, and so are paths that cannot be written.
+    """
+    way = "--memory" if memory else "--archs" if archs else ""
     for name in sorted(given(ctx) - OPTIONS_OF[way] - {"paths", "quiet", "verbose"}):
         ways = " and ".join(each or "models" for each in OPTIONS_OF if name in OPTIONS_OF[each])
         refuse(ctx, [name], f"here; it is for {ways} alone")
-    if out:
-        check_folder_place(out)
+    for folder in filter(None, folders):
+        check_folder_place(folder)
     if differences:
         check_file_place(differences)
+    return way
 
 
 def _given_data(

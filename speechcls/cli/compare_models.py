@@ -19,10 +19,13 @@ from speechcls.files import write_csv
 from speechcls.storage.places import name_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from speechcls.evaluation.benchmark import BenchmarkResult
     from speechcls.evaluation.compare import JointPredictions
     from speechcls.evaluation.significance import Comparison
     from speechcls.layouts.examples import Dataset
+    from speechcls.report.compare_page import ComparedModel
 
 
 _OF_EPOCH = ("validation_balanced_accuracy", "validation_accuracy")
@@ -35,6 +38,7 @@ class CompareOptions:
 
     out: Path | None
     differences: Path | None
+    report: Path | None
     resume: bool
     speed: bool
     as_json: bool
@@ -55,12 +59,13 @@ def compare_models(
     """
     from speechcls.evaluation.compare import predict_held_out
     from speechcls.evaluation.significance import Contender, compare
+    from speechcls.report.compare_page import write_compare_page
     from speechcls.runtime.classifier import Classifier
 
     announce(dataset, messages)
     models = [model for group in groups.values() for model in group]
     classifiers = [Classifier.load(model, options.jobs) for model in models]
-    output = options.differences or options.out
+    output = options.differences or options.report or options.out
     with open_resumable(output, options.resume, models, messages, {}) as journal:
         with item_bar(messages, "comparing", len(dataset.examples)) as on_clip:
             predictions = predict_held_out(classifiers, dataset, on_clip, journal)
@@ -83,8 +88,13 @@ def compare_models(
         with files_first(show):
             if options.differences:
                 _write_differences(options.differences, predictions, dataset, models)
+            figures = _draw(comparison, groups) if options.out or options.report else {}
             if options.out:
-                _draw(options.out, comparison, groups, messages)
+                _save(figures, options.out, messages)
+            if options.report:
+                found = _describe(groups, speeds)
+                args = comparison, predictions, found, dataset, figures, options.report
+                messages.note(f"report {write_compare_page(*args)}")
     return list(predictions.bad)
 
 
@@ -119,24 +129,40 @@ def _write_differences(
     write_csv(path, header, rows)
 
 
-def _draw(
-    out: Path,
-    comparison: "Comparison",
-    groups: Mapping[str, Sequence[Path]],
-    messages: Messages,
-) -> None:
+def _draw(comparison: "Comparison", groups: Mapping[str, Sequence[Path]]) -> "dict[str, Figure]":
+    """Return the figures by their titles."""
     from speechcls.evaluation.benchmark import read_counts
     from speechcls.experiments.figures import draw_learning_curves, draw_sizes
-    from speechcls.render.figures import save_both
 
     parameters = {name: read_counts(group[0])[0] for name, group in groups.items()}
-    figures = {"accuracy-by-size": draw_sizes(comparison, parameters)}
+    figures = {"Accuracy by size": draw_sizes(comparison, parameters)}
     histories = {name: [_history(model) for model in group] for name, group in groups.items()}
     if all(all(seeds) for seeds in histories.values()):
-        figures["learning-curves"] = draw_learning_curves(histories)
-    for name, figure in figures.items():
-        save_both(figure, out / name)
-    messages.note(f"wrote {' and '.join(f'{name}.png' for name in figures)} (and .svg) to {out}")
+        figures["Learning curves"] = draw_learning_curves(histories)
+    return figures
+
+
+def _save(figures: "Mapping[str, Figure]", out: Path, messages: Messages) -> None:
+    from speechcls.render.figures import save_both
+
+    names = {title: title.lower().replace(" ", "-") for title in figures}
+    for title, figure in figures.items():
+        save_both(figure, out / names[title])
+    files = " and ".join(f"{name}.png" for name in names.values())
+    messages.note(f"wrote {files} (and .svg) to {out}")
+
+
+def _describe(
+    groups: Mapping[str, Sequence[Path]], speeds: Sequence["BenchmarkResult | None"]
+) -> "list[ComparedModel]":
+    """Return what the page needs to know of each contender."""
+    from speechcls.evaluation.benchmark import read_counts
+    from speechcls.report.compare_page import ComparedModel
+
+    return [
+        ComparedModel(tuple(map(name_of, group)), read_counts(group[0])[0], speed)
+        for group, speed in zip(groups.values(), speeds, strict=True)
+    ]
 
 
 def _history(model: Path) -> list[dict[str, Any]]:

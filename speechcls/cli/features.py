@@ -1,6 +1,7 @@
 """``speechcls features``."""
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from speechcls.text import without_credentials
 if TYPE_CHECKING:
     from speechcls.render.terminal import Array
 
+_N_LINES = 20
 _KINDS = ("spectrogram", *FEATURE_KINDS)
 _KIND = option("--kind", help=f"One of {', '.join(_KINDS)}.", metavar="KIND")
 _OUT = out_option("Picture to write instead, PNG or SVG by its ending.", show_default=False)
@@ -34,10 +36,10 @@ def features(
 ) -> None:
     """Draw the spectrogram, log-mel energies or MFCCs of a clip.
 
-    They are drawn as text, time to the right and low frequencies or coefficients at the bottom: in
-    colour on a terminal, in shades of characters (the lightest is the lowest) elsewhere; each MFCC
-    in standard deviations from its mean. With --out they are drawn as a picture, whose path is
-    printed. The whole clip is used, at 16 kHz.
+    They are drawn as text, seconds to the right and kHz, mel bands or coefficients upwards: in
+    colour on a terminal, in shades of characters elsewhere, with what the lowest and the highest
+    stand for; each MFCC in standard deviations from its mean. With --out they are drawn as a
+    picture, whose path is printed. The whole clip is used, at 16 kHz.
 
     Example: speechcls features clip.wav
     """
@@ -68,21 +70,42 @@ def features(
         return
     duration_s = len(samples) / config.sample_rate
     messages.note(f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values per frame")
-    _print(values, kind)
+    _print(values, kind, config)
 
 
-def _print(values: "Array", kind: str) -> None:
-    """Print (n_times, n_bands) as text."""
+def _print(values: "Array", kind: str, config: FeatureConfig) -> None:
+    """Print (n_times, n_bands) as text, with axes."""
     from rich.console import Console
+    from rich.text import Text
 
-    from speechcls.render.terminal import as_blocks, as_shades, fit_cells, standardise
+    from speechcls.render.terminal import (
+        as_blocks,
+        as_shades,
+        cell_limits,
+        fit_cells,
+        row_labels,
+        standardise,
+        time_axis,
+    )
 
     is_signed = kind in FEATURE_KINDS and FEATURE_KINDS[kind].is_signed
     values = standardise(values) if is_signed else values
     console = Console(file=sys.stdout, highlight=False, markup=False)
-    n_columns, n_lines = min(console.width, len(values)), 20
-    if console.is_terminal and not console.no_color:
-        for line in as_blocks(fit_cells(values, 2 * n_lines, n_columns)):
-            console.print(line)
-    else:
-        typer.echo("\n".join(as_shades(fit_cells(values, n_lines, n_columns))))
+    is_khz = kind == "spectrogram"
+    labels = row_labels(config.sample_rate / 2e3 if is_khz else values.shape[1], _N_LINES)
+    n_left = len(labels[0]) + 2
+    n_columns = max(1, min(console.width - n_left, len(values)))
+    is_coloured = console.is_terminal and not console.no_color
+    shape = 2 * _N_LINES if is_coloured else _N_LINES, n_columns
+    cells = fit_cells(values, *shape)
+    lines = as_blocks(cells) if is_coloured else map(Text, as_shades(cells))
+    for label, line in zip(labels, lines, strict=True):
+        console.print(Text.assemble(f"{label} |", line), soft_wrap=True)
+    marks, numbers = time_axis(len(values) * config.hop_length / config.sample_rate, n_columns)
+    typer.echo(f"{' ' * n_left}{marks}\n{' ' * n_left}{numbers}")
+    low, high = cell_limits(values, *shape)
+    unit = "standard deviations" if is_signed else "dB"
+    first, last = ("dark", "light") if is_coloured else ("' '", "'@'")
+    name = "kHz" if is_khz else FEATURE_KINDS[kind].value_name
+    words = (f"up: {name}", "right: seconds", f"{first} is {low:.1f}", f"{last} {high:.1f} {unit}")
+    typer.echo("\n".join(textwrap.wrap("; ".join(words), console.width)))

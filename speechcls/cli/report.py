@@ -53,11 +53,11 @@ def make_report(
 ) -> None:
     """Write the report of an evaluation and print where it is."""
     from speechcls.evaluation.predictions import collect_predictions, read_windows
+    from speechcls.report.mistakes import played_clips
     from speechcls.report.page import count_pictures, save_report
-    from speechcls.report.tables import N_MISTAKES
 
     predictions = collect_predictions(evaluation, classifier, dataset)
-    windows = read_windows(evaluation, classifier, predictions.mistakes(N_MISTAKES))
+    windows = read_windows(evaluation, classifier, played_clips(predictions))
     with item_bar(messages, "drawing", count_pictures(predictions)) as on_picture:
         page = save_report(predictions, windows, folder, on_picture)
     messages.note(f"report {page}")

@@ -30,6 +30,12 @@ LEAKS = frozenset({"leak", "speaker-splits"})
 LEFT_OUT = BAD | LEAKS | {"copy"}
 """Findings that exclude a clip from the fix list."""
 
+
+def effect_of(kind: str) -> str:
+    """Return in a word what a kind of finding does to a training."""
+    return "blocks" if kind in LEAKS else "bad" if kind in BAD else "warning"
+
+
 MAX_UNREADABLE = 0.01
 """Fraction of clips that cannot be read above which training is refused."""
 

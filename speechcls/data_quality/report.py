@@ -9,11 +9,18 @@ from speechcls import files
 from speechcls.audio.wav import wav_bytes
 from speechcls.config import FeatureConfig
 from speechcls.data.clips import read_example
-from speechcls.data_quality.findings import KINDS, LEFT_OUT, CheckResult, Finding
+from speechcls.data_quality.findings import (
+    KINDS,
+    LEFT_OUT,
+    CheckResult,
+    Finding,
+    effect_of,
+)
 from speechcls.errors import AudioError, DatasetError
 from speechcls.layouts.manifest import manifest_suffix, write_manifest
 from speechcls.render.html import data_uri, render
 from speechcls.storage.places import shown
+from speechcls.text import shell_line
 
 N_PLAYED = 10
 """Clips of each kind that the page plays."""
@@ -133,19 +140,28 @@ def write_fix_list(result: CheckResult, path: Path, raw: bool = False) -> int:
     return len(clips)
 
 
-def write_html(result: CheckResult, path: Path, title: str, max_bad: float) -> None:
-    """Write a self-contained page with every table and a player for the worst clips."""
-    sections = []
+def write_html(
+    result: CheckResult, path: Path, title: str, max_bad: float, data: str | None = None
+) -> None:
+    """Write a self-contained page with every table and a player for the worst clips.
+
+    Parameters
+    ----------
+    data : as a shell takes it; None: its title
+    """
+    sections: list[dict[str, Any]] = []
     for kind, meaning in KINDS.items():
         findings = result.of_kind(kind)
         rows = [row_of(result, finding) for finding in findings]
         for place, (row, finding) in enumerate(zip(rows, findings, strict=True)):
             row["player"] = _player(result, finding) if place < N_PLAYED else None
         if rows:
-            sections.append({"kind": kind, "meaning": meaning, "rows": rows})
+            about = {"kind": kind, "meaning": meaning, "effect": effect_of(kind)}
+            sections.append(about | {"rows": rows})
     page = render(
         "check.html",
         title=title,
+        data=shell_line(title) if data is None else data,
         result=to_dict(result, max_bad),
         sections=sections,
         n_printed=N_PRINTED,

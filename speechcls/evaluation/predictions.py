@@ -21,6 +21,7 @@ from speechcls.evaluation.score import Evaluation, ScoredClip
 from speechcls.files import write_atomic
 from speechcls.layouts.examples import Dataset
 from speechcls.runtime.classifier import Classifier
+from speechcls.storage.places import name_of
 from speechcls.text import json_text
 
 FORMAT_VERSION = 1
@@ -71,6 +72,10 @@ class EvaluationInfo:
     """A ``FeatureConfig``: the input of the model."""
     card: str
     """The model's README.md, Markdown; empty where it has none."""
+    model_place: str = ""
+    """The model as commands name it; empty where not known, as in files of before."""
+    data_place: str = ""
+    """The data likewise."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ def collect_predictions(
         facts=facts,
         features=artifact.features.to_dict(),
         card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
+        model_place=name_of(artifact.path),
+        data_place=name_of(dataset.source),
     )
     rows = np.stack([clip.probabilities for clip in evaluation.clips])
     return Predictions(classifier.labels, clips, rows, about)

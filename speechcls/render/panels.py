@@ -1,6 +1,6 @@
 """Panels over time (waveform, image, curves), drawn by matplotlib."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +61,8 @@ class Image:
     """Values of the first and the last colour."""
     edges: tuple[float, float]
     """Upper edge of the first row and lower edge of the last row, in ``unit``."""
+    value_unit: str = field(default="", kw_only=True)
+    """Of the values, at the bar of colours; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def spectrogram_panel(values: Array, config: FeatureConfig) -> Image:
     """Return the panel of a spectrogram (n_frames, n_frequencies), dB, of ``audio.spectrogram``."""
     limits, edges = (-SPECTROGRAM_DB, 0.0), (config.sample_rate / 2e3, 0.0)
     title = "spectrogram, dB below its loudest point"
-    return _features_over_time(title, "kHz", values, config, LEVELS, limits, edges)
+    return _features_over_time(title, "kHz", values, config, LEVELS, limits, edges, "dB")
 
 
 def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
@@ -133,7 +135,9 @@ def features_panel(values: Array, kind: str, config: FeatureConfig) -> Image:
         # The first coefficient is much larger than the others.
         most = float(np.quantile(np.abs(values[:, 1:]), COLOUR_QUANTILE)) or 1.0
         colours, limits = DIVERGING, (-most, most)
-    return _features_over_time(title, about.value_name, values, config, colours, limits, edges)
+    return _features_over_time(
+        title, about.value_name, values, config, colours, limits, edges, about.unit or "value"
+    )
 
 
 def _features_over_time(
@@ -144,10 +148,12 @@ def _features_over_time(
     colours: str,
     limits: tuple[float, float],
     edges: tuple[float, float],
+    value_unit: str,
 ) -> Image:
     """Return the panel of values (n_frames, n_features); frame ``i`` is at ``i * hop_length``."""
     times_s = np.arange(len(values)) * config.hop_length / config.sample_rate
-    return Image(title, unit, 1.5, times_s, values.T[::-1], colours, limits, edges)
+    rows = values.T[::-1]
+    return Image(title, unit, 1.5, times_s, rows, colours, limits, edges, value_unit=value_unit)
 
 
 _MAX_MARKED = 40
@@ -230,3 +236,5 @@ def _draw_image(axes: "Axes", panel: Image) -> None:
     bar = axes.inset_axes((1.01, 0.0, 0.015, 1.0))
     axes.figure.colorbar(image, cax=bar)
     bar.tick_params(labelsize=7)
+    if panel.value_unit:
+        bar.set_ylabel(panel.value_unit, fontsize=7)

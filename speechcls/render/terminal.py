@@ -1,6 +1,7 @@
 """Images in a terminal: coloured half blocks, or shades of characters in a pipe."""
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,12 @@ _COLOURS = np.array(
 )  # fmt: skip
 
 Array = npt.NDArray[np.floating[Any]]
+
+
+def cell_limits(values: Array, n_rows: int, n_columns: int) -> tuple[float, float]:
+    """Return the values that ``fit_cells`` scales to 0 and to 1."""
+    grid = _resize(_resize(values, n_columns).T, n_rows)
+    return float(grid.min()), float(grid.max())
 
 
 def fit_cells(values: Array, n_rows: int, n_columns: int) -> Array:
@@ -86,6 +93,43 @@ def as_columns(heights: Array, n_rows: int, n_columns: int) -> list[str]:
     eighths = np.maximum(np.rint(8 * n_rows * heights), heights > 0).astype(int)
     rows = (np.clip(eighths - 8 * row, 0, 8) for row in reversed(range(n_rows)))
     return ["".join(_EIGHTHS[level] * width for level in row) for row in rows]
+
+
+def nice_step(span: float, most: int) -> float:
+    """Return the smallest step of 1, 2 or 5 times a power of ten with ``most`` or fewer in a span.
+
+    Raises
+    ------
+    ValueError
+        When the span is not above 0.
+    """
+    power = 10.0 ** math.floor(math.log10(span / most))
+    return next(f * power for f in (1, 2, 5, 10, 20) if span / (f * power) <= most + 1e-9)
+
+
+def row_labels(size: float, n_lines: int) -> list[str]:
+    """Return the text at the left of each line, the top one first, of an axis from 0 to ``size``.
+
+    All are equally wide; most are blank.
+    """
+    step = nice_step(size, 5)
+    labels = [""] * n_lines
+    for k in range(math.ceil(size / step)):
+        labels[n_lines - 1 - int(k * step / size * n_lines)] = f"{k * step:g}"
+    width = max(map(len, labels))
+    return [label.rjust(width) for label in labels]
+
+
+def time_axis(duration_s: float, n_columns: int) -> tuple[str, str]:
+    """Return a line with a mark at each of some seconds, and the numbers under the marks."""
+    step = nice_step(duration_s, max(1, n_columns // 8))
+    marks, numbers = ["-"] * n_columns, [" "] * n_columns
+    for k in range(math.ceil(duration_s / step)):
+        column, text = int(k * step / duration_s * n_columns), f"{k * step:g}"
+        marks[column] = "+"
+        if column + len(text) <= n_columns:
+            numbers[column : column + len(text)] = text
+    return "".join(marks), "".join(numbers).rstrip()
 
 
 def level_line(samples: Samples, n_columns: int) -> str:

@@ -1,10 +1,11 @@
 """The figures of a report, each drawn from its ``Results``.
 
-A new figure is a function of ``Results`` and a place in ``FIGURES``; the template shows it. None is
-wider than a phone shows legibly, except for the confusion matrix of many labels.
+A new figure is a function of ``Results`` and a place in ``FIGURES``; the template shows it. Those
+that it shows are small multiples: they stand side by side, and under each other on a phone.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from speechcls.evaluation.metrics import N_BINS, Scores
+from speechcls.evaluation.metrics import N_BINS
 from speechcls.render.figures import GREY, PALETTE, SEQUENTIAL, as_text, new_figure
+from speechcls.report.matrix import chosen_labels
 from speechcls.report.results import Results, RocCurve
 from speechcls.report.tables import (
     MEASURES,
@@ -30,13 +32,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_LABELS = 30
-"""Most labels that fit; of more, those with the most mistakes are drawn."""
-MAX_WIDTH = 5.0
-"""Width in inches up to which a figure is shrunk to the page, not scrolled."""
-_MAX_NUMBERS = 20
+MAX_NAMED = 30
+"""Speakers up to which a figure names each."""
+_MAX_NUMBERS = 30
 _MAX_CURVES = 6
 _WIDTH = 4.6  # inches
+_SMALL = 3.4, 2.7  # inches: of the figures of which four stand side by side
 _LOWEST_RATE = 1e-3
 _N_DRAWN = 1_000
 _ON_DARK, _ON_LIGHT = "#fefefe", "#010101"  # not pure, since the page recolours pure ones
@@ -54,24 +55,14 @@ class ReportFigure:
     """Returns the text in place of the figure."""
 
 
-def chosen_labels(scores: Scores) -> list[int]:
-    """Return the labels that are drawn, in their order: all, or those with the most mistakes."""
-    n_labels = len(scores.labels)
-    if n_labels <= MAX_LABELS:
-        return list(range(n_labels))
-    wrong = scores.confusion - np.diag(np.diag(scores.confusion))
-    order = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")
-    return sorted(order[:MAX_LABELS].tolist())
-
-
 def draw_confusion(results: Results) -> "Figure":
     """Return the confusion matrix: colours are fractions of the true label, numbers count clips."""
     scores = results.scores
-    chosen = chosen_labels(scores)
+    chosen = chosen_labels(scores.confusion)
     labels = [_short(scores.labels[i]) for i in chosen]
     counts = scores.confusion[np.ix_(chosen, chosen)]
     fractions = counts / np.maximum(scores.confusion[chosen].sum(axis=1, keepdims=True), 1)
-    side = max(_WIDTH, 0.27 * len(chosen) + 1.2)
+    side = max(_WIDTH, (0.27 if len(chosen) <= 40 else 0.16) * len(chosen) + 1.2)
     figure = new_figure(side, side)
     axes = figure.add_subplot()
     # The square root, since mistakes are rare: 1 % differs visibly from 0.
@@ -84,6 +75,8 @@ def draw_confusion(results: Results) -> "Figure":
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     axes.set_xticks(range(len(labels)), labels, rotation=90)
     axes.set_yticks(range(len(labels)), labels)
+    if len(chosen) > 40:
+        axes.tick_params(labelsize=6)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
     axes.spines[:].set_visible(False)
@@ -92,7 +85,8 @@ def draw_confusion(results: Results) -> "Figure":
 
 
 def _describe_confusion(results: Results) -> str:
-    n_drawn, pairs = len(chosen_labels(results.scores)), confused_pairs(results).rows
+    n_drawn = len(chosen_labels(results.scores.confusion))
+    pairs = confused_pairs(results).rows
     worst = "No clip was confused."
     if pairs:
         truth, predicted, n_clips, _ = pairs[0]
@@ -103,7 +97,7 @@ def _describe_confusion(results: Results) -> str:
 def draw_labels(results: Results) -> "Figure":
     """Return recall and precision of each label with their intervals, the lowest F1 on top."""
     table = by_label(results)
-    rows: list[Any] = [table.rows[i] for i in chosen_labels(results.scores)]
+    rows: list[Any] = [table.rows[i] for i in chosen_labels(results.scores.confusion)]
     rows.sort(key=lambda row: np.nan_to_num(row[5].value, nan=2.0), reverse=True)
     figure = new_figure(_WIDTH, 0.27 * len(rows) + 0.9)
     axes = figure.add_subplot()
@@ -181,7 +175,7 @@ def _describe_curves(results: Results, kind: str) -> str:
     hardest = roc_det(results).rows[0][0]
     return (
         f"{kind} curve of each label. The hardest label is {hardest}; numbers are in the table"
-        " below."
+        " above."
     )
 
 
@@ -212,7 +206,7 @@ def draw_reliability(results: Results) -> "Figure":
     upper.set_ylabel("right, %")
     upper.set_ylim(0, 102)
     upper.grid(color=GREY, alpha=0.3)
-    upper.legend(loc="lower right")
+    upper.legend(loc="upper left")
     starts, counts = [100 * row[0] for row in rows], [row[2] for row in rows]
     lower.bar(starts, counts, 92 / N_BINS, align="edge")
     lower.set_yscale("log")
@@ -227,7 +221,7 @@ def draw_reliability(results: Results) -> "Figure":
 
 def _describe_reliability(results: Results) -> str:
     return (
-        "Accuracy of the predictions against their confidence, as in the table below. Expected"
+        "Accuracy of the predictions against their confidence, as in the table below it. Expected"
         f" calibration error {100 * results.calibration_error:.1f} %."
     )
 
@@ -240,13 +234,13 @@ def draw_speakers(results: Results) -> "Figure | None":
     rows: list[Any] = by_speaker(results).rows
     if len(rows) < 2:
         return None
-    figure = new_figure(_WIDTH, 3.0)
+    figure = new_figure(*_SMALL)
     axes = figure.add_subplot()
     places = np.arange(1, len(rows) + 1)
     ratios = np.array([row[3] for row in rows])
-    if len(rows) <= MAX_LABELS:
+    if len(rows) <= MAX_NAMED:
         _error_bars(axes, places, [row[3] for row in rows], "o", None, along="y")
-        axes.set_xticks(places, [_short(row[0]) for row in rows], rotation=90)
+        axes.set_xticks(places, [_short(row[0]) for row in rows], rotation=90, fontsize=7)
         axes.set_xlim(0.4, len(rows) + 0.6)
     else:
         low, high = expected_spread([row[1] for row in rows], sum(row[2] for row in rows))
@@ -290,23 +284,34 @@ def expected_spread(
 def draw_measure(results: Results, measure: str) -> "Figure":
     """Return the accuracy of each group of clips with its interval."""
     table = by_measure(results, measure)
-    figure = new_figure(_WIDTH, 2.6)
+    figure = new_figure(*_SMALL)
     axes = figure.add_subplot()
     rows: list[Any] = table.rows
     digits = 2 if table.columns[0][1] == "s" else 0
     names = [_range_name(row[0], row[1], digits) for row in rows]
     _error_bars(axes, np.arange(len(rows)), [row[3] for row in rows], "o", None, along="y")
-    axes.set_xticks(range(len(rows)), names)
+    axes.set_xticks(range(len(rows)), names, fontsize=7)
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(MEASURES[measure].axis)
     axes.set_ylabel("right, %")
-    axes.set_ylim(top=100.5)
+    axes.set_ylim(_lowest_percent(results), 102)
     axes.grid(axis="y", color=GREY, alpha=0.3)
     return figure
 
 
+def _lowest_percent(results: Results) -> float:
+    """Return where the axis of accuracy starts in all of the small figures."""
+    lows = [
+        ratio.low
+        for measure in MEASURES
+        for *_, ratio in by_measure(results, measure).rows
+        if isinstance(ratio, Ratio)
+    ]
+    return 10 * math.floor(10 * min(lows)) - 2
+
+
 def _describe_measure(results: Results, measure: str) -> str:
-    return f"{by_measure(results, measure).caption}: as in the table below."
+    return f"{by_measure(results, measure).caption}: as in the table below it."
 
 
 def _range_name(low: float, high: float, digits: int) -> str:
@@ -315,7 +320,7 @@ def _range_name(low: float, high: float, digits: int) -> str:
 
 
 def _describe_labels(_: Results) -> str:
-    return "Recall and precision of each label with intervals, as in the table below."
+    return "Recall and precision of each label with intervals, as in the table below it."
 
 
 FIGURES = (

@@ -17,6 +17,8 @@ from speechcls.files import write_atomic
 from speechcls.render.figures import LEVELS, PALETTE, new_figure
 from speechcls.render.html import data_uri
 from speechcls.render.panels import envelope
+from speechcls.report.results import Results
+from speechcls.report.summary import worst_pairs
 from speechcls.report.tables import N_MISTAKES, Table, format_row
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ class Picture:
 
     uri: str
     alt: str
-    is_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,15 @@ class Mistake:
     """A data URI; empty where the recording is missing."""
 
 
+def played_clips(predictions: Predictions) -> list[int]:
+    """Return the clips that the page plays: the mistakes, then those of the worst pairs."""
+    mistakes = predictions.mistakes(N_MISTAKES)
+    pairs = [pair.clip for pair in worst_pairs(Results(predictions))]
+    return list(dict.fromkeys([*mistakes, *pairs]))
+
+
 def save_clips(predictions: Predictions, windows: Mapping[int, PCM], folder: Path) -> None:
-    """Write the sound of the mistakes, by their rank, in place of an earlier report's.
+    """Write the sound of what the page plays, in place of an earlier report's.
 
     Parameters
     ----------
@@ -58,13 +66,22 @@ def save_clips(predictions: Predictions, windows: Mapping[int, PCM], folder: Pat
     for old in (folder / CLIPS).glob("[0-9][0-9].wav"):
         old.unlink()  # first: no clip may ever stand in for another one that is missing
     rate = FeatureConfig.from_dict(predictions.about.features).sample_rate
-    for rank, i in enumerate(predictions.mistakes(N_MISTAKES), start=1):
+    for rank, i in enumerate(played_clips(predictions), start=1):
         if i in windows:
             write_atomic(_clip_path(folder, rank), wav_bytes(windows[i], rate))
 
 
 def _clip_path(folder: Path, rank: int) -> Path:
     return folder / CLIPS / f"{rank:02}.wav"
+
+
+def load_sound(predictions: Predictions, clip: int, folder: Path) -> str:
+    """Return the sound of one of the ``played_clips`` as a data URI; empty where it is missing."""
+    try:
+        rank = played_clips(predictions).index(clip) + 1
+        return data_uri("audio/wav", _clip_path(folder, rank).read_bytes())
+    except OSError:
+        return ""
 
 
 def picture_name(rank: int) -> str:

@@ -14,15 +14,25 @@ from speechcls.evaluation.predictions import PREDICTIONS_FILE, Predictions, save
 from speechcls.files import write_atomic
 from speechcls.render.figures import save_both
 from speechcls.render.html import data_uri, render
+from speechcls.report.matrix import make_matrix
 from speechcls.report.mistakes import (
     Mistake,
     Picture,
+    load_sound,
     picture_name,
     save_clips,
     save_mistake,
 )
 from speechcls.report.results import Results
-from speechcls.report.tables import MEASURES, N_MISTAKES, Table, format_row, make_tables
+from speechcls.report.summary import find_weaknesses, next_steps, worst_pairs
+from speechcls.report.tables import (
+    MEASURES,
+    N_MISTAKES,
+    Table,
+    format_cell,
+    label_table,
+    make_tables,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,9 +40,11 @@ if TYPE_CHECKING:
 PAGE = "report.html"
 FIGURES, TABLES = "figures", "tables"
 MAX_ROWS = 30
-"""A longer table is cut on the page; its CSV file is complete."""
-MAX_COLUMNS = 20
-"""A wider confusion matrix is on the page as a picture only."""
+"""Rows of a longer table are folded; its CSV file is complete."""
+MAX_BESIDE = 30
+"""A confusion matrix of more labels is as wide as the page."""
+N_OPEN = 5
+"""Mistakes that are shown; the others are folded."""
 
 _DARK = "@media (prefers-color-scheme:dark){svg{color:#e8eaed}}@media print{svg{color:#000}}"
 
@@ -98,19 +110,24 @@ def draw_report(
     mistakes = _save_mistakes(tables["mistakes"], predictions, folder, on_picture)
     html = render(
         PAGE,
-        format_row=format_row,
+        format_cell=format_cell,
         max_rows=MAX_ROWS,
-        max_columns=MAX_COLUMNS,
-        max_named=figures.MAX_LABELS,
+        max_beside=MAX_BESIDE,
+        max_named=figures.MAX_NAMED,
+        n_open=N_OPEN,
         measures=MEASURES,
         results=results,
         about=predictions.about,
         card=_markdown(predictions.about.card),
         facts=_facts(predictions),
         tables=tables,
+        labels=label_table(results),
+        matrix=make_matrix(results),
+        weaknesses=find_weaknesses(results),
+        pairs=[(pair, load_sound(predictions, pair.clip, folder)) for pair in worst_pairs(results)],
+        steps=next_steps(results),
         pictures=pictures,
         mistakes=mistakes,
-        n_drawn=len(figures.chosen_labels(results.scores)),
     )
     write_atomic(folder / PAGE, html)
     return folder / PAGE
@@ -150,11 +167,8 @@ def _save_mistakes(
 
 
 def _save_picture(folder: Path, name: str, figure: "Figure", alt: str) -> Picture:
-    from speechcls.report.figures import MAX_WIDTH
-
-    is_wide = figure.get_figwidth() > MAX_WIDTH
     svg = save_both(figure, folder / FIGURES / name).decode()
-    return Picture(data_uri("image/svg+xml", _follow_page(svg).encode()), alt, is_wide)
+    return Picture(data_uri("image/svg+xml", follow_page(svg)), alt)
 
 
 def _remove_picture(folder: Path, name: str) -> None:
@@ -185,16 +199,16 @@ def _markdown(text: str) -> str:
     parser.disable(["link", "image", "autolink", "reference"])
     tokens = parser.parse(without_front_matter(text))
     for token in tokens:
-        if token.type in ("heading_open", "heading_close"):  # it is below a heading of level 3
-            token.tag = f"h{min(6, int(token.tag[1]) + 3)}"
+        if token.type in ("heading_open", "heading_close"):  # it is below a heading of level 2
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
     html: str = parser.renderer.render(tokens, parser.options, {})
     return html
 
 
-def _follow_page(svg: str) -> str:
+def follow_page(svg: str) -> bytes:
     """Return an SVG in which black is the page's text colour and white is transparent."""
     svg = svg[svg.index("<svg") :]
     svg = svg.replace("#000000", "currentColor").replace("fill: #ffffff", "fill: none")
     # Text without a colour is black.
     style = f"<style>svg{{color:#000;fill:currentColor}}{_DARK}</style>"
-    return re.sub(r"(<svg[^>]*>)", rf"\1{style}", svg, count=1)
+    return re.sub(r"(<svg[^>]*>)", rf"\1{style}", svg, count=1).encode()

@@ -6,6 +6,7 @@ from speechcls.errors import DatasetError, reason_of
 from speechcls.files import write_atomic
 from speechcls.live.events import EventFolder
 from speechcls.render.html import data_uri, render
+from speechcls.text import shell_line
 
 PAGE = "review.html"
 MOST = 200
@@ -39,6 +40,7 @@ def write_review_page(folder: EventFolder) -> tuple[Path, int]:
     page = render(
         PAGE,
         name=str(folder.path),
+        folder=shell_line(folder.path),
         rows=list(zip(events, sounds, strict=True)),
         labels=sorted({event.label for event in folder.events.values()}),
         n_unjudged=len(folder.unjudged()),

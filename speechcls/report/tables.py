@@ -72,10 +72,14 @@ def format_cell(cell: Cell, unit: str) -> str:
     if isinstance(cell, Ratio):
         if math.isnan(cell.value):
             return "–"
+        if unit == "points":
+            return f"{100 * cell.value:+.1f} ({100 * cell.low:+.1f} – {100 * cell.high:+.1f})"
         return f"{_percent(cell.value)} ({_percent(cell.low)} – {_percent(cell.high)})"
     if isinstance(cell, float):
         if math.isnan(cell):
             return "–"
+        if unit == "p":
+            return f"{cell:.3g}"
         return _percent(cell) if unit == "%" else f"{cell:.{_DIGITS.get(unit, 1)}f}"
     return f"{cell:,}" if isinstance(cell, int) else cell
 
@@ -171,6 +175,22 @@ def roc_det(results: Results) -> Table:
     rows: Rows = [(curve.label, curve.area, curve.equal_error_rate) for curve in ranked]
     columns = ("label", ""), ("area under ROC", "of 1"), ("equal error rate", "%")
     return Table("roc_det", "Each label against all others, the hardest first", columns, rows)
+
+
+def label_table(results: Results) -> Table:
+    """Return ``by_label`` and ``roc_det`` in one, the lowest F1 first, for the page alone."""
+    first, second = by_label(results), roc_det(results)
+    curves = {row[0]: row[1:] for row in second.rows}
+    none = (math.nan, math.nan)
+    rows: Rows = [(*row, *curves.get(row[0], none)) for row in first.rows]
+
+    def f1(row: tuple[Cell, ...]) -> float:
+        value = row[5].value if isinstance(row[5], Ratio) else math.nan
+        return 2.0 if math.isnan(value) else value  # a label without clips and predictions is last
+
+    caption = "Scores by label, the hardest first"
+    columns = (*first.columns, *second.columns[1:])
+    return Table("labels", caption, columns, sorted(rows, key=f1))
 
 
 def reliability(results: Results) -> Table:

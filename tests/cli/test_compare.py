@@ -93,6 +93,19 @@ def test_differences_and_pictures(models, home, call, tmp_path):
     assert {path.name for path in out.iterdir()} == names
 
 
+def test_a_page_of_the_comparison(models, home, call, tmp_path):
+    options = ("--data", home.data, "--no-speed", "--report", tmp_path / "page")
+    result = call("compare", models / "good", models / "poor", *options)
+    assert result.code == 0, result.stderr
+    assert f"report {tmp_path}/page/compare.html" in result.stderr
+    text = (tmp_path / "page" / "compare.html").read_text()
+    assert f"{models / 'good'} is better than the other, more than by chance." in text
+    assert text.count("<audio") == text.count("data:audio/wav;base64,") >= 5
+    assert text.count("<img") == 2  # accuracy by size, learning curves
+    assert f"speechcls evaluate {home.data} -m {models / 'good'} --report out" in text
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {"compare.html", "tables"}
+
+
 def test_the_table_has_speed_and_size(models, home, call):
     result = call("compare", models / "good", models / "poor", "--data", home.data)
     assert (result.code, result.stderr) == (0, "speechcls: labels high, low, rise\n")
@@ -142,6 +155,8 @@ def test_other_labels_are_refused(models, home, call, tmp_path, make_tones, trai
         (["data", "--memory", "--epochs", "3"], "--epochs: has no effect here; it is for --archs"),
         (["data", "--archs", "gru", "--out", "data/x.csv"], "data/x.csv: is a file, not a folder"),
         (["models", "--data", "data", "--differences", "data"], "data: is a folder; name a file"),
+        (["models", "--data", "data", "--report", "data/x.csv"], "data/x.csv: is a file, not a"),
+        (["data", "--memory", "--report", "out"], "--report: has no effect here; it is for"),
         (["data", "--memory", "--archs", "crnn"], "--archs: crnn is not one of rnn"),
     ],
 )

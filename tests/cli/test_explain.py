@@ -147,15 +147,35 @@ def test_a_bad_clip_and_a_mixed_model_fail_and_leave_nothing(
 def test_features_in_a_pipe_are_plain_shades(home, run, call):
     result = run("features", home.clip("low"))
     assert result.code == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert [len(line) for line in lines] == [51] * 20  # frames of 10 ms in half a second
-    assert set(result.stdout) <= {*SHADES, "\n"}
+    *lines, marks, numbers, words = result.stdout.splitlines()
+    assert [len(line) for line in lines] == [4 + 51] * 20  # frames of 10 ms in half a second
+    assert [line[:4] for line in lines[::-5]] == [f"{n:2d} |" for n in (0, 10, 20, 30)]
+    shades = [line[4:] for line in lines]
+    assert set("".join(shades)) <= set(SHADES)
+    assert result.stdout.isascii()
     # A tone of 400 Hz: the row of its mel bands, low in the picture, is the darkest.
-    darkness = [np.mean([SHADES.index(c) for c in line]) for line in lines]
+    darkness = [np.mean([SHADES.index(c) for c in line]) for line in shades]
     assert int(np.argmax(darkness)) in range(14, 18)
-    high = call("features", home.clip("high"), "--kind", "spectrogram").stdout.splitlines()
-    darkness = [np.mean([SHADES.index(c) for c in line]) for line in high]
+    # Marks at 0.1 s, of which there are ten frames.
+    assert [i - 4 for i, c in enumerate(marks) if c == "+"] == [0, 10, 20, 30, 40, 50]
+    assert [numbers.index(text) - 4 for text in ("0.1", "0.4")] == [10, 40]
+    assert words.startswith("up: mel band; right: seconds; ' ' is ") and words.endswith(" dB")
+    *high, _, _, words = call(
+        "features", home.clip("high"), "--kind", "spectrogram"
+    ).stdout.splitlines()
+    darkness = [np.mean([SHADES.index(c) for c in line[3:]]) for line in high]
     assert int(np.argmax(darkness)) in (15, 16)  # 1600 of 8000 Hz
+    assert high[19 - 15][:3] == "6 |"  # kHz
+    assert "up: kHz" in words
+
+
+@pytest.mark.parametrize("n_columns", [30, 44, 80])
+def test_features_obey_the_width_of_the_terminal(n_columns, home, call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(n_columns))
+    for kind in ("mfcc", "log-mel", "spectrogram"):
+        lines = call("features", home.clip("low"), "--kind", kind).stdout.splitlines()
+        assert max(map(len, lines)) <= n_columns
+        assert max(map(len, lines[:20])) == min(n_columns, 51 + len(lines[0].split("|")[0]) + 1)
 
 
 def test_features_are_coloured_where_colour_is_wanted(home, call, monkeypatch):

@@ -109,7 +109,12 @@ def test_compare(hostile, ask):
     if not (hostile / "+m").exists():
         (hostile / "+m").symlink_to(hostile / MODEL)
     command = ("compare", MODEL, "+m", "--data", "data.jsonl")
-    ask(*command, "--differences", "=d.csv", "--out", "=pictures")
+    ask(*command, "--differences", "=d.csv", "--out", "=pictures", "--report", "=page")
+    page = (hostile / "=page" / "compare.html").read_text()
+    check_plain(page)
+    assert "<script>" not in page and "<b>" not in page
+    for table in (hostile / "=page" / "tables").glob("*.csv"):
+        read_csv(table.read_text(errors="surrogateescape"))
     read_csv((hostile / "=d.csv").read_text(errors="surrogateescape"))
     for picture in (hostile / "=pictures").glob("*.svg"):
         check_picture(picture)

@@ -1,5 +1,6 @@
 """A real browser for the tests of pages: what it loads, its errors, what axe-core finds."""
 
+import re
 import shutil
 from contextlib import contextmanager
 
@@ -85,3 +86,13 @@ def serious_findings(page):
 def fits(page):
     """Whether nothing of ``page`` is wider than its window."""
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def height_of(page):
+    """Pixels from the top of ``page`` to its end."""
+    return page.evaluate("document.documentElement.scrollHeight")
+
+
+def count_sheets(page):
+    """Sheets of A4 that ``page`` is printed on."""
+    return len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4", prefer_css_page_size=True)))

@@ -1,15 +1,20 @@
 """Pictures of characters, cell by cell."""
 
 import numpy as np
+import pytest
 
 from speechcls.render.terminal import (
     SHADES,
     as_blocks,
     as_columns,
     as_shades,
+    cell_limits,
     colours_of,
     fit_cells,
+    nice_step,
+    row_labels,
     standardise,
+    time_axis,
 )
 
 
@@ -66,3 +71,32 @@ def test_what_is_above_nothing_is_seen():
 def test_columns_are_at_most_four_wide_and_shared_where_there_are_too_many():
     assert as_columns(np.array([1.0]), 1, 60) == ["████"]
     assert as_columns(np.array([0.0, 1.0, 1.0, 1.0]), 1, 2) == ["▄█"]
+
+
+@pytest.mark.parametrize(
+    ("span", "most", "step"), [(40, 5, 10), (8, 5, 2), (1.0, 8, 0.2), (0.5, 5, 0.1), (3, 1, 5)]
+)
+def test_steps_are_one_two_or_five(span, most, step):
+    assert nice_step(span, most) == pytest.approx(step)
+
+
+def test_row_labels_count_from_the_bottom():
+    # 40 bands on 20 lines: two a line, so that 10, 20 and 30 are five lines apart.
+    labels = row_labels(40, 20)
+    assert {19 - i: label.strip() for i, label in enumerate(labels) if label.strip()} == {
+        0: "0", 5: "10", 10: "20", 15: "30",
+    }  # fmt: skip
+    assert set(map(len, labels)) == {2}
+
+
+def test_seconds_stand_under_their_marks():
+    marks, numbers = time_axis(1.0, 40)  # every 0.2 s, eight columns
+    assert [i for i, c in enumerate(marks) if c == "+"] == [0, 8, 16, 24, 32]
+    assert len(marks) == 40
+    assert [numbers.index(text) for text in ("0.2", "0.8")] == [8, 32]
+    assert time_axis(0.5, 3) == ("+--", "0")  # hardly any room
+
+
+def test_the_limits_are_those_of_the_cells():
+    values = np.array([[0.0], [2.0], [6.0], [8.0]])
+    assert cell_limits(values, 1, 2) == (1.0, 7.0)  # means of two

@@ -28,6 +28,7 @@ from speechcls.report.page import (
     save_report,
 )
 from speechcls.report.results import Results
+from speechcls.report.summary import worst_pairs
 from speechcls.report.tables import TABLES, Table
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -77,7 +78,9 @@ def draw(tmp_path, predictions, windows=None):
     html = page.read_text(encoding="utf-8")
     parsed = Page(html)
     assert parsed.open == []
-    assert all(ref.startswith(("data:", "#")) for ref in parsed.references)
+    others = [ref for ref in parsed.references if not ref.startswith(("data:", "#"))]
+    assert all(ref.startswith("tables/") and (page.parent / ref).is_file() for ref in others)
+    assert {ref for ref in others} == {f"tables/{p.name}" for p in page.parent.glob("tables/*.csv")}
     assert {ref[1:] for ref in parsed.references if ref.startswith("#")} <= set(parsed.ids)
     assert len(parsed.ids) == len(set(parsed.ids))
     assert not re.search(r"https?://|url\(|@import|<script|<iframe", html)
@@ -97,6 +100,7 @@ CASES = {
     "one speaker": (("a", "b", "c"), 60, 1, None),
     "no speakers": (("a", "b", "c"), 60, 0, None),
     "one clip": (("a", "b"), 1, 1, None),
+    "more labels than a matrix has": ([f"word {i}" for i in range(120)], 400, 20, None),
     "labels that are markup": (("<b>&", "$x$_{", "日本"), 30, 3, None),
 }
 
@@ -121,7 +125,7 @@ def test_every_case_makes_a_page(case, tmp_path):
     assert sum(int(row["clips"]) for row in rows) == n_clips
     assert ("does not name the speakers" in text) == (n_speakers == 0)
     assert ("one speaker only" in text) == (n_speakers == 1)
-    assert ("of 100 labels with the most mistakes" in text) == (len(labels) == 100)
+    assert ("100 of 120 labels with the most mistakes" in text) == (len(labels) > 100)
     assert ("No curve" in text) == (len(set(predictions.truth)) == 1)
     for path in (folder / "figures").iterdir():
         start = path.read_bytes()[:8]
@@ -135,14 +139,21 @@ def test_the_tables_on_the_page_are_those_of_the_predictions(tmp_path):
     page, folder = draw(tmp_path, predictions)
     [labels] = [t for t in page.tables if t[0] == ["label", "clips", "predictions", *PERCENT]]
     truth, predicted = predictions.truth, predictions.predicted
-    for i, row in enumerate(labels[1:]):
+    of_label = {row[0]: row for row in labels[1:]}
+    f1 = [float(row[5].split()[0]) for row in labels[1:]]
+    assert f1 == sorted(f1)  # the hardest first
+    curves = {curve.label: curve for curve in Results(predictions).curves}
+    for i, row in enumerate(of_label[label] for label in "abc"):
+        assert row[6] == f"{curves['abc'[i]].area:.4f}"
         hit = ((truth == i) & (predicted == i)).sum()
         assert row[:3] == ["abc"[i], str((truth == i).sum()), str((predicted == i).sum())]
         assert row[3].startswith(f"{100 * hit / (predicted == i).sum():.1f} (")
         assert row[4].startswith(f"{100 * hit / (truth == i).sum():.1f} (")
-    [counts] = [t for t in page.tables if t[0] == ["truth", "a", "b", "c"]]
-    expected = [[str(((truth == t) & (predicted == p)).sum()) for p in range(3)] for t in range(3)]
-    assert [row[1:] for row in counts[1:]] == expected
+    [counts] = [t for t in page.tables if t[0][0] == "truth" and sorted(t[0][1:]) == list("abc")]
+    order = ["abc".index(label) for label in counts[0][1:]]
+    assert [row[0] for row in counts[1:]] == ["abc"[i] for i in order]
+    n_clips = [[int(((truth == t) & (predicted == p)).sum()) for p in order] for t in order]
+    assert [row[1:] for row in counts[1:]] == [[str(n or "") for n in row] for row in n_clips]
     with (folder / "tables" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["predicted"] for row in rows] == ["abc"[i] for i in predicted]
@@ -150,7 +161,7 @@ def test_the_tables_on_the_page_are_those_of_the_predictions(tmp_path):
     assert sums == pytest.approx([1.0] * 90, abs=1e-5)
 
 
-PERCENT = ["precision %", "recall %", "F1 %"]
+PERCENT = ["precision %", "recall %", "F1 %", "area under ROC of 1", "equal error rate %"]
 
 
 def test_mistakes_have_a_picture_and_a_player(tmp_path, tone):
@@ -160,7 +171,10 @@ def test_mistakes_have_a_picture_and_a_player(tmp_path, tone):
     pcm = (tone(500, 0.3) * 32_767).astype(np.int16)
     page, folder = draw(tmp_path, predictions, dict.fromkeys(mistakes[1:], pcm))
     sounds = [ref for ref in page.references if ref.startswith("data:audio/wav")]
-    assert len(sounds) == len(mistakes) - 1  # of the first one the sound is not there
+    pairs = [pair.clip for pair in worst_pairs(Results(predictions))]
+    # Each mistake once, and those of the worst pairs at the top; the first one's sound is missing.
+    assert len(pairs) == 3
+    assert len(sounds) == len(mistakes) - 1 + sum(clip in mistakes[1:] for clip in pairs)
     assert "The recording is missing." in page.texts
     assert len(list((folder / "figures").glob("mistake_*.svg"))) == len(mistakes) - 1
 
