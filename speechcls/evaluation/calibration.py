@@ -39,6 +39,9 @@ from speechcls.runtime.stream import Posteriors, PosteriorStream
 _PAUSE_S = 1.0
 """Silence after each validation clip, too long for two words to be merged."""
 
+_ALARMS_MAX, _DECIMALS = 1_000, 4
+"""False alarms of a label whose probabilities are kept, and their decimals."""
+
 Progress = Callable[[], None]
 
 
@@ -140,8 +143,11 @@ def calibrate(
     )
     thresholds, counts = lower_where_shown(starts, limit, total, fa_per_hour)
     n_alarms, upper = sum(counts), upper_rate(sum(counts), total)
+    stream = _open_stream(artifact, temperature)
+    alarms = _events(stream, posteriors, dict.fromkeys(labels, LOWEST_THRESHOLD))
     of_fit = temperature, fit.n_clips, fit.ece_before, fit.ece_after
-    calibration = Calibration(thresholds, fa_per_hour, total, n_alarms, upper, *of_fit)
+    known = _likeliest(labels, alarms), {label: _hits(own) for label, own in fit.found.items()}
+    calibration = Calibration(thresholds, fa_per_hour, total, n_alarms, upper, *of_fit, *known)
     return Calibrated(calibration, [NoiseAlarms(*each) for each in zip(hours, counts, strict=True)])
 
 
@@ -210,6 +216,20 @@ def _limit_alarms(
         if raised == thresholds:
             return thresholds, list(map(len, alarms))
         thresholds = raised  # another event may no longer be suppressed: recount
+
+
+def _likeliest(labels: Sequence[str], alarms: Iterable[Event]) -> dict[str, list[float]]:
+    """Return the probabilities of false alarms by label, likeliest first."""
+    found: dict[str, list[float]] = {label: [] for label in labels}
+    for alarm in alarms:
+        found[alarm.label].append(round(alarm.probability, _DECIMALS))
+    return {label: sorted(own, reverse=True)[:_ALARMS_MAX] for label, own in found.items()}
+
+
+def _hits(found: ValidationDetections) -> list[float]:
+    """Return the probability of each clip of a label, 0 where it was not detected."""
+    missed = [0.0] * (found.n_clips - len(found.right))
+    return missed + [round(probability, _DECIMALS) for probability in found.right]
 
 
 def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:

@@ -28,6 +28,7 @@ PARAMETERS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "/v1/stream": {
         "model": _MODEL,
         "threshold": _THRESHOLD,
+        "thresholds": ('detection threshold of some labels, as {"yes": 0.7}', _TEXT),
         "labels": _LABELS,
         "channel": _CHANNEL,
         "rate": ("sample rate, Hz", {"type": "integer", "minimum": 1_000, "maximum": 768_000}),
@@ -151,6 +152,7 @@ def describe_api(settings: ServeConfig) -> dict[str, Any]:
             "description": f"Recognises speech commands. {limits}",
         },
         "paths": {
+            "/": {"get": _get("What there is, in words.", _text("text/plain"))},
             "/health": {"get": _get("Whether the server runs.", {}, (403, 405, 429, 500, 503))},
             "/metrics": {"get": _get("Counters for Prometheus.", _text("text/plain"))},
             "/v1/models": {"get": _get("The models that are served.", _json("Models"))},
