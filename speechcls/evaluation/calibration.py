@@ -133,20 +133,14 @@ def calibrate(
         on_item()
     total = sum(hours)
     starts = {label: best_threshold(fit.found.get(label)) for label in labels}
-    limit = partial(
-        _limit_alarms,
-        stream=_open_stream(artifact, temperature),
-        posteriors=posteriors,
-        found=fit.found,
-        n_allowed=math.floor(fa_per_hour * total),
-        loss_max=loss_max,
-    )
+    stream = _open_stream(artifact, temperature)
+    heard_by: dict[str, Any] = {"stream": stream, "posteriors": posteriors, "found": fit.found}
+    n_allowed = math.floor(fa_per_hour * total)
+    limit = partial(_limit_alarms, n_allowed=n_allowed, loss_max=loss_max, **heard_by)
     thresholds, counts = lower_where_shown(starts, limit, total, fa_per_hour)
     n_alarms, upper = sum(counts), upper_rate(sum(counts), total)
-    stream = _open_stream(artifact, temperature)
-    alarms = _events(stream, posteriors, dict.fromkeys(labels, LOWEST_THRESHOLD))
     of_fit = temperature, fit.n_clips, fit.ece_before, fit.ece_after
-    known = _likeliest(labels, alarms), {label: _hits(own) for label, own in fit.found.items()}
+    known = _likeliest(stream, posteriors, labels), _hits(fit.found)
     calibration = Calibration(thresholds, fa_per_hour, total, n_alarms, upper, *of_fit, *known)
     return Calibrated(calibration, [NoiseAlarms(*each) for each in zip(hours, counts, strict=True)])
 
@@ -218,18 +212,22 @@ def _limit_alarms(
         thresholds = raised  # another event may no longer be suppressed: recount
 
 
-def _likeliest(labels: Sequence[str], alarms: Iterable[Event]) -> dict[str, list[float]]:
+def _likeliest(
+    stream: PosteriorStream, posteriors: Iterable[Posteriors], labels: Sequence[str]
+) -> dict[str, list[float]]:
     """Return the probabilities of false alarms by label, likeliest first."""
     found: dict[str, list[float]] = {label: [] for label in labels}
-    for alarm in alarms:
+    for alarm in _events(stream, posteriors, dict.fromkeys(labels, LOWEST_THRESHOLD)):
         found[alarm.label].append(round(alarm.probability, _DECIMALS))
     return {label: sorted(own, reverse=True)[:_ALARMS_MAX] for label, own in found.items()}
 
 
-def _hits(found: ValidationDetections) -> list[float]:
+def _hits(found: Mapping[str, ValidationDetections]) -> dict[str, list[float]]:
     """Return the probability of each clip of a label, 0 where it was not detected."""
-    missed = [0.0] * (found.n_clips - len(found.right))
-    return missed + [round(probability, _DECIMALS) for probability in found.right]
+    return {
+        label: [0.0] * (own.n_clips - len(own.right)) + [round(p, _DECIMALS) for p in own.right]
+        for label, own in found.items()
+    }
 
 
 def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:

@@ -28,13 +28,13 @@ PARAMETERS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "/v1/stream": {
         "model": _MODEL,
         "threshold": _THRESHOLD,
-        "thresholds": ('detection threshold of some labels, as {"yes": 0.7}', _TEXT),
         "labels": _LABELS,
         "channel": _CHANNEL,
         "rate": ("sample rate, Hz", {"type": "integer", "minimum": 1_000, "maximum": 768_000}),
         "channels": ("channels of the samples", {"type": "integer", "minimum": 1, "maximum": 16}),
         "encoding": ("of the samples", {"type": "string", "enum": ["s16le", "f32le"]}),
         "posteriors": ("1: the latest probabilities too", {"type": "string", "enum": ["0", "1"]}),
+        "thresholds": ('detection threshold of some labels, as {"yes": 0.7}', _TEXT),
     },
 }
 """What each route takes in its query: text and schema by name."""
