@@ -40,7 +40,7 @@ from speechcls.studio.requests import (
     query_of,
     seconds_in,
 )
-from speechcls.studio.training import EPOCHS, FAULT, Training
+from speechcls.studio.training import EPOCHS, FAULT, Training, settings_of
 
 T = TypeVar("T")
 ROOT = "/studio/"
@@ -222,9 +222,9 @@ class Studio:
         query_of(request)
         async with self._service.budget.body(request) as body:
             wanted = object_in(body)
-        if wanted.keys() != {"length"} or wanted["length"] not in EPOCHS:
+        if wanted.keys() != {"length"} or wanted["length"] not in [*EPOCHS]:
             raise Refusal(400, f"length: must be one of {', '.join(EPOCHS)}")
-        self._training.start({"training": {"epochs": EPOCHS[wanted["length"]]}})
+        self._training.start(settings_of(wanted["length"]))
         return json_answer(self._training.describe())
 
     async def _stop_training(self, request: Request) -> Response:

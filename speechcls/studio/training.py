@@ -10,10 +10,15 @@ from speechcls.serve.guard import Refusal
 from speechcls.serve.streams import LOG
 from speechcls.studio.jobs import Job, JobError, JobFault, JobStopped
 
+FAULT = "the work ended unexpectedly; whoever runs the server finds why in its log"
 _HISTORY_MAX, _WARNINGS_MAX = 1_000, 100
 EPOCHS = {"quick": 4, "standard": 12, "long": 30}
 """How many epochs a training has at most, by what a page calls it."""
-FAULT = "the work ended unexpectedly; whoever runs the server finds why in its log"
+
+
+def settings_of(length: str) -> dict[str, dict[str, Any]]:
+    """Return the settings of a training, but for the defaults of ``train``."""
+    return {"training": {"epochs": EPOCHS[length]}}
 
 
 class Training:

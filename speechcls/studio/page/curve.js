@@ -2,7 +2,7 @@
 
 import { el, percent } from "./ui.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 260, 44, 110, 12, 34];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 260, 56, 140, 14, 36];
 
 function draw(tag, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -26,7 +26,7 @@ export function curve(history, epochs) {
   for (let epoch = 1; epoch <= epochs; epoch += step) {
     svg.append(draw("text", { class: "soft", x: x(epoch), y: HEIGHT - 14, "text-anchor": "middle" }, String(epoch)));
   }
-  svg.append(draw("text", { class: "soft", x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 1, "text-anchor": "middle" }, "epoch"));
+  svg.append(draw("text", { class: "soft", x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, "epoch"));
   const lines = [["one", "all labels", "validation_balanced_accuracy"], ["two", "your words", "validation_command_recall"]];
   let above = null;
   for (const [style, name, field] of lines) {

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { levelOf, microphone, showLevel, toPcm } from "./microphone.js";
-import { clearProblem, find, say, showProblem, sleep } from "./ui.js";
+import { clearProblem, count, find, say, showProblem, sleep } from "./ui.js";
 import { refresh, shownWord } from "./words.js";
 
 const COUNT_S = 0.6;
@@ -60,7 +60,7 @@ async function takes(word, speaker, wanted, signal) {
     await refresh();
   }
   if (written < wanted) showProblem(`${written} of ${wanted} takes were good. ${find("status").textContent} Then press Record again.`);
-  else say(`${written} takes of ${shownWord(word)} are kept.`);
+  else say(`Kept ${count(written, "take")} of ${shownWord(word)}.`);
 }
 
 async function take(word, speaker, signal) {

@@ -3,7 +3,7 @@
 import { get, post, postObject } from "./api.js";
 import { curve } from "./curve.js";
 import { clearProblem, count, el, find, percent, say, showProblem, sleep, working } from "./ui.js";
-import { project } from "./words.js";
+import { project, shownWord } from "./words.js";
 
 const EVERY_S = 0.7;
 const STAGES = {
@@ -20,7 +20,13 @@ export async function openTraining() {
   for (const option of find("length").options) {
     option.text = option.text.replace(/ \(.*/, "") + ` (${project.epochs[option.value]} epochs)`;
   }
-  await watch();
+  draw(await get("/studio/training"));
+  follow();
+}
+
+/** Show a training to its end, while other steps may be shown. */
+function follow() {
+  watch().catch((error) => showProblem(error.message));
 }
 
 async function watch() {
@@ -60,7 +66,6 @@ function draw(state) {
   find("train-button").hidden = isRunning;
   find("length").disabled = isRunning;
   find("stop-training").hidden = !isRunning;
-  find("stop-training").disabled = state.stage === "stopping";
   if (hadFocus === find("train-button") && isRunning) find("stop-training").focus();
   if (hadFocus === find("stop-training") && !isRunning) find("train-button").focus();
   const done = find("training-done");
@@ -99,7 +104,7 @@ function outcome(state) {
       result.fa_per_hour === null ? null : el("p", {}, `In ${Math.round(60 * result.hours)} minutes of other sounds it took ${count(result.false_alarms, "sound")} for a word: ${result.fa_per_hour.toFixed(0)} an hour; it may be up to ${result.upper_fa_per_hour.toFixed(0)}.`)),
     el("p", {}, el("a", { class: "button", href: "#try" }, "Next: try it")),
     el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "soft" }, "Right of each label, in recordings that it was not trained on"),
-      el("tbody", {}, ...right.map(([label, recall]) => el("tr", {}, el("th", { scope: "row" }, label), el("td", { class: "number" }, percent(recall))))))),
+      el("tbody", {}, ...right.map(([label, recall]) => el("tr", {}, el("th", { scope: "row" }, shownWord(label)), el("td", { class: "number" }, percent(recall))))))),
     el("p", { class: "soft" }, "In a terminal: ", el("code", {}, `speechcls listen --model models/${result.model}`)),
   ];
 }
@@ -114,7 +119,8 @@ find("start-training").addEventListener("submit", (event) => {
   }
   working(find("train-button"), async () => {
     draw(await postObject("/studio/training", { length: find("length").value }));
-    watch().catch((error) => showProblem(error.message));
+    follow();
   });
 });
-find("stop-training").addEventListener("click", ({ target }) => working(target, async () => draw(await post("/studio/training/stop"))));
+find("stop-training").addEventListener("click", ({ target }) =>
+  working(target, async () => draw(await post("/studio/training/stop"))));

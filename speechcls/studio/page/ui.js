@@ -31,16 +31,17 @@ export function clearProblem() {
   find("problem").replaceChildren();
 }
 
-/** Run what a button starts, which cannot be pressed meanwhile; errors are shown. */
+/** Run what a button starts, which does nothing meanwhile, but keeps the focus; errors are shown. */
 export async function working(button, work) {
-  button.disabled = true;
+  if (button.getAttribute("aria-disabled") === "true") return undefined;
+  button.setAttribute("aria-disabled", "true");
   try {
     return await work();
   } catch (error) {
     showProblem(error.message);
     return undefined;
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
   }
 }
 

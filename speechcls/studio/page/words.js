@@ -5,13 +5,14 @@ import { record } from "./record.js";
 import { clearProblem, count, el, find, redraw, say, showProblem, working } from "./ui.js";
 
 const UNKNOWN = "_unknown_";
+const SHOWN = { [UNKNOWN]: "other words", _silence_: "silence" };
 
 /** What the server last said of the project. */
 export let project = { words: [], undo: null, few: 10, title: "", folder: "", epochs: {} };
 /** Grows with every change of the recordings. */
 export let version = 0;
 
-export const shownWord = (word) => (word === UNKNOWN ? "other words" : word);
+export const shownWord = (word) => (Object.hasOwn(SHOWN, word) ? SHOWN[word] : word);
 
 export function setProject(now) {
   if (JSON.stringify(now.words) !== JSON.stringify(project.words)) version += 1;
