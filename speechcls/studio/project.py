@@ -63,13 +63,14 @@ class Project:
         return self.folder.resolve().name or "project"
 
     def words(self) -> list[str]:
-        """Return the words, sorted."""
+        """Return the words, sorted, and what stands for all others at last."""
         with _naming(self.folder):
-            return sorted(
+            found = [
                 path.name
                 for path in self.folder.iterdir()
                 if may_hold_clips(path.name) and path.is_dir()
-            )
+            ]
+        return sorted(found, key=lambda word: (word == UNKNOWN, word))
 
     def takes(self, word: str) -> list[Take]:
         """Return the recordings of a word, in the order in which they were made.

@@ -62,6 +62,10 @@ def record_by_keyboard(page, word):
     expect(page.locator("#recorder")).to_be_hidden(timeout=SLOW_MS)
     expect(page.get_by_role("status")).to_have_text(f"Kept 1 take of {word}.")
     expect(page.get_by_role("button", name=f"Record {word}")).to_be_focused()
+    page.get_by_role("button", name=f"Retake {word}, me_nohash_0.wav").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text(f"Kept 1 take of {word}.", timeout=SLOW_MS)
+    expect(page.get_by_role("button", name=f"Play {word}, me_nohash_0.wav")).to_be_visible()
 
 
 def train_by_keyboard(page):
@@ -198,6 +202,19 @@ def test_without_a_microphone_the_page_says_what_to_do(browser, filled, script, 
         page.get_by_role("button", name="Record yes").click()
         expect(page.get_by_role("alert")).to_contain_text(text)
         expect(page.get_by_role("button", name="Record yes")).to_be_focused()
+
+
+def test_a_word_without_recordings_is_named_before_a_training(browser, filled):
+    with page_in(browser, f"{filled.url}/") as page:
+        ready(page)
+        page.get_by_role("button", name="Add other words").click()
+        expect(page.get_by_role("heading", name="other words")).to_be_visible()
+        page.get_by_role("link", name="3 Train").click()
+        page.get_by_role("button", name="Train", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("There is no recording of other words")
+        page.get_by_role("link", name="1 Record").click()
+        page.get_by_role("button", name="Remove the word other words").click()
+        expect(page.get_by_role("heading", name="other words")).to_have_count(0)
 
 
 def test_too_few_words_are_said_before_a_training(browser, tmp_path):

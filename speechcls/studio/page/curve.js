@@ -2,7 +2,8 @@
 
 import { el, percent } from "./ui.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 260, 56, 140, 14, 36];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [260, 50, 125, 14, 36];
+const [NARROWEST, WIDEST] = [300, 736]; // as wide as it is shown, so that its text has the size of other text
 
 function draw(tag, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -11,8 +12,9 @@ function draw(tag, attributes, text) {
   return made;
 }
 
-/** The curve of the epochs so far: an SVG, and a table with the numbers. */
-export function curve(history, epochs) {
+/** The curve of the epochs so far, so many pixels wide: an SVG, and a table with the numbers. */
+export function curve(history, epochs, pixels) {
+  const WIDTH = Math.max(NARROWEST, Math.min(WIDEST, pixels));
   const x = (epoch) => LEFT + ((WIDTH - LEFT - RIGHT) * (epoch - 1)) / Math.max(1, epochs - 1);
   const y = (ratio) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - ratio);
   const last = history.at(-1);
@@ -22,7 +24,7 @@ export function curve(history, epochs) {
     svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(ratio), y2: y(ratio) }));
     svg.append(draw("text", { class: "soft", x: LEFT - 6, y: y(ratio) + 4, "text-anchor": "end" }, percent(ratio)));
   }
-  const step = Math.ceil(epochs / 12);
+  const step = Math.ceil(epochs / (WIDTH < 500 ? 6 : 12));
   for (let epoch = 1; epoch <= epochs; epoch += step) {
     svg.append(draw("text", { class: "soft", x: x(epoch), y: HEIGHT - 14, "text-anchor": "middle" }, String(epoch)));
   }

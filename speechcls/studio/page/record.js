@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { levelOf, microphone, showLevel, toPcm } from "./microphone.js";
 import { clearProblem, count, find, say, showProblem, sleep } from "./ui.js";
-import { refresh, shownWord } from "./words.js";
+import { UNKNOWN, refresh, setLast, shownWord } from "./words.js";
 
 const COUNT_S = 0.6;
 const ROOM_S = 1; // of sound before the word, by which the server knows the noise of the room
@@ -17,7 +17,7 @@ let running = null;
 class Stopped extends Error {}
 
 /** Record takes of a word until there are as many as are asked for. */
-export async function record(word) {
+export async function record(word, wanted = Number(find("in-a-row").value)) {
   if (running) return;
   const back = document.activeElement;
   const speaker = find("speaker").value.trim();
@@ -33,7 +33,7 @@ export async function record(word) {
     await microphone.open();
     find("recorder").hidden = false;
     find("stop-recording").focus({ preventScroll: true });
-    await takes(word, speaker, Number(find("in-a-row").value), signal);
+    await takes(word, speaker, wanted, signal);
   } catch (error) {
     if (!(error instanceof Stopped)) showProblem(error.message);
   } finally {
@@ -52,6 +52,7 @@ async function takes(word, speaker, wanted, signal) {
     if (said.written.length) {
       written += 1;
       rejected = 0;
+      setLast(word, said.written[0].name);
       say(`Take ${written} of ${wanted} of ${shownWord(word)} is kept.`);
     } else {
       rejected += 1;
@@ -71,7 +72,7 @@ async function take(word, speaker, signal) {
   const room = Math.min(microphone.now - from, ROOM_S * microphone.rate);
   const asked = microphone.now;
   if (find("beep").checked) microphone.beep();
-  await heard(`say “${shownWord(word)}”`, asked - room, asked, signal);
+  await heard(word === UNKNOWN ? "say any other word" : `say “${word}”`, asked - room, asked, signal);
   const pcm = toPcm(microphone.between(asked - room, microphone.now));
   find("prompt").textContent = "…";
   find("prompt").className = "";

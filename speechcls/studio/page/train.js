@@ -79,7 +79,7 @@ function draw(state) {
   if (history.length && figure.dataset.n !== `${state.model} ${history.length}`) {
     figure.dataset.n = `${state.model} ${history.length}`;
     const isOpen = figure.querySelector("details")?.open;
-    figure.replaceChildren(...curve(history, state.plan.epochs));
+    figure.replaceChildren(...curve(history, state.plan.epochs, figure.clientWidth));
     figure.querySelector("details").open = Boolean(isOpen);
   }
   const notes = (state.warnings ?? []).map((text) => el("p", { class: "note" }, el("span", {}, text)));
@@ -115,6 +115,11 @@ find("start-training").addEventListener("submit", (event) => {
   const n = project.words.filter(({ takes }) => takes.length).length;
   if (n < 2) {
     showProblem(`A recogniser needs two words or more, and there are recordings of ${n}. Record another one first.`);
+    return;
+  }
+  const empty = project.words.filter(({ takes }) => !takes.length).map(({ word }) => shownWord(word));
+  if (empty.length) {
+    showProblem(`There is no recording of ${empty.join(", ")}: record some, or remove the word.`);
     return;
   }
   working(find("train-button"), async () => {

@@ -4,7 +4,7 @@ import { address, get, play, post } from "./api.js";
 import { record } from "./record.js";
 import { clearProblem, count, el, find, redraw, say, showProblem, working } from "./ui.js";
 
-const UNKNOWN = "_unknown_";
+export const UNKNOWN = "_unknown_";
 const SHOWN = { [UNKNOWN]: "other words", _silence_: "silence" };
 
 /** What the server last said of the project. */
@@ -22,6 +22,17 @@ export function setProject(now) {
 
 export async function refresh() {
   setProject(await get("/studio/project"));
+}
+
+let last = ""; // id of the take that was recorded last, which can be made again
+
+export function setLast(word, take) {
+  last = idOf(word, take);
+}
+
+async function retake(word, take) {
+  await deleteTake(word, take);
+  await record(word, 1);
 }
 
 const idOf = (...parts) => parts.map(encodeURIComponent).join(":");
@@ -44,6 +55,8 @@ function takeItem(word, take) {
     el("span", {}, take.speaker ?? take.name, " ", el("span", { class: "soft" }, take.speaker ? take.name.replace(/^.*_nohash_/, "").replace(/\.[^.]*$/, "") : "")),
     el("button", { type: "button", class: "small", id: idOf("play", word, take.name), "aria-label": `Play ${name}`,
       onclick: ({ target }) => working(target, () => playTake(word, take.name)) }, "Play"),
+    last === idOf(word, take.name) ? el("button", { type: "button", class: "small", id: idOf("retake", word, take.name), "aria-label": `Retake ${name}`,
+      onclick: ({ target }) => working(target, () => retake(word, take.name)) }, "Retake") : null,
     el("button", { type: "button", class: "small", id: idOf("delete", word, take.name), "aria-label": `Delete ${name}`,
       onclick: ({ target }) => working(target, () => deleteTake(word, take.name)) }, "Delete"));
 }
