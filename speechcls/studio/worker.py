@@ -198,6 +198,9 @@ def main() -> int:
     except SpeechclsError as error:
         text = "; ".join([str(error), *error.details[:5]])
         say("error", text=printable(text))
+    except ModuleNotFoundError as error:
+        package = (error.name or "a package").split(".")[0]
+        say("error", text=f"{package} is not installed on the server; pip install speechcls does")
     except KeyboardInterrupt:
         return 130
     return 0
