@@ -1,14 +1,18 @@
 """Takes of a word from the sound that a browser sends, cut as ``record`` cuts them."""
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from speechcls.audio.decode import read_clip
+import numpy as np
+
+from speechcls.audio.blocks import open_recording
 from speechcls.audio.samples import Samples
 from speechcls.audio.speech import Utterance, UtteranceFinder
+from speechcls.errors import AudioError
 from speechcls.live.sources import FileSource, at_rate
 from speechcls.live.takes import SAMPLE_RATE, ClippingMeter, reject_reason
 
@@ -75,16 +79,10 @@ def cut_imported(content: bytes, name: str, longest_s: float) -> Cut:
         When it cannot be read, or lasts longer.
     """
     cut = Cut()
-    whole = read_clip(
-        io.BytesIO(content),
-        SAMPLE_RATE,
-        name=name,
-        on_note=cut.warnings.append,
-        longest_s=longest_s,
-    )
-    if len(whole) <= round(WHOLE_S * SAMPLE_RATE):
+    whole = _read_short(content, name, cut)
+    if whole is not None:
         return Cut([whole], warnings=cut.warnings)
-    found = [*_utterances(content, name, cut)]
+    found = [*_utterances(content, name, cut, longest_s)]
     for utterance, fault in found:
         _sort(cut, utterance, fault)
     if not found:
@@ -92,9 +90,24 @@ def cut_imported(content: bytes, name: str, longest_s: float) -> Cut:
     return cut
 
 
-def _utterances(content: bytes, name: str, cut: Cut) -> Iterator[_Heard]:
+def _read_short(content: bytes, name: str, cut: Cut) -> Samples | None:
+    """Return a recording of up to ``WHOLE_S`` seconds; None for a longer one."""
+    pieces, n_samples = [], 0
+    with open_recording(io.BytesIO(content), SAMPLE_RATE, name=name) as reader:
+        for block in reader.blocks():
+            pieces.append(block)
+            n_samples += len(block)
+            if n_samples > round(WHOLE_S * SAMPLE_RATE):
+                return None
+        cut.warnings += reader.notes
+    return np.concatenate(pieces)
+
+
+def _utterances(
+    content: bytes, name: str, cut: Cut, longest_s: float = math.inf
+) -> Iterator[_Heard]:
     """Yield each utterance, and why it is no take."""
-    meter, finder = ClippingMeter(), UtteranceFinder(SAMPLE_RATE, TAKE_S)
+    meter, finder, left_s = ClippingMeter(), UtteranceFinder(SAMPLE_RATE, TAKE_S), longest_s
 
     def judged(found: Iterator[Utterance]) -> Iterator[_Heard]:
         for utterance in found:
@@ -105,6 +118,9 @@ def _utterances(content: bytes, name: str, cut: Cut) -> Iterator[_Heard]:
 
     with closing(FileSource(io.BytesIO(content), speed=0, name=name)) as source:
         for block in at_rate(meter.watch(source.blocks()), SAMPLE_RATE):
+            left_s -= len(block.samples) / block.rate
+            if left_s < 0:
+                raise AudioError(f"{name}: lasts more than {longest_s:g} s; import it in parts")
             cut.warnings += block.warnings
             yield from judged(finder.push(block.samples))
     yield from judged(finder.finish())

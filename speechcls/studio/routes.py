@@ -1,13 +1,14 @@
 """All routes of the page, beside those of ``serve`` and within the same limits."""
 
 import base64
+import io
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -200,14 +201,18 @@ class Studio:
 
     async def _play(self, request: Request) -> Response:
         query = query_of(request, "word", "take")
-        longest_s = self._service.settings.clip_s
 
         def read() -> bytes:
             path = self._project.path(query["word"], query["take"])
-            samples = read_clip(path, SAMPLE_RATE, name=query["take"], longest_s=longest_s)
-            return wav_bytes(to_pcm(samples), SAMPLE_RATE)
+            return self._as_wav(path, query["take"])
 
         return Response(await self._do(request, read), media_type="audio/wav")
+
+    def _as_wav(self, source: Path | BinaryIO, name: str) -> bytes:
+        """Return a recording in the form that every browser plays."""
+        longest_s = self._service.settings.clip_s
+        samples = read_clip(source, SAMPLE_RATE, name=name, longest_s=longest_s)
+        return wav_bytes(to_pcm(samples), SAMPLE_RATE)
 
     async def _check(self, request: Request) -> Response:
         query_of(request)
@@ -252,10 +257,10 @@ class Studio:
         query = query_of(request, "model")
         model = self._service.models.find(query["model"])
         async with self._recording(request) as one:
-            content = base64.b64encode(one.content).decode()
-            path = str(model.artifact.path)
-            task = {"task": "explain", "recording": content, "model": path}
-            return json_answer(await self._slow.run(request, partial(self._make_page, task)))
+            wav = await self._do(request, partial(self._as_wav, io.BytesIO(one.content), one.name))
+        content, path = base64.b64encode(wav).decode(), str(model.artifact.path)
+        task = {"task": "explain", "recording": content, "model": path}
+        return json_answer(await self._slow.run(request, partial(self._make_page, task)))
 
     def _make_page(self, task: dict[str, Any], stop: Stop) -> dict[str, Any]:
         """Have a page written, and keep it."""

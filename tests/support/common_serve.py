@@ -65,7 +65,7 @@ def serving(
 
 def request(port, method, path, body=None, headers=None):
     """Send one request on a connection of its own; return the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         # Where it is refused before all of it was sent, the answer says why.
         with suppress(BrokenPipeError, ConnectionResetError):

@@ -234,6 +234,8 @@ def test_bodies_have_the_limits_of_the_server(tmp_path):
             assert (reply.status, reply.json["error"][:24]) == (413, "body: larger than 0.1 MB")
         reply = post(server.port, "/studio/training", b" " * 200_000, "application/json")
         assert reply.status == 413
+        reply = post(server.port, "/studio/explain?model=commands-tiny", pcm(say(1.2)), PCM)
+        assert (reply.status, reply.json["error"][:25]) == (422, "body: lasts more than 1 s")
         body, kind = form(("a.wav", b"x", None), ("b.wav", b"x", None))
         assert post(server.port, "/studio/explain?model=commands-tiny", body, kind).status == 413
 
@@ -255,7 +257,7 @@ def test_bodies_have_the_limits_of_the_server(tmp_path):
         ("training", b'{"length": "quick", "out": "/tmp/x"}', 400, "length: must be one of"),
         ("report?model=nope", b"", 404, "model nope: not served here"),
         ("explain?model=../commands", b"", 404, "model ../commands: not served here"),
-        ("explain?model=commands-tiny", b"text of no sound", 422, "the last word: text, not"),
+        ("explain?model=commands-tiny", b"text of no sound", 422, "body: text, not a recordi"),
     ],
 )
 def test_what_cannot_be_is_refused(served, route, body, status, error):
@@ -318,6 +320,19 @@ def test_a_server_that_is_stopped_ends_its_training(tmp_path):
         post(server.port, "/studio/training", b'{"length": "long"}')
         process = server._extra._training._job._process
     assert process.poll() is not None
+
+
+def test_a_report_may_do_nothing_in_the_name_of_the_page(served):
+    reply = post(served.port, "/studio/explain?model=commands-tiny", pcm(say(0.3, 0.4)), PCM)
+    assert reply.status == 200
+    page = request(served.port, "GET", f"/studio/page?key={reply.json['page']}")
+    assert "<title>The last word: " in page.text
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts allow-downloads; default-src 'none'; ")
+    assert "allow-same-origin" not in policy
+    assert len(reply.json["page"]) >= 32
+    for key in ("", "x", reply.json["page"][:-1]):
+        assert request(served.port, "GET", f"/studio/page?key={key}").status == 404
 
 
 def test_the_models_are_told_with_what_thresholds_cost(served):
