@@ -17,7 +17,8 @@ export function el(tag, properties = {}, ...children) {
 
 /** What assistive technology reads out, and everybody sees at the bottom. */
 export function say(text) {
-  find("status").textContent = text;
+  const status = find("status"); // the same text again is read out only if it differs
+  status.textContent = status.textContent === text ? `${text}\u00a0` : text;
 }
 
 /** An error, with the next step, until the next one or `clearProblem`. */
