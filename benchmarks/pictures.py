@@ -231,7 +231,7 @@ def opened_page() -> Iterator[Any]:
         with sync_playwright() as playwright:
             chromium = shutil.which("chromium") or shutil.which("google-chrome")
             browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-            page = browser.new_page(viewport={"width": 1_000, "height": 660})
+            page = browser.new_page(viewport={"width": 1_000, "height": 780})
             page.goto(server.url)
             page.wait_for_selector("html[data-ready]")
             yield page
@@ -258,8 +258,8 @@ def show_recording(page: Any) -> None:
     """Record, until a take is asked for."""
     page.get_by_role("button", name=f"Record {WORD}").click()
     page.locator("#takes-left", has_text="2 of 5").wait_for()
-    page.locator("#prompt.now").wait_for()
-    page.wait_for_timeout(500)
+    quiet = "".join(f":not([aria-valuenow^='-{tens}'])" for tens in (4, 5, 6))  # dB
+    page.locator(f"#prompt.now ~ #level{quiet}").wait_for()
 
 
 def show_trying(page: Any) -> None:

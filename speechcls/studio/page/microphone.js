@@ -129,8 +129,13 @@ class Microphone {
 
 export const microphone = new Microphone();
 
-/** Show a level in an element with a bar in it. */
-export function showLevel(place, level) {
+const FALL_DB = 1; // a block: fast enough to follow, slow enough to see
+const held = new WeakMap();
+
+/** Show a level in an element with a bar in it, which rises at once and falls slowly. */
+export function showLevel(place, now) {
+  const level = Math.max(now, (held.get(place) ?? FLOOR_DB) - FALL_DB);
+  held.set(place, level);
   place.firstElementChild.style.transform = `scaleX(${(level - FLOOR_DB) / -FLOOR_DB})`;
   place.classList.toggle("loud", level > -6);
   if (place.hasAttribute("aria-valuenow")) place.setAttribute("aria-valuenow", String(Math.round(level)));
