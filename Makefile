@@ -147,7 +147,8 @@ mutants: $(INSTALLED)
 results: $(INSTALLED)
 	$(BIN)/python benchmarks/results.py $(DATA) $(BABBLE) $(WHEEL)
 
-# Everything in docs/pictures, from synthetic speech; trains small networks first, minutes.
+# Everything in docs/pictures, from synthetic speech; trains small networks first, minutes. Those of
+# the page of serve are taken in Chromium.
 pictures: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pictures]'
 	$(BIN)/python benchmarks/pictures.py

@@ -12,8 +12,10 @@ import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -22,6 +24,9 @@ from PIL import Image
 from screenshots import save_screenshots
 
 from speechcls.artifact.store import load_artifact, load_split
+from speechcls.audio.decode import read_clip
+from speechcls.audio.samples import to_pcm
+from speechcls.audio.wav import wav_bytes
 from speechcls.experiments.delayed_recall import DelayedRecallRun, mean_curves
 from speechcls.experiments.figures import draw_delayed_recall as draw_curves
 from speechcls.explain.figures import draw_explanation, stack_panels
@@ -49,6 +54,8 @@ evaluate data --report out
 explain data/{mistake} --out explain.png --html explain.html
 """
 """The commands of docs/WALK.md; the last one looks into the most confident mistake."""
+N_TAKES = {"yes": 12, "no": 10, "stop": 4}
+"""Recordings that the folder of the page has."""
 N_WORDS = 6
 """What ``compare --memory`` lets the voices say, each as often: chance is one in six."""
 
@@ -189,6 +196,86 @@ def draw_word_memory() -> Figure:
     return draw_curves(mean_curves(list(runs.values())), 1 / N_WORDS)
 
 
+@contextmanager
+def opened_page() -> Iterator[Any]:
+    """Yield the page of ``serve`` in a browser whose microphone says ``WORD``, with a model."""
+    from playwright.sync_api import sync_playwright
+
+    from speechcls.serve.models import ModelSet
+    from speechcls.serve.server import Server
+    from speechcls.serve.settings import ServeConfig
+    from speechcls.studio.routes import Studio
+
+    model, place = SCRATCH / "words-1", SCRATCH / "page"
+    if not model.is_dir():
+        run("train", speech(), "--from", "commands-tiny", "--epochs", "4", "--out", model)
+    shutil.rmtree(place, ignore_errors=True)
+    for word in WORDS[:3]:
+        (place / "words" / word).mkdir(parents=True)
+        for n, clip in enumerate(clips_of(word)[: N_TAKES[word]]):
+            shutil.copy(
+                clip, place / "words" / word / f"{'ann' if n % 2 else 'ben'}_nohash_{n}.wav"
+            )
+    sounds = [np.zeros(8_000, np.float32)]
+    for clip in clips_of(WORD)[:5]:
+        sounds += [read_clip(clip, 16_000), np.zeros(8_000, np.float32)]
+    said = place / "said.wav"
+    said.write_bytes(wav_bytes(to_pcm(np.concatenate(sounds)), 16_000))
+    fake = ("use-fake-device-for-media-stream", "use-fake-ui-for-media-stream")
+    flags = [
+        "--no-sandbox",
+        *(f"--{name}" for name in fake),
+        f"--use-file-for-fake-audio-capture={said}",
+    ]
+    server = Server(
+        ModelSet([(model, "trained on the page")]),
+        ServeConfig(port=0),
+        make_extra=lambda service: Studio(service, place / "words", place / "models"),
+    )
+    server.start()
+    try:
+        with sync_playwright() as playwright:
+            chromium = shutil.which("chromium") or shutil.which("google-chrome")
+            browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+            page = browser.new_page(viewport={"width": 1_000, "height": 780})
+            page.goto(server.url)
+            page.wait_for_selector("html[data-ready]")
+            yield page
+            browser.close()
+    finally:
+        server.stop()
+        server.wait()
+
+
+def clips_of(word: str) -> list[Path]:
+    """Return the clips of a word in the synthetic speech."""
+    return sorted((speech() / word).glob("*.wav"))
+
+
+def take_page(name: str, show: Callable[[Any], None]) -> Path:
+    """Return a picture of the page of ``serve`` after something was done in it."""
+    with opened_page() as page:
+        show(page)
+        page.screenshot(path=SCRATCH / f"{name}.png")
+    return SCRATCH / f"{name}.png"
+
+
+def show_recording(page: Any) -> None:
+    """Record, until a take is asked for."""
+    page.get_by_role("button", name=f"Record {WORD}").click()
+    page.locator("#takes-left", has_text="2 of 5").wait_for()
+    quiet = "".join(f":not([aria-valuenow^='-{tens}'])" for tens in (4, 5, 6))  # dB
+    page.locator(f"#prompt.now ~ #level{quiet}").wait_for()
+
+
+def show_trying(page: Any) -> None:
+    """Talk to the model, until it has recognised some words."""
+    page.get_by_role("link", name="4 Try").click()
+    page.get_by_role("button", name="Listen").click()
+    page.locator("#log li").nth(3).wait_for()
+    page.locator("#bars .over").wait_for()
+
+
 PICTURES: dict[str, Callable[[], Figure | Path]] = {
     "walk-curves": lambda: walk("models/*/curves.png"),
     "walk-confusion": lambda: walk("out/figures/confusion.png"),
@@ -201,6 +288,8 @@ PICTURES: dict[str, Callable[[], Figure | Path]] = {
     "bilstm": lambda: draw_cells("bilstm"),
     "explain": draw_whole,
     "remembering": draw_word_memory,
+    "page": lambda: take_page("page", show_recording),
+    "page-try": lambda: take_page("page-try", show_trying),
 }
 """What draws each picture, by its name in ``docs/pictures``."""
 

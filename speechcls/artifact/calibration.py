@@ -1,7 +1,8 @@
 """Calibration of a model: detection thresholds and temperature, in calibration.json."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from speechcls.artifact.card import write_card
 from speechcls.artifact.format import CALIBRATION, CARD, MANIFEST, Artifact
@@ -15,6 +16,8 @@ from speechcls.files import json_bytes, write_atomic
 @dataclass(frozen=True)
 class Calibration(Config):
     """Detection thresholds and temperature of a model, as ``calibrate`` chose them."""
+
+    ADDED = MappingProxyType({"alarms": {}, "hits": {}})
 
     thresholds: dict[str, float]
     """Detection threshold of each label."""
@@ -34,6 +37,11 @@ class Calibration(Config):
     """Expected calibration error of the network on these clips; None without clips."""
     ece_after: float | None
     """The same with the temperature."""
+    alarms: dict[str, list[float]] = field(default_factory=dict)
+    """Probability of each false alarm in the recordings by label, also of those below the
+    threshold, likeliest first, a thousand at most."""
+    hits: dict[str, list[float]] = field(default_factory=dict)
+    """Probability that each validation clip of a label was detected with, 0 where it was not."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -44,9 +52,17 @@ class Calibration(Config):
         self._require("temperature", 1e-3 <= self.temperature <= 1e3, "in 0.001 .. 1000")
         for name in ("fa_per_hour", "false_alarms", "upper_fa_per_hour", "n_clips"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "zero or more")
+        for name in ("alarms", "hits"):
+            lists = getattr(self, name).values()
+            possible = all(type(each) is list and all(map(_is_probability, each)) for each in lists)
+            self._require(name, possible, "a list of probabilities for each label")
         for name in ("ece_before", "ece_after"):
             error = getattr(self, name)
             self._require(name, error is None or 0 <= error <= 1, "in 0 .. 1")
+
+
+def _is_probability(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]
 
 
 def load_calibration(artifact: Artifact) -> Calibration | None:

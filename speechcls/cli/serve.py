@@ -3,6 +3,7 @@
 import os
 import signal
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,10 +20,11 @@ from speechcls.interrupts import STOPPING, handling
 from speechcls.serve.settings import ServeConfig
 
 if TYPE_CHECKING:
+    from speechcls.serve.app import Extra, Service
     from speechcls.serve.server import Server
 
 TOKEN_VARIABLE = "SPEECHCLS_TOKEN"
-ACCESS, LIMITS = "Access", "Limits"
+PAGE, ACCESS, LIMITS = "Page", "Access", "Limits"
 """Panels of the help."""
 _PLACE = ("host", "port")
 _PLACE_OPTIONS = OptionGroup(ServeConfig, ACCESS, _PLACE, shown=_PLACE)
@@ -73,12 +75,22 @@ _CORS = option(
     panel=ACCESS,
     metavar="ORIGIN",
 )
+_STUDIO = option(
+    "--studio",
+    help="Also a page to record words, check them, train on them and try the model, in a browser."
+    " DIR keeps the recordings, as train reads them; models go to ./models/. Whoever may ask may"
+    " write there.",
+    panel=PAGE,
+    metavar="DIR",
+    show_default=False,
+)
 
 
 @reports_errors
 @with_config_options(_PLACE_OPTIONS, _LIMIT_OPTIONS)
 def serve(
     model: Annotated[list[Path] | None, _MODELS] = None,
+    studio: Annotated[Path | None, _STUDIO] = None,
     token: Annotated[str | None, _TOKEN] = None,
     cors: Annotated[list[str] | None, _CORS] = None,
     jobs: Jobs = None,
@@ -90,9 +102,10 @@ def serve(
 
     POST /v1/predict and /v1/detect take recordings and answer what these commands print with
     --json; the WebSocket /v1/stream takes samples and answers what listen prints with it. All of it
-    is described in docs/SERVING.md and /v1/openapi.json. It needs pip install 'speechcls[serve]'.
-    Only this machine can reach it, unless --host says otherwise, which takes a token. SIGTERM is
-    the normal end: what runs is finished, and the exit code is 0; after Ctrl-C it is 130.
+    is described in docs/SERVING.md and /v1/openapi.json. With --studio a page at / records words
+    and trains on them. It needs pip install 'speechcls[serve]'. Only this machine can reach it,
+    unless --host says otherwise, which takes a token. SIGTERM is the normal end: what runs is
+    finished, and the exit code is 0; after Ctrl-C it is 130.
 
     Example: speechcls serve --port 8765
     """
@@ -100,8 +113,8 @@ def serve(
     settings = ServeConfig().replaced(given)
     token = token or os.environ.get(TOKEN_VARIABLE) or None
     messages = Messages(quiet, verbose)
-    server = _open(settings, model or [], token, cors or [], jobs, messages, verbose)
-    number = _run(server, token, messages)
+    server = _open(settings, model or [], studio, token, cors or [], jobs, messages, verbose)
+    number = _run(server, studio, token, messages)
     if number == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
@@ -109,6 +122,7 @@ def serve(
 def _open(
     settings: ServeConfig,
     named: list[Path],
+    studio: Path | None,
     token: str | None,
     origins: list[str],
     jobs: int | None,
@@ -132,7 +146,16 @@ def _open(
                 messages.detail(line)
 
     models = ModelSet(_find_models(named, messages))
-    return Server(models, settings, token, origins, jobs, log)
+    return Server(models, settings, token, origins, jobs, log, _make_studio(studio))
+
+
+def _make_studio(folder: Path | None) -> "Callable[[Service], Extra] | None":
+    """Return what makes the page of a folder; None without one."""
+    if folder is None:
+        return None
+    from speechcls.studio.routes import Studio
+
+    return lambda service: Studio(service, folder)
 
 
 def _find_models(named: list[Path], messages: Messages) -> list[tuple[Path, str]]:
@@ -150,7 +173,7 @@ def _find_models(named: list[Path], messages: Messages) -> list[tuple[Path, str]
     return list(found.items())
 
 
-def _run(server: "Server", token: str | None, messages: Messages) -> int:
+def _run(server: "Server", studio: Path | None, token: str | None, messages: Messages) -> int:
     """Answer until a signal ends it; return its number."""
     received: list[int] = []
 
@@ -160,6 +183,8 @@ def _run(server: "Server", token: str | None, messages: Messages) -> int:
 
     with handling(STOPPING, on_signal):
         server.start()
+        if studio is not None:
+            messages.note(f"the page that records into {studio}: open {server.url}/ in a browser")
         header = " -H 'Authorization: Bearer TOKEN'" if token else ""
         messages.note(
             f"listening at {server.url}; try: curl{header} --data-binary @clip.wav"

@@ -39,6 +39,9 @@ from speechcls.runtime.stream import Posteriors, PosteriorStream
 _PAUSE_S = 1.0
 """Silence after each validation clip, too long for two words to be merged."""
 
+_ALARMS_MAX, _DECIMALS = 1_000, 4
+"""False alarms of a label whose probabilities are kept, and their decimals."""
+
 Progress = Callable[[], None]
 
 
@@ -130,18 +133,15 @@ def calibrate(
         on_item()
     total = sum(hours)
     starts = {label: best_threshold(fit.found.get(label)) for label in labels}
-    limit = partial(
-        _limit_alarms,
-        stream=_open_stream(artifact, temperature),
-        posteriors=posteriors,
-        found=fit.found,
-        n_allowed=math.floor(fa_per_hour * total),
-        loss_max=loss_max,
-    )
+    stream = _open_stream(artifact, temperature)
+    heard_by: dict[str, Any] = {"stream": stream, "posteriors": posteriors, "found": fit.found}
+    n_allowed = math.floor(fa_per_hour * total)
+    limit = partial(_limit_alarms, n_allowed=n_allowed, loss_max=loss_max, **heard_by)
     thresholds, counts = lower_where_shown(starts, limit, total, fa_per_hour)
     n_alarms, upper = sum(counts), upper_rate(sum(counts), total)
     of_fit = temperature, fit.n_clips, fit.ece_before, fit.ece_after
-    calibration = Calibration(thresholds, fa_per_hour, total, n_alarms, upper, *of_fit)
+    known = _likeliest(stream, posteriors, labels), _hits(fit.found)
+    calibration = Calibration(thresholds, fa_per_hour, total, n_alarms, upper, *of_fit, *known)
     return Calibrated(calibration, [NoiseAlarms(*each) for each in zip(hours, counts, strict=True)])
 
 
@@ -210,6 +210,24 @@ def _limit_alarms(
         if raised == thresholds:
             return thresholds, list(map(len, alarms))
         thresholds = raised  # another event may no longer be suppressed: recount
+
+
+def _likeliest(
+    stream: PosteriorStream, posteriors: Iterable[Posteriors], labels: Sequence[str]
+) -> dict[str, list[float]]:
+    """Return the probabilities of false alarms by label, likeliest first."""
+    found: dict[str, list[float]] = {label: [] for label in labels}
+    for alarm in _events(stream, posteriors, dict.fromkeys(labels, LOWEST_THRESHOLD)):
+        found[alarm.label].append(round(alarm.probability, _DECIMALS))
+    return {label: sorted(own, reverse=True)[:_ALARMS_MAX] for label, own in found.items()}
+
+
+def _hits(found: Mapping[str, ValidationDetections]) -> dict[str, list[float]]:
+    """Return the probability of each clip of a label, 0 where it was not detected."""
+    return {
+        label: [0.0] * (own.n_clips - len(own.right)) + [round(p, _DECIMALS) for p in own.right]
+        for label, own in found.items()
+    }
 
 
 def _open_stream(artifact: Artifact, temperature: float) -> PosteriorStream:

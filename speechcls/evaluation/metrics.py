@@ -377,6 +377,9 @@ def fit_temperature(
 ) -> float:
     """Return the temperature that maximises the likelihood of the truth.
 
+    It is 1 where every clip is right: the likelihood grows then without an end as the temperature
+    falls, which few clips say nothing for.
+
     Parameters
     ----------
     probabilities : (n_clips, n_labels); their logarithms are logits but for a constant
@@ -391,6 +394,8 @@ def fit_temperature(
 
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
     right = logits[np.arange(len(truth)), truth]
+    if np.array_equal(logits.argmax(axis=1), truth):
+        return 1.0
 
     def loss(log_temperature: float) -> float:
         scale = np.exp(-log_temperature)

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from speechcls.audio.decode import mixed_pieces, naming_errors, open_binary
+from speechcls.audio.decode import display_name, mixed_pieces, naming_errors, open_binary
 from speechcls.audio.samples import Samples, open_resampler
 from speechcls.audio.sniff import kind_by_magic, kind_of, kind_of_text, refusal_of
 from speechcls.audio.sound import ScaledSound, Sound, open_scaled
@@ -51,8 +51,10 @@ class FileSource:
 
     Parameters
     ----------
+    path : the file, or an open binary stream that can seek
     speed : how much faster than real time; 0: as fast as it can be read
     channel : which one to hear, from 1 on; None: as ``read_clip`` decides
+    name : what messages call it, by default its path
 
     Raises
     ------
@@ -62,14 +64,15 @@ class FileSource:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | BinaryIO,
         speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         channel: int | None = None,
+        name: str | None = None,
     ) -> None:
-        self._channel = channel
-        self._name, self._speed, self._clock, self._sleep = str(path), speed, clock, sleep
+        self._channel, self._name = channel, name or display_name(path)
+        self._speed, self._clock, self._sleep = speed, clock, sleep
         with naming_errors(self._name), ExitStack() as stack:
             file = stack.enter_context(open_binary(path))
             self._sound = stack.enter_context(closing(open_scaled(file)))

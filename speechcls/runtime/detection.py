@@ -221,13 +221,16 @@ def detect_events(
 
 
 def choose_thresholds(
-    artifact: Artifact, threshold: float | None = None, labels: Sequence[str] | None = None
+    artifact: Artifact,
+    threshold: float | Mapping[str, float] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """Return the detection threshold of each label that may be an event.
 
     Parameters
     ----------
-    threshold : for all of them; None: the model's calibrated ones, else ``DEFAULT_THRESHOLD``
+    threshold : for all of them, or for some by label; others have the model's calibrated ones,
+        else ``DEFAULT_THRESHOLD``
     labels : those to detect; None: all but ``_unknown_`` and ``_silence_``
 
     Raises
@@ -238,14 +241,17 @@ def choose_thresholds(
         When the model's calibration is damaged.
     """
     chosen = labels or [label for label in artifact.labels if is_command(label)]
-    if unknown := [label for label in chosen if label not in artifact.labels]:
+    given = threshold if isinstance(threshold, Mapping) else {}
+    if unknown := [label for label in (*chosen, *given) if label not in artifact.labels]:
         raise ConfigError(
             f"the model has no label {', '.join(unknown)}; it has {', '.join(artifact.labels)}",
             field="labels",
         )
-    check_threshold(threshold)
-    if threshold is not None:
+    if threshold is not None and not isinstance(threshold, Mapping):
+        check_threshold(threshold)
         return dict.fromkeys(chosen, threshold)
+    for own_threshold in given.values():
+        check_threshold(own_threshold)
     calibration = load_calibration(artifact)
-    own = calibration.thresholds if calibration else {}
+    own = {**(calibration.thresholds if calibration else {}), **given}
     return {label: own.get(label, DEFAULT_THRESHOLD) for label in chosen}

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ class StreamingClassifier:
     Parameters
     ----------
     artifact : the model
-    threshold : detection threshold of all labels, in 0 .. 1 (default: the model's calibrated ones,
-        else 0.6)
+    threshold : detection threshold of all labels, in 0 .. 1, or of some by label (default: the
+        model's calibrated ones, else 0.6)
     labels : those to detect (default: all but ``_unknown_`` and ``_silence_``)
     settings : how posteriors become events
     every_s : seconds from one window to the next; a causal model has its own steps
@@ -58,7 +58,7 @@ class StreamingClassifier:
     def __init__(
         self,
         artifact: Artifact,
-        threshold: float | None = None,
+        threshold: float | Mapping[str, float] | None = None,
         labels: Sequence[str] | None = None,
         settings: EventSettings | None = None,
         every_s: float = DEFAULT_EVERY_S,

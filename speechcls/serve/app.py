@@ -1,9 +1,10 @@
 """All routes of the server."""
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
@@ -18,7 +19,7 @@ from starlette.websockets import WebSocket
 from speechcls.errors import ConfigError, SpeechclsError
 from speechcls.parallel import default_jobs
 from speechcls.serve.bodies import Budget, raw_format, read_recordings
-from speechcls.serve.guard import STREAM_ROUTE, Guard, Refusal, error_response
+from speechcls.serve.guard import OPEN_ROUTE, STREAM_ROUTE, Guard, Refusal, error_response
 from speechcls.serve.metrics import Metrics
 from speechcls.serve.models import ModelSet
 from speechcls.serve.openapi import PARAMETERS, describe_api
@@ -30,8 +31,30 @@ from speechcls.text import json_text
 NOTES = "speechcls-notes"
 """Header with what was mended in recordings, a JSON list."""
 _NOTES_MAX = 20
+_ABOUT = """speechcls serve: recognises speech commands.
+
+There is no page here to record words and to train on them: for one, start the server with a folder
+to keep them in (the option studio of speechcls serve, see docs/SERVING.md). Programs ask
+"""
+"""What is at ``/`` of a server without a page, before its paths."""
 _GONE = 499
 """What is counted where the client did not wait for an answer."""
+
+
+class Extra(Protocol):
+    """Routes of another package, behind the same guard.
+
+    Attributes
+    ----------
+    routes : one of them may be that of ``/``
+    open_paths : paths that take no token
+    """
+
+    routes: list[Route]
+    open_paths: frozenset[str]
+
+    def close(self) -> None:
+        """End what it has begun."""
 
 
 class Service:
@@ -39,22 +62,24 @@ class Service:
 
     Attributes
     ----------
-    metrics, streams : of all requests
+    models, settings : that it was made of
+    metrics, streams, budget : of all requests
     is_stopping : set when the server is about to end
     """
 
     def __init__(self, models: ModelSet, settings: ServeConfig, jobs: int | None = None) -> None:
-        self._models, self._settings = models, settings
+        self.models, self.settings = models, settings
         n_threads = jobs or default_jobs()
         self.metrics = Metrics()
         self.streams = StreamSet(self.metrics, n_threads, settings.streams)
-        self._budget = Budget(settings)
+        self.budget = Budget(settings)
         self._pool = Pool(n_threads, settings.waiting, "work")
         self.is_stopping = False
 
     def routes(self) -> list[Route | WebSocketRoute]:
         """Return every route."""
         return [
+            Route("/", self._about),
             Route("/health", self._health),
             Route("/metrics", self._metrics),
             Route("/v1/models", self._list_models),
@@ -70,6 +95,10 @@ class Service:
         for pool in (self._pool, self.streams.pool):
             pool.executor.shutdown(wait=False, cancel_futures=True)
 
+    async def _about(self, request: Request) -> Response:
+        paths = "\n".join(f"  {route.path}" for route in self.routes())
+        return Response(f"{_ABOUT}\n{paths}\n", media_type="text/plain")
+
     async def _health(self, request: Request) -> Response:
         return _json({"status": "ok"})
 
@@ -77,34 +106,34 @@ class Service:
         return Response(self.metrics.to_text(), media_type="text/plain; version=0.0.4")
 
     async def _list_models(self, request: Request) -> Response:
-        return _json(self._models.describe())
+        return _json(self.models.describe())
 
     async def _openapi(self, request: Request) -> Response:
-        return _json(describe_api(self._settings))
+        return _json(describe_api(self.settings))
 
     async def _predict(self, request: Request) -> Response:
         query = _query(request, "/v1/predict")
-        model = self._models.find(query.get("model"))
+        model = self.models.find(query.get("model"))
         threshold, top_k = _number(query, "threshold"), _count(query, "top_k")
         channel = _count(query, "channel")
-        async with self._budget.body(request) as body:
+        async with self.budget.body(request) as body:
             kind = request.headers.get("content-type", "")
-            recordings = read_recordings(kind, body, self._settings.clips)
-            longest_s = self._settings.clip_s
+            recordings = read_recordings(kind, body, self.settings.clips)
+            longest_s = self.settings.clip_s
             job = partial(predict, model, recordings, threshold, top_k, channel, longest_s)
             answer = await self._pool.run(request, job)
         return self._answer(answer, is_one=_is_one(request))
 
     async def _detect(self, request: Request) -> Response:
         query = _query(request, "/v1/detect")
-        model = self._models.find(query.get("model"))
+        model = self.models.find(query.get("model"))
         threshold, channel = _number(query, "threshold"), _count(query, "channel")
         open_stream = partial(model.open_stream, threshold, _names(query, "labels"))
         open_stream()  # what is impossible is refused before the body is read
-        async with self._budget.body(request) as body:
+        async with self.budget.body(request) as body:
             kind = request.headers.get("content-type", "")
-            recordings = read_recordings(kind, body, self._settings.clips)
-            job = partial(detect, open_stream, recordings, channel, self._settings.recording_s)
+            recordings = read_recordings(kind, body, self.settings.clips)
+            job = partial(detect, open_stream, recordings, channel, self.settings.recording_s)
             answer = await self._pool.run(request, job)
         return self._answer(answer)
 
@@ -125,11 +154,14 @@ class Service:
 
     async def _stream(self, socket: WebSocket) -> None:
         if self.streams.is_full:
-            raise Refusal(503, f"streams: {self._settings.streams} are open; try again", 5)
+            raise Refusal(503, f"streams: {self.settings.streams} are open; try again", 5)
         query = _query(socket, STREAM_ROUTE)
-        model = self._models.find(query.get("model"), is_live=True)
+        model = self.models.find(query.get("model"), is_live=True)
         format = raw_format(dict(query))
         threshold, labels = _number(query, "threshold"), _names(query, "labels")
+        thresholds = _numbers(query, "thresholds")
+        if threshold is not None and thresholds is not None:
+            raise Refusal(400, "thresholds: not beside threshold; give one of both")
         channel, with_posteriors = _count(query, "channel"), query.get("posteriors", "0")
         if with_posteriors not in ("0", "1"):
             raise Refusal(400, f"posteriors: {with_posteriors} is not possible; it must be 0 or 1")
@@ -137,9 +169,10 @@ class Service:
             raise Refusal(400, f"channel: there is no {channel}; name one of 1 to channels")
 
         def make() -> tuple[Live, Any]:
-            stream = model.open_stream(threshold, labels, eager=True, sample_rate=format.rate)
+            limits = threshold if thresholds is None else thresholds
+            stream = model.open_stream(limits, labels, eager=True, sample_rate=format.rate)
             live = Live(stream, format, channel, with_posteriors == "1")
-            return live, (format, stream.every_s, self._settings.stream_idle_s)
+            return live, (format, stream.every_s, self.settings.stream_idle_s)
 
         await self.streams.serve(socket, make)
 
@@ -148,7 +181,11 @@ class Service:
 
 
 def make_app(
-    service: Service, settings: ServeConfig, token: str | None, origins: Collection[str]
+    service: Service,
+    settings: ServeConfig,
+    token: str | None,
+    origins: Collection[str],
+    extra: Extra | None = None,
 ) -> Starlette:
     """Return the application of a service.
 
@@ -156,8 +193,9 @@ def make_app(
     ----------
     token : what clients have to know; None: anybody may ask
     origins : of pages elsewhere that may ask
+    extra : further routes
     """
-    routes = service.routes()
+    routes = [*extra.routes, *service.routes()] if extra else service.routes()
     paths = {route.path for route in routes}
     guard = Middleware(
         Guard,
@@ -167,6 +205,7 @@ def make_app(
         token=token,
         origins=origins,
         is_stopping=lambda: service.is_stopping,
+        open_paths={OPEN_ROUTE, *(extra.open_paths if extra else ())},
     )
     cors = Middleware(
         CORSMiddleware,
@@ -261,6 +300,22 @@ def _number(query: QueryParams, name: str) -> float | None:
     if number is not None and not 0 <= number <= 1:
         raise Refusal(400, f"{name}: {text} is not possible; it must be in 0 .. 1")
     return number
+
+
+def _numbers(query: QueryParams, name: str) -> dict[str, float] | None:
+    """Return probabilities by label, from an object of JSON."""
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(
+        type(each) in (int, float) and 0 <= each <= 1 for each in found.values()
+    ):
+        raise Refusal(400, f'{name}: must be probabilities by label, as {{"yes": 0.7}}')
+    return found
 
 
 def _count(query: QueryParams, name: str) -> int | None:

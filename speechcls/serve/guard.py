@@ -17,7 +17,7 @@ from speechcls.serve.settings import ServeConfig
 from speechcls.text import json_text
 
 OPEN_ROUTE = "/health"
-"""The one route that asks for no token."""
+"""The one route of the server itself that asks for no token."""
 STREAM_ROUTE = "/v1/stream"
 """The one route of WebSockets."""
 PROTOCOL, TOKEN_PROTOCOL = "speechcls", "token."
@@ -105,6 +105,7 @@ class Guard:
     token : what clients have to know; None: anybody may ask
     origins : of pages elsewhere that may ask
     is_stopping : whether the server is about to end
+    open_paths : those that ask for no token
     """
 
     def __init__(
@@ -116,9 +117,11 @@ class Guard:
         token: str | None,
         origins: Collection[str],
         is_stopping: Callable[[], bool],
+        open_paths: Collection[str] = (OPEN_ROUTE,),
     ) -> None:
         self._app, self._metrics, self._routes = app, metrics, routes
         self._token, self._origins, self._is_stopping = token, origins, is_stopping
+        self._open_paths = open_paths
         self._rate = RateLimit(settings.requests_per_minute)
         self._is_local = is_loopback(settings.host)
 
@@ -156,7 +159,7 @@ class Guard:
             return Refusal(403, f"host {host}: not this machine's; ask 127.0.0.1, or set a token")
         if origin is not None and not self._is_known(origin, host):
             return Refusal(403, f"origin {origin}: may not ask; name it when the server is started")
-        if scope["path"] != OPEN_ROUTE and not self._has_token(scope, headers):
+        if scope["path"] not in self._open_paths and not self._has_token(scope, headers):
             return Refusal(401, f"token: {self._where(scope)}")
         if scope["type"] == "websocket" and scope["path"] != STREAM_ROUTE:
             return Refusal(404, f"path: no stream here; connect to {STREAM_ROUTE}")

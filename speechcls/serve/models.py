@@ -1,6 +1,6 @@
 """The models that are served, each loaded once for all requests and streams."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class ServedModel:
 
     def open_stream(
         self,
-        threshold: float | None = None,
+        threshold: float | Mapping[str, float] | None = None,
         labels: Sequence[str] | None = None,
         eager: bool = False,
         sample_rate: int | None = None,
@@ -121,6 +121,23 @@ class ModelSet:
         self.default = models[0]
         self.default_live = next((model for model in models if model.is_causal), models[0])
 
+    def add(self, path: Path, source: str) -> str:
+        """Serve one more model, in place of one of its name; return its name.
+
+        Raises
+        ------
+        ArtifactError
+            When it is damaged.
+        """
+        model = ServedModel(load_artifact(path), source)
+        self._models[model.name] = model
+        return model.name
+
+    def remove(self, name: str) -> None:
+        """Serve a model no longer, but for the streams that are open; a default one stays."""
+        if name not in (self.default.name, self.default_live.name):
+            self._models.pop(name, None)
+
     def find(self, name: str | None, is_live: bool = False) -> ServedModel:
         """Return the model of a name, or the default one.
 
@@ -140,7 +157,7 @@ class ModelSet:
     def describe(self) -> dict[str, Any]:
         """Return all of them, and which ones are the defaults, JSON-ready."""
         return {
-            "models": [model.describe() for model in self._models.values()],
+            "models": [model.describe() for model in [*self._models.values()]],
             "default": self.default.name,
             "default_live": self.default_live.name,
         }

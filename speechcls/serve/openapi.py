@@ -34,6 +34,7 @@ PARAMETERS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
         "channels": ("channels of the samples", {"type": "integer", "minimum": 1, "maximum": 16}),
         "encoding": ("of the samples", {"type": "string", "enum": ["s16le", "f32le"]}),
         "posteriors": ("1: the latest probabilities too", {"type": "string", "enum": ["0", "1"]}),
+        "thresholds": ('detection threshold of some labels, as {"yes": 0.7}', _TEXT),
     },
 }
 """What each route takes in its query: text and schema by name."""
@@ -151,6 +152,7 @@ def describe_api(settings: ServeConfig) -> dict[str, Any]:
             "description": f"Recognises speech commands. {limits}",
         },
         "paths": {
+            "/": {"get": _get("What there is, in words.", _text("text/plain"))},
             "/health": {"get": _get("Whether the server runs.", {}, (403, 405, 429, 500, 503))},
             "/metrics": {"get": _get("Counters for Prometheus.", _text("text/plain"))},
             "/v1/models": {"get": _get("The models that are served.", _json("Models"))},

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from speechcls.errors import ConfigError, reason_of
-from speechcls.serve.app import Service, make_app
+from speechcls.serve.app import Extra, Service, make_app
 from speechcls.serve.guard import TOKEN, is_loopback
 from speechcls.serve.models import ModelSet
 from speechcls.serve.settings import ServeConfig
@@ -39,6 +39,7 @@ class Server:
     token : what clients have to know
     origins : of pages elsewhere that may ask, as ``https://example.org``; ``*``: any
     on_log : called from the server's thread
+    make_extra : returns further routes of the service
 
     Raises
     ------
@@ -54,14 +55,16 @@ class Server:
         origins: Collection[str] = (),
         jobs: int | None = None,
         on_log: OnLog = lambda text, error: None,
+        make_extra: Callable[[Service], Extra] | None = None,
     ) -> None:
         _check_access(settings.host, token)
         self._service = Service(models, settings, jobs)
         self._settings, self._on_log = settings, on_log
+        self._extra = make_extra(self._service) if make_extra else None
         self._socket = _listen(settings.host, settings.port)
         self.port = int(self._socket.getsockname()[1])
         """TCP port that it listens at."""
-        app = make_app(self._service, settings, token, origins)
+        app = make_app(self._service, settings, token, origins, self._extra)
         self._server = uvicorn.Server(_configure(app, settings))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
@@ -114,6 +117,8 @@ class Server:
         try:
             self._loop.run_until_complete(self._server.serve([self._socket]))
         finally:
+            if self._extra:
+                self._extra.close()
             self._service.close()
             self._socket.close()
             self._loop.close()

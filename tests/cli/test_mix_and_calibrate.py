@@ -140,7 +140,7 @@ def test_noise_that_the_model_was_trained_on_is_named(place, calibrated, call, t
 def test_thresholds_and_temperature_are_used_from_then_on(place, calibrated, call):
     before, result, predicted = calibrated
     artifact, answer = load_artifact(place / "model"), json.loads(result.stdout)
-    answer["thresholds"]["low"] = 0.7125
+    answer["thresholds"]["low"], answer["temperature"] = 0.7125, 1.5
     of_file = {k: v for k, v in answer.items() if k not in ("model", "by_kind")}
     save_calibration(artifact, Calibration.from_dict(of_file))
     arguments = "--stream", "stream/recording.wav", "--truth", "stream/truth.csv", "-m", "model"

@@ -6,7 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from common_serve import LOW, MODELS, beeps, post, request, stream, talk
@@ -103,9 +106,51 @@ def test_without_a_model_it_serves_those_that_come_with_it(begin, tmp_path, monk
     assert process.wait(30) == 0
 
 
+def workers_of(process):
+    """The processes that a server has started."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(number) for task in tasks for number in task.read_text().split()]
+
+
+def is_running(number):
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_page_of_a_folder_whose_training_ends_with_the_server(
+    number, begin, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    process, port, said = begin("--studio", "my words", *BOTH)
+    url = f"http://127.0.0.1:{port}/"
+    assert f"speechcls: the page that records into my words: open {url} in a browser\n" in said
+    assert "<title>speechcls" in request(port, "GET", "/").text
+    for word, pitch_hz in (("yes", 300), ("no", 900)):
+        assert post(port, f"/studio/words?word={word}", b"").status == 200
+        for n in range(4):
+            sound = 0.3 * np.sin(2 * np.pi * (pitch_hz + 10 * n) * np.arange(8_000) / 16_000)
+            soundfile.write(tmp_path / "my words" / word / f"a_nohash_{n}.wav", sound, 16_000)
+    reply = post(port, "/studio/training", b'{"length": "long"}')
+    assert (reply.status, reply.json["model"]) == (200, "my words-1")
+    [worker] = workers_of(process)
+    process.send_signal(number)
+    assert process.wait(40) == (0 if number == signal.SIGTERM else -number)
+    for _ in range(600):
+        if not is_running(worker):
+            break
+        time.sleep(0.05)
+    assert not is_running(worker)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "error"),
     [
+        (["--studio", __file__], 1, f"{__file__}: file exists; check the folder"),
         (["--host", "0.0.0.0"], 2, "--host: 0.0.0.0 is reached from other machines, by anybody as"),
         (["--host", "nowhere.invalid", "--token", TOKEN], 2, "--host: nowhere.invalid: "),
         (["--token", "guess"], 2, "--token: too short, or with other characters than letters"),

@@ -36,7 +36,13 @@ class Reply(NamedTuple):
 
 @contextmanager
 def serving(
-    *, token=None, origins=(), jobs=2, names=("commands-tiny", "commands-stream"), **limits
+    *,
+    token=None,
+    origins=(),
+    jobs=2,
+    names=("commands-tiny", "commands-stream"),
+    make_extra=None,
+    **limits,
 ):
     """Yield a server that runs in a thread, on a free port, and the list of what it logs."""
     from speechcls.serve.models import ModelSet
@@ -46,7 +52,8 @@ def serving(
     logged = []
     models = ModelSet([(MODELS / name, "named") for name in names])
     settings = ServeConfig().replaced({"port": 0, "stop_s": 2.0, **limits})
-    server = Server(models, settings, token, origins, jobs, lambda text, error: logged.append(text))
+    log = lambda text, error: logged.append(text)  # noqa: E731
+    server = Server(models, settings, token, origins, jobs, log, make_extra)
     server.logged = logged
     server.start()
     try:
@@ -58,7 +65,7 @@ def serving(
 
 def request(port, method, path, body=None, headers=None):
     """Send one request on a connection of its own; return the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         # Where it is refused before all of it was sent, the answer says why.
         with suppress(BrokenPipeError, ConnectionResetError):

@@ -183,6 +183,12 @@ def test_errors_of_two_bins_do_not_cancel_out():
     assert expected_calibration_error(probabilities, truth) == pytest.approx(0.4)
 
 
+def test_clips_that_are_all_right_say_nothing_of_the_temperature():
+    probabilities, truth = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1])
+    assert fit_temperature(probabilities, truth) == 1.0
+    assert fit_temperature(probabilities, 1 - truth) > 10
+
+
 @pytest.mark.parametrize("temperature", [2.5, 0.6])
 def test_the_temperature_of_a_model_too_sure_is_found(temperature):
     rng = np.random.default_rng(0)

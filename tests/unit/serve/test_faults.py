@@ -78,7 +78,7 @@ def test_a_stream_that_fails_ends_with_a_code_and_no_other_one_does(error, monke
 
 def test_a_model_that_predates_streaming(encoded, monkeypatch):
     with serving(names=["commands-tiny"]) as server:
-        models = server._service._models  # what a model without stream.onnx comes to
+        models = server._service.models  # what a model without stream.onnx comes to
         monkeypatch.setattr(models.default, "_stream", None)
         reply = post(server.port, "/v1/detect", encoded("WAV"))
         expected = "model commands-tiny: it predates streaming; train it again"

@@ -152,7 +152,7 @@ def test_parameters_that_cannot_be(query, status, error, server, encoded):
 def test_other_routes_and_methods(server):
     reply = request(server.port, "GET", "/nope/../../etc/passwd")
     assert reply.status == 404
-    assert reply.json["error"].startswith("path: no such route; there are /health, /metrics, ")
+    assert reply.json["error"].startswith("path: no such route; there are /, /health, /metrics, ")
     reply = request(server.port, "GET", "/v1/predict")
     assert (reply.status, reply.headers["allow"]) == (405, "POST")
     assert reply.json == {"error": "method: not possible here; use POST"}

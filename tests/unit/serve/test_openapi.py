@@ -24,7 +24,7 @@ def test_it_has_every_route_with_its_methods(document, server):
         methods = getattr(route, "methods", None) or {"GET"}
         routes.setdefault(route.path, set()).update(m.lower() for m in methods - {"HEAD"})
     assert {path: set(about) for path, about in document["paths"].items()} == routes
-    assert isinstance(service._models, ModelSet)
+    assert isinstance(service.models, ModelSet)
     assert request(server.port, "GET", "/v1/openapi.json").json == document
 
 
