@@ -17,7 +17,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-scale test-pages test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures dist-check clean
+.PHONY: check test test-scale test-pages test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures lesson dist-check clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -139,6 +139,10 @@ results: $(INSTALLED)
 # Everything in docs/pictures, from synthetic speech; trains small networks first, minutes.
 pictures: $(INSTALLED)
 	$(BIN)/python benchmarks/pictures.py
+
+# The notebook of the lesson, from its pages.
+lesson: $(INSTALLED)
+	$(BIN)/python benchmarks/lesson.py
 
 # What a release is made of: the source distribution, and the wheel that is built from it, which
 # without torch and librosa has to predict with a model trained before. A tag must name the version.

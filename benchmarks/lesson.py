@@ -19,8 +19,8 @@ FIRST = """\
 # From sound to a decision: the lesson as a notebook
 
 The six pages of [How it works](../HOW-IT-WORKS.md), one after the other, with their code. It needs
-`speechcls` (`make install` in its folder) and Jupyter (`pip install jupyterlab`), no other data, and
-one or two minutes. Made of the pages by `make lesson`: change those.
+`speechcls` (`make install` in its folder), Jupyter (`.venv/bin/pip install jupyterlab`), no other
+data, and a minute or two. Made of the pages by `make lesson`: change those.
 """
 
 
