@@ -29,7 +29,7 @@ def anchors(path):
 def commands(text):
     """Each command line of ``speechcls`` in a page, in its blocks and in its sentences."""
     blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S))
-    lines = blocks.replace("\\\n", " ").splitlines()
+    lines = [line.strip() for line in blocks.replace("\\\n", " ").splitlines()]
     lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", without_blocks(text))]
     return [line for line in lines if re.match(r"speechcls [a-z]", line)]
 
@@ -123,6 +123,9 @@ def test_exercises_name_parts_of_the_page_of_explain(path):
 
 
 def test_exercises_explain_with_the_models_that_are_prepared():
-    prepared = re.findall(r"--out (models/\S+)", CONTENTS.read_text(encoding="utf-8"))
+    contents = CONTENTS.read_text(encoding="utf-8")
+    [archs] = re.findall(r"^for arch in (.*); do$", contents, re.M)
+    prepared = {f"models/{arch}" for arch in archs.split()}
+    prepared |= set(re.findall(r"--out (models/[^\s$]+)$", contents, re.M))
     text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
-    assert set(re.findall(r"--model (models/\S+)", text)) == set(prepared)
+    assert set(re.findall(r"--model (models/\S+)", text)) == prepared
