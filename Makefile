@@ -17,7 +17,7 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 SEED ?= 0
 
-.PHONY: check test test-scale test-pages test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures docs examples dist-check clean
+.PHONY: check test test-scale test-pages test-order test-min coverage install demo format lint types bench bench-check bench-gpu bench-peers torture mutants results pictures docs examples dist-check lesson clean
 .DEFAULT_GOAL := check
 
 check: $(INSTALLED)
@@ -152,6 +152,10 @@ results: $(INSTALLED)
 pictures: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pictures]'
 	$(BIN)/python benchmarks/pictures.py
+
+# The notebook of the lesson, from its pages.
+lesson: $(INSTALLED)
+	$(BIN)/python benchmarks/lesson.py
 
 # What a release is made of: the source distribution, and the wheel that is built from it, which
 # without torch and librosa has to predict with a model trained before. A tag must name the version.

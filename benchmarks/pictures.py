@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from lesson_pictures import draw_gradients, draw_sound, draw_threshold
 from matplotlib.figure import Figure
 from PIL import Image
 from screenshots import save_screenshots
@@ -41,6 +42,8 @@ ROOT = Path(__file__).parents[1]
 PLACE, SCRATCH = ROOT / "docs" / "pictures", ROOT / "build" / "pictures"
 MOST_BYTES, MOST_BYTES_MOVING = 150_000, 1_000_000
 WORDS, WORD = ("yes", "no", "stop", "go"), "stop"
+ATTENTION = "att-bigru"
+OTHERS = ("up", "down", "left", "right")
 CLIPS_A_WORD, HIDDEN_SIZE, EPOCHS = 120, 24, 12
 N_STEPS = 26
 """Steps of a recurrence in a second, at four frames each."""
@@ -100,11 +103,15 @@ def speech() -> Path:
 
 
 def train(arch: str) -> Classifier:
-    """Return a network of one layer that answers from its last state."""
+    """Return a small network that takes all for a word.
+
+    It has one layer and answers from its last state; that with attention is as usual, and smaller.
+    """
     path = SCRATCH / arch
     if not path.is_dir():
-        sizes = f"--hidden-size {HIDDEN_SIZE} --num-layers 1 --epochs {EPOCHS} --seed 0"
-        options = f"--arch {arch} --readout last {sizes}".split()
+        sizes = f"--hidden-size {HIDDEN_SIZE} --epochs {EPOCHS} --seed 0 --closed --from none"
+        form = "" if arch == ATTENTION else "--num-layers 1 --readout last"
+        options = f"--arch {arch} {form} {sizes}".split()
         run("train", speech(), "--out", path, *options)
     return Classifier(load_artifact(path), jobs=1)
 
@@ -114,16 +121,34 @@ def explain_word(classifier: Classifier) -> tuple[Explanation, str]:
 
     Clips are those that trained none of the small networks, which all split them alike.
     """
-    rows = load_split(train("gru").artifact)
-    for row in rows:
-        if row.label != WORD or row.split == "train":
+    for path, label in held_out().items():
+        if label != WORD:
             continue
-        window = classifier.read_window(speech() / row.path)
+        window = classifier.read_window(path)
         explanation = explain(classifier, window.samples)
         if explanation.labels[explanation.label_index] == WORD:
             percent = 100 * explanation.probabilities.max()
             return explanation, f"{explanation.arch} hears “{WORD}”: {percent:.1f} %"
     raise SystemExit(f"no clip of {WORD} is recognised by {classifier.artifact.path}")
+
+
+def held_out() -> dict[Path, str]:
+    """Return the clips that trained none of the small networks, with their labels."""
+    rows = load_split(train("gru").artifact)
+    return {speech() / row.path: row.label for row in rows if row.split != "train"}
+
+
+def other_words() -> list[Path]:
+    """Return clips of words that no small network knows."""
+    folder = SCRATCH / "others"
+    if not folder.is_dir():
+        run("synth", *OTHERS, "--out", folder, "--per-word", "30", "--seed", "0")
+    return sorted(folder.rglob("*.wav"))
+
+
+def draw_word() -> Figure:
+    """Return the word that all networks are shown, before they see it."""
+    return draw_sound(explain_word(train("gru"))[0].samples, WORD)
 
 
 def draw_cells(arch: str) -> Figure:
@@ -138,10 +163,9 @@ def draw_cells(arch: str) -> Figure:
 
 
 def draw_whole() -> Figure:
-    """Return the whole figure of the model that comes with speechcls."""
-    classifier = Classifier.load(ROOT / "models" / "commands", jobs=1)
-    explanation, title = explain_word(classifier)
-    return draw_explanation(explanation, f"{title} (models/commands)", layer=2)
+    """Return the whole figure of a network with attention."""
+    explanation, title = explain_word(train(ATTENTION))
+    return draw_explanation(explanation, title, layer=2)
 
 
 def draw_delayed_recall() -> Figure:
@@ -287,6 +311,11 @@ PICTURES: dict[str, Callable[[], Figure | Path]] = {
     "gru": lambda: draw_cells("gru"),
     "bilstm": lambda: draw_cells("bilstm"),
     "explain": draw_whole,
+    "sound": draw_word,
+    "gradients": lambda: draw_gradients(
+        {arch: train(arch) for arch in ("rnn", "lstm", "gru")}, list(held_out())
+    ),
+    "threshold": lambda: draw_threshold(train("bilstm"), held_out(), other_words()),
     "remembering": draw_word_memory,
     "page": lambda: take_page("page", show_recording),
     "page-try": lambda: take_page("page-try", show_trying),

@@ -39,7 +39,8 @@ def test_other_endings_are_refused_and_nothing_is_written(tmp_path):
 
 
 def test_every_picture_of_the_documentation_is_there_and_small():
-    linked = re.findall(r"\]\((pictures/[^)]+)\)", (DOCS / "HOW-IT-WORKS.md").read_text())
+    pages = "".join(path.read_text() for path in sorted((DOCS / "lesson").glob("*.md")))
+    linked = re.findall(r"\]\(\.\./(pictures/[^)]+)\)", pages)
     assert {Path(link).stem for link in linked} >= {"rnn", "lstm", "gru", "bilstm", "explain"}
     shown = re.findall(r"\]\(docs/(pictures/[^)]+)\)", (DOCS.parent / "README.md").read_text())
     assert {Path(link).stem for link in shown} >= {"walk-curves", "walk-confusion", "walk-explain"}
