@@ -8,6 +8,7 @@ import numpy as np
 
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.wav import wav_bytes
+from speechcls.explain.in_page import network_content
 from speechcls.explain.panels import GateImage, input_panels, layer_panels, layer_title
 from speechcls.explain.trace import Explanation
 from speechcls.files import write_atomic
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 N_COLOURS = 64
-_N_DECIMALS = 3
+_N_DECIMALS = 4
 _LONGEST = 100
 """Characters of a label before its middle is left out."""
 
@@ -56,6 +57,7 @@ def to_dict(explanation: Explanation, layer: int | None) -> dict[str, Any]:
     return {
         "answer": _shown(explanation.labels[explanation.label_index]),
         "probability": round(float(explanation.probabilities.max()), _N_DECIMALS),
+        "labels": [_shown(label) for label in explanation.labels],
         "end_s": explanation.end_s,
         "decisive_s": explanation.decisive_s,
         "layer": layer,
@@ -66,6 +68,7 @@ def to_dict(explanation: Explanation, layer: int | None) -> dict[str, Any]:
             {"title": layer_title(explanation, each), "panels": [_panel(panel) for panel in panels]}
             for each, panels in zip(layers, inside, strict=True)
         ],
+        "network": network_content(explanation),
     }
 
 
@@ -105,6 +108,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
                 "limits": panel.limits,
                 "edges": panel.edges,
                 "name": panel.name if isinstance(panel, GateImage) else "",
+                "units": panel.units if isinstance(panel, GateImage) else [],
                 "n_forward": panel.n_forward if isinstance(panel, GateImage) else None,
             }
     return content

@@ -3,14 +3,19 @@
 ``figures`` draws them as pictures, ``page`` puts them into a page.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FEATURE_KINDS
 from speechcls.explain.recurrence import EQUATIONS, GateInfo
-from speechcls.explain.trace import OCCLUDED_S, STATE, Explanation, GatePanel, gate_panels
+from speechcls.explain.trace import OCCLUDED_S, Explanation, Layer
+from speechcls.explain.unroll import DirectionTrace
 from speechcls.render.figures import DIVERGING, SEQUENTIAL
 from speechcls.render.panels import (
     COLOUR_QUANTILE,
@@ -21,6 +26,24 @@ from speechcls.render.panels import (
     wave_panel,
 )
 
+Indices = npt.NDArray[np.intp]
+
+STATE = "state"
+"""Name of the panel of h, which every cell has."""
+
+
+class GatePanel(NamedTuple):
+    """One gate, or the state, of all units of a layer."""
+
+    name: str
+    rows: Array  # (n_rows, n_steps), a unit a row, by the time of their activity
+    units: dict[str, Indices]  # indices of the units by direction, in the order of the rows
+
+    @property
+    def n_forward(self) -> int:
+        """Rows of the forward direction, which are above those of the reverse one."""
+        return len(self.units["forward"])
+
 
 @dataclass(frozen=True)
 class GateImage(Image):
@@ -28,6 +51,8 @@ class GateImage(Image):
 
     name: str
     """Of the gate, or ``STATE``."""
+    units: tuple[tuple[str, int], ...]
+    """Direction and index of the unit of each row."""
     n_forward: int
     """Number of rows of the forward direction, above those of the reverse one."""
 
@@ -131,5 +156,76 @@ def _gate(explanation: Explanation, panel: GatePanel) -> GateImage:
         limits=(0.0, 1.0) if gate.is_fraction else (-most, most),
         edges=(0.0, float(len(panel.rows))),
         name=panel.name,
+        units=tuple((way, int(unit)) for way, units in panel.units.items() for unit in units),
         n_forward=panel.n_forward,
     )
+
+
+def gate_panels(explanation: Explanation, layer: int) -> list[GatePanel]:
+    """Return each gate of a layer, and last its state h, with the units in one order.
+
+    Units are sorted by ``middle_of_activity`` of their state. Of two directions the forward one is
+    above, with the earliest unit lowest, and the reverse one below it, mirrored; of one direction
+    the earliest unit is highest.
+
+    Parameters
+    ----------
+    layer : from 1, the lowest
+
+    Raises
+    ------
+    ConfigError
+        When there is no such layer.
+    """
+    directions = explanation.layer(layer)
+    panels = []
+    for name in (*directions["forward"].gates, STATE):
+        units = sorted_units(directions, name)
+        panels.append(GatePanel(name, gate_rows(directions, name, units), units))
+    return panels
+
+
+def sorted_units(directions: Layer, name: str) -> dict[str, Indices]:
+    """Return the units of each direction, as they are stacked for a gate or the state."""
+    units = {way: _by_activity(trace, name) for way, trace in directions.items()}
+    if len(units) == 2:
+        units["forward"] = units["forward"][::-1]
+    return units
+
+
+def gate_rows(directions: Layer, name: str, units: Mapping[str, Indices]) -> Array:
+    """Return (n_rows, n_steps) of a gate or the state, the units of each direction in order."""
+    rows = [_values(trace, name)[:, units[way]].T for way, trace in directions.items()]
+    return np.concatenate(rows)
+
+
+def _by_activity(trace: DirectionTrace, name: str) -> Indices:
+    """Return the units of a gate or the state, earliest unit first."""
+    state = trace.hidden[0]
+    if state.shape != _values(trace, name).shape:  # a projected state has other units
+        state = trace.gates["cell"][0]
+    order: Indices = middle_of_activity(state).argsort(kind="stable")
+    return order
+
+
+def _values(trace: DirectionTrace, name: str) -> Array:
+    """Return (n_steps, n_units) of a gate or the state."""
+    values: Array = trace.hidden[0] if name == STATE else trace.gates[name][0]
+    return values
+
+
+def middle_of_activity(state: Array) -> Array:
+    """Return the step around which each unit is active, the mean step weighted by activity.
+
+    Parameters
+    ----------
+    state : (n_steps, n_units); activity is how far |state| is above its lowest in the clip
+
+    Returns
+    -------
+    (n_units,) from 0 to ``n_steps`` - 1; the middle of all steps where nothing changes
+    """
+    activity = np.abs(state) - np.abs(state).min(axis=0) + 1e-12
+    steps = np.arange(len(state))
+    middle: Array = steps @ activity / activity.sum(axis=0)
+    return middle

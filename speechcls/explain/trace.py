@@ -7,7 +7,7 @@ computes features and front end; from there on it is NumPy, the recurrence gate 
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from speechcls.explain.unroll import DirectionTrace, run_recurrence
 from speechcls.export.modules import excess_difference
 from speechcls.networks.load import load_recogniser
 from speechcls.networks.network import Network
+from speechcls.networks.recogniser import Recogniser
 from speechcls.networks.recurrent import Recurrent
 from speechcls.runtime.classifier import Classifier
 from speechcls.runtime.session import apply_temperature
@@ -31,9 +32,6 @@ OCCLUDED_S = 0.1
 """How much of the clip is silenced at a time."""
 MIN_DECISIVE_LOSS = 0.05
 """No moment is decisive if silencing it costs less probability than this."""
-STATE = "state"
-"""Name of the panel of h, which every cell has."""
-
 _STEP_S, _MAX_MOMENTS = 0.02, 100
 Layer = dict[str, DirectionTrace]
 """By 'forward' and, if there, 'reverse'; a batch of one clip."""
@@ -44,14 +42,6 @@ class Curve(NamedTuple):
 
     times_s: Array  # (n_times,) from the beginning of the window
     values: Array  # (n_times,) or (n_times, n_labels)
-
-
-class GatePanel(NamedTuple):
-    """One gate, or the state, of all units of a layer."""
-
-    name: str
-    rows: Array  # (n_rows, n_steps), a unit a row, by the time of their activity
-    n_forward: int  # rows of the forward direction, which are above those of the reverse one
 
 
 class NetworkTrace(NamedTuple):
@@ -94,6 +84,10 @@ class Explanation:
     those for the window up to each moment, followed by silence."""
     occlusion: Curve
     """Loss of the predicted label's probability if ``OCCLUDED_S`` around a moment are silent."""
+    recogniser: Recogniser = field(repr=False)
+    """The model in torch."""
+    temperature: float
+    """That probabilities are given at; 1 where the model is not calibrated."""
 
     @property
     def label_index(self) -> int:
@@ -152,9 +146,7 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
     with torch.no_grad():
         features = recogniser.extract_features(torch.from_numpy(samples)[None])
         trace = trace_network(network, features)
-    by_label = softmax(trace.logits, axis=-1) @ recogniser.label_of_word.numpy()
-    best = by_label[:, :-1].max(axis=1).argmax() if network.is_streaming else 0
-    rows = apply_temperature(np.atleast_2d(by_label).astype(np.float32), classifier.temperature)
+    rows, best = answers(recogniser, trace.logits, classifier.temperature)
     probabilities = rows[best]
     _compare(classifier, samples, probabilities)
 
@@ -182,7 +174,26 @@ def explain(classifier: Classifier, samples: Samples) -> Explanation:
         posterior_over_time=posterior_over_time,
         is_per_step=network.is_streaming,
         occlusion=Curve(moments_s, probabilities[label_index] - remaining),
+        recogniser=recogniser,
+        temperature=classifier.temperature,
     )
+
+
+def answers(recogniser: Recogniser, logits: Array, temperature: float) -> tuple[Array, int]:
+    """Return the probability of each label at each step, and the step that counts.
+
+    Parameters
+    ----------
+    logits : (n_outputs,), of a streaming network (n_steps, n_outputs)
+
+    Returns
+    -------
+    (1 or n_steps, n_labels), and the step at which a word is most probable
+    """
+    by_label = np.atleast_2d(softmax(logits, axis=-1) @ recogniser.label_of_word.numpy())
+    is_streaming = recogniser.network.is_streaming
+    best = int(by_label[:, :-1].max(axis=1).argmax()) if is_streaming else 0
+    return apply_temperature(by_label.astype(np.float32), temperature), best
 
 
 def trace_network(network: Network, features: torch.Tensor) -> NetworkTrace:
@@ -202,11 +213,11 @@ def _trace_recurrent(network: Recurrent, features: torch.Tensor) -> NetworkTrace
     inputs = network.recurrence_inputs(features)[0].double().numpy()  # (n_steps, n_inputs)
     weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     cell, readout = network.cell.name, network.readout.kind
-    trace = run_recurrence(cell, _with_prefix(weights, "recurrence."), inputs[None])
+    trace = run_recurrence(cell, with_prefix(weights, "recurrence."), inputs[None])
     vectors, attention = read_out(
-        readout, trace.outputs[0], _with_prefix(weights, "readout."), network.bidirectional
+        readout, trace.outputs[0], with_prefix(weights, "readout."), network.bidirectional
     )
-    output = _with_prefix(weights, "output.")
+    output = with_prefix(weights, "output.")
     logits = vectors @ output["weight"].T + output["bias"]
     return NetworkTrace(logits, len(inputs), cell, trace.layers, attention)
 
@@ -259,7 +270,7 @@ def softmax(logits: Array, axis: int) -> Array:
     return probabilities
 
 
-def _with_prefix(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+def with_prefix(weights: Mapping[str, Array], prefix: str) -> dict[str, Array]:
     """Return the weights of one part of the network, by their names in it."""
     return {
         name.removeprefix(prefix): array
@@ -308,58 +319,3 @@ def _posteriors(classifier: Classifier, windows: Iterator[Samples]) -> Array:
     while batch := list(itertools.islice(windows, classifier.batch_size)):
         rows.append(classifier.probabilities(np.stack(batch)))
     return np.concatenate(rows)
-
-
-def gate_panels(explanation: Explanation, layer: int) -> list[GatePanel]:
-    """Return each gate of a layer, and last its state h, with the units in one order.
-
-    Units are sorted by ``middle_of_activity`` of their state. Of two directions the forward one is
-    above, with the earliest unit lowest, and the reverse one below it, mirrored; of one direction
-    the earliest unit is highest.
-
-    Parameters
-    ----------
-    layer : from 1, the lowest
-
-    Raises
-    ------
-    ConfigError
-        When there is no such layer.
-    """
-    directions = explanation.layer(layer)
-    panels = []
-    for name in (*directions["forward"].gates, STATE):
-        sorted_units = [_sorted_units(trace, name) for trace in directions.values()]
-        n_forward = len(sorted_units[0])
-        if len(sorted_units) == 2:
-            sorted_units[0] = sorted_units[0][::-1]
-        panels.append(GatePanel(name, np.concatenate(sorted_units), n_forward))
-    return panels
-
-
-def _sorted_units(trace: DirectionTrace, name: str) -> Array:
-    """Return (n_units, n_steps) of a gate or the state, earliest unit first."""
-    values = (trace.gates | {STATE: trace.hidden})[name][0]  # (n_steps, n_units)
-    state = trace.hidden[0]
-    if state.shape != values.shape:  # a projected state has other units
-        state = trace.gates["cell"][0]
-    order = middle_of_activity(state).argsort(kind="stable")
-    sorted_values: Array = values[:, order].T
-    return sorted_values
-
-
-def middle_of_activity(state: Array) -> Array:
-    """Return the step around which each unit is active, the mean step weighted by activity.
-
-    Parameters
-    ----------
-    state : (n_steps, n_units); activity is how far |state| is above its lowest in the clip
-
-    Returns
-    -------
-    (n_units,) from 0 to ``n_steps`` - 1; the middle of all steps where nothing changes
-    """
-    activity = np.abs(state) - np.abs(state).min(axis=0) + 1e-12
-    steps = np.arange(len(state))
-    middle: Array = steps @ activity / activity.sum(axis=0)
-    return middle

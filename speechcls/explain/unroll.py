@@ -99,7 +99,29 @@ def _unpack(
     cell: str, weights: Mapping[str, Array], layer: int, direction: str, dtype: DTypeLike
 ) -> tuple[CellWeights, dict[str, Array]]:
     """One layer and direction's weights gate by gate, and the step's further arguments."""
-    parts: dict[str, dict[str, Array]] = {}  # by gate
+    parts, arguments = split_layer(cell, weights, layer, direction, dtype)
+    for part in parts.values():
+        part.setdefault("b_h", np.zeros_like(part["b_x"]))
+        part.setdefault("w_h", np.zeros(2 * part["b_h"].shape, dtype))  # (n_units, n_units)
+    return {gate: GateWeights(**part) for gate, part in parts.items()}, arguments
+
+
+def split_layer(
+    cell: str, weights: Mapping[str, Array], layer: int, direction: str, dtype: DTypeLike
+) -> tuple[dict[str, dict[str, Array]], dict[str, Array]]:
+    """One layer and direction's weights as they are stored, by gate and by the step's argument.
+
+    Parameters
+    ----------
+    weights : see ``run_recurrence``
+    layer : from 0, the lowest
+    direction : forward or reverse
+
+    Returns
+    -------
+    by gate those fields of ``GateWeights`` that the cell has, and the step's further arguments
+    """
+    parts: dict[str, dict[str, Array]] = {}
     arguments = {}
     for name, stored in _arrays(cell, layer, [direction]).items():
         array = np.asarray(weights[name], dtype)
@@ -108,10 +130,7 @@ def _unpack(
             continue
         for gate, rows in zip(stored.gates, np.split(array, len(stored.gates)), strict=True):
             parts.setdefault(gate, {})[stored.part] = rows
-    for part in parts.values():
-        part.setdefault("b_h", np.zeros_like(part["b_x"]))
-        part.setdefault("w_h", np.zeros(2 * part["b_h"].shape, dtype))  # (n_units, n_units)
-    return {gate: GateWeights(**part) for gate, part in parts.items()}, arguments
+    return parts, arguments
 
 
 def _arrays(cell: str, layer: int, directions: list[str]) -> dict[str, StoredArray]:

@@ -15,8 +15,8 @@ from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ConfigError
 from speechcls.explain.figures import N_FRAMES, animate_figure, draw_explanation
 from speechcls.explain.page import to_dict, write_explanation
-from speechcls.explain.panels import input_panels, layer_panels, layer_title
-from speechcls.explain.trace import Curve, explain, gate_panels
+from speechcls.explain.panels import gate_panels, input_panels, layer_panels, layer_title
+from speechcls.explain.trace import Curve, explain
 from speechcls.render.figures import colour_steps, save_animation
 from speechcls.render.panels import features_panel, wave_panel
 

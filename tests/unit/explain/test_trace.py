@@ -11,12 +11,11 @@ from common_explaining import LABEL_OF_OUTPUT, LABELS, make_lively, make_model, 
 from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FeatureConfig, NetworkConfig
 from speechcls.errors import ArtifactError, ConfigError
+from speechcls.explain.panels import gate_panels, middle_of_activity
 from speechcls.explain.recurrence import EQUATIONS
 from speechcls.explain.trace import (
     Curve,
     explain,
-    gate_panels,
-    middle_of_activity,
     occlude,
     read_out,
     reveal,
