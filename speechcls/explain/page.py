@@ -8,8 +8,15 @@ import numpy as np
 
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.wav import wav_bytes
-from speechcls.explain.in_page import network_content
-from speechcls.explain.panels import GateImage, input_panels, layer_panels, layer_title
+from speechcls.explain.in_page import array_text, network_content
+from speechcls.explain.lookback import gain_by_lag, memory_gains
+from speechcls.explain.panels import (
+    GateImage,
+    gradient_panel,
+    input_panels,
+    layer_panels,
+    layer_title,
+)
 from speechcls.explain.trace import Explanation
 from speechcls.files import write_atomic
 from speechcls.render.figures import PALETTE, colour_steps, render_figure
@@ -69,7 +76,25 @@ def to_dict(explanation: Explanation, layer: int | None) -> dict[str, Any]:
             for each, panels in zip(layers, inside, strict=True)
         ],
         "network": network_content(explanation),
+        "lookback": _lookback(explanation),
     }
+
+
+def _lookback(explanation: Explanation) -> dict[str, Any]:
+    """Return the gradient of the answer, and of each layer by direction what memory is left."""
+    memory = []
+    for number, layer in enumerate(explanation.layers, start=1):
+        gains = {way: memory_gains(explanation, number, way) for way in layer}
+        memory.append(
+            {
+                way: {"gains": array_text(each), "by_lag": _numbers(gain_by_lag(each, way))}
+                for way, each in gains.items()
+            }
+        )
+    step_s = 0.0
+    if len(explanation.step_times_s) > 1:
+        step_s = float(np.diff(explanation.step_times_s[:2])[0])
+    return {"gradient": _panel(gradient_panel(explanation)), "memory": memory, "step_s": step_s}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

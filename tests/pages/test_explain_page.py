@@ -8,15 +8,16 @@ import torch
 from common_explain_page import KINDS, make_case, shown_number, torch_answer
 from common_pages import fits, page_in, serious_findings
 
+from speechcls.explain.lookback import answer_gradient, gain_by_lag, memory_gains
+
 CLOSE = 1e-5
 """Torch computes features and front end in float32."""
 PASS = """
-current.layers.map(layer => Object.fromEntries(Object.entries(layer.ways).map(([way, trace]) => [way, {
-  hidden: trace.hidden.map(row => Array.from(row)),
-  gates: Object.fromEntries(Object.entries(trace.gates).map(
-    ([name, rows]) => [name, rows.map(row => Array.from(row))])),
-}])))
+current.layers.map(({ ways }) => Object.fromEntries(Object.entries(ways).map(([way, trace]) => [
+  way, { hidden: plain(trace.hidden), gates: Object.fromEntries(
+    Object.entries(trace.gates).map(([name, rows]) => [name, plain(rows)])) }])))
 """
+PLAIN = "window.plain = rows => rows.map(row => Array.from(row))"
 CELL = "([place, step]) => { const { gates, h, before, equations } = arithmetic(place, step);"
 CELL += " return { gates, h, before, values: equations.map(each => each.value) }; }"
 
@@ -43,6 +44,7 @@ def test_every_number_of_the_page_is_the_models(browser, case, kind):
         if explanation.attention is not None:
             attention = page.evaluate("current.attention")
             np.testing.assert_allclose(attention, explanation.attention, atol=CLOSE)
+        page.evaluate(PLAIN)
         found = page.evaluate(PASS)
         for ours, theirs in zip(found, explanation.layers, strict=True):
             assert list(ours) == list(theirs)
@@ -167,7 +169,7 @@ def test_every_matrix_is_listed_with_its_size(browser, case):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_people_can_use_the_page(browser, case, size, scheme):
     with page_in(browser, case("bilstm", "last")[2].as_uri(), size, scheme) as page:
-        page.locator("summary").first.click()
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
         assert serious_findings(page) == []
         assert fits(page)
 
@@ -246,7 +248,9 @@ def test_a_changed_network_answers_as_it_does_in_torch(browser, case, kind):
         assert n_differ  # or else any network would do
 
 
-@pytest.mark.parametrize("kind", [("rnn", "last"), ("crnn", "stream"), ("att-bigru", "attention")])
+@pytest.mark.parametrize(
+    "kind", [("fastrnn", "attention"), ("crnn", "stream"), ("att-bigru", "attention")]
+)
 def test_cut_and_moved_sound(browser, case, kind):
     _, explanation, path = case(*kind)
     lowest = torch.full((1, 1, explanation.config.n_mels), explanation.config.power_floor)
@@ -270,8 +274,26 @@ def test_cut_and_moved_sound(browser, case, kind):
         moved[5:20] = explanation.features[10:25]
         found = page.evaluate("current.probabilities")
         np.testing.assert_allclose(found, torch_answer(recogniser, moved), atol=1e-4)
-        shown = page.locator("#answers tr").first.locator("td").nth(1).text_content()
-        assert shown_number(shown) == pytest.approx(max(torch_answer(recogniser, moved)), abs=1e-4)
+        for row in page.locator("#answers tr").all():
+            label, now = row.locator("th").text_content(), row.locator("td").nth(1).text_content()
+            assert shown_number(now) == pytest.approx(
+                found[explanation.labels.index(label)], abs=1e-4
+            )
         page.locator("#changes button").click()  # undone, all is as it was
         found = page.evaluate("current.probabilities")
         np.testing.assert_allclose(found, explanation.probabilities, atol=1e-4)
+
+
+def test_how_far_it_looks_back(browser, case):
+    _, explanation, path = case("bilstm", "last")
+    with page_in(browser, path.as_uri()) as page:
+        page.evaluate("choose(0, 3)")
+        way, _ = page.evaluate("gatePanels()[0].units[0]")
+        gains = memory_gains(explanation, 2, way)
+        [series] = page.evaluate("panels.find(each => each.isMemory).series")
+        np.testing.assert_allclose(series, gains[3], atol=1e-6)
+        gradient = page.evaluate("data.lookback.gradient.series[0]")
+        expected = answer_gradient(explanation.recogniser, explanation.features)
+        np.testing.assert_allclose(gradient, expected, atol=1e-4)
+        half = int(np.argmax(gain_by_lag(gains, way) < 0.5))
+        assert f"gone after {half} step" in page.locator("#memory-text").text_content()
