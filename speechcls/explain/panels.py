@@ -65,7 +65,7 @@ def input_panels(explanation: Explanation) -> list[Panel]:
         wave_panel(explanation.samples, config.sample_rate, 0.8),
         spectrogram_panel(spectrogram(explanation.samples, config), config),
         _features(explanation),
-        _posterior_over_time(explanation),
+        posterior_panel(explanation),
         *_attention(explanation),
         _occlusion(explanation),
     ]
@@ -101,7 +101,7 @@ def _features(explanation: Explanation) -> Image:
     )
 
 
-def _posterior_over_time(explanation: Explanation) -> Curves:
+def posterior_panel(explanation: Explanation) -> Curves:
     """Return the probability of each label, the predicted one first, then by their maximum."""
     times_s, values = explanation.posterior_over_time
     by_height = values.max(axis=0).argsort(kind="stable")[::-1]

@@ -8,6 +8,7 @@ import torch
 from common_explain_page import KINDS, make_case, shown_number, torch_answer
 from common_pages import fits, page_in, serious_findings
 
+from speechcls.explain.beside import write_beside
 from speechcls.explain.lookback import answer_gradient, gain_by_lag, memory_gains
 
 CLOSE = 1e-5
@@ -297,3 +298,23 @@ def test_how_far_it_looks_back(browser, case):
         np.testing.assert_allclose(gradient, expected, atol=1e-4)
         half = int(np.argmax(gain_by_lag(gains, way) < 0.5))
         assert f"gone after {half} step" in page.locator("#memory-text").text_content()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desktop", "dark")])
+def test_several_networks_beside_each_other(browser, case, tmp_path, size, scheme):
+    explanations = [case("bilstm", "last")[1], case("att-bigru", "attention")[1]]
+    path = tmp_path / "beside.html"
+    write_beside(explanations, ["one", "other"], "both", path)
+    with page_in(browser, path.as_uri(), size, scheme) as page:
+        assert serious_findings(page) == []
+        assert fits(page)
+        page.locator("#inside select").first.select_option("0")
+        assert page.locator("#inside .layer-title").first.text_content().startswith("layer 1 of 2")
+        n_moments = len(explanations[0].posterior_over_time.times_s)
+        page.evaluate("move(data.end_s)")
+        said = page.locator("#shown").text_content()
+        for name, each in zip(["one", "other"], explanations, strict=True):
+            values = each.posterior_over_time.values
+            assert len(values) == n_moments
+            best = values[-1].argmax()
+            assert f"{name}: {each.labels[best]} {values[-1, best]:.2f}" in said
