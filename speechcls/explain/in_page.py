@@ -20,8 +20,8 @@ from speechcls.networks.recurrent import Recurrent
 from speechcls.networks.size import count_parameters
 
 N_WEIGHTS_MAX = 500_000
-"""Weights of a network that a page carries: 2.7 MB of text. More than the largest hidden size that
-is chosen by a number of parameters, and a phone still answers a change in about a second."""
+"""Weights of a network that a page carries: 2.7 MB of text, and one pass in the time that a person
+waits for without wondering. Every hidden size that is chosen by a number of parameters fits."""
 CELLS = ("rnn", "lstm", "gru", "lstmp", "fastrnn", "mingru")
 """Cells whose arithmetic is in ``templates/explain/cells.js``."""
 
@@ -69,7 +69,7 @@ def _reason_against(explanation: Explanation) -> str:
     if (n_weights := count_parameters(network)) > N_WEIGHTS_MAX:
         return (
             f"the network has {n_weights:,} weights, and a page carries at most {N_WEIGHTS_MAX:,},"
-            " so that a phone can load and run it; in Python speechcls.explain.unroll does the same"
+            " so that it answers at once; in Python speechcls.explain.unroll does the same"
         )
     return ""
 

@@ -2,7 +2,8 @@
 //
 // sums has for each gate what its weights make of the input (x, with b_x) and of the state before
 // (h, with b_h); before has the unit's own h and, in an LSTM, c; held(gate, value) is the value, or
-// another one at which somebody holds the gate. equations are those the equations with their numbers, to read.
+// another one at which somebody holds the gate; equations are the
+// same with their numbers, to read.
 
 const SYMBOLS = { forget: "f", input: "i", output: "o", candidate: "c̃", reset: "r", update: "z", hidden: "a", cell: "c" };
 
