@@ -1,6 +1,7 @@
 """The page of ``explain`` in a browser: its arithmetic is the model's, and people can use it."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from common_pages import fits, page_in, serious_findings
 
 from speechcls.explain.beside import write_beside
 from speechcls.explain.lookback import answer_gradient, gain_by_lag, memory_gains
+from speechcls.explain.page import write_explanation
+from speechcls.render.figures import new_figure
 
 CLOSE = 1e-5
 """Torch computes features and front end in float32."""
@@ -18,7 +21,7 @@ current.layers.map(({ ways }) => Object.fromEntries(Object.entries(ways).map(([w
   way, { hidden: plain(trace.hidden), gates: Object.fromEntries(
     Object.entries(trace.gates).map(([name, rows]) => [name, plain(rows)])) }])))
 """
-PLAIN = "window.plain = rows => rows.map(row => Array.from(row))"
+PLAIN = "void (window.plain = rows => rows.map(row => Array.from(row)))"
 CELL = "([place, step]) => { const { gates, h, before, equations } = arithmetic(place, step);"
 CELL += " return { gates, h, before, values: equations.map(each => each.value) }; }"
 
@@ -156,9 +159,9 @@ def test_every_matrix_is_listed_with_its_size(browser, case):
     with page_in(browser, path.as_uri()) as page:
         rows = page.evaluate("sizes()")
         shapes = {name: shape for name, shape, _ in rows}
-        assert shapes["layer 1, forward: forget W_x"] == "8 × 8"
-        assert shapes["layer 2, reverse: input W_h"] == "8 × 8"
-        assert shapes["layer 2, reverse: input W_x"] == "8 × 16"
+        assert shapes["layer 1, forward: W_x, one a gate"] == "4 × (8 × 8)"
+        assert shapes["layer 2, reverse: W_h, one a gate"] == "4 × (8 × 8)"
+        assert shapes["layer 2, reverse: W_x, one a gate"] == "4 × (8 × 16)"
         assert shapes["output: weights"] == "4 × 16"
         # Batch norm's scale and shift have become part of the weights before it.
         folded = network.front_end.norm.weight.numel()
@@ -318,3 +321,32 @@ def test_several_networks_beside_each_other(browser, case, tmp_path, size, schem
             assert len(values) == n_moments
             best = values[-1].argmax()
             assert f"{name}: {each.labels[best]} {values[-1, best]:.2f}" in said
+
+
+def test_a_page_that_cannot_run_its_network_says_why(browser, case, tmp_path, monkeypatch):
+    _, explanation, _ = case("bilstm", "last")
+    path = tmp_path / "page.html"
+    monkeypatch.setattr("speechcls.explain.in_page.N_WEIGHTS_MAX", 1_000)
+    write_explanation(explanation, new_figure(1.0, 1.0), "large", 2, path)
+    with page_in(browser, path.as_uri(), "phone") as page:
+        said = page.locator("#arithmetic-inside").text_content()
+        assert "Not on this page: the network has" in said
+        assert "a page carries at most 1,000" in said
+        assert page.locator("#what-if").count() == 0
+        page.locator("#inside canvas").first.focus()
+        page.keyboard.press("ArrowRight")  # gates are there all the same
+        assert "layer 2, " in page.locator("#said").text_content()
+        assert serious_findings(page) == []
+
+
+def test_a_page_of_a_network_without_recurrent_layers(browser, case, tmp_path):
+    _, explanation, _ = case("bilstm", "last")
+    path = tmp_path / "page.html"
+    bare = dataclasses.replace(explanation, layers=(), attention=None)
+    write_explanation(bare, new_figure(1.0, 1.0), "bare", None, path)
+    with page_in(browser, path.as_uri()) as page:
+        assert page.locator("h2").all_text_contents() == [
+            "Input and prediction",
+            "How far it looks back",
+        ]
+        assert serious_findings(page) == []

@@ -107,7 +107,11 @@ function sizes() {
   if (front.project) { add("front end: linear layer", front.project.weight); add("front end: its biases", front.project.bias); }
   network.layers.forEach((layer, i) => Object.entries(layer).forEach(([way, direction]) => {
     const where = `layer ${i + 1}${layer.reverse ? `, ${way}` : ""}`;
-    for (const [gate, parts] of Object.entries(direction.gates)) for (const [name, array] of Object.entries(parts)) add(`${where}: ${gate} ${name.toUpperCase().replace("B_", "b_").replace("_X", "_x").replace("_H", "_h")}`, array);
+    const gates = Object.values(direction.gates), n = gates.length;
+    for (const [part, name] of [["w_x", "W_x"], ["b_x", "b_x"], ["w_h", "W_h"], ["b_h", "b_h"]]) {
+      const array = gates[0][part], shape = array?.shape.join(" × ");
+      if (array) rows.push([`${where}: ${name}${n > 1 ? ", one a gate" : ""}`, n > 1 ? `${n} × (${shape})` : shape, n * array.values.length]);
+    }
     if (direction.w_hr) add(`${where}: projection P`, direction.w_hr);
     for (const name of ["alpha_logit", "beta_logit"]) if (direction[name]) add(`${where}: ${name}`, direction[name]);
   }));
