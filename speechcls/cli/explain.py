@@ -1,7 +1,10 @@
 """``speechcls explain``."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
 
 from speechcls.cli.common import reports_errors
 from speechcls.cli.inputs import find_model, open_clip
@@ -9,7 +12,7 @@ from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
     OUTPUT,
     ClipArgument,
-    Model,
+    Models,
     Quiet,
     Verbose,
     option,
@@ -47,7 +50,7 @@ class _OutputFiles(NamedTuple):
 @reports_errors
 def explain(
     clip: ClipArgument,
-    model: Model = None,
+    models: Models = None,
     out: Annotated[Path | None, _OUT] = None,
     html: Annotated[Path | None, _HTML] = None,
     animate: Annotated[Path | None, _ANIMATE] = None,
@@ -61,28 +64,25 @@ def explain(
     attention, if the network has it; occlusion (the probability lost when 0.1 s is silenced); and
     every gate of a layer over time, in both directions. All is computed from the weights, gate by
     gate, and checked against the model's output. Prints the path of each file that it writes.
-    It needs torch, for features and convolutions.
+    With several models (-m A -m B) it is a page that shows them beside each other, and where their
+    answers part. It needs torch, for features and convolutions.
 
     Example: speechcls explain clip.wav --html explain.html
     """
-    from speechcls.explain.trace import explain as explain_window
-    from speechcls.runtime.classifier import Classifier
-
     messages = Messages(quiet, verbose)
+    if models and len(models) > 1:
+        for name, value in {"--out": out, "--animate": animate, "--layer": layer}.items():
+            if value is not None:
+                raise typer.BadParameter(f"{name}: not of several models; they have a page, --html")
+        _compare(clip, models, html or Path("explain.html"), messages)
+        return
     if not (out or html or animate):
         out = Path("explain.png")
     files = _OutputFiles(out, html, animate)
     _check_places(files)
-    path = find_model(model, messages)
-    classifier = Classifier.load(path)
+    path = find_model(models[0] if models else None, messages)
     content, clip = open_clip(clip), without_credentials(clip)
-    window = classifier.read_window(content, name=clip)
-    if window.is_part:
-        messages.note(
-            f"{clip}: lasts {window.clip_duration_s:.2f} s; shown is its loudest part, from"
-            f" {window.start_s:.2f} s"
-        )
-    explanation = explain_window(classifier, window.samples)
+    explanation = _explain(path, content, clip, messages)
     if not explanation.layers:
         messages.note(f"{explanation.arch} has no recurrent layers; there are no gates to show")
     elif not explanation.has_gates:
@@ -90,6 +90,45 @@ def explain(
     messages.note(f"{clip}: {_summary(explanation)}")
     _write(explanation, f"{Path(clip).name}: {_prediction(explanation)} ({path.name})",
            layer or len(explanation.layers) or None, files)  # fmt: skip
+
+
+def _explain(path: Path, content: str | BytesIO, clip: str, messages: Messages) -> "Explanation":
+    """Return what a model does with a clip."""
+    from speechcls.explain.trace import explain as explain_window
+    from speechcls.runtime.classifier import Classifier
+
+    classifier = Classifier.load(path)
+    window = classifier.read_window(content, name=clip)
+    if window.is_part:
+        messages.note(
+            f"{clip}: lasts {window.clip_duration_s:.2f} s; shown is its loudest part, from"
+            f" {window.start_s:.2f} s"
+        )
+    return explain_window(classifier, window.samples)
+
+
+def _compare(clip: str, models: list[Path], page: Path, messages: Messages) -> None:
+    """Write the page of several models and print its path."""
+    from speechcls.explain.beside import find_parting, write_beside
+
+    check_file_place(page)
+    content, clip = open_clip(clip), without_credentials(clip)
+    names: list[str] = []
+    explanations = []
+    for model in models:
+        path = find_model(model, messages)
+        if isinstance(content, BytesIO):
+            content.seek(0)
+        explanations.append(_explain(path, content, clip, messages))
+        names.append(path.name if path.name not in names else f"{path.name} ({len(names) + 1})")
+        messages.note(f"{names[-1]}: {_summary(explanations[-1])}")
+    parting = find_parting(explanations)
+    said = "their likeliest labels never differ"
+    if parting:
+        said = f"their likeliest labels part at {parting.start_s:.2f} s"
+    messages.note(f"{clip}: {said}")
+    write_beside(explanations, names, f"{Path(clip).name}: {', '.join(names)}", page)
+    print_line(page)
 
 
 def _check_places(files: _OutputFiles) -> None:

@@ -200,6 +200,8 @@ def _model(default: str) -> Any:
 
 
 Model = Annotated[Path | None, _model(DEFAULT_MODEL)]
+Models = Annotated[list[Path] | None, _model(DEFAULT_MODEL)]
+"""For a command that compares several, each with an option of its own."""
 LiveModel = Annotated[Path | None, _model(LIVE_MODEL)]
 Device = Annotated[
     str,

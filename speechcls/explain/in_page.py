@@ -20,8 +20,8 @@ from speechcls.networks.recurrent import Recurrent
 from speechcls.networks.size import count_parameters
 
 N_WEIGHTS_MAX = 500_000
-"""Weights of a network that a page carries: 2.7 MB of text. More than the largest hidden size that
-is chosen by a number of parameters, and a phone still answers a change in about a second."""
+"""Weights of a network that a page carries: 2.7 MB of text, and one pass in the time that a person
+waits for without wondering. Every hidden size that is chosen by a number of parameters fits."""
 CELLS = ("rnn", "lstm", "gru", "lstmp", "fastrnn", "mingru")
 """Cells whose arithmetic is in ``templates/explain/cells.js``."""
 
@@ -39,17 +39,20 @@ def network_content(explanation: Explanation) -> dict[str, Any]:
         "layers": _layers(network, explanation),
         "readout": {
             "kind": network.readout.kind,
-            **{name.replace(".", "_"): _text(array) for name, array in _part(network, "readout")},
+            **{
+                name.replace(".", "_"): array_text(array)
+                for name, array in _part(network, "readout")
+            },
         },
-        "output": {name: _text(array) for name, array in _part(network, "output")},
+        "output": {name: array_text(array) for name, array in _part(network, "output")},
         "front": _front_end(network.front_end),
         "n_labels": len(explanation.labels),
         "label_of_word": recogniser.label_of_word.argmax(dim=1).tolist(),
         "temperature": explanation.temperature,
         "is_streaming": network.is_streaming,
-        "frames": _text(explanation.features),
+        "frames": array_text(explanation.features),
         "frame_s": explanation.config.hop_length / explanation.config.sample_rate,
-        "silence": _text(silence_of(recogniser)),
+        "silence": array_text(silence_of(recogniser)),
     }
 
 
@@ -66,7 +69,7 @@ def _reason_against(explanation: Explanation) -> str:
     if (n_weights := count_parameters(network)) > N_WEIGHTS_MAX:
         return (
             f"the network has {n_weights:,} weights, and a page carries at most {N_WEIGHTS_MAX:,},"
-            " so that a phone can load and run it; in Python speechcls.explain.unroll does the same"
+            " so that it answers at once; in Python speechcls.explain.unroll does the same"
         )
     return ""
 
@@ -91,10 +94,10 @@ def _layers(network: Recurrent, explanation: Explanation) -> list[dict[str, Any]
             parts, arguments = split_layer(network.cell.name, weights, number, way, np.float32)
             layer[way] = {
                 "gates": {
-                    gate: {name: _text(array) for name, array in part.items()}
+                    gate: {name: array_text(array) for name, array in part.items()}
                     for gate, part in parts.items()
                 },
-                **{name: _text(array) for name, array in arguments.items()},
+                **{name: array_text(array) for name, array in arguments.items()},
             }
         layers.append(layer)
     return layers
@@ -114,7 +117,7 @@ def _front_end(front: FrontEnd | None) -> dict[str, Any]:
         }
         for stage in _stages(front)
     ]
-    project = {name: _text(array) for name, array in _part(front, "project")}
+    project = {name: array_text(array) for name, array in _part(front, "project")}
     return {"kind": "conv", "stages": stages, "is_causal": front.is_causal, "project": project}
 
 
@@ -129,7 +132,7 @@ def _convolution(weight: torch.Tensor, norm: Any) -> dict[str, Any]:
     shape = (-1, *[1] * (weight.dim() - 1))
     folded = weight.detach().double() * scale.reshape(shape)
     bias = norm.bias.detach().double() - norm.running_mean.double() * scale
-    return {"weight": _text(folded.numpy()), "bias": _text(bias.numpy())}
+    return {"weight": array_text(folded.numpy()), "bias": array_text(bias.numpy())}
 
 
 def _part(network: torch.nn.Module, name: str) -> list[tuple[str, Array]]:
@@ -140,7 +143,7 @@ def _arrays(network: torch.nn.Module) -> Mapping[str, Array]:
     return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
 
 
-def _text(array: Array) -> dict[str, Any]:
+def array_text(array: Array) -> dict[str, Any]:
     """Return an array as the page reads it: its shape, and float32 bytes in base64, exact."""
     values = np.ascontiguousarray(array, dtype="<f4")
     return {"shape": list(values.shape), "float32": base64.b64encode(values.tobytes()).decode()}

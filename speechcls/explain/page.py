@@ -8,8 +8,15 @@ import numpy as np
 
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.wav import wav_bytes
-from speechcls.explain.in_page import network_content
-from speechcls.explain.panels import GateImage, input_panels, layer_panels, layer_title
+from speechcls.explain.in_page import array_text, network_content
+from speechcls.explain.lookback import gain_by_lag, memory_gains
+from speechcls.explain.panels import (
+    GateImage,
+    gradient_panel,
+    input_panels,
+    layer_panels,
+    layer_title,
+)
 from speechcls.explain.trace import Explanation
 from speechcls.files import write_atomic
 from speechcls.render.figures import PALETTE, colour_steps, render_figure
@@ -55,30 +62,55 @@ def to_dict(explanation: Explanation, layer: int | None) -> dict[str, Any]:
         panel.colours for panel in (*inputs, *itertools.chain(*inside)) if isinstance(panel, Image)
     }
     return {
-        "answer": _shown(explanation.labels[explanation.label_index]),
+        "answer": shown_label(explanation.labels[explanation.label_index]),
         "probability": round(float(explanation.probabilities.max()), _N_DECIMALS),
-        "labels": [_shown(label) for label in explanation.labels],
+        "labels": [shown_label(label) for label in explanation.labels],
         "end_s": explanation.end_s,
         "decisive_s": explanation.decisive_s,
         "layer": layer,
         "palette": PALETTE,
         "colours": {name: colour_steps(name, N_COLOURS) for name in sorted(maps)},
-        "inputs": [_panel(panel) for panel in inputs],
+        "inputs": [panel_content(panel) for panel in inputs],
         "layers": [
-            {"title": layer_title(explanation, each), "panels": [_panel(panel) for panel in panels]}
+            {
+                "title": layer_title(explanation, each),
+                "panels": [panel_content(panel) for panel in panels],
+            }
             for each, panels in zip(layers, inside, strict=True)
         ],
         "network": network_content(explanation),
+        "lookback": _lookback(explanation),
     }
 
 
-def _panel(panel: Panel) -> dict[str, Any]:
+def _lookback(explanation: Explanation) -> dict[str, Any]:
+    """Return the gradient of the answer, and of each layer by direction what memory is left."""
+    memory = []
+    for number, layer in enumerate(explanation.layers, start=1):
+        gains = {way: memory_gains(explanation, number, way) for way in layer}
+        memory.append(
+            {
+                way: {"gains": array_text(each), "by_lag": as_lists(gain_by_lag(each, way))}
+                for way, each in gains.items()
+            }
+        )
+    step_s = 0.0
+    if len(explanation.step_times_s) > 1:
+        step_s = float(np.diff(explanation.step_times_s[:2])[0])
+    return {
+        "gradient": panel_content(gradient_panel(explanation)),
+        "memory": memory,
+        "step_s": step_s,
+    }
+
+
+def panel_content(panel: Panel) -> dict[str, Any]:
     """Return one panel; its kind is wave, curves or image."""
     content: dict[str, Any] = {
         "title": panel.title,
         "unit": panel.unit,
         "height": panel.height,
-        "times_s": _numbers(panel.times_s),
+        "times_s": as_lists(panel.times_s),
     }
     match panel:
         case Wave():
@@ -86,15 +118,15 @@ def _panel(panel: Panel) -> dict[str, Any]:
             limits = (-most, most)
             content |= {
                 "kind": "wave",
-                "low": _numbers(panel.low),
-                "high": _numbers(panel.high),
+                "low": as_lists(panel.low),
+                "high": as_lists(panel.high),
                 "limits": limits,
             }
         case Curves():
             content |= {
                 "kind": "curves",
-                "series": _numbers(panel.values.T),
-                "names": [_shown(name) for name in panel.names],
+                "series": as_lists(panel.values.T),
+                "names": [shown_label(name) for name in panel.names],
                 "limits": panel.limits,
                 "n_named": panel.n_named,
                 "n_thick": panel.n_thick,
@@ -103,7 +135,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         case Image():
             content |= {
                 "kind": "image",
-                "rows": _numbers(panel.values),
+                "rows": as_lists(panel.values),
                 "colours": panel.colours,
                 "limits": panel.limits,
                 "edges": panel.edges,
@@ -114,11 +146,11 @@ def _panel(panel: Panel) -> dict[str, Any]:
     return content
 
 
-def _shown(label: str) -> str:
+def shown_label(label: str) -> str:
     """Return a label as the page shows it."""
     return shorten(printable(label), _LONGEST)
 
 
-def _numbers(values: Array) -> Any:
+def as_lists(values: Array) -> Any:
     """Return an array as lists, rounded to what a reader can see."""
     return np.round(values.astype(np.float64), _N_DECIMALS).tolist()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FEATURE_KINDS
+from speechcls.explain.lookback import answer_gradient
 from speechcls.explain.recurrence import EQUATIONS, GateInfo
 from speechcls.explain.trace import OCCLUDED_S, Explanation, Layer
 from speechcls.explain.unroll import DirectionTrace
@@ -64,7 +65,7 @@ def input_panels(explanation: Explanation) -> list[Panel]:
         wave_panel(explanation.samples, config.sample_rate, 0.8),
         spectrogram_panel(spectrogram(explanation.samples, config), config),
         _features(explanation),
-        _posterior_over_time(explanation),
+        posterior_panel(explanation),
         *_attention(explanation),
         _occlusion(explanation),
     ]
@@ -100,7 +101,7 @@ def _features(explanation: Explanation) -> Image:
     )
 
 
-def _posterior_over_time(explanation: Explanation) -> Curves:
+def posterior_panel(explanation: Explanation) -> Curves:
     """Return the probability of each label, the predicted one first, then by their maximum."""
     times_s, values = explanation.posterior_over_time
     by_height = values.max(axis=0).argsort(kind="stable")[::-1]
@@ -137,6 +138,22 @@ def _occlusion(explanation: Explanation) -> Curves:
         values=lost[:, None],
         names=("lost",),
         limits=(min(-0.1, 1.1 * float(lost.min())), max(0.2, 1.1 * float(lost.max()))),
+        is_area=True,
+    )
+
+
+def gradient_panel(explanation: Explanation) -> Curves:
+    """Return how much each frame of features moves the answer."""
+    norms = answer_gradient(explanation.recogniser, explanation.features)
+    label = explanation.labels[explanation.label_index]
+    return Curves(
+        title=f"gradient of the logit of {label} by each frame",
+        unit="norm",
+        height=1.2,
+        times_s=explanation.frame_times_s,
+        values=norms[:, None],
+        names=("gradient",),
+        limits=(0.0, 1.1 * float(norms.max()) or 1.0),
         is_area=True,
     )
 

@@ -80,7 +80,7 @@ def _run_layer(
     cell: str, weights: Mapping[str, Array], inputs: Array, layer: int, direction: str
 ) -> DirectionTrace:
     """One layer over all frames of (batch, n_frames, n_inputs), in one direction."""
-    gate_weights, arguments = _unpack(cell, weights, layer, direction, inputs.dtype)
+    gate_weights, arguments = unpack_layer(cell, weights, layer, direction, inputs.dtype)
     n_units, hidden_size = next(iter(gate_weights.values())).w_h.shape
     batch, n_frames, _ = inputs.shape
     hidden = np.empty((batch, n_frames, hidden_size), inputs.dtype)
@@ -95,7 +95,7 @@ def _run_layer(
     return DirectionTrace(hidden, gates)
 
 
-def _unpack(
+def unpack_layer(
     cell: str, weights: Mapping[str, Array], layer: int, direction: str, dtype: DTypeLike
 ) -> tuple[CellWeights, dict[str, Array]]:
     """One layer and direction's weights gate by gate, and the step's further arguments."""

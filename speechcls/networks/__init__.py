@@ -7,7 +7,8 @@ cells (``CELLS``), ``frontends`` what comes before the recurrence. ``recogniser`
 weights.
 
 A new recurrent cell is a layer and an entry in ``CELLS`` in ``layers``, and its equations in
-``speechcls.explain.recurrence``; the architectures of that cell follow.
+``speechcls.explain.recurrence``; the architectures of that cell follow. The page of ``explain``
+shows its gates, and runs it once its arithmetic is in ``templates/explain/cells.js``.
 
 Any other network is a subclass of ``network.Network`` and a line in ``zoo.NETWORKS``::
 

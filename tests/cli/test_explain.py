@@ -90,6 +90,30 @@ def test_a_page_and_a_moving_picture(home, call, tmp_path):
     assert titles[-1] == "state h = z·h + (1 - z)·candidate"
 
 
+def test_several_models_have_a_page(home, rnn, call, tmp_path):
+    from speechcls.artifact.store import load_artifact
+
+    duration_s = load_artifact(home.model).features.duration_s
+    models = ("-m", home.model, "-m", home.model)
+    result = call("explain", home.clip("low"), *models, cwd=tmp_path)
+    assert (result.code, result.stdout) == (0, "explain.html\n"), result.stderr
+    assert "their likeliest labels never differ" in result.stderr
+    page = (tmp_path / "explain.html").read_text()
+    content = json.loads(re.search(r'id="content">(.*?)</script>', page, re.S)[1])
+    name = home.model.name
+    assert [model["name"] for model in content["models"]] == [name, f"{name} (2)"]
+    assert content["parting"] == "Their likeliest labels are the same all the time."
+    for option in (["--out", "a.png"], ["--animate", "a.gif"], ["--layer", "1"]):
+        result = call("explain", home.clip("low"), *models, *option, cwd=tmp_path)
+        assert result.code == 2
+        assert option[0] in " ".join(result.errors)
+    assert duration_s != 0.3
+    result = call("explain", home.clip("low"), "-m", home.model, "-m", rnn, cwd=tmp_path)
+    assert result.code == 2
+    assert "windows differ" in result.errors[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["explain.html"]
+
+
 def test_a_clip_from_stdin(home, run, call, tmp_path):
     out = tmp_path / "a.svg"
     content = home.clip("rise").read_bytes()

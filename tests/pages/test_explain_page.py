@@ -1,20 +1,27 @@
 """The page of ``explain`` in a browser: its arithmetic is the model's, and people can use it."""
 
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
-from common_explain_page import KINDS, make_case, shown_number
+from common_explain_page import KINDS, make_case, shown_number, torch_answer
 from common_pages import fits, page_in, serious_findings
+
+from speechcls.explain.beside import write_beside
+from speechcls.explain.lookback import answer_gradient, gain_by_lag, memory_gains
+from speechcls.explain.page import write_explanation
+from speechcls.render.figures import new_figure
 
 CLOSE = 1e-5
 """Torch computes features and front end in float32."""
 PASS = """
-current.layers.map(one => Object.fromEntries(Object.entries(one.ways).map(([way, trace]) => [way, {
-  hidden: trace.hidden.map(row => Array.from(row)),
-  gates: Object.fromEntries(Object.entries(trace.gates).map(
-    ([name, rows]) => [name, rows.map(row => Array.from(row))])),
-}])))
+current.layers.map(({ ways }) => Object.fromEntries(Object.entries(ways).map(([way, trace]) => [
+  way, { hidden: plain(trace.hidden), gates: Object.fromEntries(
+    Object.entries(trace.gates).map(([name, rows]) => [name, plain(rows)])) }])))
 """
+PLAIN = "void (window.plain = rows => rows.map(row => Array.from(row)))"
 CELL = "([place, step]) => { const { gates, h, before, equations } = arithmetic(place, step);"
 CELL += " return { gates, h, before, values: equations.map(each => each.value) }; }"
 
@@ -41,6 +48,7 @@ def test_every_number_of_the_page_is_the_models(browser, case, kind):
         if explanation.attention is not None:
             attention = page.evaluate("current.attention")
             np.testing.assert_allclose(attention, explanation.attention, atol=CLOSE)
+        page.evaluate(PLAIN)
         found = page.evaluate(PASS)
         for ours, theirs in zip(found, explanation.layers, strict=True):
             assert list(ours) == list(theirs)
@@ -49,12 +57,7 @@ def test_every_number_of_the_page_is_the_models(browser, case, kind):
                 assert ours[way]["gates"].keys() == trace.gates.keys()
                 for name, values in trace.gates.items():
                     np.testing.assert_allclose(ours[way]["gates"][name], values[0], atol=CLOSE)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids="-".join)
-def test_the_arithmetic_of_a_unit_is_the_models(browser, case, kind):
-    _, explanation, path = case(*kind)
-    with page_in(browser, path.as_uri()) as page:
+        # One unit at a time, as the page explains it.
         for layer, ways in enumerate(explanation.layers):
             for way, trace in ways.items():
                 n_steps, n_units = next(iter(trace.gates.values()), trace.hidden)[0].shape
@@ -156,9 +159,9 @@ def test_every_matrix_is_listed_with_its_size(browser, case):
     with page_in(browser, path.as_uri()) as page:
         rows = page.evaluate("sizes()")
         shapes = {name: shape for name, shape, _ in rows}
-        assert shapes["layer 1, forward: forget W_x"] == "8 × 8"
-        assert shapes["layer 2, reverse: input W_h"] == "8 × 8"
-        assert shapes["layer 2, reverse: input W_x"] == "8 × 16"
+        assert shapes["layer 1, forward: W_x, one a gate"] == "4 × (8 × 8)"
+        assert shapes["layer 2, reverse: W_h, one a gate"] == "4 × (8 × 8)"
+        assert shapes["layer 2, reverse: W_x, one a gate"] == "4 × (8 × 16)"
         assert shapes["output: weights"] == "4 × 16"
         # Batch norm's scale and shift have become part of the weights before it.
         folded = network.front_end.norm.weight.numel()
@@ -170,6 +173,180 @@ def test_every_matrix_is_listed_with_its_size(browser, case):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_people_can_use_the_page(browser, case, size, scheme):
     with page_in(browser, case("bilstm", "last")[2].as_uri(), size, scheme) as page:
-        page.locator("summary").first.click()
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
         assert serious_findings(page) == []
         assert fits(page)
+
+
+def hold(recogniser, layer, way, gate, unit, is_open):
+    """Hold a gate of a unit in torch: no weights, and a bias that saturates it."""
+    state = recogniser.network.recurrence
+    if gate == "update" and hasattr(state, "layers"):  # mingru
+        linear = state.layers[layer].update
+        linear.weight[unit], linear.bias[unit] = 0.0, 1e3 if is_open else -1e3
+        return
+    order = {"reset": 0, "update": 1} if isinstance(state, torch.nn.GRU) else {
+        "input": 0, "forget": 1, "output": 3,
+    }  # fmt: skip
+    n_units = state.hidden_size
+    suffix = f"_l{layer}" + ("_reverse" if way == "reverse" else "")
+    row = order[gate] * n_units + unit
+    for name in ("weight_ih", "weight_hh", "bias_hh"):
+        getattr(state, name + suffix)[row] = 0.0
+    getattr(state, "bias_ih" + suffix)[row] = 1e3 if is_open else -1e3
+
+
+def silence(recogniser, layer, way, unit):
+    """Make the state of a unit 0 in torch."""
+    state = recogniser.network.recurrence
+    suffix = f"_l{layer}" + ("_reverse" if way == "reverse" else "")
+    if isinstance(state, torch.nn.LSTM):
+        hold(recogniser, layer, way, "output", unit, is_open=False)
+    elif isinstance(state, torch.nn.GRU):
+        hold(recogniser, layer, way, "update", unit, is_open=False)
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            getattr(state, name + suffix)[2 * state.hidden_size + unit] = 0.0
+    elif isinstance(state, torch.nn.RNN):
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            getattr(state, name + suffix)[unit] = 0.0
+    elif hasattr(state.layers[layer], "candidate"):
+        linear = state.layers[layer].candidate
+        linear.weight[unit], linear.bias[unit] = 0.0, 0.0
+    else:
+        linear = state.layers[layer].from_input
+        linear.weight[unit], linear.bias[unit] = 0.0, 0.0
+        state.layers[layer].weight_hh[unit] = 0.0
+
+
+HELD = {
+    "lstm": ("forget", "input", "output"),
+    "lstmp": ("forget", "input", "output"),
+    "gru": ("reset", "update"),
+    "mingru": ("update",),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+def test_a_changed_network_answers_as_it_does_in_torch(browser, case, kind):
+    _, explanation, path = case(*kind)
+    way = list(explanation.layers[1])[-1]  # the reverse direction where there is one
+    features = explanation.features
+    changes = [("silence", None, 0.0)]
+    changes += [
+        ("hold", gate, value) for gate in HELD.get(explanation.cell, ()) for value in (0, 1)
+    ]
+    with page_in(browser, path.as_uri()) as page:
+        n_differ = 0
+        for what, gate, value in changes:
+            each = {"kind": what, "layer": 0, "way": way, "unit": 2, "gate": gate, "value": value}
+            found = page.evaluate("each => { changes.length = 0; addChange({ ...each, text: '' });"
+                                  " return current.probabilities; }", each)  # fmt: skip
+            changed = copy.deepcopy(explanation.recogniser)
+            with torch.no_grad():
+                if what == "hold":
+                    hold(changed, 0, way, gate, 2, is_open=bool(value))
+                else:
+                    silence(changed, 0, way, 2)
+            np.testing.assert_allclose(found, torch_answer(changed, features), atol=1e-4)
+            n_differ += np.abs(np.array(found) - explanation.probabilities).max() > 1e-3
+        assert n_differ  # or else any network would do
+
+
+@pytest.mark.parametrize(
+    "kind", [("fastrnn", "attention"), ("crnn", "stream"), ("att-bigru", "attention")]
+)
+def test_cut_and_moved_sound(browser, case, kind):
+    _, explanation, path = case(*kind)
+    lowest = torch.full((1, 1, explanation.config.n_mels), explanation.config.power_floor)
+    recogniser = explanation.recogniser
+    silent = recogniser.features.from_energies(lowest, torch.ones(1, 1, 1))
+    silent = recogniser.normalise(silent)[0, 0].numpy()
+    with page_in(browser, path.as_uri()) as page:
+        page.locator("#from").fill("0.1")
+        page.locator("#to").fill("0.25")
+        page.locator("#cut").click()
+        cut = explanation.features.copy()
+        cut[10:25] = silent
+        found = page.evaluate("current.probabilities")
+        np.testing.assert_allclose(found, torch_answer(recogniser, cut), atol=1e-4)
+        assert np.abs(np.array(found) - explanation.probabilities).max() > 1e-3
+        page.locator("#undo").click()
+        page.locator("#by").fill("-0.05")
+        page.locator("#shift").click()
+        moved = explanation.features.copy()
+        moved[10:25] = silent
+        moved[5:20] = explanation.features[10:25]
+        found = page.evaluate("current.probabilities")
+        np.testing.assert_allclose(found, torch_answer(recogniser, moved), atol=1e-4)
+        for row in page.locator("#answers tr").all():
+            label, now = row.locator("th").text_content(), row.locator("td").nth(1).text_content()
+            assert shown_number(now) == pytest.approx(
+                found[explanation.labels.index(label)], abs=1e-4
+            )
+        page.locator("#changes button").click()  # undone, all is as it was
+        found = page.evaluate("current.probabilities")
+        np.testing.assert_allclose(found, explanation.probabilities, atol=1e-4)
+
+
+def test_how_far_it_looks_back(browser, case):
+    _, explanation, path = case("bilstm", "last")
+    with page_in(browser, path.as_uri()) as page:
+        page.evaluate("choose(0, 3)")
+        way, _ = page.evaluate("gatePanels()[0].units[0]")
+        gains = memory_gains(explanation, 2, way)
+        [series] = page.evaluate("panels.find(each => each.isMemory).series")
+        np.testing.assert_allclose(series, gains[3], atol=1e-6)
+        gradient = page.evaluate("data.lookback.gradient.series[0]")
+        expected = answer_gradient(explanation.recogniser, explanation.features)
+        np.testing.assert_allclose(gradient, expected, atol=1e-4)
+        half = int(np.argmax(gain_by_lag(gains, way) < 0.5))
+        assert f"gone after {half} step" in page.locator("#memory-text").text_content()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("desktop", "dark")])
+def test_several_networks_beside_each_other(browser, case, tmp_path, size, scheme):
+    explanations = [case("bilstm", "last")[1], case("att-bigru", "attention")[1]]
+    path = tmp_path / "beside.html"
+    write_beside(explanations, ["one", "other"], "both", path)
+    with page_in(browser, path.as_uri(), size, scheme) as page:
+        assert serious_findings(page) == []
+        assert fits(page)
+        page.locator("#inside select").first.select_option("0")
+        assert page.locator("#inside .layer-title").first.text_content().startswith("layer 1 of 2")
+        n_moments = len(explanations[0].posterior_over_time.times_s)
+        page.evaluate("move(data.end_s)")
+        said = page.locator("#shown").text_content()
+        for name, each in zip(["one", "other"], explanations, strict=True):
+            values = each.posterior_over_time.values
+            assert len(values) == n_moments
+            best = values[-1].argmax()
+            assert f"{name}: {each.labels[best]} {values[-1, best]:.2f}" in said
+
+
+def test_a_page_that_cannot_run_its_network_says_why(browser, case, tmp_path, monkeypatch):
+    _, explanation, _ = case("bilstm", "last")
+    path = tmp_path / "page.html"
+    monkeypatch.setattr("speechcls.explain.in_page.N_WEIGHTS_MAX", 1_000)
+    write_explanation(explanation, new_figure(1.0, 1.0), "large", 2, path)
+    with page_in(browser, path.as_uri(), "phone") as page:
+        said = page.locator("#arithmetic-inside").text_content()
+        assert "Not on this page: the network has" in said
+        assert "a page carries at most 1,000" in said
+        assert page.locator("#what-if").count() == 0
+        page.locator("#inside canvas").first.focus()
+        page.keyboard.press("ArrowRight")  # gates are there all the same
+        assert "layer 2, " in page.locator("#said").text_content()
+        assert serious_findings(page) == []
+
+
+def test_a_page_of_a_network_without_recurrent_layers(browser, case, tmp_path):
+    _, explanation, _ = case("bilstm", "last")
+    path = tmp_path / "page.html"
+    bare = dataclasses.replace(explanation, layers=(), attention=None)
+    write_explanation(bare, new_figure(1.0, 1.0), "bare", None, path)
+    with page_in(browser, path.as_uri()) as page:
+        assert page.locator("h2").all_text_contents() == [
+            "Input and prediction",
+            "How far it looks back",
+        ]
+        assert serious_findings(page) == []

@@ -2,7 +2,8 @@
 //
 // sums has for each gate what its weights make of the input (x, with b_x) and of the state before
 // (h, with b_h); before has the unit's own h and, in an LSTM, c; held(gate, value) is the value, or
-// another one at which somebody holds the gate. equations are those the equations with their numbers, to read.
+// another one at which somebody holds the gate; equations are the
+// same with their numbers, to read.
 
 const SYMBOLS = { forget: "f", input: "i", output: "o", candidate: "c̃", reset: "r", update: "z", hidden: "a", cell: "c" };
 
@@ -55,9 +56,9 @@ const CELLS = {
     equations: (sums, before, { gates, h }) => [
       sumEquation("reset", "r", "σ", sums.reset, gates.reset, `the candidate sees ${percent(gates.reset)} of what the old states say`),
       sumEquation("update", "z", "σ", sums.update, gates.update, `${percent(gates.update)} of the old state stays`),
-      equation("c̃", "tanh(W x + b + r·(W h + b))", `tanh(${signed(sums.candidate.x)} + ${signed(gates.reset)}·${signed(sums.candidate.h)})`, gates.candidate, "what the state could become", "candidate"),
+      equation("c̃", "tanh(W x + b + r·(W h + b))", `tanh(${four(sums.candidate.x)} + ${signed(gates.reset)}·${signed(sums.candidate.h)})`, gates.candidate, "what the state could become", "candidate"),
       equation("h", "z·h + (1 − z)·c̃", `${signed(gates.update)}·${signed(before.h)} + ${signed(1 - gates.update)}·${signed(gates.candidate)}`, h,
-        `the new state: ${signed(gates.update * before.h)} kept, ${signed((1 - gates.update) * gates.candidate)} new`),
+        `the new state: ${four(gates.update * before.h)} kept, ${four((1 - gates.update) * gates.candidate)} new`),
     ],
   },
   mingru: {
@@ -68,9 +69,9 @@ const CELLS = {
     },
     equations: (sums, before, { gates, h }) => [
       sumEquation("update", "z", "σ", sums.update, gates.update, `${percent(gates.update)} of the candidate is taken`),
-      equation("c̃", "W x + b", signed(sums.candidate.x), gates.candidate, "what the state could become", "candidate"),
+      equation("c̃", "W x + b", four(sums.candidate.x), gates.candidate, "what the state could become", "candidate"),
       equation("h", "(1 − z)·h + z·c̃", `${signed(1 - gates.update)}·${signed(before.h)} + ${signed(gates.update)}·${signed(gates.candidate)}`, h,
-        `the new state: ${signed((1 - gates.update) * before.h)} kept, ${signed(gates.update * gates.candidate)} new`),
+        `the new state: ${four((1 - gates.update) * before.h)} kept, ${four(gates.update * gates.candidate)} new`),
     ],
   },
 };
@@ -81,11 +82,11 @@ function squashed(sums, held, ...gates) {
 
 function lstmEquations(sums, before, gates) {
   return [
-    sumEquation("forget", "f", "σ", sums.forget, gates.forget, `${percent(gates.forget)} of the old cell ${signed(before.c)} stays`),
+    sumEquation("forget", "f", "σ", sums.forget, gates.forget, `${percent(gates.forget)} of the old cell ${four(before.c)} stays`),
     sumEquation("input", "i", "σ", sums.input, gates.input, `${percent(gates.input)} of the candidate is added`),
     sumEquation("candidate", "c̃", "tanh", sums.candidate, gates.candidate, "what could be added"),
     equation("c", "f·c + i·c̃", `${signed(gates.forget)}·${signed(before.c)} + ${signed(gates.input)}·${signed(gates.candidate)}`, gates.cell,
-      `the new cell: ${signed(gates.forget * before.c)} kept, ${signed(gates.input * gates.candidate)} new`),
+      `the new cell: ${four(gates.forget * before.c)} kept, ${four(gates.input * gates.candidate)} new`),
     sumEquation("output", "o", "σ", sums.output, gates.output, `${percent(gates.output)} of the cell is shown`),
   ];
 }
@@ -95,10 +96,11 @@ function equation(symbol, formula, numbers, value, said, gate = "") { return { s
 
 function sumEquation(gate, symbol, squash, { x, h, hasState }, value, said) {
   const held = Math.abs(value - (squash === "tanh" ? Math.tanh(x + h) : sigmoid(x + h))) > 1e-9;
-  const sum = hasState ? `${signed(x)} + ${signed(h)}` : signed(x);
+  const sum = hasState ? `${four(x)} + ${signed(h)}` : four(x);
   return equation(symbol, `${squash}(W x + b${hasState ? " + W h + b" : ""})`, held ? "held" : `${squash}(${sum})`, value, said, gate);
 }
 
 // Numbers as the page shows them: four decimals, negative ones in brackets where they are factors.
+const four = value => number(value, 4);
 function signed(value) { const text = number(value, 4); return text.startsWith("−") ? `(${text})` : text; }
 function percent(fraction) { return `${number(100 * fraction, 0)} %`; }

@@ -11,7 +11,7 @@ function draw(panel) {
   pen.restore();
   drawAxes(pen, panel, where);
   if (panel.kind === "image") drawScale(pen, panel, where);
-  if (data.decisive_s !== null) {
+  if (data.decisive_s !== null && !panel.isLag) {
     pen.strokeStyle = "#8c8c8c"; pen.setLineDash([2, 2]);
     pen.beginPath(); pen.moveTo(x(data.decisive_s), 0); pen.lineTo(x(data.decisive_s), bottom); pen.stroke(); pen.setLineDash([]);
   }

@@ -30,6 +30,7 @@ function choose(row, step = chosen.step, projected = false) {
   for (const gate of gates) gate.marked = isProjected(gate) === projected ? { row: chosen.row, step: chosen.step } : null;
   showUnit(gates.filter(gate => isProjected(gate) === projected));
   showArithmetic();
+  showMemory();
   redraw();
 }
 

@@ -11,5 +11,6 @@ at("step").addEventListener("input", event => { if (event.target.value) choose(c
 followSound();
 startArithmetic();
 startWhatIf();
+startLookback();
 if (data.layer) showLayer(data.layer); else for (const id of ["layers", "arithmetic"]) at(id).remove();
 move(moment); say();

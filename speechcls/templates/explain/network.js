@@ -19,7 +19,7 @@ function readNetwork(content) {
 // Every value of one pass: the inputs of each layer, its gates and states, and what comes of them.
 function runNetwork(network, change = {}) {
   const frames = change.frames ?? network.frames;
-  let inputs = frontEnd(network.front, frames, network.is_streaming);
+  let inputs = stepsOf(network, frames);
   const layers = network.layers.map((layer, number) => {
     const ways = Object.fromEntries(Object.entries(layer).map(([way, direction]) =>
       [way, runDirection(network.cell, direction, inputs, way, changesAt(change, number, way))]));
@@ -31,6 +31,12 @@ function runNetwork(network, change = {}) {
   const { vectors, attention } = readOut(network, inputs);
   const logits = vectors.map(vector => multiply(network.output.weight, vector, network.output.bias));
   return { layers, attention, logits, ...answerOf(network, logits) };
+}
+
+// What the front end makes of frames, which takes the longest: kept until there are other frames.
+function stepsOf(network, frames) {
+  if (network.read?.frames !== frames) network.read = { frames, steps: frontEnd(network.front, frames, network.is_streaming) };
+  return network.read.steps;
 }
 
 function changesAt({ held = [], silenced = [] }, layer, way) {

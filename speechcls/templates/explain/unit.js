@@ -39,14 +39,14 @@ function projection({ layer, way, unit }, step) {
   }).sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
 }
 
-function nameOf({ of, index }, layer, way) {
+function nameOf({ of, index }, layer) {
   if (index === null) return of === "b_x" ? "bias b_x" : "bias b_h";
   if (of === "m") return `m of unit ${index}`;
-  if (of === "h") return `h of unit ${index}, a step ${way === "reverse" ? "later" : "before"}`;
+  if (of === "h") return `old h of unit ${index}`;
   if (layer === 0) return network.front.kind === "none" ? `feature ${index}` : `front end ${index}`;
   const below = network.layers[layer - 1], size = below.forward.size;
   const half = index < size ? "forward" : "reverse";
-  return `layer ${layer}${below.reverse ? `, ${half}` : ""}, unit ${index % size}`;
+  return `layer ${layer}: ${below.reverse ? `${half} ` : ""}${index % size}`;
 }
 
 function showArithmetic() {
@@ -83,11 +83,11 @@ function showProjection(place, step) {
   showTerms(terms, place, sum, "");
 }
 
-function showTerms(terms, { layer, way }, sum, note) {
+function showTerms(terms, { layer }, sum, note) {
   const most = Math.abs(terms[0].product) || 1, body = at("terms");
   body.replaceChildren();
   for (const term of terms.slice(0, MOST_TERMS)) {
-    const row = tableRow(body, nameOf(term, layer, way), [term.weight, term.value, term.product]);
+    const row = tableRow(body, nameOf(term, layer), [term.weight, term.value, term.product]);
     const bar = element("i", element("td", row, "", "bar"));
     bar.className = term.product < 0 ? "negative" : "positive";
     bar.style.width = `${100 * Math.abs(term.product) / most}%`;
@@ -107,7 +107,11 @@ function sizes() {
   if (front.project) { add("front end: linear layer", front.project.weight); add("front end: its biases", front.project.bias); }
   network.layers.forEach((layer, i) => Object.entries(layer).forEach(([way, direction]) => {
     const where = `layer ${i + 1}${layer.reverse ? `, ${way}` : ""}`;
-    for (const [gate, parts] of Object.entries(direction.gates)) for (const [name, array] of Object.entries(parts)) add(`${where}: ${gate} ${name.toUpperCase().replace("B_", "b_").replace("_X", "_x").replace("_H", "_h")}`, array);
+    const gates = Object.values(direction.gates), n = gates.length;
+    for (const [part, name] of [["w_x", "W_x"], ["b_x", "b_x"], ["w_h", "W_h"], ["b_h", "b_h"]]) {
+      const array = gates[0][part], shape = array?.shape.join(" × ");
+      if (array) rows.push([`${where}: ${name}${n > 1 ? ", one a gate" : ""}`, n > 1 ? `${n} × (${shape})` : shape, n * array.values.length]);
+    }
     if (direction.w_hr) add(`${where}: projection P`, direction.w_hr);
     for (const name of ["alpha_logit", "beta_logit"]) if (direction[name]) add(`${where}: ${name}`, direction[name]);
   }));
@@ -128,5 +132,6 @@ function startArithmetic() {
     input.addEventListener("change", () => { shownGate = gate; showArithmetic(); });
     label.append(` ${gate}`);
   }
+  at("arithmetic").querySelector("details").open = innerWidth > 768;
   for (const [name, shape, n] of sizes()) tableRow(at("sizes"), name, [shape, n.toLocaleString("en")]).lastChild.className = "number";
 }
