@@ -368,17 +368,13 @@ def expected_calibration_error(
     ------
     Naeini et al. 2015; Guo et al. 2017, with ``N_BINS`` bins of equal width.
     """
-    bins = reliability_bins(probabilities, truth)
-    return sum(each.n_clips * each.gap for each in bins) / len(truth)
+    return sum(b.n_clips * b.gap for b in reliability_bins(probabilities, truth)) / len(truth)
 
 
 def fit_temperature(
     probabilities: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.int64]
 ) -> float:
-    """Return the temperature that maximises the likelihood of the truth.
-
-    It is 1 where every clip is right: the likelihood grows then without an end as the temperature
-    falls, which few clips say nothing for.
+    """Return the temperature that maximises the likelihood of the truth; 1 where all is right.
 
     Parameters
     ----------
@@ -389,17 +385,16 @@ def fit_temperature(
     ------
     Guo et al. 2017, On Calibration of Modern Neural Networks.
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
+    from scipy import optimize, special
 
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
     right = logits[np.arange(len(truth)), truth]
     if np.array_equal(logits.argmax(axis=1), truth):
-        return 1.0
+        return 1.0  # the likelihood would grow without an end as it falls
 
     def loss(log_temperature: float) -> float:
         scale = np.exp(-log_temperature)
-        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * right))
+        return float(np.mean(special.logsumexp(scale * logits, axis=1) - scale * right))
 
-    found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-5})
-    return float(np.exp(found.x))
+    best = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-5})
+    return float(np.exp(best.x))

@@ -2,7 +2,8 @@
 
 import { clearProblem, find, say, showProblem } from "./ui.js";
 
-const GONE = "The server does not answer. Start speechcls serve again; this page goes on by itself.";
+const GONE =
+  "The server does not answer. Start speechcls serve again; this page goes on by itself.";
 let token = sessionStorage.getItem("speechcls-token");
 let isGone = false;
 
@@ -15,7 +16,10 @@ export function address(route, parameters = {}) {
 }
 
 function headers(kind) {
-  return { ...(token ? { authorization: `Bearer ${token}` } : {}), ...(kind ? { "content-type": kind } : {}) };
+  return {
+    ...(token ? { authorization: `Bearer ${token}` } : {}),
+    ...(kind ? { "content-type": kind } : {}),
+  };
 }
 
 /** Ask for something; returns the answer, or throws an Error with a text for people. */
@@ -42,7 +46,8 @@ async function ask(method, route, parameters, body, kind) {
     }
     if (reply.ok) return reply;
     let text = `the server answered ${reply.status}; try again`;
-    if (reply.headers.get("content-type")?.startsWith("application/json")) text = (await reply.json()).error;
+    if (reply.headers.get("content-type")?.startsWith("application/json"))
+      text = (await reply.json()).error;
     throw new Error(text.charAt(0).toUpperCase() + text.slice(1));
   }
 }
@@ -50,7 +55,8 @@ async function ask(method, route, parameters, body, kind) {
 export const get = async (route, parameters) => (await ask("GET", route, parameters)).json();
 export const post = async (route, parameters, body = "", kind = "") =>
   (await ask("POST", route, parameters, body, kind)).json();
-export const postObject = (route, content) => post(route, {}, JSON.stringify(content), "application/json");
+export const postObject = (route, content) =>
+  post(route, {}, JSON.stringify(content), "application/json");
 
 let signingIn = null;
 
@@ -62,16 +68,20 @@ function signIn() {
     find("token").value = "";
     find("token").focus();
     if (token) showProblem("That was not the token. Try again.");
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      token = find("token").value.trim();
-      sessionStorage.setItem("speechcls-token", token);
-      form.hidden = true;
-      find("main").hidden = false;
-      clearProblem();
-      signingIn = null;
-      done();
-    }, { once: true });
+    form.addEventListener(
+      "submit",
+      (event) => {
+        event.preventDefault();
+        token = find("token").value.trim();
+        sessionStorage.setItem("speechcls-token", token);
+        form.hidden = true;
+        find("main").hidden = false;
+        clearProblem();
+        signingIn = null;
+        done();
+      },
+      { once: true },
+    );
   });
   return signingIn;
 }

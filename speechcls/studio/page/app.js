@@ -33,7 +33,8 @@ async function show(step, isFirst = false) {
   }
 }
 
-const stepOfAddress = () => (STEPS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "record");
+const stepOfAddress = () =>
+  STEPS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "record";
 
 window.addEventListener("hashchange", () => {
   if (STEPS.includes(location.hash.slice(1))) show(stepOfAddress());

@@ -24,51 +24,146 @@ async function check() {
 }
 
 function summary({ n_clips, findings, spoiled_by }) {
-  const verdict = spoiled_by.length ? "Something has to be mended before training." : "They can be trained on.";
+  const verdict = spoiled_by.length
+    ? "Something has to be mended before training."
+    : "They can be trained on.";
   return `Checked ${count(n_clips, "recording")}, ${count(findings.length, "finding")}. ${verdict}`;
 }
 
 function row(finding, kinds) {
   const [word, take] = [finding.path.split("/")[0], finding.path.split("/").slice(1).join("/")];
-  const isTake = project.words.some((each) => each.word === word && each.takes.some(({ name }) => name === take));
+  const isTake = project.words.some(
+    (each) => each.word === word && each.takes.some(({ name }) => name === take),
+  );
   const name = `${shownWord(word)}, ${take}`;
   const id = `${encodeURIComponent(finding.kind)}:${encodeURIComponent(finding.path)}`;
   const { text, effect } = kinds[finding.kind];
-  return el("tr", {},
+  return el(
+    "tr",
+    {},
     el("td", {}, el("b", {}, shownWord(word)), el("br"), el("span", { class: "soft" }, take)),
-    el("td", {}, el("span", { class: effect === "warning" ? "" : "bad" }, text), el("br"),
-      el("span", { class: "soft" }, `${finding.detail} (${EFFECTS[effect]})`)),
-    el("td", {}, ...(isTake ? [
-      el("button", { type: "button", class: "small", id: `check-play:${id}`, "aria-label": `Play ${name}`,
-        onclick: ({ target }) => working(target, () => playTake(word, take)) }, "Play"), " ",
-      el("button", { type: "button", class: "small", id: `check-delete:${id}`, "aria-label": `Delete ${name}`,
-        onclick: ({ target }) => working(target, async () => {
-          await deleteTake(word, take);
-          await check();
-          find("run-check").focus();
-        }) }, "Delete")] : [])));
+    el(
+      "td",
+      {},
+      el("span", { class: effect === "warning" ? "" : "bad" }, text),
+      el("br"),
+      el("span", { class: "soft" }, `${finding.detail} (${EFFECTS[effect]})`),
+    ),
+    el(
+      "td",
+      {},
+      ...(isTake
+        ? [
+            el(
+              "button",
+              {
+                type: "button",
+                class: "small",
+                id: `check-play:${id}`,
+                "aria-label": `Play ${name}`,
+                onclick: ({ target }) => working(target, () => playTake(word, take)),
+              },
+              "Play",
+            ),
+            " ",
+            el(
+              "button",
+              {
+                type: "button",
+                class: "small",
+                id: `check-delete:${id}`,
+                "aria-label": `Delete ${name}`,
+                onclick: ({ target }) =>
+                  working(target, async () => {
+                    await deleteTake(word, take);
+                    await check();
+                    find("run-check").focus();
+                  }),
+              },
+              "Delete",
+            ),
+          ]
+        : []),
+    ),
+  );
 }
 
 function draw(result) {
   const list = (texts, kind) => texts.map((text) => el("p", { class: kind }, el("span", {}, text)));
   const words = Object.entries(result.labels);
-  redraw(find("checked"), [
-    el("p", { class: result.spoiled_by.length ? "problem" : "note good" }, el("span", {}, summary(result))),
-    ...list(result.spoiled_by, "problem"),
-    ...list(result.problems, "problem"),
-    ...list(result.notes, "note"),
-    words.length ? el("div", { class: "scroll" }, el("table", {},
-      el("caption", { class: "soft" }, "Recordings of each word"),
-      el("thead", {}, el("tr", {}, ...["word", "recordings", "speakers", "left out"].map((name, i) =>
-        el("th", { scope: "col", class: i ? "number" : "" }, name)))),
-      el("tbody", {}, ...words.map(([word, { n_clips, n_others, n_left_out }]) => el("tr", {},
-        el("th", { scope: "row" }, shownWord(word)),
-        ...[n_clips, n_others, n_left_out].map((n) => el("td", { class: "number" }, String(n)))))))) : null,
-    result.findings.length ? el("h3", {}, "Findings") : null,
-    result.findings.length ? el("div", { class: "scroll" }, el("table", { "aria-label": "Findings" },
-      el("thead", {}, el("tr", {}, ...["recording", "what is wrong", "do"].map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, ...result.findings.map((finding) => row(finding, result.kinds))))) : null,
-  ].filter(Boolean), find("run-check"));
+  redraw(
+    find("checked"),
+    [
+      el(
+        "p",
+        { class: result.spoiled_by.length ? "problem" : "note good" },
+        el("span", {}, summary(result)),
+      ),
+      ...list(result.spoiled_by, "problem"),
+      ...list(result.problems, "problem"),
+      ...list(result.notes, "note"),
+      words.length
+        ? el(
+            "div",
+            { class: "scroll" },
+            el(
+              "table",
+              {},
+              el("caption", { class: "soft" }, "Recordings of each word"),
+              el(
+                "thead",
+                {},
+                el(
+                  "tr",
+                  {},
+                  ...["word", "recordings", "speakers", "left out"].map((name, i) =>
+                    el("th", { scope: "col", class: i ? "number" : "" }, name),
+                  ),
+                ),
+              ),
+              el(
+                "tbody",
+                {},
+                ...words.map(([word, { n_clips, n_others, n_left_out }]) =>
+                  el(
+                    "tr",
+                    {},
+                    el("th", { scope: "row" }, shownWord(word)),
+                    ...[n_clips, n_others, n_left_out].map((n) =>
+                      el("td", { class: "number" }, String(n)),
+                    ),
+                  ),
+                ),
+              ),
+            ),
+          )
+        : null,
+      result.findings.length ? el("h3", {}, "Findings") : null,
+      result.findings.length
+        ? el(
+            "div",
+            { class: "scroll" },
+            el(
+              "table",
+              { "aria-label": "Findings" },
+              el(
+                "thead",
+                {},
+                el(
+                  "tr",
+                  {},
+                  ...["recording", "what is wrong", "do"].map((name) =>
+                    el("th", { scope: "col" }, name),
+                  ),
+                ),
+              ),
+              el("tbody", {}, ...result.findings.map((finding) => row(finding, result.kinds))),
+            ),
+          )
+        : null,
+    ].filter(Boolean),
+    find("run-check"),
+  );
 }
 
 find("run-check").addEventListener("click", check);

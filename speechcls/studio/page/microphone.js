@@ -4,9 +4,12 @@ const KEPT_S = 15;
 const FLOOR_DB = -60;
 
 const PROBLEMS = {
-  NotAllowedError: "The microphone is not allowed. Allow it for this page, by the sign beside the address, and press the button again.",
-  NotFoundError: "There is no microphone. Connect one and press the button again, or import recordings.",
-  NotReadableError: "The microphone cannot be used: another program may have it. End that one and press the button again.",
+  NotAllowedError:
+    "The microphone is not allowed. Allow it for this page, by the sign beside the address, and press the button again.",
+  NotFoundError:
+    "There is no microphone. Connect one and press the button again, or import recordings.",
+  NotReadableError:
+    "The microphone cannot be used: another program may have it. End that one and press the button again.",
 };
 const INSECURE =
   "Browsers give the microphone only to pages of https:// or of the machine itself. Open this page as http://localhost:" +
@@ -32,11 +35,20 @@ export function toPcm(samples) {
 /** 16-bit samples as a WAV. */
 export function toWav(pcm, rate) {
   const head = new DataView(new ArrayBuffer(44));
-  const text = (at, letters) => [...letters].forEach((letter, i) => head.setUint8(at + i, letter.charCodeAt(0)));
-  text(0, "RIFF"); head.setUint32(4, 36 + pcm.byteLength, true); text(8, "WAVEfmt "); head.setUint32(16, 16, true);
-  head.setUint16(20, 1, true); head.setUint16(22, 1, true); head.setUint32(24, rate, true);
-  head.setUint32(28, 2 * rate, true); head.setUint16(32, 2, true); head.setUint16(34, 16, true);
-  text(36, "data"); head.setUint32(40, pcm.byteLength, true);
+  const text = (at, letters) =>
+    [...letters].forEach((letter, i) => head.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, "RIFF");
+  head.setUint32(4, 36 + pcm.byteLength, true);
+  text(8, "WAVEfmt ");
+  head.setUint32(16, 16, true);
+  head.setUint16(20, 1, true);
+  head.setUint16(22, 1, true);
+  head.setUint32(24, rate, true);
+  head.setUint32(28, 2 * rate, true);
+  head.setUint16(32, 2, true);
+  head.setUint16(34, 16, true);
+  text(36, "data");
+  head.setUint32(40, pcm.byteLength, true);
   return new Blob([head, pcm], { type: "audio/wav" });
 }
 
@@ -48,10 +60,16 @@ class Microphone {
     this.context = null;
   }
 
-  get rate() { return this.context.sampleRate; }
+  get rate() {
+    return this.context.sampleRate;
+  }
   /** Samples that it has heard since it was opened. */
-  get now() { return (this.firstBlock + this.blocks.length) * this.blockLength; }
-  get blockLength() { return Math.round(this.rate / 50); }
+  get now() {
+    return (this.firstBlock + this.blocks.length) * this.blockLength;
+  }
+  get blockLength() {
+    return Math.round(this.rate / 50);
+  }
 
   /** Open it, unless it is; throws an Error with a text for people. */
   async open() {
@@ -64,14 +82,26 @@ class Microphone {
     try {
       // What helps calls would change the words from what other programs hear.
       stream = await navigator.mediaDevices.getUserMedia({
-        audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+        audio: {
+          channelCount: 1,
+          echoCancellation: false,
+          noiseSuppression: false,
+          autoGainControl: false,
+        },
       });
     } catch (error) {
-      throw new Error(PROBLEMS[error.name] ?? `The microphone cannot be opened (${error.message}). Check it and try again.`);
+      throw new Error(
+        PROBLEMS[error.name] ??
+          `The microphone cannot be opened (${error.message}). Check it and try again.`,
+      );
     }
     const context = new AudioContext();
     await context.audioWorklet.addModule("/page/worklet.js");
-    const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+    const node = new AudioWorkletNode(context, "recorder", {
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+    });
     node.port.onmessage = ({ data }) => this.#take(data);
     context.createMediaStreamSource(stream).connect(node);
     stream.getAudioTracks()[0].onended = () => this.close();
@@ -138,5 +168,6 @@ export function showLevel(place, now) {
   held.set(place, level);
   place.firstElementChild.style.transform = `scaleX(${(level - FLOOR_DB) / -FLOOR_DB})`;
   place.classList.toggle("loud", level > -6);
-  if (place.hasAttribute("aria-valuenow")) place.setAttribute("aria-valuenow", String(Math.round(level)));
+  if (place.hasAttribute("aria-valuenow"))
+    place.setAttribute("aria-valuenow", String(Math.round(level)));
 }

@@ -46,7 +46,7 @@ export async function record(word, wanted = Number(find("in-a-row").value)) {
 
 async function takes(word, speaker, wanted, signal) {
   let written = 0;
-  for (let rejected = 0; written < wanted && rejected < REJECTED_MOST; ) {
+  for (let rejected = 0; written < wanted && rejected < REJECTED_MOST;) {
     find("takes-left").textContent = `${written} of ${wanted} takes`;
     const said = await take(word, speaker, signal);
     if (said.written.length) {
@@ -60,7 +60,10 @@ async function takes(word, speaker, wanted, signal) {
     }
     await refresh();
   }
-  if (written < wanted) showProblem(`${written} of ${wanted} takes were good. ${find("status").textContent} Then press Record again.`);
+  if (written < wanted)
+    showProblem(
+      `${written} of ${wanted} takes were good. ${find("status").textContent} Then press Record again.`,
+    );
   else say(`Kept ${count(written, "take")} of ${shownWord(word)}.`);
 }
 
@@ -72,12 +75,22 @@ async function take(word, speaker, signal) {
   const room = Math.min(microphone.now - from, ROOM_S * microphone.rate);
   const asked = microphone.now;
   if (find("beep").checked) microphone.beep();
-  await heard(word === UNKNOWN ? "say any other word" : `say “${word}”`, asked - room, asked, signal);
+  await heard(
+    word === UNKNOWN ? "say any other word" : `say “${word}”`,
+    asked - room,
+    asked,
+    signal,
+  );
   const pcm = toPcm(microphone.between(asked - room, microphone.now));
   find("prompt").textContent = "…";
   find("prompt").className = "";
   const after_s = (room / microphone.rate).toFixed(3);
-  return post("/studio/takes", { word, speaker, after_s }, pcm, `audio/pcm;rate=${microphone.rate};encoding=s16le`);
+  return post(
+    "/studio/takes",
+    { word, speaker, after_s },
+    pcm,
+    `audio/pcm;rate=${microphone.rate};encoding=s16le`,
+  );
 }
 
 /** Show a text for so long, with the level. */
@@ -99,21 +112,39 @@ function heard(text, roomFrom, asked, signal) {
   find("prompt").className = "now";
   const step = microphone.blockLength;
   const levels = [];
-  for (let at = roomFrom; at + step <= asked; at += step) levels.push(levelOf(microphone.between(at, at + step)));
+  for (let at = roomFrom; at + step <= asked; at += step)
+    levels.push(levelOf(microphone.between(at, at + step)));
   levels.sort((a, b) => a - b);
-  const limit = Math.max(-55, (levels[Math.floor(levels.length / 10)] ?? -60) + SPEECH_OVER_NOISE_DB);
+  const limit = Math.max(
+    -55,
+    (levels[Math.floor(levels.length / 10)] ?? -60) + SPEECH_OVER_NOISE_DB,
+  );
   let loud = 0;
   let quiet = 0;
   let n = 0;
   return new Promise((done, fail) => {
     const end = microphone.listen((block) => {
-      const isOver = () => { end(); done(); };
-      if (signal.aborted) { end(); fail(new Stopped()); return; }
-      if (!block) { end(); fail(new Error("The microphone is gone. Connect it and press Record again.")); return; }
+      const isOver = () => {
+        end();
+        done();
+      };
+      if (signal.aborted) {
+        end();
+        fail(new Stopped());
+        return;
+      }
+      if (!block) {
+        end();
+        fail(new Error("The microphone is gone. Connect it and press Record again."));
+        return;
+      }
       const level = levelOf(block);
       showLevel(find("level"), level);
       n += 1;
-      if (level >= limit) { loud += 1; quiet = 0; } else quiet += 1;
+      if (level >= limit) {
+        loud += 1;
+        quiet = 0;
+      } else quiet += 1;
       if ((loud >= 5 && quiet >= 50 * PAUSE_S) || n >= 50 * WAIT_S) isOver();
     });
   });

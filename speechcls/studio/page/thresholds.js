@@ -18,7 +18,10 @@ export function cost(calibration, label, threshold) {
     const n = alarms.filter((probability) => probability >= threshold).length;
     parts.push(`${(n / calibration.hours).toFixed(0)} false alarms an hour`);
   }
-  if (hits?.length) parts.push(`finds ${hits.filter((probability) => probability >= threshold).length} of ${hits.length}`);
+  if (hits?.length)
+    parts.push(
+      `finds ${hits.filter((probability) => probability >= threshold).length} of ${hits.length}`,
+    );
   return parts.join("; ") || "what it costs at other values is not known: train the model again";
 }
 
@@ -30,7 +33,13 @@ export function drawThresholds(model, onChange) {
   const sliders = Object.keys(own).map((label, i) => {
     const text = (value) => `${percent(value)}: ${cost(calibration, label, value)}`;
     const output = el("span", { class: "soft", id: `cost-${i}` });
-    const input = el("input", { type: "range", id: `threshold-${i}`, min: "0.1", max: "0.99", step: "0.01" });
+    const input = el("input", {
+      type: "range",
+      id: `threshold-${i}`,
+      min: "0.1",
+      max: "0.99",
+      step: "0.01",
+    });
     const show = () => {
       chosen[label] = Number(input.value);
       output.textContent = text(chosen[label]);
@@ -44,11 +53,27 @@ export function drawThresholds(model, onChange) {
     input.addEventListener("change", onChange);
     set(own[label]);
     chosen[label] = own[label]; // not rounded to the slider's steps
-    return { set, item: el("div", {}, el("div", { class: "head" }, el("label", { for: input.id, htmlFor: input.id }, shownWord(label))), input, output) };
+    return {
+      set,
+      item: el(
+        "div",
+        {},
+        el(
+          "div",
+          { class: "head" },
+          el("label", { for: input.id, htmlFor: input.id }, shownWord(label)),
+        ),
+        input,
+        output,
+      ),
+    };
   });
   find("thresholds").replaceChildren(...sliders.map(({ item }) => item));
-  const hours = calibration ? `Counted in ${Math.round(60 * calibration.hours)} minutes of other sounds, word by word.` : "";
-  find("thresholds-about").textContent = `How likely a word has to be. Higher: fewer false alarms, but more words are missed. ${hours}`;
+  const hours = calibration
+    ? `Counted in ${Math.round(60 * calibration.hours)} minutes of other sounds, word by word.`
+    : "";
+  find("thresholds-about").textContent =
+    `How likely a word has to be. Higher: fewer false alarms, but more words are missed. ${hours}`;
   find("reset-thresholds").onclick = () => {
     sliders.forEach(({ set }, i) => set(own[Object.keys(own)[i]]));
     chosen = { ...own };

@@ -71,7 +71,9 @@ function draw(state) {
   const done = find("training-done");
   done.hidden = !isRunning;
   done.value = state.done ?? 0;
-  const plan = state.plan ? `${state.plan.summary}; ${state.plan.network} with ${state.plan.parameters.toLocaleString()} parameters` : "";
+  const plan = state.plan
+    ? `${state.plan.summary}; ${state.plan.network} with ${state.plan.parameters.toLocaleString()} parameters`
+    : "";
   find("training-now").textContent = isRunning ? `${STAGES[state.stage]} ${plan}` : plan;
   const history = state.history ?? [];
   const figure = find("curve");
@@ -82,7 +84,9 @@ function draw(state) {
     figure.replaceChildren(...curve(history, state.plan.epochs, figure.clientWidth));
     figure.querySelector("details").open = Boolean(isOpen);
   }
-  const notes = (state.warnings ?? []).map((text) => el("p", { class: "note" }, el("span", {}, text)));
+  const notes = (state.warnings ?? []).map((text) =>
+    el("p", { class: "note" }, el("span", {}, text)),
+  );
   const place = find("training-result");
   const key = `${state.state} ${state.model} ${notes.length}`;
   if (place.dataset.key === key) return;
@@ -91,21 +95,74 @@ function draw(state) {
 }
 
 function outcome(state) {
-  if (state.state === "failed") return [el("p", { class: "problem" }, el("span", {}, `The training failed: ${state.error}`))];
-  if (state.state === "stopped") return [el("p", { class: "note" }, el("span", {}, "The training was stopped before its first epoch ended: there is no model of it."))];
+  if (state.state === "failed")
+    return [el("p", { class: "problem" }, el("span", {}, `The training failed: ${state.error}`))];
+  if (state.state === "stopped")
+    return [
+      el(
+        "p",
+        { class: "note" },
+        el(
+          "span",
+          {},
+          "The training was stopped before its first epoch ended: there is no model of it.",
+        ),
+      ),
+    ];
   if (state.state !== "done") return [];
   const { result } = state;
   const right = Object.entries(result.recall);
   const early = result.is_interrupted ? "Stopped early; this is the best so far. " : "";
   return [
-    el("div", { class: "note good" },
-      el("p", {}, `${early}${result.model} is trained: right in ${percent(result.balanced_accuracy, 1)} (the mean of its labels) of recordings that it was not trained on, best in epoch ${result.best_epoch} of ${result.n_epochs}.`),
+    el(
+      "div",
+      { class: "note good" },
+      el(
+        "p",
+        {},
+        `${early}${result.model} is trained: right in ${percent(result.balanced_accuracy, 1)} (the mean of its labels) of recordings that it was not trained on, best in epoch ${result.best_epoch} of ${result.n_epochs}.`,
+      ),
       result.diverged ? el("p", { class: "bad" }, result.diverged) : null,
-      result.fa_per_hour === null ? null : el("p", {}, `In ${Math.round(60 * result.hours)} minutes of other sounds it took ${count(result.false_alarms, "sound")} for a word: ${result.fa_per_hour.toFixed(0)} an hour; it may be up to ${result.upper_fa_per_hour.toFixed(0)}.`)),
+      result.fa_per_hour === null
+        ? null
+        : el(
+            "p",
+            {},
+            `In ${Math.round(60 * result.hours)} minutes of other sounds it took ${count(result.false_alarms, "sound")} for a word: ${result.fa_per_hour.toFixed(0)} an hour; it may be up to ${result.upper_fa_per_hour.toFixed(0)}.`,
+          ),
+    ),
     el("p", {}, el("a", { class: "button", href: "#try" }, "Next: try it")),
-    el("div", { class: "scroll" }, el("table", {}, el("caption", { class: "soft" }, "Right of each label, in recordings that it was not trained on"),
-      el("tbody", {}, ...right.map(([label, recall]) => el("tr", {}, el("th", { scope: "row" }, shownWord(label)), el("td", { class: "number" }, percent(recall))))))),
-    el("p", { class: "soft" }, "In a terminal: ", el("code", {}, `speechcls listen --model models/${result.model}`)),
+    el(
+      "div",
+      { class: "scroll" },
+      el(
+        "table",
+        {},
+        el(
+          "caption",
+          { class: "soft" },
+          "Right of each label, in recordings that it was not trained on",
+        ),
+        el(
+          "tbody",
+          {},
+          ...right.map(([label, recall]) =>
+            el(
+              "tr",
+              {},
+              el("th", { scope: "row" }, shownWord(label)),
+              el("td", { class: "number" }, percent(recall)),
+            ),
+          ),
+        ),
+      ),
+    ),
+    el(
+      "p",
+      { class: "soft" },
+      "In a terminal: ",
+      el("code", {}, `speechcls listen --model models/${result.model}`),
+    ),
   ];
 }
 
@@ -114,10 +171,14 @@ find("start-training").addEventListener("submit", (event) => {
   clearProblem();
   const n = project.words.filter(({ takes }) => takes.length).length;
   if (n < 2) {
-    showProblem(`A recogniser needs two words or more, and there are recordings of ${n}. Record another one first.`);
+    showProblem(
+      `A recogniser needs two words or more, and there are recordings of ${n}. Record another one first.`,
+    );
     return;
   }
-  const empty = project.words.filter(({ takes }) => !takes.length).map(({ word }) => shownWord(word));
+  const empty = project.words
+    .filter(({ takes }) => !takes.length)
+    .map(({ word }) => shownWord(word));
   if (empty.length) {
     showProblem(`There is no recording of ${empty.join(", ")}: record some, or remove the word.`);
     return;
@@ -128,4 +189,5 @@ find("start-training").addEventListener("submit", (event) => {
   });
 });
 find("stop-training").addEventListener("click", ({ target }) =>
-  working(target, async () => draw(await post("/studio/training/stop"))));
+  working(target, async () => draw(await post("/studio/training/stop"))),
+);

@@ -19,9 +19,12 @@ export async function openTrying() {
   models = known.models;
   const newest = known.trained.at(-1);
   const fresh = newest && !find("model").querySelector(`option[value="${CSS.escape(newest)}"]`);
-  find("model").replaceChildren(...[...models].reverse().map(({ name, source }) =>
-    el("option", { value: name }, `${name} (${source})`)));
-  find("model").value = fresh || !before ? newest ?? known.default_live : before;
+  find("model").replaceChildren(
+    ...[...models]
+      .reverse()
+      .map(({ name, source }) => el("option", { value: name }, `${name} (${source})`)),
+  );
+  find("model").value = fresh || !before ? (newest ?? known.default_live) : before;
   drawModel();
 }
 
@@ -31,10 +34,22 @@ export function leaveTrying() {
 
 function drawModel() {
   const model = chosen();
-  find("model-about").textContent = `It knows ${model.labels.map(shownWord).join(", ")}. ` +
-    (model.is_causal ? "It follows running sound." : `It listens to windows of ${model.window_s} s.`);
-  find("bars").replaceChildren(...model.labels.map((label) => el("li", {}, el("span", { class: "name" }, shownWord(label)),
-    el("div", { class: "bar" }, el("div"), el("i")), el("span", { class: "value" }, "–"))));
+  find("model-about").textContent =
+    `It knows ${model.labels.map(shownWord).join(", ")}. ` +
+    (model.is_causal
+      ? "It follows running sound."
+      : `It listens to windows of ${model.window_s} s.`);
+  find("bars").replaceChildren(
+    ...model.labels.map((label) =>
+      el(
+        "li",
+        {},
+        el("span", { class: "name" }, shownWord(label)),
+        el("div", { class: "bar" }, el("div"), el("i")),
+        el("span", { class: "value" }, "–"),
+      ),
+    ),
+  );
   drawThresholds(model, () => {
     markThresholds();
     if (stream) restart();
@@ -69,13 +84,39 @@ function logWord(event, model, start) {
   const pcm = toPcm(microphone.between(Math.max(start, from), to));
   const name = shownWord(event.label);
   find("log-empty").hidden = true;
-  find("log").prepend(el("li", {}, el("b", {}, name),
-    el("span", { class: "soft" }, `${percent(event.probability)}, ${event.start_s.toFixed(1)} s`),
-    el("button", { type: "button", class: "small", "aria-label": `Play ${name} at ${event.start_s.toFixed(1)} s`,
-      onclick: ({ target }) => working(target, () => play(toWav(pcm, rate))) }, "Play"),
-    el("button", { type: "button", class: "small", "aria-label": `Explain ${name} at ${event.start_s.toFixed(1)} s`,
-      onclick: ({ target }) => working(target, () => openPage(() =>
-        post("/studio/explain", { model }, pcm, `audio/pcm;rate=${rate};encoding=s16le`))) }, "Explain")));
+  find("log").prepend(
+    el(
+      "li",
+      {},
+      el("b", {}, name),
+      el("span", { class: "soft" }, `${percent(event.probability)}, ${event.start_s.toFixed(1)} s`),
+      el(
+        "button",
+        {
+          type: "button",
+          class: "small",
+          "aria-label": `Play ${name} at ${event.start_s.toFixed(1)} s`,
+          onclick: ({ target }) => working(target, () => play(toWav(pcm, rate))),
+        },
+        "Play",
+      ),
+      el(
+        "button",
+        {
+          type: "button",
+          class: "small",
+          "aria-label": `Explain ${name} at ${event.start_s.toFixed(1)} s`,
+          onclick: ({ target }) =>
+            working(target, () =>
+              openPage(() =>
+                post("/studio/explain", { model }, pcm, `audio/pcm;rate=${rate};encoding=s16le`),
+              ),
+            ),
+        },
+        "Explain",
+      ),
+    ),
+  );
   while (find("log").children.length > LOG_MOST) find("log").lastElementChild.remove();
   say(`${name}, ${percent(event.probability)}`);
 }
@@ -86,7 +127,13 @@ async function start() {
   const model = chosen();
   const thresholds = chosenThresholds();
   const { rate } = microphone;
-  const socket = openStream({ model: model.name, rate, encoding: "s16le", posteriors: 1, thresholds: JSON.stringify(thresholds) });
+  const socket = openStream({
+    model: model.name,
+    rate,
+    encoding: "s16le",
+    posteriors: 1,
+    thresholds: JSON.stringify(thresholds),
+  });
   const own = { socket, end: () => {} };
   stream = own;
   let first = null;
@@ -103,7 +150,8 @@ async function start() {
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);
     if (message.probabilities) drawProbabilities(message.probabilities);
-    else if (message.label) setTimeout(() => stream === own && logWord(message, model.name, first), 1000 * AROUND_S);
+    else if (message.label)
+      setTimeout(() => stream === own && logWord(message, model.name, first), 1000 * AROUND_S);
     else showProblem(message.error ?? message.warning);
   };
   socket.onclose = ({ code }) => {
@@ -111,7 +159,10 @@ async function start() {
     if (stream !== own) return;
     stream = null;
     drawButton();
-    if (code !== 1000) showProblem("The server ended the stream. If it was stopped, start it again; then press Listen.");
+    if (code !== 1000)
+      showProblem(
+        "The server ended the stream. If it was stopped, start it again; then press Listen.",
+      );
   };
   drawButton();
 }
@@ -149,4 +200,5 @@ find("model").addEventListener("change", () => {
   if (stream) restart().catch((error) => showProblem(error.message));
 });
 find("report").addEventListener("click", ({ target }) =>
-  working(target, () => openPage(() => post("/studio/report", { model: chosen().name }))));
+  working(target, () => openPage(() => post("/studio/report", { model: chosen().name }))),
+);

@@ -24,8 +24,13 @@ export function say(text) {
 /** An error, with the next step, until the next one or `clearProblem`. */
 export function showProblem(text) {
   find("problem").replaceChildren(
-    el("div", { class: "problem row" }, el("span", {}, text),
-      el("button", { type: "button", class: "small", onclick: clearProblem }, "Dismiss")));
+    el(
+      "div",
+      { class: "problem row" },
+      el("span", {}, text),
+      el("button", { type: "button", class: "small", onclick: clearProblem }, "Dismiss"),
+    ),
+  );
 }
 
 export function clearProblem() {

@@ -45,20 +45,66 @@ async function change(route, parameters, said) {
 }
 
 export const deleteTake = (word, take) =>
-  change("/studio/takes/delete", { word, take }, () => `Deleted a take of ${shownWord(word)}. Undo brings it back.`);
+  change(
+    "/studio/takes/delete",
+    { word, take },
+    () => `Deleted a take of ${shownWord(word)}. Undo brings it back.`,
+  );
 
 export const playTake = (word, take) => play(address("/studio/take", { word, take }));
 
 function takeItem(word, take) {
   const name = `${shownWord(word)}, ${take.name}`;
-  return el("li", {},
-    el("span", {}, take.speaker ?? take.name, " ", el("span", { class: "soft" }, take.speaker ? take.name.replace(/^.*_nohash_/, "").replace(/\.[^.]*$/, "") : "")),
-    el("button", { type: "button", class: "small", id: idOf("play", word, take.name), "aria-label": `Play ${name}`,
-      onclick: ({ target }) => working(target, () => playTake(word, take.name)) }, "Play"),
-    last === idOf(word, take.name) ? el("button", { type: "button", class: "small", id: idOf("retake", word, take.name), "aria-label": `Retake ${name}`,
-      onclick: ({ target }) => working(target, () => retake(word, take.name)) }, "Retake") : null,
-    el("button", { type: "button", class: "small", id: idOf("delete", word, take.name), "aria-label": `Delete ${name}`,
-      onclick: ({ target }) => working(target, () => deleteTake(word, take.name)) }, "Delete"));
+  return el(
+    "li",
+    {},
+    el(
+      "span",
+      {},
+      take.speaker ?? take.name,
+      " ",
+      el(
+        "span",
+        { class: "soft" },
+        take.speaker ? take.name.replace(/^.*_nohash_/, "").replace(/\.[^.]*$/, "") : "",
+      ),
+    ),
+    el(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        id: idOf("play", word, take.name),
+        "aria-label": `Play ${name}`,
+        onclick: ({ target }) => working(target, () => playTake(word, take.name)),
+      },
+      "Play",
+    ),
+    last === idOf(word, take.name)
+      ? el(
+          "button",
+          {
+            type: "button",
+            class: "small",
+            id: idOf("retake", word, take.name),
+            "aria-label": `Retake ${name}`,
+            onclick: ({ target }) => working(target, () => retake(word, take.name)),
+          },
+          "Retake",
+        )
+      : null,
+    el(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        id: idOf("delete", word, take.name),
+        "aria-label": `Delete ${name}`,
+        onclick: ({ target }) => working(target, () => deleteTake(word, take.name)),
+      },
+      "Delete",
+    ),
+  );
 }
 
 async function importFiles(word, files) {
@@ -71,8 +117,16 @@ async function importFiles(word, files) {
       const parameters = { word, speaker: find("speaker").value.trim(), name: file.name };
       const said = await post("/studio/import", parameters, file, "application/octet-stream");
       written += said.written.length;
-      faults.push(...said.rejected.map((fault) => (fault.startsWith(file.name) ? fault : `${file.name}: ${fault}`)));
-      faults.push(...said.warnings.map((warning) => (warning.startsWith(file.name) ? warning : `${file.name}: ${warning}`)));
+      faults.push(
+        ...said.rejected.map((fault) =>
+          fault.startsWith(file.name) ? fault : `${file.name}: ${fault}`,
+        ),
+      );
+      faults.push(
+        ...said.warnings.map((warning) =>
+          warning.startsWith(file.name) ? warning : `${file.name}: ${warning}`,
+        ),
+      );
     } catch (error) {
       faults.push(`${file.name}: ${error.message}`);
     }
@@ -86,19 +140,76 @@ function wordItem({ word, takes }) {
   const shown = shownWord(word);
   const enough = takes.length >= project.few;
   const missing = project.few - takes.length;
-  return el("li", {},
-    el("div", { class: "head" }, el("h3", {}, shown),
-      el("span", { class: enough ? "good" : "soft" }, count(takes.length, "take"), enough ? " ✓" : `, ${missing} more`)),
-    el("div", { class: "row" },
-      el("button", { type: "button", class: "main", id: idOf("record", word), "aria-label": `Record ${shown}`,
-        onclick: () => record(word) }, "Record"),
-      el("label", { class: "button file" }, "Import", el("input", { type: "file", multiple: true, accept: "audio/*,video/*",
-        id: idOf("import", word), "aria-label": `Import recordings of ${shown}`,
-        onchange: ({ target }) => importFiles(word, target.files).finally(() => { target.value = ""; }) })),
-      el("button", { type: "button", id: idOf("remove", word), "aria-label": `Remove the word ${shown}`,
-        onclick: ({ target }) => working(target, () => change("/studio/words/remove", { word },
-          () => `Removed ${shown} and ${count(takes.length, "take")}. Undo brings them back.`)) }, "Remove")),
-    takes.length ? el("ul", { class: "takes", "aria-label": `Takes of ${shown}` }, ...[...takes].reverse().map((take) => takeItem(word, take))) : null);
+  return el(
+    "li",
+    {},
+    el(
+      "div",
+      { class: "head" },
+      el("h3", {}, shown),
+      el(
+        "span",
+        { class: enough ? "good" : "soft" },
+        count(takes.length, "take"),
+        enough ? " ✓" : `, ${missing} more`,
+      ),
+    ),
+    el(
+      "div",
+      { class: "row" },
+      el(
+        "button",
+        {
+          type: "button",
+          class: "main",
+          id: idOf("record", word),
+          "aria-label": `Record ${shown}`,
+          onclick: () => record(word),
+        },
+        "Record",
+      ),
+      el(
+        "label",
+        { class: "button file" },
+        "Import",
+        el("input", {
+          type: "file",
+          multiple: true,
+          accept: "audio/*,video/*",
+          id: idOf("import", word),
+          "aria-label": `Import recordings of ${shown}`,
+          onchange: ({ target }) =>
+            importFiles(word, target.files).finally(() => {
+              target.value = "";
+            }),
+        }),
+      ),
+      el(
+        "button",
+        {
+          type: "button",
+          id: idOf("remove", word),
+          "aria-label": `Remove the word ${shown}`,
+          onclick: ({ target }) =>
+            working(target, () =>
+              change(
+                "/studio/words/remove",
+                { word },
+                () => `Removed ${shown} and ${count(takes.length, "take")}. Undo brings them back.`,
+              ),
+            ),
+        },
+        "Remove",
+      ),
+    ),
+    takes.length
+      ? el(
+          "ul",
+          { class: "takes", "aria-label": `Takes of ${shown}` },
+          ...[...takes].reverse().map((take) => takeItem(word, take)),
+        )
+      : null,
+  );
 }
 
 function draw() {
@@ -106,10 +217,13 @@ function draw() {
   find("add-unknown").hidden = project.words.some(({ word }) => word === UNKNOWN);
   const { undo } = project;
   find("undo").hidden = !undo;
-  find("undo-text").textContent = undo ? `Deleted last: ${count(undo.takes, "take")} of ${shownWord(undo.word)}.` : "";
+  find("undo-text").textContent = undo
+    ? `Deleted last: ${count(undo.takes, "take")} of ${shownWord(undo.word)}.`
+    : "";
 }
 
-const addWord = (word) => change("/studio/words", { word }, ({ said }) => `Added ${shownWord(said)}. Record it.`);
+const addWord = (word) =>
+  change("/studio/words", { word }, ({ said }) => `Added ${shownWord(said)}. Record it.`);
 
 find("add-word").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -118,13 +232,20 @@ find("add-word").addEventListener("submit", (event) => {
     find("word").value = "";
   }).then(() => find("word").focus());
 });
-find("add-unknown").addEventListener("click", ({ target }) => working(target, () => addWord(UNKNOWN)));
+find("add-unknown").addEventListener("click", ({ target }) =>
+  working(target, () => addWord(UNKNOWN)),
+);
 find("undo").addEventListener("click", ({ target }) =>
-  working(target, () => change("/studio/undo", {}, ({ said }) => `Brought back ${shownWord(said)}.`)));
+  working(target, () =>
+    change("/studio/undo", {}, ({ said }) => `Brought back ${shownWord(said)}.`),
+  ),
+);
 
 const speaker = find("speaker");
 speaker.value = localStorage.getItem("speechcls-speaker") ?? "me";
-speaker.addEventListener("change", () => localStorage.setItem("speechcls-speaker", speaker.value.trim()));
+speaker.addEventListener("change", () =>
+  localStorage.setItem("speechcls-speaker", speaker.value.trim()),
+);
 
 export async function openWords() {
   await refresh();

@@ -8,7 +8,7 @@ class Recorder extends AudioWorkletProcessor {
 
   process([[samples]]) {
     if (!samples) return true;
-    for (let start = 0; start < samples.length; ) {
+    for (let start = 0; start < samples.length;) {
       const n = Math.min(samples.length - start, this.block.length - this.filled);
       this.block.set(samples.subarray(start, start + n), this.filled);
       this.filled += n;
