@@ -152,8 +152,8 @@ class Stream:
     ) -> None:
         self._socket, self._live, self._batches, self._idle_s = socket, live, batches, idle_s
         self._step = self._bytes_of(format, step_s)
-        self._run = self._bytes_of(format, _RUN_S)
-        self._most = self._bytes_of(format, _WAITING_S)
+        self._run = max(self._step, self._bytes_of(format, _RUN_S))
+        self._most = max(2 * self._step, self._bytes_of(format, _WAITING_S))
         self._pending = bytearray()
         self._code: int | None = None
         self._fault: str | None = None
