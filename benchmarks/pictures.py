@@ -357,7 +357,20 @@ def walk_compare() -> Path:
     return page
 
 
+def manual(page: str) -> Path:
+    """Return a page of the manual, which is built first."""
+    folder = SCRATCH / "manual"
+    if not folder.is_dir():
+        command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True)
+    return folder / f"{page}.html"
+
+
 PAGES: dict[str, Callable[[], Path]] = {
+    "explain-page": lambda: walk("explain.html"),
+    "manual-home": lambda: manual("index"),
+    "manual-train": lambda: manual("commands/train"),
+    "manual-glossary": lambda: manual("GLOSSARY"),
     "report": lambda: walk("out/report.html"),
     "check": walk_check,
     "compare": walk_compare,
