@@ -50,15 +50,17 @@ def test_record_goes_on_to_the_next_word_and_then_to_check(home, tmp_path, call)
         ("verify {model}", [["predict", "CLIP", "--model", "{model}"]]),
     ],
 )
-def test_what_only_prints_names_it_in_a_terminal_alone(
-    home, run, run_in_terminal, command, expected
-):
+def test_what_only_prints_names_it_in_a_terminal(home, run_in_terminal, command, expected):
     places = {"data": home.data, "model": home.model, "clip": home.clip("low")}
     words = [word.format(**places) for word in command.split()]
     shown = run_in_terminal(*words)
     assert shown.code == 0
     assert next_of(shown) == [[word.format(**places) for word in step] for step in expected]
-    assert next_of(run(*words)) == []
+
+
+def test_scripts_and_who_wants_it_quiet_are_not_told(home, call, run_in_terminal):
+    words = ["verify", home.model]
+    assert next_of(call(*words)) == []
     assert next_of(run_in_terminal(*words, "-q")) == []
 
 
