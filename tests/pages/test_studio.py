@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from common_pages import fits, launched, page_in, serious_findings
+from common_pages import another, fits, page_in, serious_findings
 from common_studio import studio, write_words
 from playwright.sync_api import expect
 
@@ -102,14 +102,14 @@ def try_it(page, word):
     page.get_by_role("button", name="Stop listening").click()
 
 
-def test_from_an_empty_folder_to_a_known_word(spoken, quick, tmp_path):
+def test_from_an_empty_folder_to_a_known_word(browser, spoken, quick, tmp_path):
     with studio(tmp_path / "words", names=("commands-tiny",)) as server:
         for word in ("yes", "no"):
             write_words(tmp_path / f"{word}.wav", spoken(word)[:N_SAID])
             allowed = {"permissions": ["microphone"]}
             with (
-                launched(*microphone(tmp_path / f"{word}.wav")) as browser,
-                page_in(browser, f"{server.url}/", **allowed) as page,
+                another(browser, *microphone(tmp_path / f"{word}.wav")) as listening,
+                page_in(listening, f"{server.url}/", **allowed) as page,
             ):
                 ready(page)
                 record_by_keyboard(page, word)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from common_pages import QUIET, find_chromium, fits, page_in, serious_findings
+from common_pages import another, fits, page_in, serious_findings
 
 from speechcls.artifact.store import load_artifact
 from speechcls.deployment.web import PACKAGE, VERSION
@@ -97,17 +97,6 @@ def clips(tmp_path_factory):
         paths[word] = folder / f"{word} & co.wav"
         soundfile.write(paths[word], (said + noise).clip(-32768, 32767).astype(np.int16), 16_000)
     return paths
-
-
-@contextmanager
-def another(browser, *flags):
-    """Yield one more browser, with ``flags`` of its own."""
-    program = find_chromium()
-    other = browser.browser_type.launch(executable_path=program, args=[*QUIET, *flags])
-    try:
-        yield other
-    finally:
-        other.close()
 
 
 def wait_until(page, condition, timeout_s=30):

@@ -27,19 +27,30 @@ def find_chromium():
 
 
 @contextmanager
-def launched(*flags):
-    """Yield a headless Chromium with further ``flags``; skips where none is installed."""
+def launched():
+    """Yield a headless Chromium, the first of a process; skips where none is installed."""
     program = find_chromium()
     if program is None:
         pytest.skip(f"no browser to test pages in: none of {', '.join(NAMES)} is on the path")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*QUIET, *flags])
+        browser = playwright.chromium.launch(executable_path=program, args=[*QUIET])
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def another(browser, *flags):
+    """Yield one more browser in the same process, with ``flags`` of its own."""
+    program = find_chromium()
+    other = browser.browser_type.launch(executable_path=program, args=[*QUIET, *flags])
+    try:
+        yield other
+    finally:
+        other.close()
 
 
 @contextmanager
