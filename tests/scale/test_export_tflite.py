@@ -78,7 +78,7 @@ def test_a_network_of_whole_clips_is_computed_as_by_the_model(arch, readout, tmp
     features = FeatureConfig(**({"kind": "log-mel"} | WHOLE[arch, readout]))
     network = NetworkConfig(arch, 24, 2, readout=readout)
     classifier, _ = make_model(tmp_path / "model", features, network, make_lively)
-    bundle, clips = bundle_of(classifier.artifact, 6)
+    bundle, clips = bundle_of(classifier.artifact, 24)
     assert set(bundle.checks) == {CLIP}
     expected = model_answers(classifier, clips)
     assert expected.std(axis=0).max() > 0.01
