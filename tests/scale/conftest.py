@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 RAY = ("test_ray", "test_ray_command")
-LONGEST_FIRST = (*RAY, "test_readme", "test_distributed_command", "test_tune", "test_storage_commands")
+LONGEST_FIRST = (
+    *RAY,
+    *("test_readme", "test_distributed_command", "test_tune", "test_storage_commands"),
+)
 
 
 @pytest.hookimpl(optionalhook=True)
