@@ -83,8 +83,9 @@ def run_step(
     if done.returncode not in codes:
         print(done.stdout, file=sys.stderr)
         done.check_returncode()
-    # Models that come with speechcls lie in the checkout, wherever that is.
-    return done.stdout.replace(f"{ROOT}/models/", ".../models/").rstrip("\n").splitlines()
+    # The models that come with speechcls, and the session, lie wherever the checkout is.
+    printed = done.stdout.replace(f"{folder}/", ".../").replace(f"{ROOT}/models/", ".../models/")
+    return printed.rstrip("\n").splitlines()
 
 
 def abridge(printed: list[str], before: tuple[str, ...]) -> list[str]:
