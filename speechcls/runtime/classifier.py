@@ -237,12 +237,6 @@ class Classifier:
             raise does_not_fit(self.artifact, ONNX)
         return apply_temperature(rows, self.temperature)
 
-    def _predict_windows(self, windows: list[Samples]) -> Probabilities:
-        """Return (n, n_labels); a single window is run alone, which takes half as long."""
-        if len(windows) > 1:
-            return self.probabilities(np.stack(windows))
-        return self._calibrated(self._session.run(None, {"samples": windows[0][None]})[0], 1)
-
     def predict(
         self,
         clip: Clip,
@@ -282,7 +276,9 @@ class Classifier:
         ('_silence_', True)
         """
         window = self.read_window(clip, sample_rate, channel=channel)
-        return self.decide(self._predict_windows([window.samples])[0], threshold, window)
+        # Run alone, which takes half as long as the two that ``probabilities`` would make of it.
+        rows = self._session.run(None, {"samples": window.samples[None]})[0]
+        return self.decide(self._calibrated(rows, 1)[0], threshold, window)
 
     def predict_many(
         self,
@@ -294,7 +290,9 @@ class Classifier:
         """Yield each clip with its prediction, or with the error that it could not be used for.
 
         The pairs come in the order of ``clips``, each as soon as it is ready, while later clips
-        are still being read; memory is constant, however many there are.
+        are still being read; memory is constant, however many there are. On a CPU a prediction is
+        the same to the bit whatever clips come with it; that of ``predict``, which takes half as
+        long for one clip, differs by less than 1e-6.
 
         Parameters
         ----------
@@ -344,7 +342,7 @@ class Classifier:
         def work(batch: list[C]) -> list[tuple[C, Prediction | SpeechclsError]]:
             outcomes = [self._attempt(clip, sample_rate, channel) for clip in batch]
             windows = [outcome.samples for outcome in outcomes if isinstance(outcome, Window)]
-            rows = iter(self._predict_windows(windows) if windows else ())
+            rows = iter(self.probabilities(np.stack(windows)) if windows else ())
             return [
                 (clip, self.decide(next(rows), threshold, outcome))
                 if isinstance(outcome, Window)

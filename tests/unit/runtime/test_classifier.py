@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from speechcls import Classifier
+from speechcls.audio.samples import resample
 from speechcls.errors import AudioError, ConfigError, SpeechclsError
 from speechcls.runtime.classifier import Prediction
 
@@ -88,6 +89,9 @@ def test_a_window_has_the_same_bits_whatever_is_beside_it(classifier):
     for size in range(1, 9):
         parts = [classifier.probabilities(windows[i : i + size]) for i in range(0, 48, size)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+    # ``predict_many`` takes what is there by then: one window now, several another time.
+    alone = [next(classifier.predict_many([window]))[1] for window in windows]
+    assert alone == [prediction for _, prediction in classifier.predict_many(windows)]
 
 
 def test_a_batch_is_one_clip_a_row(classifier, clips):
@@ -102,7 +106,9 @@ def test_arrays_of_another_rate(classifier, tone):
     at_8_khz = tone(300, rate=8_000)
     [(_, prediction)] = classifier.predict_many([at_8_khz], sample_rate=8_000)
     assert prediction.clip_duration_s == pytest.approx(1.0)
-    assert prediction == classifier.predict(at_8_khz, sample_rate=8_000)
+    resampled = resample(at_8_khz, 8_000, RATE)
+    assert [prediction] == [same for _, same in classifier.predict_many([resampled])]
+    assert classifier.predict(at_8_khz, sample_rate=8_000) == classifier.predict(resampled)
 
 
 def test_one_clip_is_not_many(classifier, tmp_path):
