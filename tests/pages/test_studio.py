@@ -65,8 +65,10 @@ def record_by_keyboard(page, word):
     expect(page.get_by_role("button", name=f"Record {word}")).to_be_focused()
     page.get_by_role("button", name=f"Retake {word}, me_nohash_0.wav").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_have_text(f"Kept 1 take of {word}.", timeout=SLOW_MS)
-    expect(page.get_by_role("button", name=f"Play {word}, me_nohash_0.wav")).to_be_visible()
+    replaced = f"The new take of {word} replaces the old one. Undo brings it back."
+    expect(page.get_by_role("status")).to_have_text(replaced, timeout=SLOW_MS)
+    expect(page.get_by_role("button", name=f"Retake {word}, me_nohash_1.wav")).to_be_focused()
+    expect(page.get_by_role("button", name=f"Play {word}, me_nohash_0.wav")).to_be_hidden()
 
 
 def train_by_keyboard(page):

@@ -16,16 +16,17 @@ let running = null;
 
 class Stopped extends Error {}
 
-/** Record takes of a word until there are as many as are asked for. */
+/** Record takes of a word until there are as many as are asked for; return whether there are. */
 export async function record(word, wanted = Number(find("in-a-row").value)) {
-  if (running) return;
+  if (running) return false;
   const back = document.activeElement;
   const speaker = find("speaker").value.trim();
   if (!speaker) {
     showProblem("Say who speaks first: takes of one person are kept together.");
     find("speaker").focus();
-    return;
+    return false;
   }
+  let isDone = false;
   running = new AbortController();
   const { signal } = running;
   clearProblem();
@@ -33,7 +34,7 @@ export async function record(word, wanted = Number(find("in-a-row").value)) {
     await microphone.open();
     find("recorder").hidden = false;
     find("stop-recording").focus({ preventScroll: true });
-    await takes(word, speaker, wanted, signal);
+    isDone = await takes(word, speaker, wanted, signal);
   } catch (error) {
     if (!(error instanceof Stopped)) showProblem(error.message);
   } finally {
@@ -42,6 +43,7 @@ export async function record(word, wanted = Number(find("in-a-row").value)) {
     await refresh().catch((error) => showProblem(error.message));
     (document.getElementById(back?.id ?? "") ?? find("word")).focus({ preventScroll: true });
   }
+  return isDone;
 }
 
 async function takes(word, speaker, wanted, signal) {
@@ -65,6 +67,7 @@ async function takes(word, speaker, wanted, signal) {
       `${written} of ${wanted} takes were good. ${find("status").textContent} Then press Record again.`,
     );
   else say(`Kept ${count(written, "take")} of ${shownWord(word)}.`);
+  return written === wanted;
 }
 
 async function take(word, speaker, signal) {

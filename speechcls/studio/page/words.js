@@ -30,9 +30,15 @@ export function setLast(word, take) {
   last = idOf(word, take);
 }
 
+/** Record a take again; the old one is deleted once there is a new one. */
 async function retake(word, take) {
-  await deleteTake(word, take);
-  await record(word, 1);
+  if (!(await record(word, 1))) return;
+  await change(
+    "/studio/takes/delete",
+    { word, take },
+    () => `The new take of ${shownWord(word)} replaces the old one. Undo brings it back.`,
+  );
+  document.getElementById(`retake:${last}`)?.focus();
 }
 
 const idOf = (...parts) => parts.map(encodeURIComponent).join(":");
