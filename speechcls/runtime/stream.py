@@ -24,7 +24,7 @@ _LONGEST_S = 1.0
 """Longest piece of sound in one run of a causal network."""
 _N_WINDOWS = 8
 """Windows in one run of any other network; more of them exceed a core's cache."""
-_N_STREAMS = 16
+_N_STREAMS = 32
 """Streams in one run; more of them take as long each, and the first one waits for the last."""
 
 

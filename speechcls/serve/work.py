@@ -3,10 +3,11 @@
 import asyncio
 import io
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Generic, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -25,7 +26,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Stop = threading.Event
 """Set when nobody wants the result any more."""
-_BATCH = 16
+_BATCH = 64
 """Jobs that a thread takes together."""
 _PAUSE_S = 0.01
 """From one start to the next with fewer jobs than that."""
@@ -106,7 +107,7 @@ class Batches(Generic[Job, Result]):
     """Jobs that are cheaper together than alone: a thread takes all that have come by then.
 
     It begins as soon as it is free, but after another one only so late that there are many where
-    many come.
+    many come. Where there are many already, a thread goes on without waiting for the event loop.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ class Batches(Generic[Job, Result]):
         work: Callable[[Sequence[Job]], Sequence[Result | Exception]],
     ) -> None:
         self._executor, self._n_free, self._work = executor, n_threads, work
-        self._waiting: list[tuple[Job, asyncio.Future[Result]]] = []
+        self._waiting: deque[tuple[Job, asyncio.Future[Result]]] = deque()
         self._next_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -140,28 +141,44 @@ class Batches(Generic[Job, Result]):
                 if self._timer is None:
                     self._timer = loop.call_at(self._next_s, self._on_time)
                 return
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
             self._n_free -= 1
             self._next_s = now_s + _PAUSE_S
-            jobs, futures = zip(*batch, strict=True)
-            run = loop.run_in_executor(self._executor, self._work, jobs)
-            run.add_done_callback(partial(self._on_done, futures))
+            self._executor.submit(self._run, loop, self._next())
 
     def _on_time(self) -> None:
         self._timer = None
         self._start()
 
+    def _next(self) -> "list[tuple[Job, asyncio.Future[Result]]]":
+        batch: list[tuple[Job, asyncio.Future[Result]]] = []
+        with suppress(IndexError):  # another thread took the last ones
+            while len(batch) < _BATCH:
+                batch.append(self._waiting.popleft())
+        return batch
+
+    def _run(
+        self, loop: asyncio.AbstractEventLoop, batch: "list[tuple[Job, asyncio.Future[Result]]]"
+    ) -> None:
+        """Do jobs, in a thread, which takes the next ones itself where there are enough."""
+        results: Sequence[Result | Exception]
+        try:
+            results = self._work([job for job, _ in batch])
+        except Exception as error:
+            results = [error] * len(batch)
+        following = self._next() if len(self._waiting) >= _BATCH else []
+        futures = [future for _, future in batch]
+        loop.call_soon_threadsafe(self._on_done, futures, results, not following)
+        if following:  # behind whatever else waits for a thread
+            self._executor.submit(self._run, loop, following)
+
     def _on_done(
         self,
         futures: "Sequence[asyncio.Future[Result]]",
-        run: "asyncio.Future[Sequence[Result | Exception]]",
+        results: Sequence[Result | Exception],
+        is_free: bool,
     ) -> None:
-        self._n_free += 1
-        if run.cancelled():  # the server has ended
-            return
-        error = run.exception()
-        for i, future in enumerate(futures):
-            result = error or run.result()[i]
+        self._n_free += is_free
+        for future, result in zip(futures, results, strict=True):
             if future.done():  # nobody waits for it any more
                 continue
             if isinstance(result, BaseException):

@@ -131,7 +131,7 @@ def test_streams_that_come_and_go_are_each_as_alone(longest_s, tolerance, artifa
 
 @pytest.mark.parametrize(
     ("model", "n_streams", "expected"),
-    [("many", 5, [5]), ("many", 40, [16, 16, 8]), ("one", 3, [1, 1, 1])],
+    [("many", 5, [5]), ("many", 72, [32, 32, 8]), ("one", 3, [1, 1, 1])],
 )
 def test_how_many_streams_a_run_takes(model, n_streams, expected, request, monkeypatch):
     artifact = load_artifact(request.config.rootpath / MODELS[model])
