@@ -158,7 +158,7 @@ def draw_cells(arch: str) -> Figure:
     panels: list[Panel] = [wave, *layer_panels(explanation, layer=1)]
     figure = new_figure(7.5, 1.5 + 1.2 * len(panels))
     figure.suptitle(as_text(title), x=0.01, ha="left", fontsize=10)
-    stack_panels(figure, panels, explanation)
+    stack_panels(figure, panels, explanation.end_s, explanation.decisive_s)
     return figure
 
 

@@ -3,21 +3,33 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.wav import wav_bytes
 from speechcls.errors import ConfigError
+from speechcls.explain.figures import stack_panels
 from speechcls.explain.lookback import gain_by_lag, memory_gains
 from speechcls.explain.page import N_COLOURS, panel_content, shown_label
 from speechcls.explain.panels import layer_panels, layer_title, posterior_panel
 from speechcls.explain.trace import Explanation
 from speechcls.files import write_atomic
-from speechcls.render.figures import DIVERGING, PALETTE, SEQUENTIAL, colour_steps
+from speechcls.render.figures import (
+    DIVERGING,
+    PALETTE,
+    SEQUENTIAL,
+    as_text,
+    colour_steps,
+    new_figure,
+    render_figure,
+)
 from speechcls.render.html import data_uri, render
-from speechcls.render.panels import Curves, wave_panel
+from speechcls.render.panels import Curves, Panel, wave_panel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 N_MODELS_MAX = len(PALETTE) - 1
 """Models that a page shows, each in a colour of its own."""
@@ -79,9 +91,29 @@ def write_beside(
         "explain_beside.html",
         title=title,
         content=to_dict(explanations, names),
+        still=data_uri("image/svg+xml", render_figure(draw_beside(explanations, names), "svg")),
         sound=data_uri("audio/wav", wav_bytes(first.samples, first.config.sample_rate)),
     )
     write_atomic(path, page)
+
+
+def draw_beside(explanations: Sequence[Explanation], names: Sequence[str]) -> "Figure":
+    """Return a picture of several models: the probabilities and the last layer of each.
+
+    Below them is what is left of a change of their memory. The dotted line is where they part.
+    """
+    figure = new_figure(max(9.0, 5.0 * len(explanations)), 11.0)
+    above, below = figure.subfigures(2, 1, height_ratios=(5, 1), squeeze=False)[:, 0]
+    parting, end_s = find_parting(explanations), max(each.end_s for each in explanations)
+    columns = above.subfigures(1, len(explanations), squeeze=False)[0]
+    for column, name, each in zip(columns, names, explanations, strict=True):
+        column.suptitle(as_text(name), x=0.02, ha="left", fontsize=10)
+        panels: list[Panel] = [wave_panel(each.samples, each.config.sample_rate, 0.8)]
+        panels.append(_common_order(each, explanations))
+        panels += layer_panels(each, len(each.layers)) if each.layers else []
+        stack_panels(column, panels, end_s, parting.start_s if parting else None)
+    stack_panels(below, [memory_panel(explanations, names)], end_s, None)
+    return figure
 
 
 def check_same_window(explanations: Sequence[Explanation]) -> None:
@@ -160,16 +192,20 @@ def _common_order(explanation: Explanation, explanations: Sequence[Explanation])
 
 
 def memory_panel(explanations: Sequence[Explanation], names: Sequence[str]) -> Curves:
-    """Return what is left of a small change of each last layer's memory, by the time since."""
+    """Return what is left of a small change of each last layer's memory, by the time since.
+
+    Of two directions it is the mean; in the reverse one the time goes backwards.
+    """
     end_s = max(each.end_s for each in explanations)
     times_s = np.linspace(0.0, end_s, 101)
     curves, recurrent = [], []
     for name, each in zip(names, explanations, strict=True):
         if len(each.step_times_s) < 2:
             continue
-        gains = memory_gains(each, len(each.layers), "forward")
-        lags_s = float(np.diff(each.step_times_s[:2])[0]) * np.arange(len(gains))
-        left = gain_by_lag(gains, "forward")
+        n_layers = len(each.layers)
+        lefts = [gain_by_lag(memory_gains(each, n_layers, w), w) for w in each.layer(n_layers)]
+        left = np.mean(lefts, axis=0)
+        lags_s = float(np.diff(each.step_times_s[:2])[0]) * np.arange(len(left))
         curves.append(np.interp(times_s, lags_s, left))
         recurrent.append(name)
     values = np.stack(curves, axis=1) if curves else np.zeros((len(times_s), 1))

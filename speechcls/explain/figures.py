@@ -34,10 +34,11 @@ def draw_explanation(explanation: Explanation, title: str, layer: int | None) ->
     figure = new_figure(14.0 if layer else 7.5, 9.5)
     figure.suptitle(as_text(title, LONGEST_TITLE), x=0.01, ha="left", fontsize=12)
     left, *right = figure.subfigures(1, 2 if layer else 1, wspace=0.02, squeeze=False)[0]
-    stack_panels(left, input_panels(explanation), explanation)
+    moment = explanation.end_s, explanation.decisive_s
+    stack_panels(left, input_panels(explanation), *moment)
     if layer:
         right[0].suptitle(layer_title(explanation, layer), x=0.02, ha="left", fontsize=10)
-        stack_panels(right[0], layer_panels(explanation, layer), explanation)
+        stack_panels(right[0], layer_panels(explanation, layer), *moment)
     return figure
 
 
@@ -75,9 +76,9 @@ def animate_figure(figure: "Figure", end_s: float) -> list[npt.NDArray[np.uint8]
 
 
 def stack_panels(
-    figure: "Figure | SubFigure", panels: Sequence[Panel], explanation: Explanation
+    figure: "Figure | SubFigure", panels: Sequence[Panel], end_s: float, marked_s: float | None
 ) -> None:
-    """Draw panels below each other over one time axis, with the decisive moment marked."""
+    """Draw panels below each other over one time axis, with one moment marked."""
     heights = [panel.height for panel in panels]
     stacked = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)
     for axes, panel in zip(stacked[:, 0], panels, strict=True):
@@ -86,7 +87,7 @@ def stack_panels(
             axes.set_yticks([])
             if panel.n_forward < len(panel.values):
                 axes.axhline(panel.n_forward, color="white", linewidth=1.5)
-        if explanation.decisive_s is not None:
-            axes.axvline(explanation.decisive_s, color=GREY, linewidth=0.8, linestyle=":")
+        if marked_s is not None:
+            axes.axvline(marked_s, color=GREY, linewidth=0.8, linestyle=":")
     stacked[-1, 0].set_xlabel("seconds")
-    stacked[-1, 0].set_xlim(0, explanation.end_s)
+    stacked[-1, 0].set_xlim(0, end_s)

@@ -9,7 +9,7 @@ import torch
 from common_explain_page import KINDS, make_case, shown_number, torch_answer
 from common_pages import fits, page_in, serious_findings
 
-from speechcls.explain.beside import write_beside
+from speechcls.explain.beside import memory_panel, to_dict, write_beside
 from speechcls.explain.lookback import answer_gradient, gain_by_lag, memory_gains
 from speechcls.explain.page import write_explanation
 from speechcls.render.figures import new_figure
@@ -321,6 +321,21 @@ def test_several_networks_beside_each_other(browser, case, tmp_path, size, schem
             assert len(values) == n_moments
             best = values[-1].argmax()
             assert f"{name}: {each.labels[best]} {values[-1, best]:.2f}" in said
+    with page_in(browser, path.as_uri(), size, scheme, java_script_enabled=False) as page:
+        parting = to_dict(explanations, ["one", "other"])["parting"]
+        assert f"a picture only. {parting}" in page.locator("noscript").inner_text()
+        width = page.locator("img.still").evaluate("image => image.naturalWidth")
+        assert width > 600
+
+
+def test_the_memory_of_two_directions_is_their_mean(case):
+    explanation = case("bilstm", "last")[1]
+    panel = memory_panel([explanation], ["one"])
+    lefts = [gain_by_lag(memory_gains(explanation, 2, way), way) for way in ("forward", "reverse")]
+    step_s = float(np.diff(explanation.step_times_s[:2])[0])
+    at_step_3 = np.interp(3 * step_s, panel.times_s, panel.values[:, 0])
+    assert lefts[0][3] != pytest.approx(lefts[1][3], rel=0.01)
+    assert at_step_3 == pytest.approx((lefts[0][3] + lefts[1][3]) / 2, abs=0.01)
 
 
 def test_a_page_that_cannot_run_its_network_says_why(browser, case, tmp_path, monkeypatch):
