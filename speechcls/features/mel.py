@@ -8,12 +8,11 @@ import dataclasses
 import math
 import warnings
 
-import librosa
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from speechcls.artifact.constants import feature_tables
 from speechcls.audio.samples import FloatArray, Samples
 from speechcls.audio.spectrogram import spectrogram
 from speechcls.config import FeatureConfig
@@ -42,13 +41,7 @@ class LogMel(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             try:
-                filters = librosa.filters.mel(
-                    sr=config.sample_rate,
-                    n_fft=config.n_fft,
-                    n_mels=config.n_mels,
-                    fmin=config.fmin,
-                    fmax=config.fmax,
-                )  # (n_mels, 1 + n_fft // 2)
+                tables = feature_tables(config)
             except UserWarning as warning:
                 raise ConfigError(
                     f"{config.n_mels} bands are too many for n_fft {config.n_fft},"
@@ -59,7 +52,8 @@ class LogMel(nn.Module):
         before = (config.n_fft - config.win_length) // 2
         after = config.n_fft - config.win_length - before
         window = functional.pad(window, (before, after))  # (n_fft,)
-        self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(tables.filters), persistent=False)
+        self._dct = tables.dct
         self.window = window  # no buffer: a device without float64 could not take it
         self._windows: dict[tuple[torch.device, torch.dtype], Tensor] = {}
         self.onnx_power: PowerSpectrum | None = None
@@ -182,9 +176,8 @@ class MFCC(LogMel):
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__(config)
-        # The coefficients of each unit vector are the columns of the matrix.
-        dct = librosa.feature.mfcc(S=np.eye(config.n_mels), n_mfcc=config.n_mfcc)
-        self.register_buffer("dct", torch.from_numpy(dct).float(), persistent=False)
+        assert self._dct is not None
+        self.register_buffer("dct", torch.from_numpy(self._dct), persistent=False)
 
     def from_energies(self, energy: Tensor, level: Tensor | None = None) -> Tensor:
         """Return cepstral coefficients (batch, n_frames, n_mfcc) of ``energy``, as ``LogMel``."""
