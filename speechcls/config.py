@@ -154,7 +154,7 @@ class NetworkConfig(Config):
 class TrainConfig(Config):
     """How a network is trained; the defaults are the recipe ``standard``."""
 
-    ADDED = MappingProxyType({"n_spoken": 900})
+    ADDED = MappingProxyType({"n_spoken": 900, "snapshots": ()})
 
     recipe: str = "standard"
     """Settings to start from: ``fast``, ``standard``, ``best``, ``stream``, ``adapt``."""
@@ -214,6 +214,8 @@ class TrainConfig(Config):
     """Widest frequency mask, as a fraction of the bands."""
     seed: int = 0
     """Seed of the initial weights, the order of the clips and the augmentation."""
+    snapshots: tuple[int, ...] = ()
+    """Epochs at whose end the network is kept beside the model, for ``explain``."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -230,6 +232,8 @@ class TrainConfig(Config):
         high = self.snr_high_db
         self._require("snr_low_db", self.snr_low_db <= high, f"at most snr_high_db ({high:g})")
         self._require("seed", 0 <= self.seed < 2**63, "a whole number from 0")
+        if early := [epoch for epoch in self.snapshots if epoch < 1]:
+            raise ConfigError(f"{early[0]}: no such epoch; the first one is 1", field="snapshots")
 
 
 @dataclass(frozen=True)

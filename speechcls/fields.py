@@ -14,6 +14,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from speechcls.errors import ConfigError
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_ITEM_NAMES = {int: "whole numbers", str: "names"}
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Config:
                 raise ConfigError(f"no such setting; there are {', '.join(types)}", field=name)
             origin, choices = get_origin(types[name]), get_args(types[name]) or (types[name],)
             if origin is tuple:
-                is_right = isinstance(value, list | tuple) and all(type(v) is str for v in value)
-                checked[name], what = value if not is_right else tuple(value), "a list of names"
+                is_right = isinstance(value, list | tuple) and all(type(v) in choices for v in value)
+                checked[name] = value if not is_right else tuple(value)
+                what = f"a list of {_ITEM_NAMES[choices[0]]}"
             elif origin is dict:
                 is_right, what = type(value) is dict, "a table"
             else:

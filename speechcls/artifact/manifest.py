@@ -18,6 +18,7 @@ from speechcls.artifact.format import (
     MANIFEST,
     METRICS,
     ONNX,
+    SNAPSHOTS,
     SPLIT,
     STREAM,
     WEIGHTS,
@@ -27,7 +28,8 @@ from speechcls.artifact.format import (
 from speechcls.errors import ArtifactError
 from speechcls.files import json_bytes
 
-_VERSION = 1
+_VERSION = 2
+"""2: there may be snapshots, which a speechcls that knows version 1 alone takes for damage."""
 _MIB = 2**20
 FILES = {
     CONFIG: _MIB,
@@ -39,6 +41,7 @@ FILES = {
     CALIBRATION: _MIB,
     HISTORY: 64 * _MIB,
     CURVES: 64 * _MIB,
+    SNAPSHOTS: 2_048 * _MIB,
     MANIFEST: _MIB,
 }
 """Largest size of each file that a model may have, bytes."""
@@ -157,7 +160,8 @@ def manifest_of(contents: Mapping[str, bytes]) -> bytes:
 
 
 def _manifest(digests: Mapping[str, str]) -> bytes:
-    return json_bytes({"format_version": _VERSION, "sha256": dict(sorted(digests.items()))})
+    version = _VERSION if SNAPSHOTS in digests else 1
+    return json_bytes({"format_version": version, "sha256": dict(sorted(digests.items()))})
 
 
 def extended_manifest(path: Path, name: str, content: bytes) -> bytes | None:

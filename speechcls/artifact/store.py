@@ -26,6 +26,7 @@ from speechcls.artifact.format import (
     MANIFEST,
     METRICS,
     ONNX,
+    SNAPSHOTS,
     SPLIT,
     SPLITS,
     STREAM,
@@ -68,6 +69,7 @@ def save_artifact(
     stream: bytes | None = None,
     curves: bytes | None = None,
     settings: Mapping[str, Any] | None = None,
+    snapshots: bytes | None = None,
 ) -> None:
     """Write a model to ``artifact.path`` with its card, whole or not at all.
 
@@ -78,6 +80,7 @@ def save_artifact(
     force : replace a model that is there
     curves : the learning curves as a PNG
     settings : further sections of ``config.json``, by which the training can be repeated
+    snapshots : the weights at the end of some epochs, as ``snapshot_bytes`` gives them
 
     Raises
     ------
@@ -96,6 +99,7 @@ def save_artifact(
         METRICS: json_bytes(metrics),
         SPLIT: csv_bytes(list(SplitRow.__dataclass_fields__), map(dataclasses.astuple, split)),
         **({CURVES: curves} if curves else {}),
+        **({SNAPSHOTS: snapshots} if snapshots else {}),
     }
     if history := metrics.get("history"):
         contents[HISTORY] = csv_bytes(list(history[0]), (list(row.values()) for row in history))
@@ -261,10 +265,11 @@ def load_weights(artifact: Artifact) -> Weights:
                 raise ValueError(f"{name} is not finite")
         return weights
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> ArtifactError:
+def damaged(path: Path, error: Exception) -> ArtifactError:
+    """Return the error of a file of a model that cannot be read."""
     return ArtifactError(f"{path}: missing or damaged ({reason_of(error)}); copy the model again")
 
 
@@ -281,7 +286,7 @@ def load_split(artifact: Artifact) -> list[SplitRow]:
         text = read_file(artifact, SPLIT).decode("utf-8", "surrogateescape")
         return [_split_row(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
     except (OSError, LookupError, ValueError, TypeError, OverflowError, csv.Error) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _split_row(row: Mapping[str, str]) -> SplitRow:
@@ -332,7 +337,7 @@ def read_metrics(path: Path, required: bool = False) -> dict[str, Any]:
             raise ValueError("not a JSON object")
     except (OSError, ValueError, OverflowError) as error:
         if required:
-            raise _damaged(path / METRICS, error) from error
+            raise damaged(path / METRICS, error) from error
         return {}
     training = metrics.get("training")
     if isinstance(training, dict):

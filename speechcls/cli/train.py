@@ -44,6 +44,8 @@ from speechcls.config import (
     TrainConfig,
 )
 
+from speechcls.errors import ConfigError
+
 if TYPE_CHECKING:
     from speechcls.layouts.examples import Dataset
     from speechcls.training.plan import Callbacks, TrainPlan
@@ -68,11 +70,16 @@ _AUGMENTATION_FIELDS = (
     *("snr_low_db", "snr_high_db", "gain_db", "time_masks", "time_mask_max"),
     *("frequency_masks", "frequency_mask_max"),
 )
-"""Fields of ``TrainConfig`` in the panel Augmentation; the others are in Training."""
+"""Fields of ``TrainConfig`` in the panel Augmentation; the others are in Training. Epochs of
+snapshots are separated by commas, and have an option of their own."""
 _TRAINING = OptionGroup(
     TrainConfig,
     TRAINING,
-    tuple(name for name in TrainConfig.__dataclass_fields__ if name not in _AUGMENTATION_FIELDS),
+    tuple(
+        name
+        for name in TrainConfig.__dataclass_fields__
+        if name not in (*_AUGMENTATION_FIELDS, "snapshots")
+    ),
     shown=("recipe", "epochs", "seed"),
 )
 _AUGMENTATION = OptionGroup(TrainConfig, "Augmentation", _AUGMENTATION_FIELDS)
@@ -172,6 +179,16 @@ Resume = Annotated[
         panel=OUTPUT,
     ),
 ]
+Snapshots = Annotated[
+    str | None,
+    option(
+        "--snapshots",
+        help="Keep the network at the end of these epochs too, as 1,5,40: the page of explain shows"
+        " how it learnt.",
+        metavar="EPOCHS",
+        panel=OUTPUT,
+    ),
+]
 TensorBoard = Annotated[
     Path | None,
     option(
@@ -218,6 +235,7 @@ def train(
     out: Out = None,
     force: Force = False,
     resume: Resume = False,
+    snapshots: Snapshots = None,
     tensorboard: TensorBoard = None,
     config: ConfigFile = None,
     show_config: ShowConfig = False,
@@ -242,7 +260,7 @@ def train(
         "mistakes": str(mistakes) if mistakes else None,
         "stream_shards": stream_shards or None,
     } | reading.as_settings()
-    fields |= {"size": size, "from_model": from_model}
+    fields |= {"size": size, "from_model": from_model, "snapshots": _split_epochs(snapshots)}
     settings, naming = _merge_settings(config, fields, in_data, streaming)
     if show_config:
         typer.echo(settings.to_toml(), nl=False)
@@ -257,6 +275,17 @@ def train(
         how |= {"force": force, "resume": resume, "callbacks": callbacks}
         result = train_model(data, settings, out, **how)
     report_result(result, data, settings, min_recall, messages)
+
+
+def _split_epochs(text: str | None) -> list[int]:
+    """Return the epochs in a comma-separated option, each once, the first one first."""
+    names = split_names("snapshots", text)
+    try:
+        return sorted({int(name) for name in names})
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no list of epochs; give whole numbers, as 1,5,40", field="snapshots"
+        ) from None
 
 
 def _merge_settings(
@@ -282,8 +311,9 @@ def _merge_settings(
     training = given_fields(_TRAINING, fields) | given_fields(_AUGMENTATION, fields)
     if fields["size"]:
         network["size"] = fields["size"]
-    if fields["from_model"]:
-        training["from_model"] = fields["from_model"]
+    for name in ("from_model", "snapshots"):
+        if fields[name]:
+            training[name] = fields[name]
     in_file = read_config(bring_input(config)) if config else {}
     start = (in_file.get("training", {}) | training).get("from_model", AUTO)
     is_started = start not in (AUTO, NOTHING)

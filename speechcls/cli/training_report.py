@@ -1,5 +1,6 @@
 """What ``train`` prints: before the first epoch, and after the last one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,25 @@ def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
     )
 
 
+def _report_snapshots(
+    result: "TrainResult", wanted: Sequence[int], messages: Messages
+) -> None:
+    """Print of which epochs there are snapshots, and which epochs there never were."""
+    kept, n_done = sorted(result.fit.snapshots), len(result.fit.history)
+    if kept:
+        messages.note(f"keeps the network at the end of {describe_epochs(kept)}")
+    if missing := sorted(set(wanted) - set(kept)):
+        messages.warn(
+            f"no snapshot of {describe_epochs(missing)}: the training ended with epoch {n_done}"
+        )
+
+
+def describe_epochs(epochs: Sequence[int]) -> str:
+    """Return epochs in words, as ``epochs 1, 5 and 40``."""
+    *first, last = map(str, epochs)
+    return f"epochs {', '.join(first)} and {last}" if first else f"epoch {last}"
+
+
 def report_result(
     result: "TrainResult",
     data: list[Path],
@@ -87,9 +107,11 @@ def report_result(
     options = data_arguments(settings.data)
     for warning in describe_failures(scores) or describe_trust(scores):
         messages.warn(warning)
-    messages.next_steps(
-        ("evaluate", *data, *options, "--model", place), ("predict", "CLIP", "--model", place)
-    )
+    _report_snapshots(result, settings.training.snapshots, messages)
+    steps = [("evaluate", *data, *options, "--model", place), ("predict", "CLIP", "--model", place)]
+    if result.fit.snapshots:
+        steps.append(("explain", "CLIP", "--html", "learnt.html", "--model", place))
+    messages.next_steps(*steps)
     print_line(place)
     is_good = reach_recall(scores, min_recall, messages)
     if result.save_error or result.fit.diverged:

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from speechcls.artifact.format import WEIGHTS, Artifact
+from speechcls.artifact.format import SNAPSHOTS, WEIGHTS, Artifact, Weights
+from speechcls.artifact.snapshots import load_snapshots
 from speechcls.artifact.store import load_weights
 from speechcls.audio.samples import Samples
 from speechcls.errors import ArtifactError
@@ -98,10 +99,25 @@ def load_recogniser(artifact: Artifact) -> Recogniser:
     ArtifactError
         When the model's weights are missing, damaged or of another network.
     """
-    arrays, config = load_weights(artifact), artifact.network
-    misfit = ArtifactError(
-        f"{artifact.path / WEIGHTS}: does not fit config.json; copy the model again"
-    )
+    return _restore(artifact, load_weights(artifact), WEIGHTS)
+
+
+def load_snapshot_recognisers(artifact: Artifact) -> dict[int, Recogniser]:
+    """Return the recogniser of each snapshot by its epoch; none of a model without snapshots.
+
+    Raises
+    ------
+    ArtifactError
+        When the model's snapshots are damaged or of another network.
+    """
+    snapshots = load_snapshots(artifact)
+    return {epoch: _restore(artifact, arrays, SNAPSHOTS) for epoch, arrays in snapshots.items()}
+
+
+def _restore(artifact: Artifact, arrays: Weights, file: str) -> Recogniser:
+    """Return a recogniser with the weights of a file."""
+    config = artifact.network
+    misfit = ArtifactError(f"{artifact.path / file}: does not fit config.json; copy the model again")
     # A layer has about as many weights as the square of its units; made from a damaged
     # configuration alone, it could take all memory.
     n_weights = sum(array.size for array in arrays.values())

@@ -13,12 +13,14 @@ from speechcls.artifact.format import (
     MANIFEST,
     METRICS,
     ONNX,
+    SNAPSHOTS,
     SPLIT,
     STREAM,
     WEIGHTS,
     Artifact,
 )
 from speechcls.artifact.manifest import FILES, read_file
+from speechcls.artifact.snapshots import load_snapshots
 from speechcls.artifact.store import load_artifact, load_split, load_weights, read_metrics
 from speechcls.errors import ArtifactError, reason_of
 from speechcls.runtime.classifier import Classifier
@@ -98,5 +100,6 @@ _CHECKS: dict[str, Callable[[Artifact], object]] = {
     WEIGHTS: load_weights,
     METRICS: lambda artifact: read_metrics(artifact.path, required=True),
     SPLIT: load_split,
+    SNAPSHOTS: load_snapshots,
     CALIBRATION: load_calibration,
 }

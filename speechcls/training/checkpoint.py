@@ -21,7 +21,7 @@ from speechcls.distributed.group import Group
 from speechcls.errors import ArtifactError, reason_of
 from speechcls.files import write_atomic
 from speechcls.locks import try_lock
-from speechcls.training.settings import TrainSettings
+from speechcls.training.settings import SECTIONS, TrainSettings
 
 INTERVAL_S = 300.0
 """Longest time between two saved states, seconds."""
@@ -272,7 +272,8 @@ def _differences(there: Identity, here: Identity) -> list[str]:
     """Return in which settings and data two trainings differ, one text each."""
     changes = []
     for section, fields in here.settings.items():
-        before = there.settings.get(section, {})
+        added = json.loads(json.dumps(dict(SECTIONS[section].ADDED)))
+        before = {**added, **there.settings.get(section, {})}
         for name in dict.fromkeys([*before, *fields]):
             if before.get(name) != fields.get(name):
                 changes.append(f"{name} was {before.get(name)}, is {fields.get(name)}")

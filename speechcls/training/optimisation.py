@@ -71,6 +71,8 @@ class FitResult:
     interrupted: bool = False
     diverged: str | None = None
     """Where the loss stopped being finite, which ended the training."""
+    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    """Weights by the epoch at whose end they were the model, those that the settings name."""
 
 
 class _Step(NamedTuple):
@@ -189,6 +191,9 @@ class Training:
         if epoch.is_best:
             # In one statement, since Ctrl-C may come in between.
             self.best_state, self.result.best = copy.deepcopy(self._ema.model.state_dict()), epoch
+        if epoch.epoch in self._config.snapshots:
+            state = self._ema.model.state_dict()
+            self.result.snapshots[epoch.epoch] = {k: v.cpu().clone() for k, v in state.items()}
         self._place = self._start_epoch(place.epoch + 1)
         return epoch
 
@@ -278,6 +283,7 @@ class Training:
             "ema": self._ema.model.state_dict() if self._config.ema_decay else {},
             "best": self.best_state,
             "generators": place.states,
+            **{f"snapshot.{epoch}": state for epoch, state in self.result.snapshots.items()},
         }
         for group, values in groups.items():
             tensors |= {f"{group}.{name}": value for name, value in values.items()}
@@ -323,6 +329,9 @@ class Training:
         history = [Epoch(**values) for values in numbers["history"]]
         self.result.history = history
         self.result.best = history[numbers["best"] - 1] if numbers["best"] else None
+        for epoch in self._config.snapshots:
+            if kept := group(f"snapshot.{epoch}"):
+                self.result.snapshots[epoch] = kept
         self._place = _Place(
             numbers["epoch"],
             Generators(self._config.seed, numbers["epoch"], group("generators")),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 
-from speechcls.config import DataConfig
+from speechcls.artifact.format import SNAPSHOTS
+from speechcls.artifact.manifest import FILES
+from speechcls.config import DataConfig, TrainConfig
 from speechcls.data.clips import Cut, cut_windows
 from speechcls.data.corpus import Corpus, load_corpus
 from speechcls.data.reviewed import add_reviewed
@@ -154,6 +156,24 @@ def read_corpus(
     )
 
 
+def _check_snapshots(training: TrainConfig, n_parameters: int = 0) -> None:
+    """Refuse snapshots of epochs that there never are, or more than a model may have."""
+    late = [epoch for epoch in training.snapshots if epoch > training.epochs]
+    if late:
+        raise ConfigError(
+            f"{', '.join(map(str, late))}: no such epoch, the last one of this training is"
+            f" {training.epochs}; choose from 1 to {training.epochs}, or more epochs",
+            field="snapshots",
+        )
+    if 4 * n_parameters * len(training.snapshots) > FILES[SNAPSHOTS]:
+        most = FILES[SNAPSHOTS] // (4 * n_parameters)
+        raise ConfigError(
+            f"{len(training.snapshots)} are too many of {n_parameters:,} parameters; at most"
+            f" {most} fit into {SNAPSHOTS}",
+            field="snapshots",
+        )
+
+
 def _choose_kind(settings: TrainSettings) -> TrainSettings:
     """Return the settings with the kind of features that suits the network, unless it is given."""
     if "kind" in settings.given:
@@ -195,6 +215,7 @@ def plan_training(corpus: Corpus, settings: TrainSettings, device: torch.device)
     if source:
         load_backbone(recogniser, source, corpus.words)
     check_exportable(network.arch, recogniser, corpus.labels)
+    _check_snapshots(settings.training, count_parameters(recogniser))
     resolved = settings.resolved(corpus.features, network)
     return TrainPlan(resolved, corpus, recogniser, device, len(known))
 
@@ -224,6 +245,7 @@ def prepare(
     callbacks = callbacks or Callbacks()
     settings, reason = settings.started(len(dataset.examples))
     settings = _choose_kind(settings)
+    _check_snapshots(settings.training)
     corpus = read(dataset, settings, jobs, verify, callbacks)
     trained, held_out = settings.trained_digests(), ("validation", "test")
     if n_known := sum(row.digest in trained for row in corpus.rows if row.split in held_out):

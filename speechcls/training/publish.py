@@ -18,7 +18,8 @@ import torch
 
 import speechcls
 from speechcls.artifact.calibration import Calibration, save_calibration
-from speechcls.artifact.format import Artifact
+from speechcls.artifact.format import Artifact, Weights
+from speechcls.artifact.snapshots import snapshot_bytes
 from speechcls.artifact.store import load_artifact, save_artifact
 from speechcls.audio.samples import to_pcm
 from speechcls.audio.wav import wav_bytes
@@ -96,6 +97,7 @@ def save_trained(
         When graph and network differ, or the model cannot be written.
     """
     labels = list(artifact.labels)
+    snapshots = _finished_snapshots(recogniser, corpus, result, settings.data.closed)
     graph, stream = export_onnx(recogniser, labels), export_stream(recogniser, labels)
     scores = _score_validation(graph, corpus)
     metrics = _metrics(recogniser, corpus, result, settings, device, scores)
@@ -111,8 +113,23 @@ def save_trained(
         stream,
         curves=render_figure(draw_curves(metrics["history"]), "png"),
         settings={name: sections[name] for name in ("training", "data")},
+        snapshots=snapshot_bytes(snapshots) if snapshots else None,
     )
     return scores
+
+
+def _finished_snapshots(
+    recogniser: Recogniser, corpus: Corpus, result: FitResult, is_closed: bool
+) -> dict[int, Weights]:
+    """Return the weights of each snapshot by epoch, finished as those of the model are."""
+    finished, snapshot = {}, copy.deepcopy(recogniser)
+    for epoch, state in result.snapshots.items():
+        snapshot.load_state_dict(state)
+        if not is_closed:
+            favour_words(snapshot, corpus)
+        state = snapshot.state_dict()
+        finished[epoch] = {name: tensor.numpy().copy() for name, tensor in state.items()}
+    return finished
 
 
 def save_with_fallback(save: Callable[[Path], T], place: Path) -> tuple[T, ArtifactError | None]:

@@ -289,14 +289,14 @@ def size_of(source: Artifact) -> str | None:
 def merge_sections(sections: Sections, winning: Sections) -> dict[str, dict[str, Any]]:
     """Return ``sections`` overridden by ``winning``, as a config file is by options.
 
-    A recipe overrides all settings of training but the seed and the model to start from, ``size``
-    the hidden size and the other way round, and a model to start from features and network.
+    A recipe overrides all settings of training but seed, snapshots and the model to start from,
+    ``size`` the hidden size and the other way round, and a model to start from features and network.
     """
     merged = {name: dict(fields) for name, fields in sections.items()}
     training, network = winning.get("training", {}), winning.get("network", {})
     if "recipe" in training:
-        kept = merged.get("training", {})
-        merged["training"] = {name: kept[name] for name in ("seed", "from_model") if name in kept}
+        kept = merged.get("training", {}).items()
+        merged["training"] = {k: v for k, v in kept if k in ("seed", "snapshots", "from_model")}
     for name, other in (("size", "hidden_size"), ("hidden_size", "size")):
         if name in network:
             merged.get("network", {}).pop(other, None)
