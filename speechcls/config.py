@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from speechcls.errors import ConfigError
 from speechcls.fields import Config
 
 MODELS = Path("models")

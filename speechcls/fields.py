@@ -68,9 +68,10 @@ class Config:
                 raise ConfigError(f"no such setting; there are {', '.join(types)}", field=name)
             origin, choices = get_origin(types[name]), get_args(types[name]) or (types[name],)
             if origin is tuple:
-                is_right = isinstance(value, list | tuple) and all(type(v) in choices for v in value)
+                item = choices[0]
+                is_right = isinstance(value, list | tuple) and all(type(v) is item for v in value)
                 checked[name] = value if not is_right else tuple(value)
-                what = f"a list of {_ITEM_NAMES[choices[0]]}"
+                what = f"a list of {_ITEM_NAMES[item]}"
             elif origin is dict:
                 is_right, what = type(value) is dict, "a table"
             else:

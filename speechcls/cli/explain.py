@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from speechcls.artifact.format import SNAPSHOTS
 from speechcls.cli.common import reports_errors
 from speechcls.cli.inputs import find_model, open_clip
 from speechcls.cli.messages import Messages
@@ -20,6 +21,7 @@ from speechcls.cli.options import (
 )
 from speechcls.cli.outputs import check_file_place
 from speechcls.cli.tables import print_line
+from speechcls.cli.training_report import describe_epochs
 from speechcls.text import without_credentials
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def explain(
     _check_places(files)
     path = find_model(models[0] if models else None, messages)
     content, clip = open_clip(clip), without_credentials(clip)
-    explanation = _explain(path, content, clip, messages)
+    explanation = _explain(path, content, clip, messages, with_snapshots=bool(html))
     if not explanation.layers:
         messages.note(f"{explanation.arch} has no recurrent layers; there are no gates to show")
     elif not explanation.has_gates:
@@ -90,9 +92,33 @@ def explain(
     messages.note(f"{clip}: {_summary(explanation)}")
     _write(explanation, f"{Path(clip).name}: {_prediction(explanation)} ({path.name})",
            layer or len(explanation.layers) or None, files)  # fmt: skip
+    if explanation.snapshots and html:
+        _say_snapshots(explanation, html, messages)
+    elif (path / SNAPSHOTS).is_file():
+        messages.note("how the network learnt is on a page: explain --html FILE")
 
 
-def _explain(path: Path, content: str | BytesIO, clip: str, messages: Messages) -> "Explanation":
+def _say_snapshots(explanation: "Explanation", page: Path, messages: Messages) -> None:
+    """Print which epochs a page shows, and how large it is for that."""
+    from speechcls.explain.in_page import choose_snapshots
+
+    chosen, reason = choose_snapshots(explanation)
+    carried = [each.epoch for each in chosen]
+    left = [each.epoch for each in explanation.snapshots if each.epoch not in carried]
+    if carried:
+        size = f"{page.stat().st_size / 1e6:.1f} MB"
+        messages.note(f"{page}: the network at the end of {describe_epochs(carried)} too; {size}")
+    if left:
+        messages.note(f"{page}: {describe_epochs(left)} in a table only; {reason}")
+
+
+def _explain(
+    path: Path,
+    content: str | BytesIO,
+    clip: str,
+    messages: Messages,
+    with_snapshots: bool = False,
+) -> "Explanation":
     """Return what a model does with a clip."""
     from speechcls.explain.trace import explain as explain_window
     from speechcls.runtime.classifier import Classifier
@@ -104,7 +130,7 @@ def _explain(path: Path, content: str | BytesIO, clip: str, messages: Messages) 
             f"{clip}: lasts {window.clip_duration_s:.2f} s; shown is its loudest part, from"
             f" {window.start_s:.2f} s"
         )
-    return explain_window(classifier, window.samples)
+    return explain_window(classifier, window.samples, with_snapshots)
 
 
 def _compare(clip: str, models: list[Path], page: Path, messages: Messages) -> None:
@@ -122,6 +148,8 @@ def _compare(clip: str, models: list[Path], page: Path, messages: Messages) -> N
         explanations.append(_explain(path, content, clip, messages))
         names.append(path.name if path.name not in names else f"{path.name} ({len(names) + 1})")
         messages.note(f"{names[-1]}: {_summary(explanations[-1])}")
+        if (path / SNAPSHOTS).is_file():
+            messages.note(f"{names[-1]}: how it learnt is on the page of one model")
     parting = find_parting(explanations)
     said = "their likeliest labels never differ"
     if parting:

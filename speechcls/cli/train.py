@@ -43,7 +43,6 @@ from speechcls.config import (
     NetworkConfig,
     TrainConfig,
 )
-
 from speechcls.errors import ConfigError
 
 if TYPE_CHECKING:

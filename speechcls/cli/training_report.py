@@ -52,9 +52,7 @@ def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
     )
 
 
-def _report_snapshots(
-    result: "TrainResult", wanted: Sequence[int], messages: Messages
-) -> None:
+def _report_snapshots(result: "TrainResult", wanted: Sequence[int], messages: Messages) -> None:
     """Print of which epochs there are snapshots, and which epochs there never were."""
     kept, n_done = sorted(result.fit.snapshots), len(result.fit.history)
     if kept:
@@ -65,7 +63,7 @@ def _report_snapshots(
         )
 
 
-def describe_epochs(epochs: Sequence[int]) -> str:
+def describe_epochs(epochs: Sequence[int | None]) -> str:
     """Return epochs in words, as ``epochs 1, 5 and 40``."""
     *first, last = map(str, epochs)
     return f"epochs {', '.join(first)} and {last}" if first else f"epoch {last}"

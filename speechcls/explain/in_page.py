@@ -22,6 +22,8 @@ from speechcls.networks.size import count_parameters
 N_WEIGHTS_MAX = 500_000
 """Weights of a network that a page carries: 2.7 MB of text, and one pass in the time that a person
 waits for without wondering. Every hidden size that is chosen by a number of parameters fits."""
+N_SNAPSHOT_WEIGHTS_MAX = 1_500_000
+"""Weights of all snapshots that a page carries: 8 MB of text."""
 CELLS = ("rnn", "lstm", "gru", "lstmp", "fastrnn", "mingru")
 """Cells whose arithmetic is in ``templates/explain/cells.js``."""
 
@@ -54,6 +56,22 @@ def network_content(explanation: Explanation) -> dict[str, Any]:
         "frame_s": explanation.config.hop_length / explanation.config.sample_rate,
         "silence": array_text(silence_of(recogniser)),
     }
+
+
+def choose_snapshots(explanation: Explanation) -> tuple[list[Explanation], str]:
+    """Return the snapshots that a page carries, and why it does not carry the others.
+
+    Where they are too many, the first and the last one are among them and the others between.
+    """
+    snapshots = list(explanation.snapshots)
+    if reason := _reason_against(explanation):
+        return [], reason
+    most = N_SNAPSHOT_WEIGHTS_MAX // count_parameters(explanation.recogniser.network)
+    if len(snapshots) <= most:
+        return snapshots, ""
+    places = np.linspace(0, len(snapshots) - 1, most).round().astype(int)
+    reason = f"a page carries at most {N_SNAPSHOT_WEIGHTS_MAX:,} weights of snapshots"
+    return [snapshots[place] for place in places], reason
 
 
 def _reason_against(explanation: Explanation) -> str:

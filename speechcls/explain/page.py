@@ -1,5 +1,6 @@
 """The panels of ``explain`` as an HTML page with a moving cursor and the sound."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,14 +9,16 @@ import numpy as np
 
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.wav import wav_bytes
-from speechcls.explain.in_page import array_text, network_content
+from speechcls.explain.in_page import array_text, choose_snapshots, network_content
 from speechcls.explain.lookback import gain_by_lag, memory_gains
 from speechcls.explain.panels import (
     GateImage,
+    answer_panels,
     gradient_panel,
     input_panels,
     layer_panels,
     layer_title,
+    posterior_panel,
 )
 from speechcls.explain.trace import Explanation
 from speechcls.files import write_atomic
@@ -80,6 +83,49 @@ def to_dict(explanation: Explanation, layer: int | None) -> dict[str, Any]:
         ],
         "network": network_content(explanation),
         "lookback": _lookback(explanation),
+        "learnt": _learnt(explanation),
+    }
+
+
+def _learnt(explanation: Explanation) -> dict[str, Any] | None:
+    """Return the network at the end of some epochs, the model last; None without snapshots."""
+    if not explanation.snapshots:
+        return None
+    carried, reason = choose_snapshots(explanation)
+    epochs = {each.epoch for each in carried}
+    return {
+        "reason": reason,
+        "stages": [
+            _stage(each, explanation, is_carried=each.epoch in epochs)
+            for each in (*explanation.snapshots, explanation)
+        ],
+    }
+
+
+def _stage(stage: Explanation, model: Explanation, is_carried: bool) -> dict[str, Any]:
+    """Return what the page shows of one network of several epochs."""
+    content = {
+        "epoch": stage.epoch,
+        "is_model": stage is model,
+        "answer": shown_label(stage.labels[stage.label_index]),
+        "probability": round(float(stage.probabilities.max()), _N_DECIMALS),
+        "of_model": round(float(stage.probabilities[model.label_index]), _N_DECIMALS),
+        "decisive_s": stage.decisive_s,
+    }
+    if not is_carried or stage is model:  # what the page has of the model is in it already
+        return content
+    lookback = _lookback(stage)
+    posterior, *others = answer_panels(stage)
+    # The labels in the order and colours that they have for the model.
+    order = posterior_panel(model).names
+    assert isinstance(posterior, Curves)
+    columns = [posterior.names.index(name) for name in order]
+    posterior = dataclasses.replace(posterior, values=posterior.values[:, columns], names=order)
+    return content | {
+        "panels": [panel_content(panel) for panel in (posterior, *others)],
+        "network": network_content(stage),
+        "gradient": lookback.pop("gradient"),
+        "lookback": lookback,
     }
 
 

@@ -65,10 +65,13 @@ def input_panels(explanation: Explanation) -> list[Panel]:
         wave_panel(explanation.samples, config.sample_rate, 0.8),
         spectrogram_panel(spectrogram(explanation.samples, config), config),
         _features(explanation),
-        posterior_panel(explanation),
-        *_attention(explanation),
-        _occlusion(explanation),
+        *answer_panels(explanation),
     ]
+
+
+def answer_panels(explanation: Explanation) -> list[Panel]:
+    """Return posteriors over time, attention if any, and occlusion."""
+    return [posterior_panel(explanation), *_attention(explanation), _occlusion(explanation)]
 
 
 def layer_panels(explanation: Explanation, layer: int) -> list[GateImage]:

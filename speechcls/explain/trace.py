@@ -5,15 +5,18 @@ computes features and front end; from there on it is NumPy, the recurrence gate 
 ``recurrence`` has it. The result is compared with that of ``model.onnx``.
 """
 
+import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from speechcls.artifact.format import ONNX, WEIGHTS
+from speechcls.artifact.store import read_metrics
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.samples import Samples
 from speechcls.config import FeatureConfig
@@ -21,7 +24,7 @@ from speechcls.errors import ArtifactError, ConfigError
 from speechcls.explain.recurrence import EQUATIONS
 from speechcls.explain.unroll import DirectionTrace, run_recurrence
 from speechcls.export.modules import excess_difference
-from speechcls.networks.load import load_recogniser
+from speechcls.networks.load import load_recogniser, load_snapshot_recognisers
 from speechcls.networks.network import Network
 from speechcls.networks.recogniser import Recogniser
 from speechcls.networks.recurrent import Recurrent
@@ -33,6 +36,8 @@ OCCLUDED_S = 0.1
 MIN_DECISIVE_LOSS = 0.05
 """No moment is decisive if silencing it costs less probability than this."""
 _STEP_S, _MAX_MOMENTS = 0.02, 100
+Answer = Callable[[Array], Array]
+"""From windows (n_windows, n_samples) to probabilities (n_windows, n_labels)."""
 Layer = dict[str, DirectionTrace]
 """By 'forward' and, if there, 'reverse'; a batch of one clip."""
 
@@ -88,6 +93,10 @@ class Explanation:
     """The model in torch."""
     temperature: float
     """That probabilities are given at; 1 where the model is not calibrated."""
+    epoch: int | None = None
+    """At whose end of the training the network was this; None where that is not known."""
+    snapshots: tuple["Explanation", ...] = field(default=(), repr=False)
+    """The same window through the network at the end of other epochs, the first one first."""
 
     @property
     def label_index(self) -> int:
@@ -128,37 +137,54 @@ class Explanation:
         return float(times_s[lost.argmax()]) if lost.max() >= MIN_DECISIVE_LOSS else None
 
 
-def explain(classifier: Classifier, samples: Samples) -> Explanation:
+def explain(classifier: Classifier, samples: Samples, with_snapshots: bool = False) -> Explanation:
     """Return the trace of one window through a model.
 
     Parameters
     ----------
     samples : (n_samples,) of the model's window, as ``Classifier.window`` gives them
+    with_snapshots : whether to trace it through the model's snapshots too, if it has any
 
     Raises
     ------
     ArtifactError
         When weights are missing, damaged or not those of ``model.onnx``.
     """
+    artifact = classifier.artifact
+    traced = _explain(classifier, load_recogniser(artifact), samples, classifier.probabilities)
+    _compare(classifier, samples, traced.probabilities)
+    if not with_snapshots:
+        return traced
+    snapshots = []
+    for number, recogniser in load_snapshot_recognisers(artifact).items():
+        answer = partial(_torch_probabilities, recogniser, classifier.temperature)
+        found = _explain(classifier, recogniser, samples, answer)
+        snapshots.append(dataclasses.replace(found, epoch=number))
+    best = read_metrics(artifact.path).get("best_epoch")
+    epoch = best if type(best) is int else None
+    return dataclasses.replace(traced, epoch=epoch, snapshots=tuple(snapshots))
+
+
+def _explain(
+    classifier: Classifier, recogniser: Recogniser, samples: Samples, answer: Answer
+) -> Explanation:
+    """Return the trace of one window through a recogniser of a model."""
     artifact, config = classifier.artifact, classifier.artifact.features
-    recogniser = load_recogniser(artifact)
     network = recogniser.network
     with torch.no_grad():
         features = recogniser.extract_features(torch.from_numpy(samples)[None])
         trace = trace_network(network, features)
     rows, best = answers(recogniser, trace.logits, classifier.temperature)
     probabilities = rows[best]
-    _compare(classifier, samples, probabilities)
-
     frame_times_s, step_times_s = _times_s(config, network, trace.n_steps)
     moments_s = _moments_s(config)
     posterior_over_time = Curve(step_times_s, rows)
     if not network.is_streaming:
         revealed = (reveal(samples, end_s, config.sample_rate) for end_s in moments_s)
-        posterior_over_time = Curve(moments_s, _posteriors(classifier, revealed))
+        posterior_over_time = Curve(moments_s, _posteriors(answer, revealed, classifier))
     occluded = (occlude(samples, middle_s, config.sample_rate) for middle_s in moments_s)
     label_index = int(probabilities.argmax())
-    remaining = _posteriors(classifier, occluded)[:, label_index]
+    remaining = _posteriors(answer, occluded, classifier)[:, label_index]
     return Explanation(
         labels=artifact.labels,
         arch=artifact.network.arch,
@@ -313,9 +339,16 @@ def occlude(samples: Samples, middle_s: float, sample_rate: int) -> Samples:
     return occluded
 
 
-def _posteriors(classifier: Classifier, windows: Iterator[Samples]) -> Array:
-    """Return the model's probabilities (n_windows, n_labels), a batch at a time."""
+def _posteriors(answer: Answer, windows: Iterator[Samples], classifier: Classifier) -> Array:
+    """Return the probabilities (n_windows, n_labels), a batch of the classifier's at a time."""
     rows = []
     while batch := list(itertools.islice(windows, classifier.batch_size)):
-        rows.append(classifier.probabilities(np.stack(batch)))
+        rows.append(answer(np.stack(batch)))
     return np.concatenate(rows)
+
+
+@torch.no_grad()
+def _torch_probabilities(recogniser: Recogniser, temperature: float, windows: Array) -> Array:
+    """Return the probabilities (n_windows, n_labels) of a recogniser that has no graph."""
+    probabilities = recogniser(torch.from_numpy(windows)).softmax(dim=-1).numpy()
+    return apply_temperature(probabilities, temperature)

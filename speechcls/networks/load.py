@@ -117,7 +117,9 @@ def load_snapshot_recognisers(artifact: Artifact) -> dict[int, Recogniser]:
 def _restore(artifact: Artifact, arrays: Weights, file: str) -> Recogniser:
     """Return a recogniser with the weights of a file."""
     config = artifact.network
-    misfit = ArtifactError(f"{artifact.path / file}: does not fit config.json; copy the model again")
+    misfit = ArtifactError(
+        f"{artifact.path / file}: does not fit config.json; copy the model again"
+    )
     # A layer has about as many weights as the square of its units; made from a damaged
     # configuration alone, it could take all memory.
     n_weights = sum(array.size for array in arrays.values())

@@ -289,8 +289,8 @@ def size_of(source: Artifact) -> str | None:
 def merge_sections(sections: Sections, winning: Sections) -> dict[str, dict[str, Any]]:
     """Return ``sections`` overridden by ``winning``, as a config file is by options.
 
-    A recipe overrides all settings of training but seed, snapshots and the model to start from,
-    ``size`` the hidden size and the other way round, and a model to start from features and network.
+    A recipe overrides all settings of training but seed, snapshots and ``from_model``, ``size`` the
+    hidden size and the other way round, and a model to start from features and network.
     """
     merged = {name: dict(fields) for name, fields in sections.items()}
     training, network = winning.get("training", {}), winning.get("network", {})

@@ -88,7 +88,7 @@ function move(time_s) {
 }
 
 // For screen readers: not at every step of the sound.
-function say() { at("said").textContent = summary() + (data.layers.length ? `; ${cellSummary()}` : ""); }
+function say() { at("said").textContent = (stage ? `${nameOfStage(stage)}; ` : "") + summary() + (data.layers.length ? `; ${cellSummary()}` : ""); }
 
 function cellSummary() {
   const { way, unit } = chosenUnit(), gates = gatePanels().filter(gate => gate.marked);

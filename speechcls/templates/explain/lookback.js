@@ -1,10 +1,11 @@
 // How far it looks back: what is left, at the chosen step, of small changes of the memory before it.
 
-const lookback = decode(data.lookback);
+let lookback = decode(data.lookback);
+const { gradient } = data.lookback, besideGradient = { ...data.inputs.at(-1) };
 
 function startLookback() {
-  add(data.lookback.gradient, at("by-frame"));
-  add({ ...data.inputs.at(-1) }, at("by-frame"));
+  add(gradient, at("by-frame"));
+  add(besideGradient, at("by-frame"));
   if (!data.layers.length) at("memory").remove();
 }
 

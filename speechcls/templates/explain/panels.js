@@ -45,6 +45,13 @@ function add(panel, parent, rowKeys = null) {
 // New values of an image, of which the pixels are made anew.
 function setRows(panel, rows) { panel.rows = rows; panel.pixels = null; }
 
+// New curves of a panel, with the same names.
+function setContent(panel, { title, series, limits }) {
+  Object.assign(panel, { title, series, limits });
+  panel.caption.textContent = title;
+  panel.canvas.setAttribute("aria-label", title);
+}
+
 function place(panel) {
   const width = panel.canvas.clientWidth, height = panel.canvas.clientHeight;
   return {

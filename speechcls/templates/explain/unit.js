@@ -1,7 +1,7 @@
 // The arithmetic of a unit: its equations with their numbers, the weights behind a gate, all sizes.
 
 const MOST_TERMS = 12;
-const network = data.network.reason ? null : readNetwork(data.network);
+let network = data.network.reason ? null : readNetwork(data.network);
 let current = network && runNetwork(network), shownGate = "";
 
 // How the value of a unit comes about at a step: before, sums, gates, h, and equations to read.

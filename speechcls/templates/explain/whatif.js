@@ -24,7 +24,7 @@ function changeFrames(frames, { kind, from, to, by }) {
 function addChange(each) { changes.push(each); apply(); }
 
 function apply() {
-  current = runNetwork(network, change());
+  current = changes.length ? runNetwork(network, change()) : original;
   setRows(featurePanel(), featurePanel().rows.map((_, row, rows) => Array.from(change().frames, frame => frame[rows.length - 1 - row])));
   showRows();
   choose(chosen.row, chosen.step, chosen.isProjected);
@@ -68,7 +68,7 @@ function framesIn(from_s, to_s) {
   return { from: index(from_s), to: index(to_s) };
 }
 
-const original = current;
+let original = current;
 
 function startWhatIf() {
   if (!network) { at("what-if").remove(); return; }
