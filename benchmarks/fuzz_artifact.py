@@ -26,6 +26,7 @@ from fuzz_audio import Fault, Report, Totals, memory, read_all, reset_peak
 from fuzz_models import Model, make_seeds, mutate
 
 from speechcls.artifact.calibration import load_calibration
+from speechcls.artifact.snapshots import load_snapshots
 from speechcls.artifact.store import load_artifact, load_split, load_weights, read_metrics
 from speechcls.errors import ArtifactError
 from speechcls.runtime.classifier import Classifier
@@ -59,7 +60,7 @@ def stream(path: Path) -> None:
 def tables(path: Path) -> None:
     """Read what a model's folder holds besides."""
     artifact = load_artifact(path)
-    for read in (load_weights, load_split, load_calibration):
+    for read in (load_weights, load_split, load_calibration, load_snapshots):
         try:
             read(artifact)
         except ArtifactError as error:

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from common_cli import interrupt_after
 
 from speechcls.artifact.store import load_artifact
 
@@ -20,18 +21,6 @@ SLOW = ("--hidden-size", "256", "--num-layers", "2", "--batch-size", "1")
 SLOW += ("--arch", "bilstm", "--epoch-clips", "1", "--closed")
 ENDLESS = ("--hidden-size", "16", "--num-layers", "1", "--epochs", "9999", "--patience", "9999")
 ENDLESS += ("--closed",)
-
-
-def interrupt_after(process, words, number=signal.SIGINT):
-    """Send a signal once a line of stderr holds ``words``; return code, stdout and stderr."""
-    seen = line = ""
-    while words not in line:
-        line = process.stderr.readline().decode()
-        assert line, f"ended before it said {words!r}: {seen}"
-        seen += line
-    process.send_signal(number)
-    code = process.wait(60)
-    return code, process.stdout.read().decode(), seen + process.stderr.read().decode()
 
 
 def test_after_an_epoch_the_best_model_is_kept(home, tmp_path, start, call):

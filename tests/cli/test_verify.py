@@ -88,11 +88,11 @@ def test_a_damaged_manifest_is_an_error(content, model, call):
 
 
 def test_a_manifest_of_a_newer_speechcls_is_said_to_be_one(model, call):
-    (model / "manifest.json").write_text('{"format_version": 2, "sha256": {}}')
+    (model / "manifest.json").write_text('{"format_version": 3, "sha256": {}}')
     [error] = call("verify", model).errors
     assert error.endswith(
-        "manifest.json: format version 2 is newer than this speechcls understands"
-        " (1); upgrade speechcls"
+        "manifest.json: format version 3 is newer than this speechcls understands"
+        " (2); upgrade speechcls"
     )
 
 

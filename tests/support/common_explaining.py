@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from speechcls.artifact.format import Artifact
+from speechcls.artifact.snapshots import snapshot_bytes
 from speechcls.artifact.store import save_artifact
 from speechcls.export.onnx import export_onnx
 from speechcls.networks.recogniser import build_recogniser
@@ -14,21 +15,42 @@ WORDS = ("no", "yes", "bed", "cat")  # the last two count as _unknown_
 LABEL_OF_OUTPUT = (0, 1, 2, 2)
 
 
-def make_model(path, features, network, change=lambda recogniser: None, weights_of=None):
-    """A classifier whose network is ``change``d after it is initialised, and it in torch."""
-    recogniser = build_recogniser(features, network, LABEL_OF_OUTPUT, seed=1).eval()
+def make_network(features, network, change, seed=1):
+    """A recogniser whose network is ``change``d after it is initialised."""
+    recogniser = build_recogniser(features, network, LABEL_OF_OUTPUT, seed=seed).eval()
     with torch.no_grad():
         change(recogniser)
+    return recogniser
+
+
+def make_model(
+    path, features, network, change=lambda recogniser: None, weights_of=None, snapshots=None,
+    metrics=None,
+):  # fmt: skip
+    """A classifier whose network is ``change``d after it is initialised, and it in torch.
+
+    ``snapshots`` are recognisers by their epoch.
+    """
+    recogniser = make_network(features, network, change)
     artifact = Artifact(path, features, network, LABELS, WORDS)
     state = (weights_of or recogniser).state_dict()
     weights = {name: tensor.numpy().copy() for name, tensor in state.items()}
-    save_artifact(artifact, weights, export_onnx(recogniser, list(LABELS)), {}, [])
+    kept = None
+    if snapshots:
+        kept = snapshot_bytes(
+            {
+                epoch: {name: tensor.numpy() for name, tensor in each.state_dict().items()}
+                for epoch, each in snapshots.items()
+            }
+        )
+    graph = export_onnx(recogniser, list(LABELS))
+    save_artifact(artifact, weights, graph, metrics or {}, [], snapshots=kept)
     return Classifier(artifact, jobs=1), recogniser
 
 
-def make_lively(recogniser):
+def make_lively(recogniser, seed=3):
     """Give every weight and statistic a value of its own, and probabilities far from even ones."""
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     for parameter in recogniser.parameters():
         parameter.add_(0.2 * torch.randn_like(parameter))
     recogniser.network.output.weight.mul_(4.0)

@@ -175,7 +175,7 @@ def test_damaged_manifests(content, model):
 
 def test_a_manifest_of_a_newer_speechcls(model):
     path = model / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b'"format_version": 1', b'"format_version": 2'))
+    path.write_bytes(path.read_bytes().replace(b'"format_version": 1', b'"format_version": 3'))
     assert refusal(ArtifactError, load_artifact, model) == (
-        f"{path}: format version 2 is newer than this speechcls understands (1); upgrade speechcls"
+        f"{path}: format version 3 is newer than this speechcls understands (2); upgrade speechcls"
     )
