@@ -66,6 +66,7 @@ def explain(
     attention, if the network has it; occlusion (the probability lost when 0.1 s is silenced); and
     every gate of a layer over time, in both directions. All is computed from the weights, gate by
     gate, and checked against the model's output. Prints the path of each file that it writes.
+    The page of a model that was trained with --snapshots has a slider over its epochs.
     With several models (-m A -m B) it is a page that shows them beside each other, and where their
     answers part. It needs torch, for features and convolutions.
 

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 from common_hub import TOKEN, serving
+from safetensors.numpy import load_file
+
+from speechcls.artifact.manifest import extended_manifest
+from speechcls.artifact.snapshots import snapshot_bytes
 
 pytest.importorskip("huggingface_hub", reason="pip install 'speechcls[hub]'")
 
@@ -65,6 +69,22 @@ def test_a_model_goes_up_in_one_commit_and_comes_back(hub, ask, tmp_path):
         1,
         "models/words: exists; use force to replace it, or choose another place",
     )
+
+
+def test_snapshots_go_up_with_it_and_come_back(hub, ask, tmp_path):
+    model = tmp_path / "learnt"
+    shutil.copytree(TINY, model)
+    content = snapshot_bytes({3: load_file(TINY / "weights.safetensors")})
+    manifest = extended_manifest(model, "snapshots.safetensors", content)
+    (model / "snapshots.safetensors").write_bytes(content)
+    (model / "manifest.json").write_bytes(manifest)
+    assert ask("push", model, f"hf://{NAME}").code == 0
+    pulled = ask("pull", f"hf://{NAME}", "--out", tmp_path / "back")
+    assert pulled.code == 0, pulled.stderr
+    assert files_of(tmp_path / "back") == files_of(model)
+    # A model without any takes its place whole.
+    assert ask("push", TINY, f"hf://{NAME}").code == 0
+    assert hub.commits[-1][2] == ["snapshots.safetensors"]
 
 
 def test_files_of_the_model_before_go_and_others_stay(hub, ask, pushed, tmp_path):
