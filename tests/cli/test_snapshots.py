@@ -5,9 +5,13 @@ import re
 import shutil
 import signal
 
+import numpy as np
 import pytest
 from common_cli import interrupt_after
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save as serialize
+
+from speechcls.artifact.manifest import extended_manifest
 
 NAME = "snapshots.safetensors"
 GRU = ("--arch", "gru")
@@ -130,7 +134,6 @@ def test_snapshots_of_another_network_are_refused(model, home, call, tmp_path):
     shutil.copytree(model[0], place)
     (place / "manifest.json").unlink()  # as of a stranger who wrote another one
     tensors = load_file(place / NAME)
-    from safetensors.numpy import save_file
 
     del tensors["epoch.1.feature_mean"]
     save_file(tensors, place / NAME)
@@ -138,3 +141,16 @@ def test_snapshots_of_another_network_are_refused(model, home, call, tmp_path):
     assert (result.code, result.stdout) == (1, "")
     assert result.errors == [f"{place / NAME}: does not fit config.json; copy the model again"]
     assert not (tmp_path / "a.html").exists()
+
+
+def test_verify_reads_them(model, call, tmp_path):
+    place = tmp_path / "model"
+    shutil.copytree(model[0], place)
+    content = serialize({"epoch.1.w": np.array([np.inf], np.float32)})
+    manifest = extended_manifest(place, NAME, content)  # so that it is what was written
+    (place / NAME).write_bytes(content)
+    (place / "manifest.json").write_bytes(manifest)
+    result = call("verify", place)
+    assert result.code == 1
+    [error] = result.errors
+    assert f"{place / NAME}: missing or damaged ('epoch.1.w' is not finite)" in error
