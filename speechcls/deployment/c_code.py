@@ -50,7 +50,7 @@ def c_files(artifact: Artifact, facts: Mapping[str, Any], is_int8: bool) -> dict
     values = _values(artifact, network, facts, is_int8)
     return {
         HEADER: filled("model.h", values),
-        SOURCE: _source(artifact, network),
+        SOURCE: _source(artifact, network, is_int8),
         TABLES: "\n".join(_tables(artifact, network, values, is_int8)).encode(),
     }
 
@@ -104,8 +104,8 @@ def _string(text: str) -> str:
     )
 
 
-def _source(artifact: Artifact, network: CausalNetwork) -> bytes:
-    parts = ["model_head.c", "features.c", "layers.c"]
+def _source(artifact: Artifact, network: CausalNetwork, is_int8: bool) -> bytes:
+    parts = ["model_head.c", "features.c", "int8.c" if is_int8 else "float.c", "layers.c"]
     parts += ["sigmoid.c"] if network.cell != "rnn" else []
     parts += [f"cell_{network.cell}.c"]
     parts += ["convolution.c"] if network.convolutions else []
@@ -157,7 +157,6 @@ def _tables(
     yield f"/* Constants of {values['model']}; included by {SOURCE} alone. */"
     for name, value in _constants(artifact, network, values).items():
         yield f"#define {name} {value}"
-    yield f"#define IS_INT8 {int(is_int8)}"
     yield f"#define SCALE(m, row) {'(m)->scale[row]' if is_int8 else '1.0f'}"
     yield f"typedef {'int8_t' if is_int8 else 'float'} weight_value;"
     yield from _feature_tables(features)

@@ -26,7 +26,7 @@ from speechcls.runtime.session import Probabilities, apply_temperature, temperat
 
 PROGRAM = "speechcls_run"
 _COMPILERS = ("cc", "gcc", "clang")
-_FLAGS = ("-O2", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+_FLAGS = ("-O2", "-std=c99", "-ffp-contract=fast", "-Wall", "-Wextra", "-Werror", "-pedantic")
 _TIMEOUT_S = 600
 
 
@@ -44,7 +44,9 @@ def c_bundle(request: Request, is_int8: bool) -> Bundle:
     facts = facts_of(request)
     files = c_files(artifact, facts, is_int8)
     files |= {f"{PROGRAM}.c": own_file("run.c"), "Makefile": own_file("Makefile")}
-    sketch = {"word_seconds": f"{facts['events']['refractory_s']:g}"}
+    step = artifact.features.hop_length * _frames_per_step(files)
+    ring = 1 << (4 * step - 1).bit_length()
+    sketch = {"word_seconds": str(float(facts["events"]["refractory_s"])), "ring": ring}
     files |= {
         "arduino/arduino.ino": filled("arduino.ino", sketch),
         "esp-idf/CMakeLists.txt": own_file("esp_project.cmake"),
@@ -59,7 +61,6 @@ def c_bundle(request: Request, is_int8: bool) -> Bundle:
         names = ", ".join(_COMPILERS)
         notes = (f"not compared with the model: no C compiler was found ({names} or $CC)",)
     kind = "int8 weights with a scale for each row" if is_int8 else "float weights"
-    step = artifact.features.hop_length * _frames_per_step(files)
     text = readme(
         request,
         "c.md",

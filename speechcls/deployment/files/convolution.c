@@ -16,16 +16,20 @@ static void convolve(speechcls_model *state, const convolution *c, const float *
       const int end = begin + c->width > c->n_bands ? c->n_bands : begin + c->width;
       const int n = (end - first) * c->n_inputs;
       float *values = out + (size_t)time * n_out + (size_t)band * c->n_outputs;
-      for (int channel = 0; channel < c->n_outputs; channel++) {
+      for (int channel = 0; channel < c->n_outputs; channel += 2) {
         const weight_value *weights = c->kernel.weights + (size_t)channel * c->kernel.n_columns;
-        sum_value total = 0;
+        const weight_value *after = row_after(&c->kernel, channel);
+        sum_value sums[2] = {0, 0};
         for (int row = 0; row < c->width; row++) {
           const int at = (row * c->width + first - begin) * c->n_inputs;
-          total += dot(weights + at, frames + (size_t)row * n_in + (size_t)first * c->n_inputs, n);
+          const input_value *frame = frames + (size_t)row * n_in + (size_t)first * c->n_inputs;
+          add_products(weights + at, after + at, frame, n, sums);
         }
-        float sum = c->kernel.bias[channel] + SCALE(&c->kernel, channel) * unit * (float)total;
-        if (c->is_residual) sum += newest[(size_t)band * c->n_inputs + channel];
-        values[channel] = sum > 0.0f ? sum : 0.0f;
+        for (int i = channel; i < channel + 2 && i < c->n_outputs; i++) {
+          float sum = c->kernel.bias[i] + SCALE(&c->kernel, i) * unit * (float)sums[i - channel];
+          if (c->is_residual) sum += newest[(size_t)band * c->n_inputs + i];
+          values[i] = sum > 0.0f ? sum : 0.0f;
+        }
       }
     }
   }

@@ -151,16 +151,24 @@ def test_code_that_does_not_compile_is_refused(tmp_path):
 
 ARDUINO_STUBS = {
     "PDM.h": """
+#include <stdio.h>
+#include <string.h>
 struct Microphone {
-  void onReceive(void (*)()) {}
+  int n_bytes, value;
+  void (*tell)();
+  void onReceive(void (*function)()) { tell = function; }
   int begin(int, int) { return 1; }
-  int available() { return 0; }
-  int read(void *, int n) { return n; }
+  int available() { return n_bytes; }
+  int read(void *to, int n) {
+    memset(to, value, n);
+    n_bytes -= n;
+    return n;
+  }
 };
 static Microphone PDM;
 struct Port {
   void begin(long) {}
-  void println(const char *) {}
+  void println(const char *text) { puts(text); }
 };
 static Port Serial;
 """
@@ -211,6 +219,62 @@ def test_the_sketches_compile(sketch, stubs, command, small, tmp_path, monkeypat
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
+ARDUINO_RUN = """
+#define SPEECHCLS_IMPLEMENTATION
+#include "arduino/arduino.ino"
+
+/* A model to which a sound of ones is its first label, whatever came before. */
+void speechcls_init(speechcls_model *) {}
+void speechcls_push(speechcls_model *, const int16_t *samples, float *probabilities) {
+  for (int i = 0; i < SPEECHCLS_N_LABELS; i++) probabilities[i] = 0;
+  probabilities[0] = samples[0] == 0x0101 && samples[SPEECHCLS_STEP - 1] == 0x0101;
+}
+
+static void hear(int value, int n_steps, bool is_slow) {
+  PDM.value = value;
+  PDM.n_bytes = 2 * n_steps * SPEECHCLS_STEP;
+  while (PDM.n_bytes) {
+    PDM.tell();
+    if (!is_slow) loop();
+  }
+}
+
+int main() {
+  setup();
+  n_heard = n_taken = 0u - 30u * SPEECHCLS_STEP; /* after 74 hours */
+  hear(1, 4, false);   /* a word, told once */
+  hear(0, 10, false);
+  hear(1, 2, false);   /* too soon for another */
+  hear(0, 20, false);  /* in which the count overflows */
+  puts("later");
+  hear(1, 2, false);
+  hear(0, 40, false);
+  puts("slow");
+  hear(0, 20, true);
+  hear(1, 3, false);   /* the newest sound is what counts */
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+def test_the_sketch_for_arduino_hears_for_weeks_and_says_what_it_loses(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CC", "absent-compiler")
+    files = c_bundle(Request(small, "c", made_clips(small, 2), "size"), False).files
+    (tmp_path / "arduino").mkdir()
+    for name in ("speechcls_model.h", "arduino/arduino.ino"):
+        (tmp_path / name).write_bytes(files[name])
+    (tmp_path / "PDM.h").write_text(ARDUINO_STUBS["PDM.h"])
+    (tmp_path / "run.cpp").write_text(ARDUINO_RUN)
+    command = ["g++", "-Wall", "-Wextra", "-I.", "-o", "run", "run.cpp"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "run"], capture_output=True, text=True)
+    assert done.stderr == ""
+    lost = "sound was lost: this board is too slow for the model"
+    assert done.stdout.splitlines() == ["yes", "later", "yes", "slow", lost, "yes"]
+
+
 def test_make_builds_it_without_a_warning_and_it_touches_no_memory_beyond(compiled, tmp_path):
     _, bundle, program, clips = compiled
     for name, content in bundle.files.items():
@@ -231,7 +295,10 @@ def test_make_builds_it_without_a_warning_and_it_touches_no_memory_beyond(compil
 
 def test_the_makefile_makes_every_warning_an_error(small):
     files = c_bundle(Request(small, "c", made_clips(small, 2), "size"), is_int8=False).files
-    assert "CFLAGS += -std=c99 -Wall -Wextra -Werror -pedantic" in files["Makefile"].decode()
+    assert (
+        "CFLAGS += -std=c99 -ffp-contract=fast -Wall -Wextra -Werror -pedantic"
+        in files["Makefile"].decode()
+    )
 
 
 def test_sums_that_would_overflow_are_refused(small, monkeypatch):
