@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from speechcls.artifact.format import SNAPSHOTS
 from speechcls.cli.common import reports_errors
 from speechcls.cli.inputs import find_model, open_clip
 from speechcls.cli.messages import Messages
@@ -95,8 +94,14 @@ def explain(
            layer or len(explanation.layers) or None, files)  # fmt: skip
     if explanation.snapshots and html:
         _say_snapshots(explanation, html, messages)
-    elif (path / SNAPSHOTS).is_file():
+    elif _has_snapshots(path):
         messages.note("how the network learnt is on a page: explain --html FILE")
+
+
+def _has_snapshots(model: Path) -> bool:
+    from speechcls.artifact.format import SNAPSHOTS
+
+    return (model / SNAPSHOTS).is_file()
 
 
 def _say_snapshots(explanation: "Explanation", page: Path, messages: Messages) -> None:
@@ -149,7 +154,7 @@ def _compare(clip: str, models: list[Path], page: Path, messages: Messages) -> N
         explanations.append(_explain(path, content, clip, messages))
         names.append(path.name if path.name not in names else f"{path.name} ({len(names) + 1})")
         messages.note(f"{names[-1]}: {_summary(explanations[-1])}")
-        if (path / SNAPSHOTS).is_file():
+        if _has_snapshots(path):
             messages.note(f"{names[-1]}: how it learnt is on the page of one model")
     parting = find_parting(explanations)
     said = "their likeliest labels never differ"
