@@ -31,6 +31,7 @@ def explain_units(
     clip : one more clip, which the others are compared with
     n_clips : of the data; None: the default
     """
+    from speechcls.data.clips import describe_notes
     from speechcls.explain.habits import HabitSettings, run_clips
     from speechcls.explain.page import write_habits
     from speechcls.runtime.classifier import Classifier
@@ -48,9 +49,15 @@ def explain_units(
     with item_bar(messages, "running", settings.n_clips) as on_clip:
         run = run_clips(classifier, dataset, settings, query, on_clip)
     messages.errors(run.bad)
-    for note in run.notes:
+    for note in describe_notes([c.example for c in run.clips], [c.notes for c in run.clips]):
         messages.warn(note)
     messages.note(str(run))
+    n_labels, n_top = len(run.labels), settings.n_top
+    if len(run.own) < n_top * n_labels and run.n_left:
+        messages.note(
+            f"about {len(run.own) // n_labels} clips a label cannot fill a list of {n_top};"
+            f" --clips {n_top * n_labels} takes more, into a larger page"
+        )
     beside = f"{Path(name).name} among " if name else ""
     write_habits(run, settings, f"{path.name}: {beside}the clips of {dataset.title}", page)
     print_line(page)

@@ -1,12 +1,11 @@
 """Units by habit: the clips and moments of a data set that excite each unit most.
 
-``choose_examples`` takes as many clips of each label, ``run_clips`` runs the model on them,
-``find_habits`` ranks moments by the states, ``compare_states`` finds moments and clips alike.
+``run_clips`` runs the model on as many clips of each label, ``find_habits`` ranks moments by the
+states, ``compare_states`` finds moments and clips alike.
 """
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +17,8 @@ import torch
 from speechcls.artifact.store import load_split
 from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.samples import Samples
-from speechcls.data.clips import describe_notes
 from speechcls.data.packing import make_reader
-from speechcls.data.splits import split_of_digests
+from speechcls.data.splits import sample_evenly, split_of_digests
 from speechcls.errors import ConfigError, DatasetError
 from speechcls.evaluation.held_out import NEW, classify_examples, silent_examples, split_in_training
 from speechcls.evaluation.significance import agreement_chance
@@ -36,6 +34,10 @@ from speechcls.runtime.classifier import Classifier, Window
 Indices = npt.NDArray[np.intp]
 _BATCH = 16
 """Clips that are run at once."""
+STILL = 1e-6
+"""Largest change of the state of a unit that never changes."""
+_LEVEL = 5e-5
+"""Difference of two states that look the same with 4 decimals."""
 _LAG_S = 0.2
 """How much later or earlier two clips may have the same pattern."""
 
@@ -56,8 +58,8 @@ class HabitSettings:
     """Labels, at most, whose mean state is drawn."""
     played_s: float = 0.3
     """Sound around a moment that is played."""
-    is_chance: float = 0.05
-    """A list agrees on a label if at least one of all lists would by chance with less than this."""
+    false_ratio: float = 0.05
+    """Lists, at most, that agree by chance among those that are said to agree on a label."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -97,8 +99,8 @@ class Run:
     """One line for each clip that could not be read."""
     query: int | None
     """Index of a clip that is compared with the others, and is none of the data."""
-    n_there: int
-    """Clips of the data set."""
+    n_left: int
+    """Clips of the data set that can be read, as far as is known, and were not run."""
 
     @property
     def labels(self) -> list[str]:
@@ -112,11 +114,6 @@ class Run:
         """The clips of the data; the query is the last of ``clips``."""
         return self.clips[: self.query]
 
-    @property
-    def notes(self) -> list[str]:
-        """A line for each way in which samples are not those of the files."""
-        return describe_notes([c.example for c in self.clips], [c.notes for c in self.clips])
-
     def __str__(self) -> str:
         """Return which clips were run, and what was left out, in words."""
         names = {NEW: "new to the model", "train": "that it was trained on"}
@@ -125,8 +122,7 @@ class Run:
             f"{n} {names.get(name, f'of its {name} split')}" for name, n in splits.items()
         )
         text = f"{len(self.own)} clips of {len(self.labels)} labels ({parts})"
-        n_left = self.n_there - len(self.own) - len(self.bad)
-        return f"{text}; left out: {n_left} of {self.n_there}" if n_left > 0 else text
+        return f"{text}; {self.n_left} more are left out" if self.n_left else text
 
 
 class Ranking(NamedTuple):
@@ -138,6 +134,8 @@ class Ranking(NamedTuple):
     label: Indices  # (n_units,) index of the most frequent label among these clips
     n_agree: Indices  # (n_units,) how many are of it
     chance: Array  # (n_units,) probability that as many random clips agree on a label as much
+    n_level: Indices  # (n_units,) clips that come as far as the last of these, to 4 decimals
+    agrees: npt.NDArray[np.bool_]  # (n_units,) whether its clips agree more than by chance
 
 
 class Habit(NamedTuple):
@@ -158,33 +156,6 @@ class Similar(NamedTuple):
     cosines: Array  # (n_clips, n_moments, n_similar)
     whole: Indices  # (n_clips, n_similar), other clips whose states go alike all the time
     whole_cosines: Array  # (n_clips, n_similar)
-
-
-def choose_examples(
-    examples: Sequence[Example],
-    splits: Mapping[str, str],
-    name_of: Callable[[Path], str],
-    settings: HabitSettings,
-) -> list[Example]:
-    """Return up to ``n_clips``, as many of each label, those first that the model did not learn.
-
-    Parameters
-    ----------
-    splits : of the model's training, by the names of the files
-    name_of : returns the name of a file
-    """
-    rng = np.random.default_rng(settings.seed)
-    order = {"test": 0, "validation": 0, "train": 2}
-    by_label: dict[str, list[Example]] = {}
-    for i in rng.permutation(len(examples)).tolist():
-        by_label.setdefault(examples[i].label, []).append(examples[i])
-
-    def rank(example: Example) -> int:
-        return order.get(splits.get(name_of(example.path), example.split or ""), 1)
-
-    columns = [sorted(by_label[label], key=rank) for label in sorted(by_label)]
-    rounds = itertools.chain.from_iterable(itertools.zip_longest(*columns))
-    return [example for example in rounds if example is not None][: settings.n_clips]
 
 
 def run_clips(
@@ -216,8 +187,19 @@ def run_clips(
     silent = silent_examples(classifier, dataset)
     splits = {row.path: row.split for row in load_split(classifier.artifact)}
     everything = dataset.examples + silent.examples
-    chosen = choose_examples(everything, splits, dataset.relative_name, settings)
+    ranks = {"test": 0, "validation": 0, "train": 2}
+    chosen = sample_evenly(
+        everything,
+        lambda each: ranks.get(splits.get(dataset.relative_name(each.path), each.split or ""), 1),
+        settings.n_clips,
+        settings.seed,
+    )
     clips, bad = _read(classifier, dataset, chosen, on_clip)
+    if query is not None:  # a clip is not like itself
+        clips = [
+            each for each in clips if not np.array_equal(each.window.samples, query[1].samples)
+        ]
+    n_left = len(everything) - len(clips) - len(bad)
     bad = [*dataset.problems, *silent.bad, *bad]
     if len(clips) < 2:
         raise DatasetError(f"{dataset.source}: fewer than two clips can be read", bad[:5])
@@ -233,7 +215,7 @@ def run_clips(
     bounds = np.array([_sound_s(clip.window, classifier) for clip in clips])
     is_sound = (times_s >= bounds[:, :1]) & (times_s <= bounds[:, 1:])
     is_sound[~is_sound.any(axis=1)] = True
-    return Run(classifier, clips, times_s, states, is_sound, bad, index, len(everything))
+    return Run(classifier, clips, times_s, states, is_sound, bad, index, n_left)
 
 
 def _read(
@@ -318,7 +300,10 @@ def find_habits(run: Run, settings: HabitSettings) -> dict[tuple[int, str], Habi
         clips = shuffled[order]
         votes = (label_of[clips][:, :, None] == np.arange(len(labels))).sum(axis=1)
         most = votes.max(axis=1)
-        return Ranking(clips, steps, values, votes.argmax(axis=1), most, chances[most])
+        n_level = (sign * values[:, -1:] - _LEVEL < best.T).sum(axis=1)
+        return Ranking(
+            clips, steps, values, votes.argmax(axis=1), most, chances[most], n_level, most < 0
+        )
 
     habits = {}
     for key, every in run.states.items():
@@ -327,7 +312,29 @@ def find_habits(run: Run, settings: HabitSettings) -> dict[tuple[int, str], Habi
         own = states[run.is_sound[:n_own]]  # (n_moments, n_units)
         moves = own.max(axis=0) - own.min(axis=0)
         habits[key] = Habit(rank(states, 1), rank(states, -1), means.transpose(2, 0, 1), moves)
-    return habits
+    return _judge(habits, settings.false_ratio)
+
+
+def _judge(
+    habits: dict[tuple[int, str], Habit], false_ratio: float
+) -> dict[tuple[int, str], Habit]:
+    """Return the habits with which lists agree on a label, by Benjamini & Hochberg 1995."""
+    from scipy.stats import false_discovery_control
+
+    chances = [
+        np.where(habit.moves > STILL, ranking.chance, 1.0)
+        for habit in habits.values()
+        for ranking in (habit.highest, habit.lowest)
+    ]
+    agrees = false_discovery_control(np.concatenate(chances)) <= false_ratio
+    parts = iter(np.split(agrees, np.cumsum([len(each) for each in chances])[:-1]))
+    return {
+        key: habit._replace(
+            highest=habit.highest._replace(agrees=next(parts)),
+            lowest=habit.lowest._replace(agrees=next(parts)),
+        )
+        for key, habit in habits.items()
+    }
 
 
 def compare_states(run: Run, layer: int, settings: HabitSettings) -> Similar:

@@ -13,6 +13,7 @@ from speechcls.audio.samples import FloatArray as Array
 from speechcls.audio.samples import Samples, unpad
 from speechcls.audio.wav import wav_bytes
 from speechcls.explain.habits import (
+    STILL,
     HabitClip,
     HabitSettings,
     Indices,
@@ -34,6 +35,7 @@ from speechcls.explain.panels import (
 )
 from speechcls.explain.trace import Explanation
 from speechcls.files import write_atomic
+from speechcls.labels import map_label
 from speechcls.render.figures import PALETTE, colour_steps, render_figure
 from speechcls.render.html import data_uri, render
 from speechcls.render.panels import Curves, Image, Panel, Wave
@@ -194,7 +196,8 @@ def habits_content(run: Run, settings: HabitSettings) -> dict[str, Any]:
         "counts": counts,
         "n_curves": n_curves,
         "n_lists": n_lists,
-        "is_chance": settings.is_chance,
+        "false_ratio": settings.false_ratio,
+        "still": STILL,
         "played_s": settings.played_s,
         "step_times_s": as_lists(run.step_times_s),
         "drawn": drawn.tolist(),
@@ -219,7 +222,7 @@ def habits_content(run: Run, settings: HabitSettings) -> dict[str, Any]:
 
 def _clip_content(clip: HabitClip, run: Run, labels: list[str]) -> dict[str, Any]:
     """Return a clip with its sound, the silence around it left out."""
-    rate, window = run.classifier.sample_rate, clip.window
+    rate, window, known = run.classifier.sample_rate, clip.window, run.classifier.labels
     sound, start = window.samples, 0
     n_own = round(window.clip_duration_s * rate)
     if n_own < len(sound):
@@ -227,6 +230,7 @@ def _clip_content(clip: HabitClip, run: Run, labels: list[str]) -> dict[str, Any
     begin_s = clip.example.start_s + window.start_s - start / rate
     return {
         "label": labels.index(clip.example.label) if clip.split else None,
+        "is_wrong": clip.split != "" and clip.predicted != map_label(clip.example.label, known),
         "name": shown_label(clip.name),
         "split": clip.split,
         "predicted": shown_label(clip.predicted),
@@ -252,6 +256,8 @@ def _ranking_content(ranking: Ranking) -> dict[str, Any]:
         "label": ranking.label.tolist(),
         "count": ranking.n_agree.tolist(),
         "chance": ranking.chance.tolist(),
+        "n_level": ranking.n_level.tolist(),
+        "agrees": ranking.agrees.tolist(),
     }
 
 

@@ -1,6 +1,6 @@
 // The units of a layer, and of the chosen one the moments that excite it most.
 
-let unit = 0;
+let unit = -1;
 
 // An array of the page: its shape and its values.
 function unpack({ shape, int16, float32, scale = 1 }) {
@@ -18,20 +18,23 @@ for (const layer of data.layers) {
   for (const ranking of [layer.highest, layer.lowest]) for (const name of ["clips", "steps", "values"]) ranking[name] = unpack(ranking[name]);
   layer.means = unpack(layer.means);
 }
-const agrees = (ranking, i) => ranking.chance[i] * data.n_lists < data.is_chance;
 const chosenLayer = () => data.layers[at("layer").value];
-const NEVER = 1e-6;
+const isStill = (layer, i) => layer.moves[i] <= data.still;
 
+// How often random clips agree as much.
 function odds(chance) {
-  if (chance > .3) return `as random clips do ${Math.round(10 * chance)} times in 10`;
+  if (chance > .15) return `${Math.round(10 * chance)} of 10`;
   const n = Math.round(1 / chance), power = 10 ** Math.max(0, Math.floor(Math.log10(n)) - 1);
-  return `as random clips do once in ${(Math.round(n / power) * power).toLocaleString("en")} times`;
+  return `1 of ${(Math.round(n / power) * power).toLocaleString("en")}`;
 }
 
+const most = (ranking, i) => `${ranking.count[i]} of ${ranking.clips.shape[1]} ${data.labels[ranking.label[i]]}`;
+
+// What is said of a list: the label, how often it is so by chance, and how many clips come as far.
 function describe(ranking, i) {
-  const n = ranking.clips.shape[1], label = data.labels[ranking.label[i]];
-  if (agrees(ranking, i)) return `${ranking.count[i]} of ${n} are ${label}`;
-  return `no label (${ranking.count[i]} of ${n} ${label})`;
+  const clips = rowOf(ranking.clips, i).length, level = ranking.n_level[i];
+  const said = `${most(ranking, i)}; of random lists ${odds(ranking.chance[i])} agree${odds(ranking.chance[i]).startsWith("1 of") ? "s" : ""} as much.`;
+  return (ranking.agrees[i] ? "" : "No label in particular: ") + said + (level > clips ? ` ${level} clips come as far as these, to 4 decimals.` : "");
 }
 
 function momentsOf(ranking, i) {
@@ -50,8 +53,8 @@ function listMoments(id, moments, digits, whole = false) {
     element("span", item, labelOf(clip), "label");
     element("span", item, number(moment.value, digits), "number");
     const where = whole ? "" : ` at ${number(clip.begin_s + data.step_times_s[moment.step])} s`;
-    const wrong = clip.predicted === labelOf(clip) ? "" : `, taken for ${clip.predicted} (${number(clip.probability)})`;
-    element("span", item, `${clip.name}${where}${wrong}`, "file");
+    const wrong = clip.is_wrong ? `, taken for ${clip.predicted} (${number(clip.probability)})` : "";
+    element("span", item, `${clip.name}${where}${wrong}${clip.split === "train" ? ", trained on" : ""}`, "file");
     const like = element("button", item, "like it");
     like.setAttribute("aria-label", `clips like ${name}`);
     like.addEventListener("click", () => { showSimilar(moment.clip, moment.step); at("similar-title").scrollIntoView(); at("clip").focus({ preventScroll: true }); });
@@ -62,7 +65,7 @@ function listMoments(id, moments, digits, whole = false) {
 
 function showUnit(i) {
   unit = i;
-  const layer = chosenLayer(), still = layer.moves[i] < NEVER;
+  const layer = chosenLayer(), still = isStill(layer, i);
   for (const row of at("units").rows) {
     const chosen = +row.dataset.unit === i;
     row.classList.toggle("chosen", chosen);
@@ -72,8 +75,8 @@ function showUnit(i) {
   for (const name of ["highest", "lowest"]) {
     const ranking = layer[name];
     listMoments(name, momentsOf(ranking, i), 4);
-    at(`${name}-said`).textContent = still ? "Any clip is as good as another." : `${describe(ranking, i)}, ${odds(ranking.chance[i])}.`;
-    at(`${name}-said`).className = !still && agrees(ranking, i) ? "agree" : "";
+    at(`${name}-said`).textContent = still ? "Any clip is as good as another." : describe(ranking, i);
+    at(`${name}-said`).className = ranking.agrees[i] ? "agree" : "";
   }
   showMeans(layer, i);
 }
@@ -108,9 +111,9 @@ function showMeans(layer, i) {
 // The table of units, in the order and with the label that are asked for.
 function showUnits() {
   const layer = chosenLayer(), wanted = at("wanted").value, { highest, lowest } = layer;
-  const has = i => [highest, lowest].some(each => agrees(each, i) && data.labels[each.label[i]] === wanted);
+  const has = i => [highest, lowest].some(each => each.agrees[i] && data.labels[each.label[i]] === wanted);
   const units = layer.moves.map((_, i) => i).filter(i => !wanted || has(i));
-  const least = i => layer.moves[i] < NEVER ? 2 : Math.min(highest.chance[i], lowest.chance[i]);
+  const least = i => isStill(layer, i) ? 2 : Math.min(highest.chance[i], lowest.chance[i]);
   if (at("order").value === "agree") units.sort((a, b) => least(a) - least(b) || a - b);
   at("units").replaceChildren();
   for (const i of units) {
@@ -120,8 +123,7 @@ function showUnits() {
     head.scope = "row";
     element("button", head, i);
     for (const ranking of [highest, lowest]) {
-      const still = layer.moves[i] < NEVER;
-      element("td", row, still ? "never changes" : describe(ranking, i), still ? "soft" : agrees(ranking, i) ? "agree" : "soft");
+      element("td", row, isStill(layer, i) ? "never changes" : most(ranking, i), ranking.agrees[i] ? "agree" : "soft");
     }
     row.addEventListener("click", () => showUnit(i));
   }
@@ -141,6 +143,6 @@ data.layers.forEach((layer, i) => { element("option", at("layer"), `${layer.laye
 [...data.labels].sort().forEach(label => { element("option", at("wanted"), label).value = label; });
 at("layer").value = data.layers.length - (data.layers[data.layers.length - 1].way === "reverse" ? 2 : 1);
 const lists = data.layers.flatMap(({ highest, lowest }) => [highest, lowest]);
-const agreeing = lists.map(each => each.chance.filter((_, i) => agrees(each, i)).length).reduce((a, b) => a + b, 0);
+const agreeing = lists.map(each => each.agrees.filter(each => each).length).reduce((a, b) => a + b, 0);
 at("verdict").textContent = `Of ${data.n_lists} lists (the highest and the lowest states of each unit) ${agreeing} agree on a label more than by chance.`;
 for (const id of ["layer", "order", "wanted"]) at(id).addEventListener("change", () => { if (id !== "wanted") unit = -1; showUnits(); });
