@@ -94,7 +94,7 @@ class Run:
     states: dict[tuple[int, str], Array]
     """By layer, 1 is the lowest, and direction: (n_clips, n_steps, n_units) float32, h."""
     is_sound: npt.NDArray[np.bool_]
-    """(n_clips, n_steps) whether a step is in the clip, rather than in the silence around it."""
+    """(n_clips, n_steps) whether a step is in the clip, not in the silence around it."""
     bad: list[str]
     """One line for each clip that could not be read."""
     query: int | None
@@ -195,17 +195,14 @@ def run_clips(
         settings.seed,
     )
     clips, bad = _read(classifier, dataset, chosen, on_clip)
-    if query is not None:  # a clip is not like itself
-        clips = [
-            each for each in clips if not np.array_equal(each.window.samples, query[1].samples)
-        ]
+    own = query[1].samples if query else np.empty(0)  # which would be most like itself
+    clips = [clip for clip in clips if not np.array_equal(clip.window.samples, own)]
     n_left = len(everything) - len(clips) - len(bad)
     bad = [*dataset.problems, *silent.bad, *bad]
     if len(clips) < 2:
         raise DatasetError(f"{dataset.source}: fewer than two clips can be read", bad[:5])
-    index = None
+    index = None if query is None else len(clips)
     if query is not None:
-        index = len(clips)
         name, window = query
         answer = _answer(classifier, classifier.probabilities(window.samples[None])[0])
         clips.append(HabitClip(Example(Path(name), ""), name, "", window, window.notes, *answer))
@@ -213,8 +210,8 @@ def run_clips(
     n_steps = next(iter(states.values())).shape[1]
     _, times_s = frame_and_step_times(classifier.artifact.features, network, n_steps)
     bounds = np.array([_sound_s(clip.window, classifier) for clip in clips])
-    is_sound = (times_s >= bounds[:, :1]) & (times_s <= bounds[:, 1:])
-    is_sound[~is_sound.any(axis=1)] = True
+    is_sound = (times_s >= bounds[:, :1] - 1e-6) & (times_s <= bounds[:, 1:] + 1e-6)
+    is_sound[~is_sound.any(axis=1)] = True  # shorter than a step
     return Run(classifier, clips, times_s, states, is_sound, bad, index, n_left)
 
 
@@ -357,8 +354,8 @@ def compare_states(run: Run, layer: int, settings: HabitSettings) -> Similar:
     n_similar = min(settings.n_similar, n_own - 1)
     rows = [_nearest(units, run.is_sound, at, i, n_own, n_similar) for i in range(len(units))]
     clips, steps, cosines = (np.stack(column) for column in zip(*rows, strict=True))
-    step_s = float(np.diff(run.step_times_s[:2])[0]) if n_steps > 1 else 1.0
-    alike = lagged_cosines(centred, min(n_steps - 1, round(_LAG_S / step_s)))[:, :n_own]
+    n_lags = int((run.step_times_s - run.step_times_s[0] <= _LAG_S + 1e-6).sum()) - 1
+    alike = lagged_cosines(centred, n_lags)[:, :n_own]
     np.fill_diagonal(alike, -np.inf)  # a clip is no other one
     whole = (-alike).argsort(axis=1, kind="stable")[:, :n_similar]
     return Similar(at, clips, steps, cosines, whole, np.take_along_axis(alike, whole, axis=1))
