@@ -55,8 +55,8 @@ def explain_units(
     n_labels, n_top = len(run.labels), settings.n_top
     if len(run.own) < n_top * n_labels and run.n_left:
         messages.note(
-            f"about {len(run.own) // n_labels} clips a label cannot fill a list of {n_top};"
-            f" --clips {n_top * n_labels} takes more, into a larger page"
+            f"fewer clips of a label than the {n_top} of a list; --clips {n_top * n_labels} takes"
+            " more, into a larger page"
         )
     beside = f"{Path(name).name} among " if name else ""
     write_habits(run, settings, f"{path.name}: {beside}the clips of {dataset.title}", page)

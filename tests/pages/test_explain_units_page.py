@@ -92,7 +92,7 @@ def test_similar_moments_are_those_of_the_model(browser, case):
 
 
 def test_moments_are_played_in_a_row(browser, case):
-    _, run, path = case("rnn", "last")
+    _, _, path = case("rnn", "last")
     with page_in(browser, path.as_uri()) as page:
         files = [row[2].split(" at ")[0] for row in rows_of(page, "highest")]
         page.evaluate(
