@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from speechcls.cli.common import reports_errors
+from speechcls.cli.common import refuse, reports_errors
+from speechcls.cli.data_options import DataOptions, with_data_options
 from speechcls.cli.inputs import find_model, open_clip
 from speechcls.cli.messages import Messages
 from speechcls.cli.options import (
+    DATA,
     OUTPUT,
-    ClipArgument,
     Models,
     Quiet,
     Verbose,
+    as_path,
     option,
     out_option,
 )
@@ -26,13 +28,35 @@ from speechcls.text import without_credentials
 if TYPE_CHECKING:
     from speechcls.explain.trace import Explanation
 
+_CLIP = typer.Argument(
+    help="Recording, or - for one on stdin; may be left out with --data.", metavar="[CLIP]"
+)
+_DATA = option(
+    "--data",
+    help="Show which clips of this folder or manifest (see help data; may be repeated) excite each"
+    " unit most, and those whose states are like CLIP's.",
+    panel=DATA,
+    metavar="DATA",
+    parser=as_path,
+)
+_N_CLIPS = option(
+    "--clips",
+    min=2,
+    help="Clips of --data to run and to put into the page, of each label as many. [default: 160]",
+    panel=DATA,
+    show_default=False,
+)
 _OUT = out_option(
     "Picture to write, PNG or SVG by its ending. [default: explain.png, unless --html or"
     " --animate]",
     show_default=False,
 )
 _HTML = option(
-    "--html", help="Page to write, with the sound and every layer.", panel=OUTPUT, metavar="FILE"
+    "--html",
+    help="Page to write, with the sound and every layer. [default with --data: units.html]",
+    panel=OUTPUT,
+    metavar="FILE",
+    show_default=False,
 )
 _ANIMATE = option(
     "--animate", help="Animation to write, GIF, with a moving cursor.", panel=OUTPUT, metavar="FILE"
@@ -49,9 +73,14 @@ class _OutputFiles(NamedTuple):
 
 
 @reports_errors
+@with_data_options
 def explain(
-    clip: ClipArgument,
+    ctx: typer.Context,
+    reading: DataOptions,
+    clip: Annotated[str | None, _CLIP] = None,
     models: Models = None,
+    data: Annotated[list[Path] | None, _DATA] = None,
+    n_clips: Annotated[int | None, _N_CLIPS] = None,
     out: Annotated[Path | None, _OUT] = None,
     html: Annotated[Path | None, _HTML] = None,
     animate: Annotated[Path | None, _ANIMATE] = None,
@@ -67,11 +96,25 @@ def explain(
     gate, and checked against the model's output. Prints the path of each file that it writes.
     The page of a model that was trained with --snapshots has a slider over its epochs.
     With several models (-m A -m B) it is a page that shows them beside each other, and where their
-    answers part. It needs torch, for features and convolutions.
+    answers part. With --data it is a page of what each unit responds to: the clips and moments of a
+    data set at which its state is highest and lowest, to be played in a row, and the clips in which
+    the states are alike. It needs torch, for features and convolutions.
 
     Example: speechcls explain clip.wav --html explain.html
     """
     messages = Messages(quiet, verbose)
+    if data:
+        refuse(ctx, ("out", "animate", "layer"), "with --data")
+        if models and len(models) > 1:
+            raise typer.BadParameter("--model: one alone with --data")
+        from speechcls.cli.explain_units import explain_units
+
+        page = html or Path("units.html")
+        explain_units(data, reading, clip, models[0] if models else None, n_clips, page, messages)
+        return
+    refuse(ctx, ("n_clips", *DataOptions._fields), "without --data")
+    if clip is None:
+        raise typer.BadParameter("name CLIP, or a data set with --data")
     if models and len(models) > 1:
         for name, value in {"--out": out, "--animate": animate, "--layer": layer}.items():
             if value is not None:

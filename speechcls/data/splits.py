@@ -1,11 +1,14 @@
 """Deterministic splits into training, validation and test, by a hash of the speaker."""
 
 import hashlib
+import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from speechcls.artifact.format import SplitRow
 from speechcls.errors import DatasetError
@@ -361,3 +364,20 @@ def _check_held_out(splits: Splits, labels: Sequence[str], is_given: bool) -> No
     missing = set(labels) - {label for label, name in pairs if name == "validation"}
     if missing:
         splits.warnings.append(f"no validation clip of {list_names(missing)}: record more of it")
+
+
+def sample_evenly(
+    examples: Sequence[Example], rank: Callable[[Example], int], n_examples: int, seed: int
+) -> list[Example]:
+    """Return up to ``n_examples``, as many of each label, or all of a label that has fewer.
+
+    Parameters
+    ----------
+    rank : those of a lower one are taken first; among equal ones it is chance
+    """
+    by_label: dict[str, list[Example]] = {}
+    for i in np.random.default_rng(seed).permutation(len(examples)).tolist():
+        by_label.setdefault(examples[i].label, []).append(examples[i])
+    columns = [sorted(by_label[label], key=rank) for label in sorted(by_label)]
+    rounds = itertools.chain.from_iterable(itertools.zip_longest(*columns))
+    return [example for example in rounds if example is not None][:n_examples]

@@ -152,3 +152,26 @@ def _p_value(first: Contender, second: Contender, differences: npt.NDArray[np.fl
     # One is added, since no number of draws proves a probability of 0.
     below, above = 1 + int((differences <= 0).sum()), 1 + int((differences >= 0).sum())
     return min(1.0, 2 * min(below, above) / (1 + len(differences)))
+
+
+def agreement_chance(counts: Sequence[int], n_drawn: int, n_agree: int) -> float:
+    """Return how likely random clips agree on a label so much: any label ``n_agree`` times or more.
+
+    Parameters
+    ----------
+    counts : clips of each label, of which ``n_drawn`` are drawn without replacement
+
+    Notes
+    -----
+    Exact: the draws without such a label are the coefficient of x ** ``n_drawn`` in the product
+    over labels of the sum of C(count, i) x ** i over i < ``n_agree``.
+    """
+    ways = [1] + [0] * n_drawn
+    for count in counts:
+        own = [math.comb(count, i) for i in range(min(n_agree, n_drawn + 1))]
+        ways = [
+            sum(ways[n - i] * each for i, each in enumerate(own) if i <= n)
+            for n in range(n_drawn + 1)
+        ]
+    total = math.comb(sum(counts), n_drawn)
+    return (total - ways[n_drawn]) / total

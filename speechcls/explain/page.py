@@ -1,14 +1,30 @@
-"""The panels of ``explain`` as an HTML page with a moving cursor and the sound."""
+"""The panels of ``explain`` as an HTML page with a moving cursor and the sound; that of habits."""
 
+import base64
 import dataclasses
+import io
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import soundfile
 
 from speechcls.audio.samples import FloatArray as Array
+from speechcls.audio.samples import Samples, unpad
 from speechcls.audio.wav import wav_bytes
+from speechcls.explain.habits import (
+    STILL,
+    HabitClip,
+    HabitSettings,
+    Indices,
+    Ranking,
+    Run,
+    Similar,
+    compare_states,
+    find_habits,
+    spread,
+)
 from speechcls.explain.in_page import array_text, choose_snapshots, network_content
 from speechcls.explain.lookback import gain_by_lag, memory_gains
 from speechcls.explain.panels import (
@@ -22,6 +38,7 @@ from speechcls.explain.panels import (
 )
 from speechcls.explain.trace import Explanation
 from speechcls.files import write_atomic
+from speechcls.labels import map_label
 from speechcls.render.figures import PALETTE, colour_steps, render_figure
 from speechcls.render.html import data_uri, render
 from speechcls.render.panels import Curves, Image, Panel, Wave
@@ -200,3 +217,114 @@ def shown_label(label: str) -> str:
 def as_lists(values: Array) -> Any:
     """Return an array as lists, rounded to what a reader can see."""
     return np.round(values.astype(np.float64), _N_DECIMALS).tolist()
+
+
+def write_habits(run: Run, settings: HabitSettings, title: str, path: Path) -> None:
+    """Write the page of what each unit responds to, with the sound of all clips."""
+    page = render("explain_units.html", title=title, content=habits_content(run, settings))
+    write_atomic(path, page)
+
+
+def habits_content(run: Run, settings: HabitSettings) -> dict[str, Any]:
+    """Return what the page of habits shows, as JSON-ready values."""
+    habits = find_habits(run, settings)
+    labels = run.labels
+    counts = [sum(clip.example.label == label for clip in run.own) for label in labels]
+    n_curves = min(len(labels), settings.n_curves)
+    n_lists = 2 * sum(len(habit.moves) for habit in habits.values())
+    drawn = spread(len(run.step_times_s), settings.n_moments)
+    of_layer = {
+        layer: compare_states(run, layer, settings) for layer in dict.fromkeys(n for n, _ in habits)
+    }
+    return {
+        "said": str(run),
+        "labels": [shown_label(label) for label in labels],
+        "counts": counts,
+        "n_curves": n_curves,
+        "n_lists": n_lists,
+        "false_ratio": settings.false_ratio,
+        "still": STILL,
+        "played_s": settings.played_s,
+        "step_times_s": as_lists(run.step_times_s),
+        "drawn": drawn.tolist(),
+        "rate": run.classifier.sample_rate,
+        "bad": [shown_label(line) for line in run.bad],
+        "query": run.query,
+        "clips": [_clip_content(clip, run, labels) for clip in run.clips],
+        "layers": [
+            {
+                "layer": layer,
+                "way": way,
+                "highest": _ranking_content(habit.highest),
+                "lowest": _ranking_content(habit.lowest),
+                "means": _fractions(habit.means[:, :n_curves, drawn]),
+                "moves": as_lists(habit.moves),
+            }
+            for (layer, way), habit in habits.items()
+        ],
+        "similar": {layer: _similar_content(each) for layer, each in of_layer.items()},
+    }
+
+
+def _clip_content(clip: HabitClip, run: Run, labels: list[str]) -> dict[str, Any]:
+    """Return a clip with its sound, the silence around it left out."""
+    rate, window, known = run.classifier.sample_rate, clip.window, run.classifier.labels
+    sound, start = window.samples, 0
+    n_own = round(window.clip_duration_s * rate)
+    if n_own < len(sound):
+        sound, start = unpad(sound, n_own), (len(sound) - n_own) // 2
+    begin_s = clip.example.start_s + window.start_s - start / rate
+    return {
+        "label": labels.index(clip.example.label) if clip.split else None,
+        "is_wrong": clip.split != "" and clip.predicted != map_label(clip.example.label, known),
+        "name": shown_label(clip.name),
+        "split": clip.split,
+        "predicted": shown_label(clip.predicted),
+        "probability": round(clip.probability, _N_DECIMALS),
+        "begin_s": round(begin_s, 3),  # of the window, in the file
+        "start": start,  # of the sound, in the window
+        "sound": _mu_law(sound),
+    }
+
+
+def _mu_law(samples: Samples) -> str:
+    """Return samples (n,) as 8 bits each, as in G.711, in base64."""
+    raw = io.BytesIO()
+    soundfile.write(raw, samples, 8_000, format="RAW", subtype="ULAW")
+    return base64.b64encode(raw.getvalue()).decode()
+
+
+def _ranking_content(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "clips": _integers(ranking.clips),
+        "steps": _integers(ranking.steps),
+        "values": array_text(ranking.values),
+        "label": ranking.label.tolist(),
+        "count": ranking.n_agree.tolist(),
+        "chance": ranking.chance.tolist(),
+        "n_level": ranking.n_level.tolist(),
+        "agrees": ranking.agrees.tolist(),
+    }
+
+
+def _similar_content(similar: Similar) -> dict[str, Any]:
+    return {
+        "at": similar.at.tolist(),
+        "clips": _integers(similar.clips),
+        "steps": _integers(similar.steps),
+        "cosines": _fractions(similar.cosines),
+        "whole": _integers(similar.whole),
+        "wholeCosines": _fractions(similar.whole_cosines),
+    }
+
+
+def _integers(values: Indices) -> dict[str, Any]:
+    """Return indices as the page reads them: int16 bytes in base64."""
+    bytes_of = np.ascontiguousarray(values, dtype="<i2").tobytes()
+    return {"shape": list(values.shape), "int16": base64.b64encode(bytes_of).decode(), "scale": 1}
+
+
+def _fractions(values: Array) -> dict[str, Any]:
+    """Return values as int16 fractions of the largest one, which is exact enough to be read."""
+    scale = (float(np.abs(values).max()) or 1.0) / 32_767
+    return _integers(np.round(values / scale).astype(np.intp)) | {"scale": scale}

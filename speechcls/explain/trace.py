@@ -176,7 +176,7 @@ def _explain(
         trace = trace_network(network, features)
     rows, best = answers(recogniser, trace.logits, classifier.temperature)
     probabilities = rows[best]
-    frame_times_s, step_times_s = _times_s(config, network, trace.n_steps)
+    frame_times_s, step_times_s = frame_and_step_times(config, network, trace.n_steps)
     moments_s = _moments_s(config)
     posterior_over_time = Curve(step_times_s, rows)
     if not network.is_streaming:
@@ -248,8 +248,10 @@ def _trace_recurrent(network: Recurrent, features: torch.Tensor) -> NetworkTrace
     return NetworkTrace(logits, len(inputs), cell, trace.layers, attention)
 
 
-def _times_s(config: FeatureConfig, network: Network, n_steps: int) -> tuple[Array, Array]:
-    """Return the time of each frame of a window, and that of each step of the network."""
+def frame_and_step_times(
+    config: FeatureConfig, network: Network, n_steps: int
+) -> tuple[Array, Array]:
+    """Return the time of each frame of a window, and that of each step of the network, seconds."""
     frame_s = config.hop_length / config.sample_rate
     first_s = frame_s if config.running_s else 0.0
     step_s = frame_s * network.frames_per_step

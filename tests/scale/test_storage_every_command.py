@@ -142,6 +142,9 @@ def test_a_clip_is_explained_drawn_and_listened_to(here: Path) -> None:
     done = call("explain", CLIP, "--model", f"{MODELS}/a", "--html", "e.html")
     assert (done.code, done.stdout) == (0, "e.html\n"), done.stderr
     assert "s00_nohash_0.wav: " in (here / "e.html").read_text()
+    done = call("explain", CLIP, "--data", DATA, "--model", f"{MODELS}/a", "--html", "u.html")
+    assert (done.code, done.stdout) == (0, "u.html\n"), done.stderr
+    assert f"{CLIP.rsplit('/', 1)[1]} among the clips of data" in (here / "u.html").read_text()
     assert call("features", CLIP).code == 0
     own = ("--speed", "0", "--model", f"{MODELS}/a", "--threshold", "0", "--save-events", "kept")
     heard = call("listen", "--from", CLIP, *own)

@@ -8,13 +8,19 @@ import dataclasses
 import hashlib
 import itertools
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from common import assign, clips, refusal
 
 from speechcls.artifact.format import SplitRow
-from speechcls.data.splits import hash_percentage, split_of_digests, trained_speakers
+from speechcls.data.splits import (
+    hash_percentage,
+    sample_evenly,
+    split_of_digests,
+    trained_speakers,
+)
 from speechcls.errors import DatasetError
 from speechcls.layouts.examples import Example
 from speechcls.layouts.load import load_dataset
@@ -382,3 +388,18 @@ def test_clips_of_two_recordings_a_label_are_split_one_by_one():
     assert splits == set(
         itertools.product(itertools.product(["no", "yes"], ["0.wav", "1.wav"]), ALL_SPLITS)
     )
+
+
+def test_a_sample_has_as_many_clips_of_each_label_and_the_held_out_first():
+    examples = [Example(Path(f"{label}{i}.wav"), label) for label in "ab" for i in range(10)]
+    examples.append(Example(Path("c0.wav"), "c"))
+
+    def rank(example):
+        return 0 if example.path.name in ("a3.wav", "b7.wav") else 1
+
+    found = sample_evenly(examples, rank, 7, seed=0)
+    assert Counter(example.label for example in found) == {"a": 3, "b": 3, "c": 1}
+    assert [example.path.name for example in found[:3]] == ["a3.wav", "b7.wav", "c0.wav"]
+    assert found == sample_evenly(examples, rank, 7, seed=0)
+    assert found != sample_evenly(examples, rank, 7, seed=1)
+    assert len(sample_evenly(examples, rank, 100, seed=0)) == 21

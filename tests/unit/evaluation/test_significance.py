@@ -5,7 +5,14 @@ import pytest
 from scipy.stats import binomtest
 
 from speechcls.evaluation.metrics import bootstrap_interval, resample_accuracies
-from speechcls.evaluation.significance import Contender, Pair, compare, holm_adjust, mcnemar
+from speechcls.evaluation.significance import (
+    Contender,
+    Pair,
+    agreement_chance,
+    compare,
+    holm_adjust,
+    mcnemar,
+)
 
 
 def contender(name, *runs):
@@ -125,3 +132,12 @@ def test_models_on_one_speaker_are_compared_clip_by_clip():
     alone = compare(contenders, ["ann"] * 60)
     assert alone.pairs[0].low < alone.pairs[0].difference < alone.pairs[0].high
     assert alone.pairs == compare(contenders, [""] * 60).pairs
+
+
+def test_how_often_random_clips_agree_on_a_label():
+    """Of 2 clips of each of 2 labels, 2 drawn: 6 pairs, of which 2 are of one label."""
+    assert agreement_chance([2, 2], 2, 2) == pytest.approx(1 / 3)
+    assert agreement_chance([2, 2], 2, 1) == 1
+    assert agreement_chance([3, 1], 2, 2) == pytest.approx(3 / 6)
+    assert agreement_chance([4, 4, 4], 4, 4) == pytest.approx(3 / 495)
+    assert agreement_chance([1, 1, 1], 2, 2) == 0
