@@ -151,7 +151,10 @@ def http(
     headers += ["Connection: close"] if is_closed else []
     if rng.random() < 1 - odd_ratio / 4:
         headers.append(f"Content-Length: {len(body)}")
-    head = "\r\n".join([f"{method} {target} HTTP/1.1", *headers]).encode("utf-8") + b"\r\n\r\n"
+    head = (
+        "\r\n".join([f"{method} {target} HTTP/1.1", *headers]).encode("utf-8", "surrogatepass")
+        + b"\r\n\r\n"
+    )
     return (mutate(rng, head) if rng.random() < odd_ratio / 2 else head) + body
 
 
