@@ -29,6 +29,8 @@ SOUND_WORD = "sound"
 _TINY = Path(__file__).parent.parent / "models" / "commands-tiny"
 _SECRET = np.random.default_rng(7).bytes(64)
 """What no answer may hold."""
+_TORCH = "torchinductor_"
+"""Begins the name of an empty folder that torch makes when it trains."""
 _BEING_WRITTEN = ".speechcls-"
 _LONG_AGO_NS = 10**18
 _WORDS = ("yes", "no", "up", "left", "_unknown_")
@@ -259,7 +261,8 @@ class Sandbox:
 
     def fault_at_end(self) -> str | None:
         """Return what the server left behind that it should not have."""
-        if left := [*self.temporary.iterdir()]:
+        left = [path for path in self.temporary.iterdir() if not path.name.startswith(_TORCH)]
+        if left:
             return f"temporary files are left: {left[0].name}"
         for place in (self.work / MODELS).glob("*"):
             try:
