@@ -1,8 +1,8 @@
 """Record the examples of the manual's pages of commands: ``make examples``; minutes of a core.
 
 One session in an empty folder, in the order in which a person needs the commands. What each prints
-is written to ``docs/examples``, a text a command. Those of servers and of the Hub are not made
-here: they need a client, or an account.
+is written to ``docs/examples``, a text a command. Those of servers and of the Hub are
+recorded by ``served_examples.py``: they need somebody who asks.
 """
 
 from pathlib import Path

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 import speechcls
 from speechcls.artifact.format import CARD, check_format_version
+from speechcls.artifact.lookup import is_bundled
 from speechcls.artifact.store import read_metrics
 from speechcls.audio.samples import fit_length
 from speechcls.config import FeatureConfig
@@ -147,7 +148,7 @@ def collect_predictions(
         facts=facts,
         features=artifact.features.to_dict(),
         card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
-        model_place=name_of(artifact.path),
+        model_place=artifact.path.name if is_bundled(artifact.path) else name_of(artifact.path),
         data_place=name_of(dataset.source),
     )
     rows = np.stack([clip.probabilities for clip in evaluation.clips])

@@ -131,6 +131,10 @@ class ModelSet:
         """
         model = ServedModel(load_artifact(path), source)
         self._models[model.name] = model
+        if model.name == self.default.name:
+            self.default = model
+        if model.name == self.default_live.name:
+            self.default_live = model
         return model.name
 
     def remove(self, name: str) -> None:

@@ -14,7 +14,9 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 from speechcls.errors import ConfigError, reason_of
 from speechcls.serve.app import Extra, Service, make_app
@@ -246,13 +248,20 @@ def _protocol(settings: ServeConfig) -> type[H11Protocol]:
 
 
 class _StreamProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, to which neither data before its answer nor a refusal is a fault."""
+    """uvicorn's protocol, to which a client's faults are none of the server's.
+
+    They are: data before the answer, a refusal, text that is no UTF-8 together with a good-bye, and
+    a message that is none while there is something to send.
+    """
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated and not self.handshake_complete:
             self.transport.abort()
-        else:
+            return
+        try:
             super().data_received(data)
+        except InvalidState:  # there is a fault to tell of, but the client has said good-bye
+            self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
         """Pass a message on; reading stops where one waits, not at each, as uvicorn has it."""
@@ -263,6 +272,9 @@ class _StreamProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
 
     async def send(self, message: Any) -> None:
+        await self.writable.wait()
+        if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
+            raise ClientDisconnected  # it was for a fault of the client, not by the application
         await super().send(message)
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True  # else it logs that there was none

@@ -64,7 +64,7 @@ class Project:
 
     def words(self) -> list[str]:
         """Return the words, sorted, and what stands for all others at last."""
-        with _naming(self.folder):
+        with self._lock, _naming(self.folder):
             found = [
                 path.name
                 for path in self.folder.iterdir()
@@ -80,10 +80,16 @@ class Project:
         ConfigError
             When there is no such word.
         """
-        folder = self._folder_of(word)
-        with _naming(folder):
-            names = [path.name for path in folder.iterdir() if _is_take(path)]
+        with self._lock:
+            folder = self._folder_of(word)
+            with _naming(folder):
+                names = [path.name for path in folder.iterdir() if _is_take(path)]
         return [Take(word, name) for name in sorted(names, key=_order)]
+
+    def takes_by_word(self) -> dict[str, list[Take]]:
+        """Return the recordings of every word, at one moment."""
+        with self._lock:
+            return {word: self.takes(word) for word in self.words()}
 
     def path(self, word: str, name: str) -> Path:
         """Return where a recording is.
@@ -130,8 +136,9 @@ class Project:
         ConfigError, DatasetError
             When there is no such word, the speaker cannot be in a name, or it cannot be written.
         """
-        self._folder_of(word)
-        path = Takes(self.folder, word, clean_label(speaker)).write(samples)
+        with self._lock:  # a folder that is moved meanwhile would take half a file along
+            self._folder_of(word)
+            path = Takes(self.folder, word, clean_label(speaker)).write(samples)
         return Take(word, path.name)
 
     def delete_take(self, word: str, name: str) -> None:

@@ -20,12 +20,13 @@ from speechcls.audio.samples import to_pcm
 from speechcls.audio.wav import wav_bytes
 from speechcls.config import MODELS
 from speechcls.data_quality.check import FEW_CLIPS
-from speechcls.errors import AudioError, ConfigError, DatasetError
+from speechcls.errors import ArtifactError, AudioError, ConfigError, DatasetError
 from speechcls.labels import speaker_of
 from speechcls.live.takes import SAMPLE_RATE
 from speechcls.serve.app import Service
 from speechcls.serve.bodies import Recording, read_recordings
 from speechcls.serve.guard import Refusal
+from speechcls.serve.models import ServedModel
 from speechcls.serve.streams import LOG
 from speechcls.serve.work import Pool, Stop
 from speechcls.studio.files import SANDBOX, read_files
@@ -41,6 +42,7 @@ from speechcls.studio.requests import (
     query_of,
     seconds_in,
 )
+from speechcls.studio.thresholds import keep_thresholds, thresholds_in, why_not_kept
 from speechcls.studio.training import EPOCHS, FAULT, Training, settings_of
 
 T = TypeVar("T")
@@ -49,8 +51,7 @@ _JOBS_MAX = 4
 """Checks, reports and explanations at a time, those that wait included."""
 _MODELS_MAX = 3
 """Models of the page that are served at a time; older ones stay on the disk."""
-_TASK_BYTES = 10_000
-"""Largest settings of a training."""
+_NOT_WRITTEN = "cannot be written now; whoever runs the server finds why in its log"
 _CLOSE_S = 20.0
 _NAME_MAX = 255
 
@@ -71,11 +72,12 @@ class Studio:
     """
 
     def __init__(self, service: Service, folder: Path, models: Path = MODELS) -> None:
-        self._service, self._folder = service, folder
+        self._service, self._folder, self._models = service, folder, models
         self._project = Project(folder)
         title = self._project.title
         self._training = Training(folder, models, title, self._serve_model)
         self._served: list[str] = []
+        self._keeping = threading.Lock()
         self._pages = Pages()
         self._quick = Pool(2, service.settings.waiting, "studio")
         self._slow = Pool(2, _JOBS_MAX, "studio-job")
@@ -102,6 +104,7 @@ class Studio:
             ("training", "POST"): self._train,
             ("training/stop", "POST"): self._stop_training,
             ("models", "GET"): self._describe_models,
+            ("thresholds", "POST"): self._keep_thresholds,
             ("report", "POST"): self._report,
             ("explain", "POST"): self._explain,
             ("page", "GET"): self._page,
@@ -123,8 +126,8 @@ class Studio:
     def _project_now(self) -> dict[str, Any]:
         project = self._project
         words = [
-            {"word": word, "takes": [take.to_dict() for take in project.takes(word)]}
-            for word in project.words()
+            {"word": word, "takes": [take.to_dict() for take in takes]}
+            for word, takes in project.takes_by_word().items()
         ]
         return {
             "title": project.title,
@@ -242,10 +245,40 @@ class Studio:
         query_of(request)
         models = self._service.models
         found = models.describe()
-        for model in found["models"]:
-            calibration = load_calibration(models.find(model["name"]).artifact)
-            model["calibration"] = calibration.to_dict() if calibration else None
+        found["models"] = [
+            self._describe_model(models.find(model["name"])) for model in found["models"]
+        ]
         return json_answer({**found, "trained": self._served})
+
+    def _describe_model(self, model: ServedModel) -> dict[str, Any]:
+        calibration = load_calibration(model.artifact)
+        return {
+            **model.describe(),
+            "calibration": calibration.to_dict() if calibration else None,
+            "not_kept": why_not_kept(model.artifact, self._models),
+        }
+
+    async def _keep_thresholds(self, request: Request) -> Response:
+        """Write thresholds into a model, and serve it with them; answer what it is then."""
+        query = query_of(request, "model")
+        models = self._service.models
+        model = models.find(query["model"])
+        async with self._service.budget.body(request) as body:
+            thresholds = thresholds_in(object_in(body), model.artifact)
+        if reason := why_not_kept(model.artifact, self._models):
+            raise Refusal(422, f"model {model.name}: {reason}")
+
+        def keep() -> dict[str, Any]:
+            with self._keeping:
+                try:
+                    keep_thresholds(model.artifact.path, thresholds)
+                    models.add(model.artifact.path, model.source)
+                except ArtifactError as error:
+                    LOG.error("thresholds: %s", error)
+                    raise Refusal(422, f"model {model.name}: {_NOT_WRITTEN}") from None
+            return self._describe_model(models.find(model.name))
+
+        return json_answer(await self._do(request, keep))
 
     async def _report(self, request: Request) -> Response:
         query = query_of(request, "model")

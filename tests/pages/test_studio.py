@@ -9,6 +9,9 @@ from common_pages import another, fits, page_in, serious_findings
 from common_studio import studio, write_words
 from playwright.sync_api import expect
 
+from speechcls.artifact.store import load_artifact
+from speechcls.runtime.detection import choose_thresholds
+
 pytest.importorskip("espeakng_loader")
 
 TOKEN = "a-token-of-the-tests"
@@ -86,12 +89,28 @@ def train_by_keyboard(page):
     expect(page.locator("#training-result")).to_contain_text("words-1 is trained: right in ")
 
 
+def keep_by_keyboard(page):
+    """Keep the thresholds in the model, of two words."""
+    costs = page.locator("#thresholds .soft").all_inner_texts()
+    page.get_by_role("button", name="Keep these thresholds").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Kept in words-1: ")
+    status = page.get_by_role("status").inner_text()
+    for cost in costs:  # "50 %: 12 false alarms an hour; finds 3 of 3"
+        threshold, alarms = cost.split(";")[0].split(": ")
+        assert f"from {threshold}, {alarms}" in status
+    expect(page.get_by_role("button", name="Keep these thresholds")).to_be_focused()
+    page.get_by_role("button", name="Thresholds as they were").click()
+    assert page.locator("#thresholds .soft").all_inner_texts() == costs
+
+
 def try_it(page, word):
     page.get_by_role("link", name="Next: try it").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value("words-1")
     for slider in page.get_by_role("slider").all():
         assert "false alarms an hour" in slider.get_attribute("aria-valuetext")
     page.get_by_role("slider", name=word).fill("0.5")
+    keep_by_keyboard(page)
     page.get_by_role("button", name="Listen").click()
     expect(page.locator("#log li").nth(1)).to_be_visible(timeout=SLOW_MS)
     said = page.locator("#log b").all_inner_texts()
@@ -122,7 +141,7 @@ def test_from_an_empty_folder_to_a_known_word(browser, spoken, quick, tmp_path):
                     train_by_keyboard(page)
                     try_it(page, word)
     assert len(list((tmp_path / "words" / "yes").glob("*.wav"))) == 8
-    assert (tmp_path / "models" / "words-1" / "calibration.json").is_file()
+    assert choose_thresholds(load_artifact(tmp_path / "models" / "words-1"))["no"] == 0.5
     assert server.logged == []
 
 
@@ -170,6 +189,16 @@ def test_what_the_check_finds_is_deleted_and_brought_back(browser, filled):
         page.get_by_role("button", name="Undo").click()
         expect(page.get_by_role("status")).to_have_text("Brought back no.")
         expect(page.get_by_role("button", name="Delete no, me_nohash_0.wav")).to_be_visible()
+
+
+def test_thresholds_of_a_model_that_came_with_the_program_are_not_kept(browser, filled):
+    with page_in(browser, f"{filled.url}/#try") as page:
+        ready(page)
+        expect(page.get_by_role("button", name="Keep these thresholds")).to_be_disabled()
+        expect(page.locator("#keep-about")).to_have_text(
+            "Moved thresholds hold in this page alone. They cannot be kept in commands-tiny: it"
+            " comes with speechcls; train one of your own."
+        )
 
 
 def test_a_report_of_a_model_is_one_click_away(browser, filled):

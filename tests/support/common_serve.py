@@ -142,6 +142,10 @@ UPGRADE = (
 """What opens a stream, byte by byte."""
 
 
+FRAME = b"\x82\xfe\x05\x00\0\0\0\0" + bytes(1_280)
+"""A message of 40 ms of silence, under a mask of zeros."""
+
+
 def open_raw(port):
     """Return a socket on which a stream is open."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=20)

@@ -55,8 +55,8 @@ async function ask(method, route, parameters, body, kind) {
 export const get = async (route, parameters) => (await ask("GET", route, parameters)).json();
 export const post = async (route, parameters, body = "", kind = "") =>
   (await ask("POST", route, parameters, body, kind)).json();
-export const postObject = (route, content) =>
-  post(route, {}, JSON.stringify(content), "application/json");
+export const postObject = (route, content, parameters = {}) =>
+  post(route, parameters, JSON.stringify(content), "application/json");
 
 let signingIn = null;
 

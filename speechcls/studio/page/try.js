@@ -50,10 +50,21 @@ function drawModel() {
       ),
     ),
   );
-  drawThresholds(model, () => {
-    markThresholds();
-    if (stream) restart();
-  });
+  drawSliders(model);
+}
+
+function drawSliders(model) {
+  drawThresholds(
+    model,
+    () => {
+      markThresholds();
+      if (stream) restart();
+    },
+    (kept) => {
+      models = models.map((each) => (each.name === kept.name ? kept : each));
+      if (chosen().name === kept.name) drawSliders(kept);
+    },
+  );
   markThresholds();
 }
 

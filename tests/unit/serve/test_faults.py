@@ -3,10 +3,23 @@
 Each test has a server of its own, since what is logged is that of the process.
 """
 
+import contextlib
 import json
+import threading
+import time
 
 import pytest
-from common_serve import messages_until_closed, post, request, serving, stream
+from common_serve import (
+    FRAME,
+    messages_until_closed,
+    metric,
+    open_raw,
+    post,
+    request,
+    serving,
+    stream,
+)
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidStatus
 
 from speechcls.errors import ArtifactError
@@ -88,3 +101,49 @@ def test_a_model_that_predates_streaming(encoded, monkeypatch):
         assert json.loads(raised.value.response.body) == {"error": expected}
         assert request(server.port, "GET", "/v1/models").json["models"][0]["every_s"] is None
         assert post(server.port, "/v1/predict", encoded("WAV")).status == 200
+
+
+def test_text_that_is_no_utf8_together_with_a_good_bye_is_no_fault_of_the_server():
+    """``fuzz_serve`` found it."""
+    with serving(names=("commands-tiny",)) as own:
+        with open_raw(own.port) as socket:
+            socket.sendall(b"\x81\x82\0\0\0\0\xff\xfe" + b"\x88\x82\0\0\0\0\x03\xe8")
+            with contextlib.suppress(ConnectionResetError):
+                while socket.recv(4_096):
+                    pass
+        assert own.logged == []
+
+
+def test_a_message_that_is_none_while_there_is_something_to_send_is_no_fault(monkeypatch):
+    """``fuzz_serve`` found it."""
+    put, is_put, may_go_on = Live.put, threading.Event(), threading.Event()
+
+    def wait(self, data, is_last):
+        is_put.set()
+        assert may_go_on.wait(20)
+        put(self, data, is_last)
+
+    fail = WebSocketsSansIOProtocol.handle_parser_exception
+
+    def fail_slowly(self):
+        """As where the client has not taken all yet: the connection is not closed at once."""
+        close = self.transport.close
+        self.transport.close = lambda: self.loop.call_later(0.5, close)
+        fail(self)
+
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "handle_parser_exception", fail_slowly)
+    with serving(names=("commands-tiny",)) as own:
+        with open_raw(own.port) as socket:
+            monkeypatch.setattr(Live, "put", wait)
+            for _ in range(30):
+                socket.sendall(FRAME)
+            assert is_put.wait(20)
+            socket.sendall(b"\x83\x80\0\0\0\0")  # of a kind that there is none of
+            assert socket.recv(4)[2:] == b"\x03\xea"  # 1002
+            may_go_on.set()
+            with contextlib.suppress(ConnectionResetError):
+                while socket.recv(4_096):
+                    pass
+        while metric(own.port, "speechcls_open_streams"):
+            time.sleep(0.01)
+    assert own.logged == []

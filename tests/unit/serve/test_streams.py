@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from common_serve import (
     END,
+    FRAME,
     LOW,
     MODELS,
     RATE,
@@ -35,8 +36,6 @@ from speechcls.audio.wav import SampleFormat
 from speechcls.serve.streams import Live, Stream, feed_together
 from speechcls.serve.work import Batches
 
-FRAME = b"\x82\xfe\x05\x00\0\0\0\0" + bytes(1_280)
-"""A message of 40 ms of silence, under a mask of zeros."""
 TOKEN = "a-secret-of-the-tests"
 
 

@@ -1,10 +1,13 @@
 """The folder of a project: names that may be words, and a trash from which all comes back."""
 
+import threading
+
 import numpy as np
 import pytest
 from hostile_names import HIGH, LONG, LOW, NOT_UTF_8
 
 from speechcls.errors import ConfigError
+from speechcls.files import write_atomic
 from speechcls.layouts.load import load_dataset
 from speechcls.studio.project import Project, check_speaker
 
@@ -154,3 +157,21 @@ def test_takes_are_in_the_order_in_which_they_were_made(project):
     for _ in range(11):
         project.write("yes", "ann", SECOND)
     assert names(project, "yes")[-2:] == ["ann_nohash_9.wav", "ann_nohash_10.wav"]
+
+
+def test_a_word_is_not_removed_within_a_take(project, monkeypatch):
+    """The folder took half a file along, which ``fuzz_serve`` found."""
+    project.add_word("yes")
+    remover = threading.Thread(target=project.remove_word, args=["yes"])
+
+    def write(path, content, overwrite):
+        remover.start()
+        remover.join(0.5)  # it waits for the take
+        write_atomic(path, content, overwrite)
+
+    monkeypatch.setattr("speechcls.live.takes.write_atomic", write)
+    assert project.write("yes", "ann", SECOND).name == "ann_nohash_0.wav"
+    remover.join()
+    assert project.words() == []
+    assert project.undo() == "yes"
+    assert everything(project.folder) == ["yes/ann_nohash_0.wav"]

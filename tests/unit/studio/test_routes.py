@@ -8,7 +8,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 import soundfile
-from common_serve import form, post, request
+from common_serve import MODELS, form, post, request
 from common_studio import RATE, say, studio
 from hostile_names import HIGH, LONG
 
@@ -156,6 +156,7 @@ ROUTES = [
     ),
     *("import?word=yes&speaker=a&name=a.wav", "takes/delete?word=yes&take=a.wav", "training"),
     *("training/stop", "report?model=commands-tiny", "explain?model=commands-tiny"),
+    "thresholds?model=commands-tiny",
 ]
 
 
@@ -255,6 +256,9 @@ def test_bodies_have_the_limits_of_the_server(tmp_path):
         ("training", b'{"length": "x"}', 400, "length: must be one of quick, standard, long"),
         ("training", b'{"length": ["quick"]}', 400, "length: must be one of"),
         ("training", b'{"length": "quick", "out": "/tmp/x"}', 400, "length: must be one of"),
+        ("thresholds?model=nope", b"{}", 404, "model nope: not served here"),
+        ("thresholds?model=commands-tiny", b"[]", 400, "body: no object of JSON"),
+        ("thresholds?model=commands-tiny", b"{}", 400, "thresholds: must be above 0 and at most 1"),
         ("report?model=nope", b"", 404, "model nope: not served here"),
         ("explain?model=../commands", b"", 404, "model ../commands: not served here"),
         ("explain?model=commands-tiny", b"text of no sound", 422, "body: text, not a recordi"),
@@ -333,6 +337,17 @@ def test_a_report_may_do_nothing_in_the_name_of_the_page(served):
     assert len(reply.json["page"]) >= 32
     for key in ("", "x", reply.json["page"][:-1]):
         assert request(served.port, "GET", f"/studio/page?key={key}").status == 404
+
+
+def test_a_report_of_a_model_that_came_with_the_program_names_no_path(served):
+    """``fuzz_serve`` found it."""
+    for word, pitch_hz in (("yes", 300.0), ("no", 900.0)):
+        post(served.port, f"/studio/words?word={word}", b"")
+        record(served.port, word, say(1.0, 0.4, pitch_hz=pitch_hz))
+    reply = post(served.port, "/studio/report?model=commands-tiny", b"")
+    page = request(served.port, "GET", f"/studio/page?key={reply.json['page']}")
+    assert "-m commands-tiny" in page.text
+    assert str(MODELS.parent) not in page.text
 
 
 def test_the_models_are_told_with_what_thresholds_cost(served):
