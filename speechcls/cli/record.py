@@ -23,6 +23,7 @@ from speechcls.cli.live import (
 from speechcls.cli.options import Channel, Quiet, Rate, Verbose, option, out_option
 from speechcls.cli.tables import print_line
 from speechcls.errors import ConfigError
+from speechcls.text import counted
 
 if TYPE_CHECKING:
     from speechcls.audio.speech import Utterance, UtteranceFinder
@@ -88,7 +89,7 @@ def record(
             else:
                 utterances = _spoken(blocks, SAMPLE_RATE, duration_s, messages)
             counts = _write(utterances, place, meter, duration_s, n_wanted, messages)
-    messages.note(f"wrote {counts.written} clips of {label} to {place.folder}")
+    messages.note(f"wrote {counted(counts.written, 'clip')} of {label} to {place.folder}")
     if counts.written and not interrupt.requested:
         is_first = sum(each.is_dir() for each in out.iterdir()) == 1
         more = ("record", "WORD", "--out", out), ("check", out)

@@ -17,6 +17,7 @@ from speechcls.data.clips import Clip, describe_notes
 from speechcls.data.packing import make_reader
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
+from speechcls.text import counted
 from speechcls.evaluation.held_out import (
     NEW,
     check_labels,
@@ -91,7 +92,7 @@ class Evaluation:
     def __str__(self) -> str:
         """Return the clips that count, the caveat and the overall scores, a line each."""
         scores = self.scores
-        speakers = f" by {scores.n_speakers} speakers" if scores.n_speakers else ""
+        speakers = f" by {counted(scores.n_speakers, 'speaker')}" if scores.n_speakers else ""
         low, high = 100 * scores.accuracy_low, 100 * scores.accuracy_high
         n_there = sum(row.n_clips > 0 for row in scores.per_label)
         of = "" if n_there == len(scores.labels) else f" (of the {n_there} labels that occur)"
