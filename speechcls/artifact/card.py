@@ -213,7 +213,11 @@ def _table(
 
 
 def _of_speakers(n_speakers: object) -> str:
-    return f" by {counted(n_speakers, 'speaker')}" if n_speakers else ""
+    return (
+        f" by {counted(n_speakers, 'speaker')}"
+        if isinstance(n_speakers, int) and n_speakers
+        else ""
+    )
 
 
 def _per_cent(value: object) -> str:

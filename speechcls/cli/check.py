@@ -194,9 +194,9 @@ def _print_summary(result: "CheckResult") -> None:
     n_clips = len(result.dataset.examples)
     n_labels, n_speakers = len(tally(result, "label")), len(tally(result, "speaker"))
     hours = sum(one.duration_s for one in result.levels if one) / 3_600
+    speakers = counted(n_speakers, "speaker") if n_speakers else "unknown speakers"
     typer.echo(
-        f"clips     {n_clips} of {counted(n_labels, 'label')} by"
-        f" {counted(n_speakers, 'speaker') if n_speakers else 'unknown speakers'}, {hours:.2f} hours"
+        f"clips     {n_clips} of {counted(n_labels, 'label')} by {speakers}, {hours:.2f} hours"
     )
     typer.echo(f"formats   {'; '.join(f'{n} x {name}' for name, n in formats(result).items())}")
     n_left_out = len(result.clips_with(LEFT_OUT))

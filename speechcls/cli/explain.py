@@ -1,6 +1,7 @@
 """``speechcls explain``."""
 
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -90,6 +91,10 @@ def explain(
     messages.note(f"{clip}: {_summary(explanation)}")
     _write(explanation, f"{Path(clip).name}: {_prediction(explanation)} ({path.name})",
            layer or len(explanation.layers) or None, files)  # fmt: skip
+    if clip != "-":
+        own = ("--model", models[0]) if models else ()
+        page = ("explain", clip, *own, "--html", "explain.html")
+        messages.next_steps(("features", clip) if html else page, in_scripts=False)
 
 
 def _explain(path: Path, content: str | BytesIO, clip: str, messages: Messages) -> "Explanation":
@@ -129,6 +134,8 @@ def _compare(clip: str, models: list[Path], page: Path, messages: Messages) -> N
     messages.note(f"{clip}: {said}")
     write_beside(explanations, names, f"{Path(clip).name}: {', '.join(names)}", page)
     print_line(page)
+    messages.next_steps(("explain", "OTHER_CLIP", *chain(*(("--model", m) for m in models))),
+                        in_scripts=False)  # fmt: skip
 
 
 def _check_places(files: _OutputFiles) -> None:

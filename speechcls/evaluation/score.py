@@ -17,7 +17,6 @@ from speechcls.data.clips import Clip, describe_notes
 from speechcls.data.packing import make_reader
 from speechcls.data.splits import split_of_digests
 from speechcls.errors import ConfigError, DatasetError
-from speechcls.text import counted
 from speechcls.evaluation.held_out import (
     NEW,
     check_labels,
@@ -33,6 +32,7 @@ from speechcls.labels import SILENCE, map_label, mean_command_count
 from speechcls.layouts.examples import SPLITS, Dataset, Example
 from speechcls.layouts.load import as_dataset
 from speechcls.runtime.classifier import Classifier, Window, as_classifier
+from speechcls.text import counted
 
 SPLIT_CHOICES = ("auto", *SPLITS, "all")
 

@@ -47,6 +47,7 @@ def test_record_goes_on_to_the_next_word_and_then_to_check(home, tmp_path, call)
                 ["evaluate", "{data}", "--model", "{model}", "--report", "report"],
             ],
         ),
+        ("features {clip}", [["explain", "{clip}"]]),
         ("verify {model}", [["predict", "CLIP", "--model", "{model}"]]),
     ],
 )
