@@ -171,6 +171,8 @@ def _evaluate(
         with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
             evaluation = evaluate(classifier, dataset, split, on_clip, report is not None, journal)
         messages.errors(evaluation.bad)
+        if UNKNOWN in evaluation.scores.without_clips():
+            messages.note(f"no clip of {UNKNOWN}: how well it rejects other words is not scored")
         for note in evaluation.notes:
             messages.warn(note)
 
