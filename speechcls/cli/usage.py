@@ -31,12 +31,12 @@ def no_such(kind: str, name: str, names: Iterable[str]) -> str:
 
 def no_command(name: str, names: Iterable[str], topics: Iterable[str]) -> str:
     """Return the message for a first word that is no command, with what may have been meant."""
-    if name in topics:
-        return f"no command {name!r}; did you mean speechcls help {name}?"
     if Path(name).is_dir():
         return f"no command {name!r}; did you mean speechcls check {name}, or train?"
     if Path(name).is_file():
         return f"no command {name!r}; did you mean speechcls predict {name}, or detect?"
+    if name in topics:
+        return f"no command {name!r}; did you mean speechcls help {name}?"
     return no_such("command", name, names)
 
 

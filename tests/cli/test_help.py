@@ -277,6 +277,11 @@ def test_wrong_usage_is_told_in_one_line(arguments, said, call):
 def test_a_path_in_place_of_a_command_is_told_what_reads_it(home, monkeypatch, call):
     monkeypatch.chdir(home.data.parent)
     name, clip = home.data.name, home.clip("low")
+    Path("data").mkdir()  # which is a topic of help too
+    assert call("data").errors == [
+        "no command 'data'; did you mean speechcls check data, or train?"
+    ]
+    Path("data").rmdir()
     assert call(name).errors == [
         f"no command '{name}'; did you mean speechcls check {name}, or train?"
     ]
