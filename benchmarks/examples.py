@@ -17,7 +17,7 @@ FIRST, LAST = 16, 9
 RATE = 16_000
 CLIP = "data/radio/*pedro*.wav"
 SESSION = {
-    "synth": "speechcls synth lamp radio music --out data",
+    "synth": "speechcls synth lamp radio music _unknown_ --out data",
     "check": "speechcls check data",
     "archs": "speechcls archs --size tiny",
     "train": "speechcls train data --recipe fast",

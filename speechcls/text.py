@@ -1,9 +1,9 @@
 """Text of strangers, made safe to write: names of files, labels, speakers, errors of libraries.
 
 Whoever made a recording, a manifest or a model chose such text. The rules for it are here and
-nowhere else: ``printable`` and ``shorten`` are for people, ``escape`` for a cell of a line,
-``csv_cell`` for a cell of CSV, ``json_text`` for JSON, ``markdown`` and ``yaml_text`` for cards.
-``unescape`` and ``from_csv_cell`` give back what the text was, whatever it was.
+nowhere else: ``printable``, ``shorten`` and ``counted`` are for people, ``escape`` for a cell of a
+line, ``csv_cell`` for a cell of CSV, ``json_text`` for JSON, ``markdown`` and ``yaml_text`` for
+cards. ``unescape`` and ``from_csv_cell`` give back what the text was, whatever it was.
 """
 
 import math
@@ -53,6 +53,16 @@ def without_credentials(text: str) -> str:
         return f"{match[1]}?..." if SIGNED.search(match[2]) else match[0]
 
     return _QUERY.sub(hide, _USER.sub("", text))
+
+
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 clip``, ``2,000 clips``.
+
+    Parameters
+    ----------
+    plural : where it is not the noun and an s
+    """
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def shorten(text: str, longest: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from speechcls.artifact.format import Artifact
 from speechcls.labels import UNKNOWN, is_command
-from speechcls.text import markdown, shorten, yaml_text
+from speechcls.text import counted, markdown, shorten, yaml_text
 
 LIBRARY, TASK = "speechcls", "audio-classification"
 _TAGS = ("speech-commands", "keyword-spotting", "onnx")
@@ -213,7 +213,11 @@ def _table(
 
 
 def _of_speakers(n_speakers: object) -> str:
-    return f" by {n_speakers} speakers" if n_speakers else ""
+    return (
+        f" by {counted(n_speakers, 'speaker')}"
+        if isinstance(n_speakers, int) and n_speakers
+        else ""
+    )
 
 
 def _per_cent(value: object) -> str:

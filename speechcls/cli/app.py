@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from speechcls.cli.usage import UsageError, no_such, report_usage_error
+from speechcls.cli.usage import UsageError, no_command, report_usage_error
 
 GROUPS = {
     "Data": {
@@ -71,13 +71,14 @@ speechcls recognises spoken words: your own, from a folder of short recordings.
 
 Your own words in five commands:
   speechcls record yes --out data   record a word; then the next one (or, without a
-                                    microphone: speechcls synth yes no --out data)
+                                    microphone: speechcls synth yes no _unknown_)
   speechcls check data              find what is wrong with the recordings
   speechcls train data              train a recogniser
   speechcls evaluate data           score it on recordings that it was not trained on
   speechcls listen                  detect the words live, from the microphone
 
-A recogniser of eight English words comes with it: speechcls predict clip.wav
+A recogniser of yes, no, up, down, left, right, stop and go comes with it:
+  speechcls predict clip.wav
 
 Go on with: speechcls --help        all commands
             speechcls help train    one of them, with examples
@@ -106,7 +107,7 @@ class _Program(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name not in COMMANDS and not ctx.resilient_parsing:
-            ctx.fail(no_such("command", name, COMMANDS))
+            ctx.fail(no_command(name, COMMANDS, TOPICS))
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

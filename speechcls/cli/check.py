@@ -26,7 +26,7 @@ from speechcls.cli.outputs import check_file_place, files_first
 from speechcls.cli.progress import item_bar
 from speechcls.cli.tables import print_json, print_table
 from speechcls.storage.places import name_of
-from speechcls.text import shell_line
+from speechcls.text import counted, shell_line
 
 if TYPE_CHECKING:
     from speechcls.data_quality.findings import CheckResult
@@ -194,12 +194,14 @@ def _print_summary(result: "CheckResult") -> None:
     n_clips = len(result.dataset.examples)
     n_labels, n_speakers = len(tally(result, "label")), len(tally(result, "speaker"))
     hours = sum(one.duration_s for one in result.levels if one) / 3_600
+    speakers = counted(n_speakers, "speaker") if n_speakers else "unknown speakers"
     typer.echo(
-        f"clips     {n_clips} of {n_labels} labels by {n_speakers} speakers, {hours:.2f} hours"
+        f"clips     {n_clips} of {counted(n_labels, 'label')} by {speakers}, {hours:.2f} hours"
     )
     typer.echo(f"formats   {'; '.join(f'{n} x {name}' for name, n in formats(result).items())}")
     n_left_out = len(result.clips_with(LEFT_OUT))
-    typer.echo(f"bad       {n_left_out} of them, which --fix-list FILE leaves out\n")
+    left_out = ", which --fix-list FILE leaves out" if n_left_out else ""
+    typer.echo(f"bad       {n_left_out} of them{left_out}\n")
     rows = [
         (
             kind,

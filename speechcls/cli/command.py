@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from speechcls.cli.usage import UsageError
+from speechcls.text import counted
 
 ARGUMENTS, OPTIONS = "Arguments", "Options"
 """Headings of parameters in no panel; ``OPTIONS`` comes last."""
@@ -55,7 +56,9 @@ class Command(TyperCommand):
                 formatter.write_dl([(name.ljust(width), text) for name, text in records])
         if n_hidden := _count_hidden(self):
             formatter.write_paragraph()
-            formatter.write_text(f"{n_hidden} more options: {ctx.command_path} --help-all")
+            formatter.write_text(
+                f"{counted(n_hidden, 'more option')}: {ctx.command_path} --help-all"
+            )
 
 
 def _count_hidden(command: TyperCommand) -> int:

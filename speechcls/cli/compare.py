@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -184,9 +185,16 @@ def compare(
         groups, source = _find_models(paths, data)
         dataset = load_dataset(source, pattern, noise)
     options = CompareOptions(out, differences, report, resume, speed, as_json, jobs)
-    messages.errors(bad := compare_models(groups, dataset, options, messages))
+    _finish(compare_models(groups, dataset, options, messages), groups, messages)
+
+
+def _finish(bad: list[str], groups: dict[str, list[Path]], messages: Messages) -> None:
+    """Print what could not be compared, and how to see where two models part."""
+    messages.errors(bad)
     if bad:
         raise typer.Exit(FAILED)
+    both = [("--model", models[0]) for models in groups.values()][:2]
+    messages.next_steps(("explain", "CLIP", *chain(*both)), in_scripts=False)
 
 
 def _check_usage(
@@ -293,3 +301,5 @@ def _compare_memory(
     config = DelayedRecallConfig(max_gap_s=budget.max_gap_s, steps=budget.steps)
     archs = archs or _MEMORY_ARCHS
     compare_memory(dataset, archs, budget.n_seeds, config, commands, out, as_json, messages)
+    best = ("compare", "DATA", "--archs", ",".join(archs))
+    messages.next_steps(best, in_scripts=False)

@@ -17,6 +17,7 @@ from speechcls.cli.resume import open_resumable
 from speechcls.cli.tables import or_dash, print_json, print_table
 from speechcls.files import write_csv
 from speechcls.storage.places import name_of
+from speechcls.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,7 +222,8 @@ def _print(
 ) -> None:
     """Print the comparison as tables."""
     n_speakers = len(set(predictions.speakers) - {""})
-    typer.echo(f"scored  {predictions.scored}{f' by {n_speakers} speakers' if n_speakers else ''}")
+    by = f" by {counted(n_speakers, 'speaker')}" if n_speakers else ""
+    typer.echo(f"scored  {predictions.scored}{by}")
     if predictions.caveat:
         typer.echo(f"caveat  {predictions.caveat}")
     typer.echo("")

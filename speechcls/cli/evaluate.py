@@ -29,7 +29,7 @@ from speechcls.cli.report import make_report
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.cli.scores import MinRecall, reach_recall
 from speechcls.cli.tables import print_json, print_line, print_table
-from speechcls.labels import UNKNOWN, list_names
+from speechcls.labels import UNKNOWN, is_command, is_reserved, list_names
 
 if TYPE_CHECKING:
     from speechcls.evaluation.score import Evaluation
@@ -133,6 +133,9 @@ def evaluate(
             own = ("--model", model) if model else ()
             words = ("evaluate", *data, *reading.as_arguments(), *own, "--report", "report")
             messages.next_steps(("listen", *own), words, in_scripts=False)
+        else:
+            own = ("--model", model) if model else ()
+            messages.next_steps(("explain", "CLIP", *own), in_scripts=False)
 
 
 def _evaluate(
@@ -157,11 +160,19 @@ def _evaluate(
     labels = {example.label for example in dataset.examples} - set(classifier.labels)
     if labels and UNKNOWN in classifier.labels:
         messages.note(f"{list_names(labels)}: no labels of the model, and count as {UNKNOWN}")
+        if all(map(is_reserved, {example.label for example in dataset.examples} - labels)):
+            words = [label for label in classifier.labels if is_command(label)]
+            messages.warn(
+                f"none of these words is one of the model ({list_names(words)}): this scores how"
+                " well it rejects them; name another model with --model"
+            )
     decisive = {"split": split, "device": device}
     with open_resumable(report, resume, [path], messages, decisive) as journal:
         with item_bar(messages, "evaluating", len(dataset.examples)) as on_clip:
             evaluation = evaluate(classifier, dataset, split, on_clip, report is not None, journal)
         messages.errors(evaluation.bad)
+        if UNKNOWN in evaluation.scores.without_clips():
+            messages.note(f"no clip of {UNKNOWN}: how well it rejects other words is not scored")
         for note in evaluation.notes:
             messages.warn(note)
 

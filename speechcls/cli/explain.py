@@ -1,6 +1,7 @@
 """``speechcls explain``."""
 
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -115,19 +116,24 @@ def explain(
     refuse(ctx, ("n_clips", *DataOptions._fields), "without --data")
     if clip is None:
         raise typer.BadParameter("name CLIP, or a data set with --data")
-    if models and len(models) > 1:
-        for name, value in {"--out": out, "--animate": animate, "--layer": layer}.items():
-            if value is not None:
-                raise typer.BadParameter(f"{name}: not of several models; they have a page, --html")
-        _compare(clip, models, html or Path("explain.html"), messages)
-        return
-    if not (out or html or animate):
-        out = Path("explain.png")
     files = _OutputFiles(out, html, animate)
+    if models and len(models) > 1:
+        refuse(ctx, ("animate", "layer"), "with several models")
+        _compare(clip, models, files, messages)
+    else:
+        _show(clip, models[0] if models else None, layer, files, messages)
+
+
+def _show(
+    clip: str, model: Path | None, layer: int | None, files: _OutputFiles, messages: Messages
+) -> None:
+    """Write what one model does with a clip."""
+    if not any(files):
+        files = files._replace(picture=Path("explain.png"))
     _check_places(files)
-    path = find_model(models[0] if models else None, messages)
+    path = find_model(model, messages)
     content, clip = open_clip(clip), without_credentials(clip)
-    explanation = _explain(path, content, clip, messages, with_snapshots=bool(html))
+    explanation = _explain(path, content, clip, messages, with_snapshots=bool(files.html))
     if not explanation.layers:
         messages.note(f"{explanation.arch} has no recurrent layers; there are no gates to show")
     elif not explanation.has_gates:
@@ -135,10 +141,14 @@ def explain(
     messages.note(f"{clip}: {_summary(explanation)}")
     _write(explanation, f"{Path(clip).name}: {_prediction(explanation)} ({path.name})",
            layer or len(explanation.layers) or None, files)  # fmt: skip
-    if explanation.snapshots and html:
-        _say_snapshots(explanation, html, messages)
+    if explanation.snapshots and files.html:
+        _say_snapshots(explanation, files.html, messages)
     elif _has_snapshots(path):
         messages.note("how the network learnt is on a page: explain --html FILE")
+    if clip != "-":
+        own = ("--model", model) if model else ()
+        onward = ("explain", clip, *own, "--html", "explain.html")
+        messages.next_steps(("features", clip) if files.html else onward, in_scripts=False)
 
 
 def _has_snapshots(model: Path) -> bool:
@@ -182,11 +192,14 @@ def _explain(
     return explain_window(classifier, window.samples, with_snapshots)
 
 
-def _compare(clip: str, models: list[Path], page: Path, messages: Messages) -> None:
-    """Write the page of several models and print its path."""
-    from speechcls.explain.beside import find_parting, write_beside
+def _compare(clip: str, models: list[Path], files: _OutputFiles, messages: Messages) -> None:
+    """Write picture and page of several models, those that are asked for, and print their paths."""
+    from speechcls.explain.beside import draw_beside, find_parting, write_beside
+    from speechcls.render.figures import save_figure
 
-    check_file_place(page)
+    if not any(files):
+        files = files._replace(html=Path("explain.html"))
+    _check_places(files)
     content, clip = open_clip(clip), without_credentials(clip)
     names: list[str] = []
     explanations = []
@@ -204,8 +217,16 @@ def _compare(clip: str, models: list[Path], page: Path, messages: Messages) -> N
     if parting:
         said = f"their likeliest labels part at {parting.start_s:.2f} s"
     messages.note(f"{clip}: {said}")
-    write_beside(explanations, names, f"{Path(clip).name}: {', '.join(names)}", page)
-    print_line(page)
+    figure = draw_beside(explanations, names)
+    if files.picture:
+        save_figure(figure, files.picture)
+        print_line(files.picture)
+    if files.html:
+        title = f"{Path(clip).name}: {', '.join(names)}"
+        write_beside(explanations, names, title, figure, files.html)
+        print_line(files.html)
+    messages.next_steps(("explain", "OTHER_CLIP", *chain(*(("--model", m) for m in models))),
+                        in_scripts=False)  # fmt: skip
 
 
 def _check_places(files: _OutputFiles) -> None:

@@ -67,10 +67,18 @@ def features(
 
         save_figure(draw_features(samples, values, kind, config, Path(clip).name), out)
         print_line(out)
+        _go_on(clip, messages)
         return
     duration_s = len(samples) / config.sample_rate
     messages.note(f"{clip}: {kind}, {duration_s:.2f} s, {values.shape[1]} values per frame")
     _print(values, kind, config)
+    _go_on(clip, messages)
+
+
+def _go_on(clip: str, messages: Messages) -> None:
+    """Print what shows more of a clip that has a name."""
+    if clip != "-":
+        messages.next_steps(("explain", clip), in_scripts=False)
 
 
 def _print(values: "Array", kind: str, config: FeatureConfig) -> None:

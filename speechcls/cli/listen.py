@@ -40,6 +40,7 @@ from speechcls.cli.saved_events import SaveEvents, saving_events
 from speechcls.cli.tables import print_line
 from speechcls.config import LIVE_MODEL
 from speechcls.runtime.writers import LIVE_FORMATS, choose_format
+from speechcls.text import counted
 
 if TYPE_CHECKING:
     from speechcls.live.listen import LiveUpdate
@@ -175,7 +176,7 @@ def _listen(
             messages.show(_status(update, last))
     if runner is not None:
         runner.finish(cancel=interrupt.requested)
-    messages.note(f"listened for {time_s:.1f} s, {n_events} words detected")
+    messages.note(f"listened for {time_s:.1f} s, {counted(n_events, 'word')} detected")
     if recorder is None:
         messages.next_steps(("listen", "--save-events", "kept"), in_scripts=False)
     return recorder is None or not recorder.n_failed

@@ -24,7 +24,7 @@ from speechcls.text import printable
 if TYPE_CHECKING:
     from speechcls.live.sources import Block, Source
 
-_PIPE = "pipe sound in: arecord -f S16_LE -r 16000 | speechcls listen -"
+_PIPE = "pipe sound in: arecord -f S16_LE -r 16000 | speechcls {} -"
 
 Pipe = Annotated[
     str | None,
@@ -96,7 +96,11 @@ def open_source(
     try:
         return stack.enter_context(Microphone(microphone)), "the microphone"
     except ConfigError as error:
-        raise ConfigError(f"{error.message}, or {_PIPE}", field=error.field) from error
+        instead = _PIPE.format("record LABEL" if ctx.info_name == "record" else ctx.info_name)
+        field = error.field if microphone else None
+        raise ConfigError(
+            f"{error.message}, or name a recording with --from, or {instead}", field=field
+        ) from error
 
 
 class InterruptHandler:

@@ -93,6 +93,8 @@ class _Stdin(io.BytesIO):
     name = "-"
 
 
+_LONG_S = 5.0
+"""Recordings that last longer than this are hardly one word."""
 _N_KNOWN = 4_096
 """Predictions that are kept for recordings which a list names again."""
 _Source = str | _Stdin | SpeechclsError
@@ -259,7 +261,7 @@ def _write(
     n_clips : how many there are, if that is known
     is_wanted : whether a progress bar may be shown
     """
-    n_done = n_failed = 0
+    n_done = n_failed = n_long = 0
     with (
         open_output(output.out) as (stream, keep),
         item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
@@ -278,11 +280,18 @@ def _write(
             stream.flush()
             for note in outcome.notes:
                 messages.warn(f"{name}: {note}")
+            n_long += outcome.is_part and (outcome.clip_duration_s or 0.0) > _LONG_S
             if outcome.is_part:
                 messages.detail(
                     f"{name}: lasts {outcome.clip_duration_s:.2f} s; its loudest part was"
                     f" classified, from {outcome.start_s:.2f} s"
                 )
+    if n_long:
+        lasts = "1 recording lasts" if n_long == 1 else f"{n_long} recordings last"
+        messages.warn(
+            f"{lasts} longer than {_LONG_S:g} s: only the loudest part of each was classified;"
+            " speechcls detect finds every word"
+        )
     return n_done, n_failed
 
 

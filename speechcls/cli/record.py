@@ -1,6 +1,7 @@
 """``speechcls record``."""
 
 import getpass
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from speechcls.cli.live import (
 from speechcls.cli.options import Channel, Quiet, Rate, Verbose, option, out_option
 from speechcls.cli.tables import print_line
 from speechcls.errors import ConfigError
+from speechcls.text import counted
 
 if TYPE_CHECKING:
     from speechcls.audio.speech import Utterance, UtteranceFinder
@@ -75,6 +77,7 @@ def record(
     from speechcls.live.takes import SAMPLE_RATE, ClippingMeter, Takes
 
     messages = StatusMessages(quiet, verbose)
+    _check_one_label(pipe)
     place = Takes(out, label, speaker or _login_name())
     is_live = pipe is None and file is None
     n_wanted = _N_TAKES if takes is None and is_live else takes
@@ -88,7 +91,7 @@ def record(
             else:
                 utterances = _spoken(blocks, SAMPLE_RATE, duration_s, messages)
             counts = _write(utterances, place, meter, duration_s, n_wanted, messages)
-    messages.note(f"wrote {counts.written} clips of {label} to {place.folder}")
+    messages.note(f"wrote {counted(counts.written, 'clip')} of {label} to {place.folder}")
     if counts.written and not interrupt.requested:
         is_first = sum(each.is_dir() for each in out.iterdir()) == 1
         more = ("record", "WORD", "--out", out), ("check", out)
@@ -102,12 +105,22 @@ def record(
         raise typer.Exit(FAILED)
 
 
+def _check_one_label(pipe: str | None) -> None:
+    """Refuse a second word, which is no source of sound."""
+    if pipe not in (None, "-"):
+        raise typer.BadParameter(
+            f"{pipe!r}: one label at a time; put quotes around one of several words, and give - for"
+            " sound on stdin"
+        )
+
+
 @dataclass
 class _Counts:
     """How many utterances there were, and how many of them are clips now."""
 
     found: int = 0
     written: int = 0
+    longest_s: float = 0.0
 
 
 def _write(
@@ -128,6 +141,7 @@ def _write(
         clipped = meter.clipped_ratio(first_s, first_s + duration_s)
         if fault := reject_reason(utterance.samples, utterance.speech_s, duration_s, clipped):
             messages.warn(f"the word at {utterance.start_s:.1f} s is {fault}; not written")
+            counts.longest_s = max(counts.longest_s, utterance.speech_s)
             continue
         path = place.write(utterance.samples)
         counts.written += 1
@@ -135,6 +149,9 @@ def _write(
             print_line(path)
         if counts.written == n_wanted:
             break
+    if counts.longest_s > duration_s:
+        longer = min(5.0, math.ceil(10 * counts.longest_s + 1) / 10)
+        messages.note(f"--duration {longer:g} takes longer words, up to {longer:g} s")
     return counts
 
 

@@ -42,6 +42,9 @@ def report(
     with item_bar(messages, "drawing", count_pictures(predictions)) as on_picture:
         page = draw_report(predictions, folder, on_picture)
     print_line(page)
+    model = predictions.about.model_place
+    own = ("--model", model) if model else ()
+    messages.next_steps(("explain", "CLIP", *own), in_scripts=False)
 
 
 def make_report(

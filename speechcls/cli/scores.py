@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 RELIABLE_RECALL = 0.8
 """Mean recall of its words, or recall of others, below which nobody should rely on a model."""
+_OTHER_WORDS = f"a folder {UNKNOWN} of words that are said near them helps most"
 FEW_CLIPS = 5
 """Clips of a word below which its recall says little: of five, 95 % intervals span a half."""
 
@@ -65,6 +66,10 @@ def describe_failures(validation: "Scores") -> list[str]:
     ]
     if others := [label for label in missed if label not in never]:
         failures.append(f"no validation clip of {list_names(others)} is recognised")
+    if UNKNOWN in missed:
+        failures.append(
+            f"not to be relied on: it takes every other word for one of its own; {_OTHER_WORDS}"
+        )
     return failures
 
 
@@ -82,7 +87,7 @@ def describe_trust(validation: "Scores") -> list[str]:
     if other and other.n_clips and other.recall < RELIABLE_RECALL:
         reasons.append(
             f"not to be relied on: {100 * (1 - other.recall):.1f} % of other words are not told"
-            f" from its own; a folder {UNKNOWN} of words that are said near them helps most"
+            f" from its own; {_OTHER_WORDS}"
         )
     few = [name for name, own in of_label.items() if 0 < own.n_clips < FEW_CLIPS]
     few = [name for name in few if is_command(name)]

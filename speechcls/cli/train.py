@@ -265,7 +265,9 @@ def train(
         typer.echo(settings.to_toml(), nl=False)
         return
     if not data:
-        raise typer.BadParameter("DATA: not given")
+        raise typer.BadParameter(
+            "DATA: not given; name the folder that holds a folder of recordings for each word"
+        )
     from speechcls.training.run import train as train_model
 
     messages = Messages(quiet or not own_place().is_main, verbose)

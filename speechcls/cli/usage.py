@@ -1,6 +1,7 @@
 """Usage errors of Typer, printed in the form of all other errors."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -28,6 +29,17 @@ def no_such(kind: str, name: str, names: Iterable[str]) -> str:
     return f"no {kind} {name!r}; {advice}"
 
 
+def no_command(name: str, names: Iterable[str], topics: Iterable[str]) -> str:
+    """Return the message for a first word that is no command, with what may have been meant."""
+    if Path(name).is_dir():
+        return f"no command {name!r}; did you mean speechcls check {name}, or train?"
+    if Path(name).is_file():
+        return f"no command {name!r}; did you mean speechcls predict {name}, or detect?"
+    if name in topics:
+        return f"no command {name!r}; did you mean speechcls help {name}?"
+    return no_such("command", name, names)
+
+
 def argument_name(metavar: str) -> str:
     """Return the name of an argument in messages: ``CLIP`` for the metavar ``[CLIP...]``."""
     return metavar.strip("[]").removesuffix("...")
@@ -41,8 +53,11 @@ def _describe(error: Any) -> str:
         return f"no option {error.option_name}{advice}"
     if param is None:
         text: str = error.message
-        return text[:1].lower() + text[1:]
-    return f"{_name_of(param)}: {'not given' if hasattr(error, 'param_type') else error.message}"
+        return text if text[:2].isupper() else text[:1].lower() + text[1:]
+    if not hasattr(error, "param_type"):
+        return f"{_name_of(param)}: {error.message}"
+    meaning = (param.help or "").partition(". ")[0].strip(".")
+    return f"{_name_of(param)}: not given; {meaning[:1].lower()}{meaning[1:]}"
 
 
 def _name_of(param: Any) -> str:

@@ -41,6 +41,7 @@ from speechcls.labels import (
 )
 from speechcls.layouts.examples import SPLITS, Dataset, Example
 from speechcls.storage.places import is_mirrored, name_of
+from speechcls.text import counted
 
 _N_LISTED = 20  # bad clips named in an error
 
@@ -133,7 +134,7 @@ class Corpus:
         """Return what it holds in a line."""
         counts = {name: int((self.split == name).sum()) for name in SPLITS}
         n_speakers = len({row.speaker for row in self.rows} - {""})
-        speakers = f" by {n_speakers} speakers" if n_speakers else ""
+        speakers = f" by {counted(n_speakers, 'speaker')}" if n_speakers else ""
         return (
             f"{len(self.labels)} labels, {len(self.rows)} clips{speakers}"
             f" ({', '.join(f'{n} {name}' for name, n in counts.items())}),"

@@ -356,7 +356,8 @@ def _check_held_out(splits: Splits, labels: Sequence[str], is_given: bool) -> No
     """Refuse data without validation clips; warn of a label without them and of a missing test."""
     if "validation" not in splits.names:
         raise DatasetError(
-            f"{len(labels)} clips are too few to hold some back for validation; record more"
+            f"{len(labels)} clips are too few to hold some back for validation; record more:"
+            " twenty of each word make a first recogniser"
         )
     if "test" not in splits.names and not is_given:
         splits.warnings.append("too few clips to hold some back for a test: record more")

@@ -291,8 +291,8 @@ def _split(dataset: Dataset, measured: Mapping[int, _Measured], has_noise: bool)
         return _Split(given, ["the data has no training split: it is treated as held-out data"])
     try:
         words = {example.label for example in examples} | set(dataset.empty_labels)
-        labels = choose_labels(words, (), has_noise)
-        require_clips(dataset, labels, {examples[i].label for i in clips})
+        labels = choose_labels(words, (), has_noise, rejects=True)  # as a training by default
+        require_clips(dataset, labels, {examples[i].label for i in clips}, makes_unknown=True)
         splits = assign_splits(
             [examples[i] for i in clips],
             [examples[i].label for i in clips],

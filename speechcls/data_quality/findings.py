@@ -102,10 +102,7 @@ class CheckResult:
         """
         n_problems, n_clips = len(self.dataset.problems), len(self.dataset.examples)
         n_clips += n_problems
-        reasons = [
-            f"cannot be trained on: {refusal}; or train on the required words only"
-            for refusal in self.refusals
-        ]
+        reasons = [f"cannot be trained on: {refusal}" for refusal in self.refusals]
         n_unreadable = len(self.clips_with(frozenset({"unreadable", "empty"}))) + n_problems
         n_unreadable += len(self.bad_noise)
         if n_unreadable > MAX_UNREADABLE * n_clips:

@@ -32,6 +32,7 @@ from speechcls.labels import SILENCE, map_label, mean_command_count
 from speechcls.layouts.examples import SPLITS, Dataset, Example
 from speechcls.layouts.load import as_dataset
 from speechcls.runtime.classifier import Classifier, Window, as_classifier
+from speechcls.text import counted
 
 SPLIT_CHOICES = ("auto", *SPLITS, "all")
 
@@ -91,7 +92,7 @@ class Evaluation:
     def __str__(self) -> str:
         """Return the clips that count, the caveat and the overall scores, a line each."""
         scores = self.scores
-        speakers = f" by {scores.n_speakers} speakers" if scores.n_speakers else ""
+        speakers = f" by {counted(scores.n_speakers, 'speaker')}" if scores.n_speakers else ""
         low, high = 100 * scores.accuracy_low, 100 * scores.accuracy_high
         n_there = sum(row.n_clips > 0 for row in scores.per_label)
         of = "" if n_there == len(scores.labels) else f" (of the {n_there} labels that occur)"

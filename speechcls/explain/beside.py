@@ -71,7 +71,11 @@ def _likeliest(explanation: Explanation, times_s: Array) -> list[str]:
 
 
 def write_beside(
-    explanations: Sequence[Explanation], names: Sequence[str], title: str, path: Path
+    explanations: Sequence[Explanation],
+    names: Sequence[str],
+    title: str,
+    figure: "Figure",
+    path: Path,
 ) -> None:
     """Write one page of several models that needs no other file.
 
@@ -79,19 +83,14 @@ def write_beside(
     ----------
     explanations : of one clip
     names : of the models
-
-    Raises
-    ------
-    ConfigError
-        When there are too many models, or their windows differ.
+    figure : of ``draw_beside``, shown where scripts are off
     """
-    check_same_window(explanations)
     first = explanations[0]
     page = render(
         "explain_beside.html",
         title=title,
         content=to_dict(explanations, names),
-        still=data_uri("image/svg+xml", render_figure(draw_beside(explanations, names), "svg")),
+        still=data_uri("image/svg+xml", render_figure(figure, "svg")),
         sound=data_uri("audio/wav", wav_bytes(first.samples, first.config.sample_rate)),
     )
     write_atomic(path, page)
@@ -101,7 +100,13 @@ def draw_beside(explanations: Sequence[Explanation], names: Sequence[str]) -> "F
     """Return a picture of several models: the probabilities and the last layer of each.
 
     Below them is what is left of a change of their memory. The dotted line is where they part.
+
+    Raises
+    ------
+    ConfigError
+        When there are too many models, or their windows differ.
     """
+    check_same_window(explanations)
     figure = new_figure(max(9.0, 5.0 * len(explanations)), 11.0)
     above, below = figure.subfigures(2, 1, height_ratios=(5, 1), squeeze=False)[:, 0]
     parting, end_s = find_parting(explanations), max(each.end_s for each in explanations)

@@ -3,7 +3,9 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -286,3 +288,32 @@ def is_hidden(name: str) -> bool:
 
 _OF_SYSTEMS = ("__MACOSX", "desktop.ini", "Thumbs.db")
 """Files and folders that systems put beside those of the user."""
+
+
+_NAME_A_MANIFEST = "name one that ends in .csv, .tsv, .jsonl, .json or .parquet"
+_IN_FOLDERS = (
+    "put recordings into one sub-folder per word (data/yes/1.wav) and name the folder of those"
+)
+_ADVICE = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as CSV"),
+    **dict.fromkeys((".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "unpack it"),
+    **dict.fromkeys(SUFFIXES, _IN_FOLDERS),
+}
+"""What helps with a file that is not read, by its ending."""
+
+
+def describe_no_data(path: Path) -> str:
+    """Return why ``path`` is no data set, and what to do."""
+    if path.exists():
+        advice = _ADVICE.get(path.suffix.lower(), _NAME_A_MANIFEST)
+        return f"{path}: neither a folder nor a manifest; {advice}"
+    return f"{path}: no such folder or manifest; {_similar(path)}"
+
+
+def _similar(path: Path) -> str:
+    """Return the question whether a name like that of ``path`` was meant, or other advice."""
+    with suppress(OSError):
+        names = [each.name for each in path.parent.iterdir()]
+        if matches := get_close_matches(path.name, names, n=1):
+            return f"did you mean {path.parent / matches[0]}?"
+    return "check the path"

@@ -65,6 +65,11 @@ class Described:
     notes: list[str] = field(default_factory=list)
 
 
+def is_in_no_folder(problem: str) -> bool:
+    """Whether all that is wrong with a recording is that it lies in no label folder."""
+    return problem.endswith(NOT_IN_A_FOLDER)
+
+
 def describe_folders(root: Path, clips: list[Clip]) -> Described:
     """Return label, split and speaker of each clip, as its folders name them.
 

@@ -19,6 +19,7 @@ from speechcls.layouts.examples import (
     Dataset,
     Example,
     bring_sources,
+    describe_no_data,
     describe_others,
     find_noise,
     find_recordings,
@@ -27,6 +28,7 @@ from speechcls.layouts.folders import (
     NOT_IN_A_FOLDER,
     Clip,
     describe_folders,
+    is_in_no_folder,
     name_empty_folders,
 )
 from speechcls.layouts.lists import (
@@ -157,20 +159,8 @@ def _choose_layout(request: DatasetRequest) -> "Layout":
     """Return the layout of a data set."""
     layout = next((layout for layout in LAYOUTS if layout.recognises(request)), None)
     if layout is None:
-        advice = _ADVICE.get(request.path.suffix.lower(), _NAME_A_MANIFEST)
-        raise DatasetError(
-            f"{request.path}: neither a folder nor a manifest; {advice}"
-            if request.path.exists()
-            else f"{request.path}: no such folder or manifest; check the path"
-        )
+        raise DatasetError(describe_no_data(request.path))
     return layout
-
-
-_NAME_A_MANIFEST = "name one that ends in .csv, .tsv, .jsonl, .json or .parquet"
-_ADVICE = dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as CSV") | dict.fromkeys(
-    (".zip", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "unpack it"
-)
-"""What helps with a file that is not read, by its ending."""
 
 
 def _check_clips(dataset: Dataset) -> None:
@@ -178,6 +168,10 @@ def _check_clips(dataset: Dataset) -> None:
     if not dataset.examples:
         help_ = "" if dataset.problems or dataset.warnings else f";{_LAYOUT_HELP}"
         details = [*dataset.problems[:5], *dataset.warnings[:5]]
+        if len(dataset.problems) > 1 and all(map(is_in_no_folder, dataset.problems)):
+            help_ = f"; if it has one word alone, name the folder that it is in; or{_LAYOUT_HELP}"
+            places = [text.partition(";")[0] for text in dataset.problems[:5]]
+            details = [*places, *dataset.warnings[:5]]
         raise DatasetError(f"{dataset.source}: no clip found{help_}", details)
     if reserved := [e for e in dataset.examples if e.label in (SCRAMBLED, UNCERTAIN)]:
         first = reserved[0]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, cycle, islice, takewhile
+from itertools import count, cycle, islice, repeat, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ from speechcls.audio.wav import wav_bytes
 from speechcls.config import FeatureConfig
 from speechcls.errors import AudioError, ConfigError, DatasetError, reason_of
 from speechcls.files import is_file_name, write_atomic
-from speechcls.labels import is_reserved, name_take
+from speechcls.labels import UNKNOWN, is_reserved, name_take
+from speechcls.synthesis.other_words import draw_words
 
 SAMPLE_RATE = FeatureConfig.sample_rate  # Hz, of the written clips
 
@@ -194,7 +195,7 @@ def _check_words(words: Sequence[str], out: Path) -> None:
     """Refuse words that cannot each name a new folder in ``out``."""
     seen: dict[str, str] = {}
     for word in words:
-        if not is_file_name(word) or is_reserved(word):
+        if not is_file_name(word) or (is_reserved(word) and word != UNKNOWN):
             raise ConfigError(f"{word!r}: cannot name a folder; spell it in letters, as it sounds")
         key = unicodedata.normalize("NFC", word).casefold()  # as file systems compare names
         if key in seen:
@@ -233,8 +234,20 @@ def _write_clip(path: Path, clip: PCM) -> None:
         ) from error
 
 
+def _texts(word: str, own_words: list[str], seed: int) -> Iterator[str]:
+    """Yield what is spoken for each clip of a label: for ``_unknown_`` each time another word."""
+    if word == UNKNOWN:
+        return draw_words(own_words, random.Random(f"other words {seed}"))
+    return repeat(unicodedata.normalize("NFC", word))
+
+
 def _clips(
-    synthesiser: EspeakSynthesiser, word: str, voices: list[Voice], seed: int, skipped: list[str]
+    synthesiser: EspeakSynthesiser,
+    word: str,
+    texts: Iterator[str],
+    voices: list[Voice],
+    seed: int,
+    skipped: list[str],
 ) -> Iterator[tuple[str, PCM]]:
     """Yield file name and clip (n_samples,) of each voice in turn, then of further takes."""
     submit = ThreadPoolExecutor(1).submit  # in the main thread, espeak's callback swallows Ctrl-C
@@ -247,7 +260,7 @@ def _clips(
             varied = (value + rng.randint(-8, 8) for value in prosody)
             spoken = Voice(voice.accent, voice.variant, *varied)
         try:
-            samples = submit(synthesiser.speak, unicodedata.normalize("NFC", word), spoken).result()
+            samples = submit(synthesiser.speak, next(texts), spoken).result()
             clip = finish_clip(samples, synthesiser.sample_rate, rng)
         except AudioError as error:
             skipped.append(f"{word}: {voice.name}: {error}")
@@ -268,7 +281,8 @@ def synthesise(
 
     The same voices speak all words, one clip each; after the last voice they begin again with a
     further take. A voice that fails at a word is replaced there by the next one. The same seed
-    gives the same bytes.
+    gives the same bytes. ``_unknown_`` stands for words that are none of the others, nor of those
+    that have a folder in ``out``; each clip of it is another one.
 
     Parameters
     ----------
@@ -286,12 +300,18 @@ def synthesise(
     if per_word < 1:
         raise ConfigError(f"{per_word} is not possible; ask for at least 1", field="per_word")
     voices, synthesiser = make_voices(None, language, seed), EspeakSynthesiser()
+    there = [path.name for path in out.iterdir()] if out.is_dir() else []
+    own = sorted({word for word in (*words, *there) if not is_reserved(word)})
+
+    def clips(word: str, skipped: list[str]) -> Iterator[tuple[str, PCM]]:
+        return _clips(synthesiser, word, _texts(word, own, seed), voices, seed, skipped)
+
     for word in words:
-        if next(_clips(synthesiser, word, voices, seed, []), None) is None:
+        if next(clips(word, []), None) is None:
             raise ConfigError(f"{word}: no voice of {language} can speak it; change its spelling")
     n_written, skipped = 0, list[str]()
     for word in words:
-        for name, clip in islice(_clips(synthesiser, word, voices, seed, skipped), per_word):
+        for name, clip in islice(clips(word, skipped), per_word):
             _write_clip(out / word / name, clip)
             n_written += 1
             if on_clip is not None:

@@ -182,6 +182,33 @@ def test_predict_answers_unknown_and_silence(with_unknown, tmp_path, make_tone, 
     assert [label for _, label, _ in rows] == list(clips)
 
 
+def test_evaluate_says_when_the_model_knows_none_of_the_words(
+    with_unknown, tmp_path, make_tone, call
+):
+    for folder in ("zebra", "low"):
+        (tmp_path / folder).mkdir()
+        for n in range(3):
+            soundfile.write(tmp_path / folder / f"{n}.wav", make_tone("fall", 600 + n), 16_000)
+        said = call("evaluate", tmp_path, "--model", with_unknown[0]).stderr
+        warned = (
+            "speechcls: warning: none of these words is one of the model (high, low): this scores"
+            " how well it rejects them; name another model with --model\n"
+        )
+        assert (warned in said) == (folder == "zebra")
+        assert ("no clip of _unknown_" in said) is False
+
+
+def test_evaluate_says_when_other_words_are_not_scored(with_unknown, tmp_path, make_tone, call):
+    for folder in ("low", "high"):
+        (tmp_path / folder).mkdir()
+        for n in range(3):
+            soundfile.write(tmp_path / folder / f"{n}.wav", make_tone(folder, 700 + n), 16_000)
+    said = call("evaluate", tmp_path, "--model", with_unknown[0]).stderr
+    assert (
+        "speechcls: no clip of _unknown_: how well it rejects other words is not scored\n" in said
+    )
+
+
 def test_evaluate_counts_words_as_training_did(with_unknown, tmp_path, make_tone, call):
     for folder, label in (("low", "low"), ("zebra", "fall"), ("_unknown_", "rise")):
         (tmp_path / folder).mkdir()

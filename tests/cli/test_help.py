@@ -95,8 +95,8 @@ def test_help_opens_with_a_sentence_and_ends_with_an_example(command, option, ca
     assert example_of(command, call)[0] == command
     # what follows the example are the lists of arguments and options
     after = more[[p.startswith("Example: ") for p in more].index(True) + 1 :]
-    more_options = f"more options: speechcls {command} --help-all"
-    assert all(re.match(r"[A-Z]\w+:", p) or p.endswith(more_options) for p in after), after
+    more_options = rf"\d+ more options?: speechcls {command} --help-all"
+    assert all(re.match(r"[A-Z]\w+:", p) or re.fullmatch(more_options, p) for p in after), after
     # every option says what it does
     assert not re.search(r"^  -\S+(, --\S+)?( [A-Z]+)?$\n(?!    )", result.stdout, re.MULTILINE)
 
@@ -256,14 +256,38 @@ def test_wrong_usage_ends_with_2(arguments, workplace, call, monkeypatch):
         (["predict", "a.wav", "-x"], "no option -x"),
         (["predict", "a.wav", "--top-k", "0"], "--top-k: 0 is not in the range x>=1"),
         (["predict", "a.wav", "--model"], "option '--model' requires an argument"),
-        (["check"], "DATA: not given"),
-        (["mix", "data/"], "--noise: not given"),
+        (
+            ["check"],
+            "DATA: not given; folder of recordings, or manifests of one data set (see help data)",
+        ),
+        (
+            ["train"],
+            "DATA: not given; name the folder that holds a folder of recordings for each word",
+        ),
+        (["config"], "no command 'config'; did you mean speechcls help config?"),
+        (["mix", "data/"], "--noise: not given; folder of background noise"),
         (["archs", "gru"], "got unexpected extra argument(s) (gru)"),
         (["help", "modles"], "no command or topic 'modles'; did you mean models?"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(arguments, said, call):
     assert call(*arguments).errors == [said]
+
+
+def test_a_path_in_place_of_a_command_is_told_what_reads_it(home, monkeypatch, call):
+    monkeypatch.chdir(home.data.parent)
+    name, clip = home.data.name, home.clip("low")
+    Path("data").mkdir()  # which is a topic of help too
+    assert call("data").errors == [
+        "no command 'data'; did you mean speechcls check data, or train?"
+    ]
+    Path("data").rmdir()
+    assert call(name).errors == [
+        f"no command '{name}'; did you mean speechcls check {name}, or train?"
+    ]
+    assert call(clip).errors == [
+        f"no command '{clip}'; did you mean speechcls predict {clip}, or detect?"
+    ]
 
 
 def test_what_is_wrong_in_the_command_and_what_typer_finds_look_alike(run):

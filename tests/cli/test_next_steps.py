@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 
 import pytest
 
@@ -47,15 +48,52 @@ def test_record_goes_on_to_the_next_word_and_then_to_check(home, tmp_path, call)
                 ["evaluate", "{data}", "--model", "{model}", "--report", "report"],
             ],
         ),
+        ("features {clip}", [["explain", "{clip}"]]),
+        (
+            "explain {clip} -m {model} --html {page}",
+            [["features", "{clip}"]],
+        ),
+        (
+            "evaluate {data} -m {model} --report {page}",
+            [["explain", "CLIP", "--model", "{model}"]],
+        ),
+        ("report {page}", [["explain", "CLIP", "--model", "{model}"]]),
         ("verify {model}", [["predict", "CLIP", "--model", "{model}"]]),
     ],
 )
-def test_what_only_prints_names_it_in_a_terminal(home, run_in_terminal, command, expected):
-    places = {"data": home.data, "model": home.model, "clip": home.clip("low")}
+def test_what_only_prints_names_it_in_a_terminal(
+    home, tmp_path, run_in_terminal, command, expected
+):
+    page = tmp_path / "page"
+    places = {"data": home.data, "model": home.model, "clip": home.clip("low"), "page": page}
+    if command.startswith("report"):
+        run_in_terminal("evaluate", home.data, "-m", home.model, "--report", page, "-q")
     words = [word.format(**places) for word in command.split()]
     shown = run_in_terminal(*words)
     assert shown.code == 0
     assert next_of(shown) == [[word.format(**places) for word in step] for step in expected]
+
+
+def test_compare_goes_on_to_where_two_models_part(home, tmp_path, run_in_terminal):
+    shutil.copytree(home.model, tmp_path / "other")
+    shown = run_in_terminal(
+        "compare", home.model, tmp_path / "other", "--data", home.data, "--no-speed"
+    )
+    assert shown.code == 0
+    both = ["--model", str(home.model), "--model", str(tmp_path / "other")]
+    assert next_of(shown) == [["explain", "CLIP", *both]]
+
+
+def test_synth_goes_on_to_other_words_unless_there_are_some(tmp_path, call):
+    pytest.importorskip("espeakng_loader", reason="pip install 'speechcls[synth]'")
+    out = tmp_path / "data"
+    place = ["--out", str(out)]
+    steps = next_of(call("synth", "yes", *place, "--per-word", "2"))
+    other = ["synth", "_unknown_", *place, "--per-word", "2"]
+    assert steps == [other, ["check", str(out)], ["train", str(out)]]
+    made = call(*other)
+    assert next_of(made) == steps[1:]
+    assert "wrote 2 clips of other words to" in made.stderr
 
 
 def test_scripts_and_who_wants_it_quiet_are_not_told(home, call, run_in_terminal):

@@ -225,6 +225,17 @@ def test_of_a_long_clip_the_loudest_window_is_heard(at_home, tmp_path, make_tone
     assert call("predict", tmp_path / "long.wav", "-v", "-q").stderr == ""
 
 
+def test_what_is_too_long_for_a_word_is_said_once(at_home, tmp_path, make_tone, call):
+    for seconds in (4, 6, 7):
+        soundfile.write(tmp_path / f"{seconds}.wav", make_tone("low", duration_s=seconds), 16_000)
+    result = call("predict", *(tmp_path / f"{seconds}.wav" for seconds in (4, 6, 7)))
+    assert result.code == 0
+    assert [line for line in result.stderr.splitlines() if "warning" in line] == [
+        "speechcls: warning: 2 recordings last longer than 5 s: only the loudest part of each was"
+        " classified; speechcls detect finds every word"
+    ]
+
+
 def test_what_a_terminal_cannot_show_is_no_traceback(home, tmp_path, run):
     shutil.copy(home.clip("low"), tmp_path / "é.wav")
     clips = (tmp_path / "é.wav", home.clip("rise"))

@@ -1,5 +1,7 @@
 """``speechcls record`` from files and pipes."""
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -64,6 +66,29 @@ def test_what_is_clipped_faint_or_long_is_left_for_the_next(make_running, tmp_pa
     assert more.code == 1
     assert "4 clips were asked for, 5 utterances were found" in more.errors[0]
     assert "1.4 s long" in more.stderr
+    assert "speechcls: --duration 1.5 takes longer words, up to 1.5 s\n" in more.stderr
+    assert "--duration" not in result.stderr
+
+
+def test_one_word_at_a_time(words, tmp_path, call):
+    result = call("record", "lights", "on", "--from", words, "--out", tmp_path / "data")
+    assert (result.code, result.stdout) == (2, "")
+    assert result.errors == [
+        "'on': one label at a time; put quotes around one of several words, and give - for sound"
+        " on stdin"
+    ]
+
+
+def test_without_a_microphone_it_says_what_else_there_is(tmp_path, call, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    result = call("record", "yes", "--out", tmp_path / "data")
+    assert result.code == 2
+    [error] = result.errors
+    assert error.startswith("sounddevice is not installed; run pip install 'speechcls[mic]', or")
+    assert error.endswith(
+        "or name a recording with --from, or pipe sound in: arecord -f S16_LE -r 16000 |"
+        " speechcls record LABEL -"
+    )
 
 
 def test_silence_gives_no_take(tmp_path, call):

@@ -9,7 +9,7 @@ import torch
 from common_explain_page import KINDS, make_case, shown_number, torch_answer
 from common_pages import fits, page_in, serious_findings
 
-from speechcls.explain.beside import memory_panel, to_dict, write_beside
+from speechcls.explain.beside import draw_beside, memory_panel, to_dict, write_beside
 from speechcls.explain.lookback import answer_gradient, gain_by_lag, memory_gains
 from speechcls.explain.page import write_explanation
 from speechcls.render.figures import new_figure
@@ -307,7 +307,8 @@ def test_how_far_it_looks_back(browser, case):
 def test_several_networks_beside_each_other(browser, case, tmp_path, size, scheme):
     explanations = [case("bilstm", "last")[1], case("att-bigru", "attention")[1]]
     path = tmp_path / "beside.html"
-    write_beside(explanations, ["one", "other"], "both", path)
+    names = ["one", "other"]
+    write_beside(explanations, names, "both", draw_beside(explanations, names), path)
     with page_in(browser, path.as_uri(), size, scheme) as page:
         assert serious_findings(page) == []
         assert fits(page)

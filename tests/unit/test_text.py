@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from speechcls.text import (
+    counted,
     csv_cell,
     escape,
     from_csv_cell,
@@ -153,3 +154,8 @@ def test_what_people_read_is_spelled_out_and_short():
     assert printable("a\x1b[31m\u202e\udcff\n\u00a0b") == "a\\x1b[31m\\u202e\\udcff\\n\u00a0b"
     assert shorten("0123456789" * 2, 20) == "0123456789" * 2
     assert shorten("0123456789" * 3, 20) == "0123456 [...] 456789"
+
+
+def test_a_number_has_its_noun():
+    assert [counted(n, "clip") for n in (0, 1, 2_000)] == ["0 clips", "1 clip", "2,000 clips"]
+    assert [counted(n, "box", "boxes") for n in (1, 2)] == ["1 box", "2 boxes"]

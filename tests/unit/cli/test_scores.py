@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from speechcls.cli.scores import describe_trust
+from speechcls.cli.scores import describe_failures, describe_trust
 from speechcls.evaluation.metrics import score
 from speechcls.labels import SILENCE, UNKNOWN
 
@@ -33,3 +33,14 @@ def test_other_words_that_are_taken_for_its_own():
 def test_too_few_clips_to_tell():
     [reason] = describe_trust(scores_of([[4, 0, 0, 0], [0, 5, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]))
     assert reason.startswith("fewer than 5 validation clips each of yes:")
+
+
+def test_who_recognises_no_other_word_is_told_what_helps():
+    failures = describe_failures(
+        scores_of([[10, 0, 0, 0], [0, 10, 0, 0], [7, 1, 0, 0], [0, 0, 1, 5]])
+    )
+    assert failures == [
+        "no validation clip of _unknown_ is recognised",
+        "not to be relied on: it takes every other word for one of its own; a folder _unknown_ of"
+        " words that are said near them helps most",
+    ]

@@ -86,7 +86,10 @@ def test_a_label_that_nothing_validates():
 
 
 def test_too_few_clips_to_validate():
-    expected = "2 clips are too few to hold some back for validation; record more"
+    expected = (
+        "2 clips are too few to hold some back for validation; record more:"
+        " twenty of each word make a first recogniser"
+    )
     # The hashes of both sounds, 60.20 and 99.46, say training.
     assert refusal(DatasetError, assign, clips([None]), ["abc", "é"]) == expected
 

@@ -195,6 +195,16 @@ def test_no_clip_at_all(root):
     )
 
 
+def test_the_folder_of_one_word_is_said_to_be_one(root):
+    touch(root, "1.wav", "2.wav")
+    assert message_of(root) == (
+        f"{root}: no clip found; if it has one word alone, name the folder that it is in; or"
+        f"{LAYOUT_HELP.removeprefix(';')}\n"
+        f"  {root / '1.wav'}: not in a label folder\n"
+        f"  {root / '2.wav'}: not in a label folder"
+    )
+
+
 def test_no_more_than_five_reasons_are_given(root):
     touch(root, *(f"{i}.wav" for i in range(9)))
     assert message_of(root).count("\n") == 5
@@ -208,12 +218,18 @@ def test_the_answer_for_uncertainty_is_no_label(root):
 
 def test_what_is_no_data(root):
     touch(root, "clip.wav", "notes.pdf")
-    neither = (
-        "neither a folder nor a manifest; name one that ends in .csv, .tsv, .jsonl,"
-        " .json or .parquet"
+    neither = "neither a folder nor a manifest"
+    assert message_of(root / "clip.wav") == (
+        f"{root / 'clip.wav'}: {neither}; put recordings into one sub-folder per word"
+        " (data/yes/1.wav) and name the folder of those"
     )
-    assert message_of(root / "clip.wav") == f"{root / 'clip.wav'}: {neither}"
-    assert message_of(root / "notes.pdf") == f"{root / 'notes.pdf'}: {neither}"
+    assert message_of(root / "notes.pdf") == (
+        f"{root / 'notes.pdf'}: {neither}; name one that ends in .csv, .tsv, .jsonl, .json or"
+        " .parquet"
+    )
+    assert message_of(root / "note.pdf") == (
+        f"{root / 'note.pdf'}: no such folder or manifest; did you mean {root / 'notes.pdf'}?"
+    )
     for path in (root / "none", root / "none.csv"):
         assert message_of(path) == f"{path}: no such folder or manifest; check the path"
 

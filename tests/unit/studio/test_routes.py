@@ -290,7 +290,10 @@ def test_a_training_that_cannot_be_says_why(served):
     assert post(served.port, "/studio/training", b'{"length": "quick"}').status == 200
     state = training(served.port, {"failed", "done", "stopped"})
     assert state["state"] == "failed"
-    assert state["error"] == ("1 clips are too few to hold some back for validation; record more")
+    assert state["error"] == (
+        "1 clips are too few to hold some back for validation; record more: twenty of each word"
+        " make a first recogniser"
+    )
     reply = post(served.port, "/studio/check", b"")
     assert reply.status == 200 and reply.json["spoiled_by"]
 

@@ -10,8 +10,9 @@ from speechcls.errors import ConfigError
 from speechcls.labels import SILENCE, SPOKEN
 from speechcls.synthesis import rejects as rejects_module
 from speechcls.synthesis.environment import SOURCES, make_environment
+from speechcls.synthesis.other_words import near_miss
 from speechcls.synthesis.rejects import NOISE_S, make_rejects, make_test_sound
-from speechcls.synthesis.strangers import near_miss, speak_strangers
+from speechcls.synthesis.strangers import speak_strangers
 
 RATE = 16_000
 

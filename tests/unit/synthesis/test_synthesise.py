@@ -215,6 +215,38 @@ def test_a_word_given_twice(tmp_path, first, second):
     assert not any(tmp_path.iterdir())
 
 
+def test_other_words_are_spoken_by_the_same_voices(clips, tmp_path):
+    synthesise(["yes", "no", "_unknown_"], tmp_path / "one", per_word=8)
+    other = sorted((tmp_path / "one" / "_unknown_").iterdir())
+    assert [path.name for path in other] == [
+        path.name for path in sorted((clips / "yes").iterdir())
+    ]
+    words = [read_word(path) for path in other]
+    assert all(differ(*pair) for pair in combinations(words, 2))
+    own = [read_word(path) for word in ("yes", "no") for path in sorted((clips / word).iterdir())]
+    assert all(differ(word, each) for word in words for each in own)
+    same = read_folder(tmp_path / "one")
+    assert {name: same[name] for name in same if name.startswith("yes/")} == {
+        name: data for name, data in read_folder(clips).items() if name.startswith("yes/")
+    }
+
+
+def test_other_words_that_come_later_are_none_of_those_that_are_there(tmp_path, monkeypatch):
+    synthesise(["yes", "no", "_unknown_"], tmp_path / "together", per_word=6)
+    synthesise(["yes", "no"], tmp_path / "later", per_word=6)
+    spoken, speak = [], EspeakSynthesiser.speak
+
+    def listen(self, text, voice):
+        spoken.append(text)
+        return speak(self, text, voice)
+
+    monkeypatch.setattr(EspeakSynthesiser, "speak", listen)
+    synthesise(["_unknown_"], tmp_path / "later", per_word=6)
+    assert read_folder(tmp_path / "together") == read_folder(tmp_path / "later")
+    assert not {"yes", "no", "_unknown_"} & set(spoken)
+    assert len(set(spoken)) == 6
+
+
 @pytest.mark.parametrize("per_word", [0, -1])
 def test_too_few_clips(tmp_path, per_word):
     with pytest.raises(
