@@ -103,15 +103,18 @@ def test_several_models_have_a_page(home, rnn, call, tmp_path):
     name = home.model.name
     assert [model["name"] for model in content["models"]] == [name, f"{name} (2)"]
     assert content["parting"] == "Their likeliest labels are the same all the time."
-    for option in (["--out", "a.png"], ["--animate", "a.gif"], ["--layer", "1"]):
+    for option in (["--animate", "a.gif"], ["--layer", "1"]):
         result = call("explain", home.clip("low"), *models, *option, cwd=tmp_path)
         assert result.code == 2
-        assert option[0] in " ".join(result.errors)
+        assert f"{option[0]}: has no effect with several models" in " ".join(result.errors)
     assert duration_s != 0.3
     result = call("explain", home.clip("low"), "-m", home.model, "-m", rnn, cwd=tmp_path)
     assert result.code == 2
     assert "windows differ" in result.errors[0]
     assert [path.name for path in tmp_path.iterdir()] == ["explain.html"]
+    result = call("explain", home.clip("low"), *models, "--out", "both.png", cwd=tmp_path)
+    assert (result.code, result.stdout) == (0, "both.png\n"), result.stderr
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_clip_from_stdin(home, run, call, tmp_path):
