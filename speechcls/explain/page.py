@@ -202,7 +202,7 @@ def habits_content(run: Run, settings: HabitSettings) -> dict[str, Any]:
         "step_times_s": as_lists(run.step_times_s),
         "drawn": drawn.tolist(),
         "rate": run.classifier.sample_rate,
-        "bad": [shown_label(line) for line in run.bad],
+        "bad": [printable(line) for line in run.bad],
         "query": run.query,
         "clips": [_clip_content(clip, run, labels) for clip in run.clips],
         "layers": [
