@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 
@@ -39,6 +39,7 @@ from speechcls.cli.outputs import check_output, format_name, local_file, open_ou
 from speechcls.cli.progress import item_bar
 from speechcls.cli.resume import Resume, open_resumable
 from speechcls.errors import AudioError, DatasetError, SpeechclsError
+from speechcls.labels import is_command, list_names
 from speechcls.runtime.writers import (
     PREDICTION_FORMATS,
     choose_opener,
@@ -85,6 +86,14 @@ class _OutputOptions(NamedTuple):
     open_writer: "Callable[[TextIO, int | None], WritePrediction]"
     top_k: int | None
     out: Path | None
+
+
+class _Counts(NamedTuple):
+    """Recordings, those that failed, and those that are taken for a word."""
+
+    n_done: int
+    n_failed: int
+    n_words: int
 
 
 class _Stdin(io.BytesIO):
@@ -157,14 +166,23 @@ def predict(
     with open_resumable(kept, resume, [path], messages, settings) as journal:
         is_list = files_from not in (None, "-")  # what stdin names again may have changed
         outcomes = _classify(classifier, sources, threshold, channel, journal, is_list)
-        n_done, n_failed = _write(outcomes, n_clips, output, is_wanted, messages)
-    if not n_done:
+        counts = _write(outcomes, n_clips, output, is_wanted, messages)
+    if not counts.n_done:
         messages.warn(f"{files_from}: names no recording")
-    _finish(n_failed, clips or [], model, messages)
+    _finish(counts, clips or [], model, classifier.labels, messages)
 
 
-def _finish(n_failed: int, clips: list[str], model: Path | None, messages: Messages) -> None:
-    if n_failed:
+def _finish(
+    counts: _Counts,
+    clips: list[str],
+    model: Path | None,
+    labels: Sequence[str],
+    messages: Messages,
+) -> None:
+    if model is None and counts.n_done > counts.n_failed and not counts.n_words:
+        words = list_names([label for label in labels if is_command(label)])
+        messages.note(f"none is a word of the model ({words}); name another one with --model")
+    if counts.n_failed:
         raise typer.Exit(FAILED)
     if clips and clips[0] != "-":
         step = "evaluate" if Path(clips[0]).is_dir() else "explain"
@@ -253,15 +271,15 @@ def _write(
     output: _OutputOptions,
     is_wanted: bool,
     messages: Messages,
-) -> tuple[int, int]:
-    """Write the prediction for each recording; return how many there are and how many failed.
+) -> _Counts:
+    """Write the prediction for each recording; return how many came to what.
 
     Parameters
     ----------
     n_clips : how many there are, if that is known
     is_wanted : whether a progress bar may be shown
     """
-    n_done = n_failed = n_long = 0
+    n_done = n_failed = n_long = n_words = 0
     with (
         open_output(output.out) as (stream, keep),
         item_bar(messages, "predicting", n_clips, is_wanted) as on_clip,
@@ -277,6 +295,7 @@ def _write(
             keep()
             name = without_credentials(clip) if isinstance(clip, str) else "-"
             write(name, outcome)
+            n_words += is_command(outcome.label)
             stream.flush()
             for note in outcome.notes:
                 messages.warn(f"{name}: {note}")
@@ -292,7 +311,7 @@ def _write(
             f"{lasts} longer than {_LONG_S:g} s: only the loudest part of each was classified;"
             " speechcls detect finds every word"
         )
-    return n_done, n_failed
+    return _Counts(n_done, n_failed, n_words)
 
 
 def _key_of(source: _Source) -> "Key":

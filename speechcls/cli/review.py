@@ -78,6 +78,8 @@ def review(
         _list(events)
     n_open = len(events.unjudged())
     messages.note(f"{len(events.events)} events, {n_open} of them not judged")
+    if n_open and not (page or verdicts or sys.stdin.isatty()):
+        messages.next_steps(("review", folder, "--page"), in_scripts=False)
     if n_open < len(events.events):
         messages.next_steps(("train", "DATA", "--mistakes", folder), in_scripts=False)
 

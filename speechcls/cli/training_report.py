@@ -12,6 +12,7 @@ from speechcls.cli.inputs import describe_rejection
 from speechcls.cli.messages import Messages
 from speechcls.cli.scores import describe_failures, describe_headline, describe_trust, reach_recall
 from speechcls.cli.tables import print_line
+from speechcls.text import counted
 
 if TYPE_CHECKING:
     from speechcls.training.plan import TrainPlan
@@ -37,6 +38,10 @@ def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
     if plan.n_known:
         known = "1 word" if plan.n_known == 1 else f"{plan.n_known} words"
         messages.note(f"rejects {known} that {plan.settings.from_model} knows")
+    from speechcls.synthesis.rejects import count_rejects
+
+    if n_made := count_rejects(plan.corpus.rows):
+        messages.note(f"{counted(n_made, 'clip')} to reject, words and background, made by itself")
     arch, frames = plan.settings.network.arch, plan.recogniser.network.frames_per_step
     asked = plan.settings.sections.get("network", {}).get("step_frames", frames)
     if asked != frames:

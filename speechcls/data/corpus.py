@@ -357,9 +357,10 @@ def _check_bad(bad: Sequence[str], n_clips: int, max_bad: float) -> None:
     ratio = len(bad) / n_clips
     if ratio <= max_bad or math.isclose(ratio, max_bad):
         return
+    allow = f" or leave them out, or allow {math.ceil(1e3 * ratio) / 1e3:g}" if ratio < 1 else ""
     raise DatasetError(
         f"{len(bad)} of {n_clips} clips are bad, more than the {max_bad:g} allowed; fix them"
-        f" or leave them out, or allow {math.ceil(1e3 * ratio) / 1e3:g}",
+        + (allow or ", or name other recordings"),
         _shorten(bad),
         field="max_bad",
     )

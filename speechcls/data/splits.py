@@ -14,6 +14,7 @@ from speechcls.artifact.format import SplitRow
 from speechcls.errors import DatasetError
 from speechcls.labels import list_names
 from speechcls.layouts.examples import SPLITS, Example
+from speechcls.text import counted
 
 UNUSED = "unused"
 """The split of a clip that is left out, because the same sound is in another split."""
@@ -356,7 +357,8 @@ def _check_held_out(splits: Splits, labels: Sequence[str], is_given: bool) -> No
     """Refuse data without validation clips; warn of a label without them and of a missing test."""
     if "validation" not in splits.names:
         raise DatasetError(
-            f"{len(labels)} clips are too few to hold some back for validation; record more:"
+            f"{counted(len(labels), 'clip')} {'is' if len(labels) == 1 else 'are'} too few to hold"
+            " some back for validation; record more:"
             " twenty of each word make a first recogniser"
         )
     if "test" not in splits.names and not is_given:

@@ -95,7 +95,8 @@ class Evaluation:
         speakers = f" by {counted(scores.n_speakers, 'speaker')}" if scores.n_speakers else ""
         low, high = 100 * scores.accuracy_low, 100 * scores.accuracy_high
         n_there = sum(row.n_clips > 0 for row in scores.per_label)
-        of = "" if n_there == len(scores.labels) else f" (of the {n_there} labels that occur)"
+        there = "one label that occurs" if n_there == 1 else f"{n_there} labels that occur"
+        of = "" if n_there == len(scores.labels) else f" (of the {there})"
         own = scores.command_recall
         commands = "" if own is None else f"; {100 * own:.1f} % of the commands"
         lines = [

@@ -1,11 +1,12 @@
 """Sounds that a recogniser is to reject, made for a training: strangers' words and background."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from speechcls.artifact.format import SplitRow
 from speechcls.audio.samples import PCM, Samples, resample, to_float, to_pcm
 from speechcls.config import TrainConfig
 from speechcls.data.clips import ClipStore, digest_of
@@ -63,6 +64,11 @@ def make_rejects(
         made.append((_example(f"background-{i}", SILENCE, "validation"), to_pcm(cut)))
     noise = make_environment(NOISE_S, sample_rate, seed)
     return Rejects(_as_store(made, sample_rate), noise)
+
+
+def count_rejects(rows: Iterable[SplitRow]) -> int:
+    """Return how many of the clips are made, to be rejected."""
+    return sum(Path(row.path).parts[:1] == _MADE.parts for row in rows)
 
 
 def make_test_sound(own_words: Collection[str], sample_rate: int) -> Samples:

@@ -156,9 +156,10 @@ def test_the_next_command_is_one_that_a_shell_takes(hostile, run, tmp_path):
     for out in ("=\x1bsyn", "my data"):
         made = run("synth", "no", "--out", out, "--per-word", "3", cwd=tmp_path)
         steps = made.stderr.partition("next: ")[2].replace("speechcls:", "").splitlines()
-        assert [step.split()[1] for step in steps] == ["check", "train"]
+        assert [step.split()[1] for step in steps] == ["synth", "check", "train"]
         for step in steps:
-            command = re.sub("speechcls (check|train)", "printf %s", step)
+            command = re.sub("speechcls (check|train|synth _unknown_ --out)", "printf %s", step)
+            command = command.removesuffix(" --per-word 3")
             printed = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
             assert printed.stdout.decode() == out
 

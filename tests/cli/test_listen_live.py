@@ -227,5 +227,5 @@ def test_ctrl_c_keeps_what_was_recorded(stub, make_running, tmp_path, start):
     assert process.stdout.readline().decode().endswith("ann_nohash_0.wav\n")
     code, _, stderr = end(process)
     assert code == 130
-    assert "wrote 1 clips of yes" in stderr
+    assert "wrote 1 clip of yes" in stderr
     assert [path.name for path in (tmp_path / "data" / "yes").iterdir()] == ["ann_nohash_0.wav"]

@@ -190,6 +190,16 @@ class TestModel:
         ]
 
 
+def test_where_none_is_a_word_of_a_model_that_nobody_named(tmp_path, write_wav, call):
+    clip = write_wav(tmp_path / "quiet.wav", np.zeros(16_000, np.float32))
+    result = call("predict", clip, cwd=tmp_path)
+    assert result.rows[0][1] == "_silence_"
+    said = "speechcls: none is a word of the model (down, go, left, no, right, stop, up, yes);"
+    assert f"{said} name another one with --model" in result.stderr.splitlines()
+    named = call("predict", clip, "--model", "commands", cwd=tmp_path)
+    assert "none is a word" not in named.stderr
+
+
 def test_a_terminal_shows_how_far_it_is_and_stdout_stays_clean(home, run, run_in_terminal):
     folder = home.data / "low"
     result = run_in_terminal("predict", folder, "--model", home.model)

@@ -41,7 +41,7 @@ LACKING = {
     "tune": (["DATA"], "torch"),
     "archs": ([], "torch"),
     "explain": (["clip.wav", "-m", "MODEL"], "torch"),
-    "features": (["clip.wav"], "librosa"),
+    "features": (["clip.wav"], "torch"),
     "evaluate": (["DATA", "-m", "MODEL"], "scipy"),
     "verify": (["MODEL"], "safetensors"),
     "push": (["MODEL", "hf://ann/words"], "safetensors"),

@@ -104,3 +104,5 @@ def test_a_model_to_start_from_lends_its_other_words(tmp_path, make_tones, call)
         rows = [row for row in csv.DictReader(file) if row["path"].startswith("made by")]
     made = {(row["label"], row["split"]) for row in rows}
     assert made == {("_spoken_", "validation"), ("_silence_", "validation")}
+    said = f"speechcls: {len(rows)} clips to reject, words and background, made by itself"
+    assert said in result.stderr.splitlines()

@@ -223,6 +223,13 @@ def test_more_bad_clips_than_allowed(n_bad, max_bad, root, make_data):
     assert message.endswith(listed)
 
 
+def test_nobody_is_advised_to_allow_that_all_are_bad(root, make_data):
+    make_data(root, ["yes", "no"], n=2)
+    for path in root.rglob("*.wav"):
+        path.write_bytes(b"")
+    assert "fix them, or name other recordings\n" in message_of(root)
+
+
 @pytest.mark.parametrize("n_bad", [1, 3, 5])
 def test_the_share_that_an_error_advises_is_enough(n_bad, root, make_data):
     make_data(root, ["yes", "no"], n=8)

@@ -254,7 +254,7 @@ def test_what_train_would_refuse_spoils(data):
     for clip in sorted((data / "no").iterdir())[1:]:
         clip.unlink()
     [reason] = found(data)[1].blocking_issues(1.0)
-    assert reason.startswith("cannot be trained on: 1 clips are too few to hold some back")
+    assert reason.startswith("cannot be trained on: 1 clip is too few to hold some back")
 
 
 def test_a_share_that_is_no_number_bears_nothing(data):

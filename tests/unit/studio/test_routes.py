@@ -291,7 +291,7 @@ def test_a_training_that_cannot_be_says_why(served):
     state = training(served.port, {"failed", "done", "stopped"})
     assert state["state"] == "failed"
     assert state["error"] == (
-        "1 clips are too few to hold some back for validation; record more: twenty of each word"
+        "1 clip is too few to hold some back for validation; record more: twenty of each word"
         " make a first recogniser"
     )
     reply = post(served.port, "/studio/check", b"")
