@@ -348,9 +348,7 @@ def compare_states(run: Run, layer: int, settings: HabitSettings) -> Similar:
     centred = np.where(run.is_sound[:, :, None], centred, 0)
     sizes = np.linalg.norm(centred, axis=2, keepdims=True)
     units = centred / np.maximum(sizes, 1e-12)
-    at = np.unique(
-        np.linspace(0, n_steps - 1, min(n_steps, settings.n_moments)).round().astype(int)
-    )
+    at = spread(n_steps, settings.n_moments)
     n_similar = min(settings.n_similar, n_own - 1)
     rows = [_nearest(units, run.is_sound, at, i, n_own, n_similar) for i in range(len(units))]
     clips, steps, cosines = (np.stack(column) for column in zip(*rows, strict=True))
