@@ -1,6 +1,7 @@
 """``speechcls export --to c``: run on Cortex-M processors that QEMU emulates."""
 
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ def boards(request):
 def exported(request, tmp_path_factory):
     """The files of the causal model that comes with speechcls, some sound, and its own answers."""
     out = tmp_path_factory.mktemp("exported") / "out"
-    command = ["speechcls", "export", "commands-stream", "--to", request.param, "--out", out]
+    command = [sys.executable, "-m", "speechcls", "export", "commands-stream"]
+    command += ["--to", request.param, "--out", out]
     subprocess.run(command, check=True, capture_output=True)
     files = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     artifact = load_artifact("commands-stream")
