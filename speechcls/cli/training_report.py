@@ -36,7 +36,7 @@ def announce_plan(plan: "TrainPlan", messages: Messages) -> None:
         start = plan.settings.from_model if plan.settings.source else "nothing"
         messages.note(f"starts from {start}: {plan.reason}")
     if plan.n_known:
-        known = "1 word" if plan.n_known == 1 else f"{plan.n_known} words"
+        known = counted(plan.n_known, "word")
         messages.note(f"rejects {known} that {plan.settings.from_model} knows")
     from speechcls.synthesis.rejects import count_rejects
 

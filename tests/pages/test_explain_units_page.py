@@ -1,5 +1,7 @@
 """The page of units by habit in a browser: its numbers are torch's, and people can use it."""
 
+from functools import cache, partial
+
 import numpy as np
 import pytest
 from common_explain_page import shown_number
@@ -16,14 +18,7 @@ KINDS += [("crnn", "stream")]
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
-    folder, made = tmp_path_factory.mktemp("habits"), {}
-
-    def get(arch, readout):
-        if (arch, readout) not in made:
-            made[arch, readout] = make_habits(folder, arch, readout)
-        return made[arch, readout]
-
-    return get
+    return cache(partial(make_habits, tmp_path_factory.mktemp("habits")))
 
 
 def rows_of(page, name):

@@ -1,5 +1,7 @@
 """Habits of units: the states are torch's, and the ranking is what one would do by hand."""
 
+from functools import cache, partial
+
 import numpy as np
 import pytest
 from common_habits import LABELS, SETTINGS, in_sound, make_habits, torch_states, write_tones
@@ -22,14 +24,7 @@ KINDS += [("crnn", "stream"), ("mingru", "attention")]
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
-    folder, made = tmp_path_factory.mktemp("habits"), {}
-
-    def get(arch, readout):
-        if (arch, readout) not in made:
-            made[arch, readout] = make_habits(folder, arch, readout)
-        return made[arch, readout]
-
-    return get
+    return cache(partial(make_habits, tmp_path_factory.mktemp("habits")))
 
 
 @pytest.mark.parametrize(("arch", "readout"), KINDS)
